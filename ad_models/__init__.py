@@ -1,0 +1,90 @@
+"""Anomaly detection algorithms behind one small interface.
+
+detector = create("padim", backbone="resnet18", dims=100).fit(train_loader)
+score, map = detector.predict(images)
+"""
+
+import difflib
+import importlib
+import json
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ad_models.base import FORMAT, MEAN, STD, Batch, Detector, Prediction, seeded
+from ad_models.errors import CheckpointError, ConfigError
+from ad_models.run import Progress, Run
+
+__all__ = [
+    "ALGORITHMS",
+    "MEAN",
+    "STD",
+    "Batch",
+    "Detector",
+    "Prediction",
+    "Progress",
+    "Run",
+    "create",
+    "load",
+]
+
+ALGORITHMS = {  # name (also the module's) -> class
+    "padim": "Padim",
+    "patchcore": "Patchcore",
+    "reverse_distillation": "ReverseDistillation",
+}
+
+
+def config(name: str, **parameters: Any) -> Any:
+    """The checked Config of an algorithm; a list in `parameters` becomes a tuple."""
+    kind = _find(name).Config
+    known = {field.name for field in fields(kind)}
+    for parameter in parameters:
+        if parameter not in known:
+            raise ConfigError(f"{name} has no parameter '{parameter}'{_hint(parameter, known)}")
+    frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
+    return kind(**frozen)
+
+
+def create(name: str, **parameters: Any) -> Detector:
+    """Build an unfitted detector; `parameters` are the fields of its Config."""
+    chosen = config(name, **parameters)
+    with seeded(chosen.seed):
+        return _find(name)(chosen)
+
+
+def load(path: Path | str, device: torch.device | str = "cpu") -> Detector:
+    """Read a detector written by `Detector.save`. Runs no code from the file."""
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            about = json.loads((file.metadata() or {}).get("detector", "{}"))
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is damaged or no model file: {error}") from error
+    if about.get("format") != FORMAT:
+        raise CheckpointError(f"{path} has format {about.get('format')}; this code reads {FORMAT}")
+    parameters = about["config"]
+    if "weights" in parameters:  # the file holds the backbone itself: nothing to look up
+        parameters = parameters | {"weights": "random"}
+    detector = create(about["algorithm"], **parameters).to(device)
+    detector.load_state_dict(state)
+    detector.config = config(about["algorithm"], **about["config"])
+    for module in detector.modules():
+        if hasattr(module, "source"):
+            module.source = about["weights"]
+    return detector.eval()
+
+
+def _find(name: str) -> type[Detector]:
+    if name not in ALGORITHMS:
+        raise ConfigError(f"unknown algorithm '{name}'{_hint(name, ALGORITHMS)}")
+    return getattr(importlib.import_module(f"ad_models.algorithms.{name}"), ALGORITHMS[name])
+
+
+def _hint(wrong: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(wrong, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known))}"

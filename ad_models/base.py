@@ -1,0 +1,150 @@
+"""The one interface all algorithms share. An algorithm writes `Config`, `learn` and `forward`."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ad_models.errors import InputError, NotFittedError
+from ad_models.run import Run
+
+FORMAT = 1
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0..1: every backbone was trained with them
+STD = (0.229, 0.224, 0.225)
+
+
+class Batch(NamedTuple):
+    """What a loader yields. Only `image` is always there."""
+
+    image: Tensor  # (B, 3, H, W) float32, ImageNet-normalised
+    category: list[str] | None = None  # product of each image; few-shot episodes need it
+
+    def to(self, device: torch.device) -> "Batch":
+        return self._replace(image=self.image.to(device, non_blocking=True))
+
+
+class Prediction(NamedTuple):
+    """Larger is more anomalous; the scale is the algorithm's own."""
+
+    score: Tensor  # (B,)
+    map: Tensor  # (B, 1, H, W), at input resolution
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random numbers from `seed` inside; outside, the caller's generators go on undisturbed."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+class Detector(nn.Module, ABC):
+    """An anomaly detector: fit on normal images, then score any image.
+
+    Every Config has a `seed`: it decides the initial weights and all that `learn` draws.
+    """
+
+    Config: ClassVar[type]
+    needs_normals: ClassVar[bool] = False  # True: fit must be given images to calibrate on
+    one_pass: ClassVar[bool] = False  # True: learn sees each image once; to fit again is cheap
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
+        self.fitted: Tensor
+        self.register_buffer("fitted", torch.tensor(False))
+
+    @abstractmethod
+    def learn(self, loader: Iterable[Batch], run: Run) -> None:
+        """Learn what normal looks like. Loops are the algorithm's own; see `Run`."""
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Prediction:
+        """Score images (B, 3, H, W). Pure tensor code: this is what `export` traces."""
+
+    def calibrate(self, normals: Iterable[Batch], run: Run) -> None:
+        """See normal images kept out of `learn`: a support set, map quantiles. Repeatable."""
+
+    @property
+    def weights(self) -> str | None:
+        """Where the frozen backbone's weights came from; None where there is no backbone."""
+        return next((str(m.source) for m in self.modules() if hasattr(m, "source")), None)
+
+    def fit(
+        self,
+        loader: Iterable[Batch],
+        run: Run | None = None,
+        normals: Iterable[Batch] | None = None,
+    ) -> Self:
+        """Learn from `loader`, then calibrate on `normals` where given."""
+        if self.needs_normals and normals is None:
+            raise InputError(f"{type(self).__name__} needs `normals`, images of the target product")
+        run = run or Run()
+        self.to(run.device).train()
+        with seeded(self.config.seed):
+            self.learn(loader, run)
+            self.eval()
+            if normals is not None:
+                self.calibrate(normals, run)
+        self.fitted.fill_(True)
+        return self
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor) -> Prediction:
+        """Score float32 images (B, 3, H, W) from any device."""
+        if not self.fitted:
+            raise NotFittedError(f"{type(self).__name__} is not fitted; call fit() or load() first")
+        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.float32:
+            raise InputError(
+                f"expected float32 images (B, 3, H, W), got {images.dtype} {tuple(images.shape)}"
+            )
+        return self.eval()(images.to(self.fitted.device))
+
+    def save(self, path: Path) -> None:
+        """Write all that `load` needs as safetensors: numbers and JSON, no code."""
+        if not self.fitted:
+            raise NotFittedError(f"{type(self).__name__} is not fitted; there is nothing to save")
+        about = {
+            "format": FORMAT,
+            "algorithm": type(self).__module__.rpartition(".")[2],
+            "config": asdict(self.config),
+            "weights": self.weights,
+        }
+        state = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
+        partial = Path(path).with_suffix(".partial")
+        save_file(state, partial, metadata={"detector": json.dumps(about, sort_keys=True)})
+        partial.replace(path)
+
+    def load_state_dict(
+        self, state: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Let buffers that grow while fitting (a memory bank) take their saved shape."""
+        for name, buffer in list(self.named_buffers()):
+            if name in state and buffer.shape != state[name].shape:
+                owner, _, leaf = name.rpartition(".")
+                setattr(self.get_submodule(owner), leaf, torch.empty_like(state[name]))
+        return super().load_state_dict(state, strict, assign)
+
+    def export(self, path: Path, image_size: tuple[int, int]) -> None:
+        """Write an ONNX file for images (B, 3, *image_size), any B; its answers are `predict`'s."""
+        if not self.fitted:
+            raise NotFittedError(f"{type(self).__name__} is not fitted; there is nothing to export")
+        sample = torch.zeros(2, 3, *image_size, device=self.fitted.device)
+        torch.onnx.export(
+            self.eval(),
+            (sample,),
+            str(path),
+            dynamo=True,
+            verbose=False,
+            external_data=False,  # one file, or a release could ship half a model
+            input_names=["images"],
+            output_names=["score", "map"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+        )

@@ -1,0 +1,111 @@
+"""Few points that stand for many: greedy k-center selection."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+TICK = 0.2  # seconds between two ticks
+SHARE = 2**19  # numbers of x that are worth a thread: a tenth of a millisecond
+
+# Takes the index of a new centre; gives the index farthest from all centres so far and how far
+# that is, squared, or 0 where all points are centres or equal to one.
+Step = Callable[[int], tuple[int, float]]
+
+
+def project(x: Tensor, dim: int, seed: int) -> Tensor:
+    """Random projection of x (N, D) to (N, dim); distances survive up to scale (Johnson and
+    Lindenstrauss). Returns x itself where that is already smaller."""
+    if x.shape[1] <= dim:
+        return x
+    generator = torch.Generator().manual_seed(seed)
+    matrix = torch.randn(x.shape[1], dim, generator=generator) / dim**0.5
+    return x @ matrix.to(x.device)
+
+
+def greedy(
+    x: Tensor,
+    count: int,
+    seed: int = 0,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
+    """Indices (count,) of a k-center set of x (N, D), each the farthest from all before it.
+
+    Gonzalez (1985): the covering radius is at most twice the optimum. Fewer indices come back
+    where x has fewer distinct points. A vector or two of length N are all the memory it takes.
+    `tick(done, total)` is called several times a second.
+
+    On a CPU distances are summed in float64, so the indices are those of the plain algorithm,
+    ties to the lowest, with any number of threads. On a GPU they are expanded in the type of
+    x: points closer than a thousandth of the longest vector count as equal there.
+    """
+    count = min(count, len(x))
+    # Preallocated: a list of 0-d tensors between large temporaries fragments the heap.
+    chosen = torch.empty(count, dtype=torch.long)
+    at = int(torch.randint(len(x), (1,), generator=torch.Generator().manual_seed(seed)))
+    tick(0, count)
+    with _steps(x) as step:
+        ticked = time.monotonic()
+        for done in range(count):
+            chosen[done] = at
+            at, far = step(at)
+            if far == 0:
+                chosen = chosen[: done + 1]
+                break
+            if time.monotonic() - ticked >= TICK:
+                tick(done, count)
+                ticked = time.monotonic()
+    tick(count, count)
+    return chosen
+
+
+def _steps(x: Tensor) -> AbstractContextManager[Step]:
+    compilable = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
+    return _fused(x) if compilable else _expanded(x)
+
+
+@contextmanager
+def _fused(x: Tensor) -> Iterator[Step]:
+    """Steps that read x once each, in as many threads as torch may use now."""
+    from ad_models.coreset_kernel import compiled
+
+    rows = x.detach().contiguous().numpy()
+    sweep = compiled(rows.dtype.name)
+    nearest = np.full(len(rows), np.inf)  # squared distance to the set so far
+    threads = max(1, min(torch.get_num_threads(), rows.size // SHARE))
+    cuts = [len(rows) * thread // threads for thread in range(threads + 1)]
+    first, *others = pairwise(cuts)
+
+    def step(at: int) -> tuple[int, float]:
+        nearest[at] = 0  # also where x is not finite, so that it is never taken again
+        waiting = [pool.submit(sweep, rows, at, nearest, *block) for block in others]
+        found = [sweep(rows, at, nearest, *first), *(future.result() for future in waiting)]
+        return max(found, key=lambda block: block[1])  # the first of equals
+
+    with ThreadPoolExecutor(max(1, threads - 1)) as pool:  # starts threads when it needs them
+        yield step
+
+
+@contextmanager
+def _expanded(x: Tensor) -> Iterator[Step]:
+    """Steps by |x|^2 - 2xy + |y|^2, a few kernels of the device each."""
+    norms = x.square().sum(1)
+    nearest = torch.full_like(norms, torch.inf)  # squared distance to the set so far
+    distances = torch.empty_like(norms)
+    floor = 1e-6 * float(norms.max())  # rounding of the expanded square, not a distance
+
+    def step(at: int) -> tuple[int, float]:
+        torch.addmv(norms, x, x[at], beta=1.0, alpha=-2.0, out=distances)
+        distances.add_(norms[at])
+        torch.minimum(nearest, distances, out=nearest)
+        nearest[at] = 0  # exactly, so that it is never taken again
+        farthest = int(nearest.argmax())
+        far = float(nearest[farthest])
+        return farthest, 0.0 if far <= floor else far
+
+    yield step

@@ -1,0 +1,78 @@
+"""Frozen backbones that return a feature pyramid."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision import models
+
+from ad_models.errors import ConfigError
+from ad_models.weights import load_weights
+
+
+class Pyramid(nn.Module):
+    """Map images (B, 3, H, W) to one feature map (B, C, h, w) per layer, shallow first.
+
+    Runs the backbone's children in order and stops after the last layer asked for. No
+    hooks and no tracing: torch.fx patches nn.Module while it traces, so two threads
+    that build a traced extractor at once break each other.
+
+    `channels`: of each layer. `source`: where the weights came from.
+    """
+
+    def __init__(self, backbone: str, layers: tuple[str, ...], weights: str = "imagenet") -> None:
+        super().__init__()
+        if backbone not in models.list_models(module=models):
+            raise ConfigError(
+                f"torchvision has no backbone '{backbone}'; resnet18 is the usual one"
+            )
+        children = dict(_children(models.get_model(backbone, weights=None)))
+        if missing := set(layers) - set(children):
+            raise ConfigError(f"{backbone} has no layer {sorted(missing)}; it has {list(children)}")
+        last = max(list(children).index(layer) for layer in layers)
+        self.layers = layers
+        self.net = nn.Module()
+        for name in list(children)[: last + 1]:
+            _place(self.net, name, children[name])
+        self.order = list(children)[: last + 1]
+        self.source = load_weights(self.net, backbone, weights)
+        self.requires_grad_(False)
+        self.train(False)
+        with torch.no_grad():
+            self.channels = [f.shape[1] for f in self(torch.zeros(1, 3, 64, 64))]
+
+    def train(self, mode: bool = True) -> "Pyramid":
+        return super().train(False)  # frozen: batch-norm statistics must never move
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x, found = images, []
+        for name in self.order:
+            x = self.net.get_submodule(name)(x)
+            if name in self.layers:
+                found.append(x)
+        return found
+
+
+def _children(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """The layers in order; `features` of VGG, DenseNet and the like is taken apart."""
+    for name, child in net.named_children():
+        if name == "features":
+            yield from ((f"features.{inner}", layer) for inner, layer in child.named_children())
+        else:
+            yield name, child
+
+
+def _place(net: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put `layer` under its dotted name, so that state dicts of the whole backbone fit."""
+    owner, _, leaf = name.rpartition(".")
+    if owner and not hasattr(net, owner):
+        net.add_module(owner, nn.Module())
+    (getattr(net, owner) if owner else net).add_module(leaf, layer)
+
+
+def stack(pyramid: list[Tensor], mode: str = "nearest") -> Tensor:
+    """Resize all maps to the first one's size and join channels: (B, sum C, h, w)."""
+    size = pyramid[0].shape[-2:]
+    align = {} if mode == "nearest" else {"align_corners": False}
+    return torch.cat([F.interpolate(f, size=size, mode=mode, **align) for f in pyramid], dim=1)

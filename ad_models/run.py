@@ -1,0 +1,127 @@
+"""What a fit needs from outside: a device, a checkpoint file, someone to tell, a way to stop."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ad_models.errors import Cancelled, CheckpointError
+
+
+class Progress(NamedTuple):
+    stage: str
+    epoch: int
+    epochs: int
+    step: int
+    steps: int | None  # None where the loader has no length
+    metrics: dict[str, float]
+
+    @property
+    def fraction(self) -> float:
+        """Share of this stage that is done, 0 to 1."""
+        return (self.epoch - 1 + (self.step / self.steps if self.steps else 0)) / self.epochs
+
+
+@dataclass
+class Run:
+    """Hand one to `fit`. `identity` names what is fitted on what: a checkpoint is only resumed by
+    a run of the same identity."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    checkpoint: Path | None = None  # None: neither save nor resume
+    identity: str = ""
+    report: Callable[[Progress], None] = lambda progress: None
+    should_stop: Callable[[], bool] = lambda: False
+    report_every: float = 1.0  # seconds
+    save_every: float = 60.0  # seconds at most; the last epoch of a stage is always saved
+    _at: tuple[str, int, int] = ("learn", 1, 1)  # stage, epoch, epochs
+    _metrics: dict[str, Tensor] = field(default_factory=dict)
+    _reported: float = 0.0
+    _saved: float = field(default_factory=time.monotonic)
+    _cost: float = 0.0  # seconds of the last save
+
+    def log(self, **metrics: Any) -> None:
+        """Name the numbers the next report carries. Tensors are read only then: no GPU sync."""
+        self._metrics.update({k: torch.as_tensor(v).detach() for k, v in metrics.items()})
+
+    def steps(self, loader: Iterable) -> Iterator:
+        """Yield each batch on the device; stop before it if asked, report after it."""
+        total = len(loader) if isinstance(loader, Sized) else None
+        for step, batch in enumerate(loader, start=1):
+            self._stop_if_asked(step)
+            yield batch.to(self.device)
+            self._tell(step, total)
+
+    def tick(self, stage: str) -> Callable[[int, int], None]:
+        """A `tick(done, total)` for work that has no batches, such as a coreset."""
+        self._at = (stage, 1, 1)
+
+        def tick(done: int, total: int) -> None:
+            self._stop_if_asked(done)
+            self._tell(done, total)
+
+        return tick
+
+    def epochs(self, count: int, *changing: Any, stage: str = "learn") -> Iterator[int]:
+        """Yield the epochs still to do, keeping `changing` (modules, optimisers) on disk."""
+        for epoch in range(self._restore(stage, changing), count):
+            self._at = (stage, epoch + 1, count)
+            yield epoch
+            # where saving is quick it is frequent, for a twentieth of the time: a stop then costs
+            # little more than the running epoch
+            due = min(self.save_every, 20 * self._cost)
+            if epoch + 1 == count or time.monotonic() - self._saved >= due:
+                self._save(stage, epoch + 1, changing)
+
+    def _stop_if_asked(self, step: int) -> None:
+        if self.should_stop():
+            stage, epoch, _ = self._at
+            raise Cancelled(f"stopped in {stage}, epoch {epoch}, step {step}")
+
+    def _tell(self, step: int, total: int | None) -> None:
+        if time.monotonic() - self._reported >= self.report_every or step == total:
+            metrics = {name: float(value) for name, value in self._metrics.items()}
+            self.report(Progress(*self._at, step, total, metrics))
+            self._reported = time.monotonic()
+
+    def _read(self) -> dict:
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return {"identity": self.identity, "stages": {}}
+        saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        if saved["identity"] != self.identity:
+            raise CheckpointError(
+                f"{self.checkpoint} belongs to another fit (other data, parameters or code); "
+                "delete it to start anew"
+            )
+        return saved
+
+    def _restore(self, stage: str, changing: tuple) -> int:
+        saved = self._read()["stages"].get(stage)
+        if saved is None:
+            return 0
+        for thing, state in zip(changing, saved["states"], strict=True):
+            thing.load_state_dict(state)
+        torch.set_rng_state(saved["rng"].cpu())
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(saved["cuda_rng"].cpu(), self.device)
+        return saved["done"]
+
+    def _save(self, stage: str, done: int, changing: tuple) -> None:
+        if self.checkpoint is None:
+            return
+        started = time.monotonic()
+        entry = {"done": done, "states": [thing.state_dict() for thing in changing]}
+        entry["rng"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            entry["cuda_rng"] = torch.cuda.get_rng_state(self.device)
+        saved = self._read()
+        saved["stages"][stage] = entry
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(saved, partial)
+        partial.replace(self.checkpoint)  # atomic: a crash leaves the old checkpoint whole
+        self._saved = time.monotonic()
+        self._cost = self._saved - started

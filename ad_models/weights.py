@@ -1,0 +1,112 @@
+"""Pretrained weights of a backbone: torchvision's own, a file, or none on purpose."""
+
+import hashlib
+import os
+import socket
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import get_model_weights
+
+from ad_models.errors import WeightsError
+
+ENVIRONMENT = "INSPECTLINE_WEIGHTS"  # a file, or a folder of files named by backbone
+PATIENCE = 5.0  # seconds in which a download must have begun where weights are `auto`
+
+
+def load_weights(net: nn.Module, backbone: str, weights: str) -> str:
+    """Fill `net` and say what it was filled with, for the record.
+
+    `weights`: `imagenet` (torchvision's cache or download), `random`, `auto` (imagenet, or random
+    where that cannot be had at once), or the path of a state dict, perhaps partial or fp16.
+    INSPECTLINE_WEIGHTS overrides all but `random`.
+    """
+    if weights == "random":
+        return "random"
+    if override := os.environ.get(ENVIRONMENT):
+        return _from_file(net, _named(Path(override), backbone))
+    if weights not in ("imagenet", "auto"):
+        return _from_file(net, _named(Path(weights), backbone))
+    if weights == "auto" and not _at_hand(backbone):
+        return "random"
+    return _from_torchvision(net, backbone)
+
+
+def _named(path: Path, backbone: str) -> Path:
+    """The file itself, or the file of `backbone` in a folder."""
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise WeightsError(f"no weights file at {path}; give a state dict, `imagenet` or `random`")
+    # `resnet18.pth`, `resnet18-f37072fd.pth` (torchvision's own name) or `resnet18_mine.pth`
+    marks = (".", "-", "_")
+    found = [
+        f for f in sorted(path.iterdir()) if f.name.startswith(tuple(backbone + m for m in marks))
+    ]
+    if not found:
+        raise WeightsError(f"{path} has no weights for {backbone}; {_remedy(backbone)}")
+    return min(found, key=lambda f: marks.index(f.name[len(backbone)]))
+
+
+def _from_file(net: nn.Module, path: Path) -> str:
+    state = read_state(path)
+    wanted = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    for name, value in wanted.items():
+        if name not in state:
+            raise WeightsError(f"{path} is of another network: it has no tensor '{name}'")
+        if state[name].shape != value.shape:
+            shapes = f"{tuple(state[name].shape)}, not {tuple(value.shape)}"
+            raise WeightsError(f"{path} is of another network: '{name}' is {shapes}")
+    net.load_state_dict({name: state[name].float() for name in wanted}, strict=False)
+    return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .pth or .safetensors file; no code in it is run."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise what their parsers raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} is no readable state dict: {reason}") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise WeightsError(f"{path} is no state dict: it must map names to tensors")
+    return state
+
+
+def _from_torchvision(net: nn.Module, backbone: str) -> str:
+    # V1: the published figures of every algorithm here were made with these
+    chosen = get_model_weights(backbone)["IMAGENET1K_V1"]
+    try:
+        state = chosen.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"ImageNet weights of {backbone} cannot be had ({error}); {_remedy(backbone)}"
+        ) from error
+    net.load_state_dict({k: v for k, v in state.items() if k in net.state_dict()}, strict=False)
+    return f"imagenet {Path(urlparse(chosen.url).path).name}"
+
+
+def _at_hand(backbone: str) -> bool:
+    """Whether the weights lie in torchvision's cache, or their host answers within PATIENCE."""
+    url = urlparse(get_model_weights(backbone)["IMAGENET1K_V1"].url)
+    if (Path(torch.hub.get_dir()) / "checkpoints" / Path(url.path).name).exists():
+        return True
+    try:
+        socket.create_connection((url.hostname or "", 443), timeout=PATIENCE).close()
+    except OSError:
+        return False
+    return True
+
+
+def _remedy(backbone: str) -> str:
+    url = get_model_weights(backbone)["IMAGENET1K_V1"].url
+    return (
+        f"download {url} where there is a network and set {ENVIRONMENT} to that file or its "
+        "folder, or set `weights: random` to go on without"
+    )

@@ -1,0 +1,1 @@
+"""Wiring: which step follows which, and the command line."""

@@ -1,0 +1,20 @@
+"""Bring images of a product into the workspace and version them."""
+
+from tasks.files import write_text
+from tasks.ingest import IngestReport, check_product_name, ingest
+from tasks.stages import sync
+from tasks.version import push, version
+from tasks.workspace import Workspace
+
+
+def ingest_product(workspace: Workspace, product: str, source: str) -> IngestReport:
+    """What was new, known and refused; the images are under DVC, and pushed where a remote is."""
+    check_product_name(product)
+    report = ingest(source, workspace.images(product), workspace.scratch / "ingest")
+    spec = workspace.product(product) / "product.yaml"
+    if not spec.exists():
+        write_text(spec, f"# The spec of {product}; params.yaml holds the defaults of every key.\n")
+    version(workspace, product)
+    push(workspace, [workspace.product(product) / "images.dvc"])
+    sync(workspace)
+    return report

@@ -1,0 +1,98 @@
+"""The line as a Prefect flow: validate, fit, evaluate, gate and publish, for every product."""
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture, wait
+from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.utilities.annotations import allow_failure
+
+from flows import artifacts, stop
+from flows.plan import Plan, make_plan
+from flows.process import kill_all
+from flows.runner import Runner
+from flows.server import end
+from tasks.cells import Stage
+from tasks.errors import CellError
+from tasks.gate import gate
+from tasks.leaderboard import complete, results
+from tasks.workspace import Workspace
+
+
+def crashed(_task: Any, _run: Any, state: Any) -> bool:
+    """Retry what died; a user's mistake would only be made again."""
+    return isinstance(state.result(raise_on_failure=False), CellError)
+
+
+@task(task_run_name="{stage}", cache_policy=NO_CACHE, retry_condition_fn=crashed)
+def cell(runner: Runner, stage: Stage) -> None:
+    """Bring one stage of the build graph up to date."""
+    runner.run(stage)
+
+
+@task(task_run_name="gate {product}", cache_policy=NO_CACHE)
+def decide(plan: Plan, product: str, by: str) -> dict[str, Any] | None:
+    """Promote or refuse the best of the product's cells that are up to date."""
+    stop.check()
+    decision = gate(plan.workspace, product, by, plan.current(product))
+    if decision:
+        artifacts.decision(decision)
+    return decision
+
+
+@flow(name="inspectline", flow_run_name="{name}")
+def line(
+    workspace: str,
+    products: list[str],
+    algorithms: list[str] | None = None,
+    by: str = "flow",
+    name: str = "line",
+) -> dict[str, str]:
+    """Bring the cells of `products` up to date and decide on each product.
+
+    Returns why each failed task failed, by its name. One product's failure stops no other.
+    """
+    root = Workspace(Path(workspace))
+    return run_plan(make_plan(root, products, algorithms), by)
+
+
+def run_plan(plan: Plan, by: str) -> dict[str, str]:
+    """Submit every stage of a plan behind those it needs; gates wait for all cells of theirs."""
+    runner = Runner(plan.workspace, plan.cells, plan.stages)
+    with runner, stop.stoppable(runner.terminal.say, at_once):
+        # Submitted in the order of the graph: a task that waits for an earlier one occupies a
+        # thread, and first in, first out is what keeps the earlier one from waiting for it.
+        pool: Any
+        with ThreadPoolTaskRunner(max_workers=runner.slots) as pool:
+            futures: dict[str, PrefectFuture] = {}
+            attempt = cell.with_options(retries=runner.retries)
+            for stage in plan.stages:
+                needs = [futures[str(n)] for n in plan.needs(stage) if str(n) in futures]
+                arguments: dict[str, Any] = {"runner": runner, "stage": stage}
+                futures[str(stage)] = pool.submit(attempt, arguments, wait_for=needs)
+            for product in plan.products:
+                cells = [futures[str(s)] for s in plan.stages if s.product == product]
+                arguments = {"plan": plan, "product": product, "by": by}
+                after = [allow_failure(future) for future in cells]
+                futures[f"gate {product}"] = pool.submit(decide, arguments, wait_for=after)
+            wait(list(futures.values()))
+        stop.check()
+        if complete(plan.workspace):  # or DVC would miss one of its inputs
+            runner.run(Stage("leaderboard"))
+    artifacts.table(results(plan.workspace))
+    return {name: reason for name, f in futures.items() if (reason := failure(f.state))}
+
+
+def at_once() -> None:
+    """Leave no process behind."""
+    kill_all()
+    end()
+
+
+def failure(state: Any) -> str:
+    """Why a task failed; empty where it did not, or where it never began for want of another."""
+    if state.is_completed() or state.name == "NotReady":
+        return ""
+    return str(state.result(raise_on_failure=False)) or state.name

@@ -1,0 +1,70 @@
+"""Which stages a run has to look at: those DVC calls stale, and all that follow from them."""
+
+from dataclasses import dataclass, field
+
+from tasks.cells import Cells, Stage
+from tasks.code import STEPS
+from tasks.spec import read_product
+from tasks.stages import sync
+from tasks.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Plan:
+    workspace: Workspace
+    cells: Cells
+    products: list[str]
+    stages: list[Stage] = field(default_factory=list)  # in the order of the graph
+
+    def needs(self, stage: Stage) -> list[Stage]:
+        """The stages that must have ended before this one."""
+        validation = Stage("validate", stage.product)
+        return {
+            "fit": [validation],
+            "evaluate": [validation, Stage("fit", stage.product, stage.algorithm)],
+        }.get(stage.step, [])
+
+    def current(self, product: str) -> list[str]:
+        """Algorithms of the product whose cells are up to date: all that a gate may look at."""
+        if self.cells.stale([Stage("validate", product)]):
+            return []
+        names = _algorithms(self.workspace, product, None)
+        steps = [Stage(step, product, name) for name in names for step in ("fit", "evaluate")]
+        stale = {stage.algorithm for stage in self.cells.stale(steps)}
+        return [name for name in names if name not in stale]
+
+
+def make_plan(
+    workspace: Workspace, products: list[str], algorithms: list[str] | None = None
+) -> Plan:
+    """Ask DVC once; fingerprints of the code are brought up to date on the way."""
+    sync(workspace)
+    cells = Cells(workspace)
+    chosen = {p: _algorithms(workspace, p, algorithms) for p in products}
+    refresh_code(cells, sorted({a for names in chosen.values() for a in names}))
+    wanted = [Stage("validate", product) for product in products]
+    for step in ("fit", "evaluate"):
+        wanted += [Stage(step, p, a) for p, names in chosen.items() for a in names]
+    stale = set(cells.stale(wanted))
+    reached: list[Stage] = []
+    plan = Plan(workspace, cells, products, reached)
+    for stage in wanted:  # what a stage needs stands before it
+        if stage in stale or any(need in reached for need in plan.needs(stage)):
+            reached.append(stage)
+    return plan
+
+
+def refresh_code(cells: Cells, algorithms: list[str]) -> None:
+    """Run stale `code` stages here: they take milliseconds."""
+    from tasks.code import code
+
+    stages = [Stage("code", algorithm=name) for name in (*STEPS, *algorithms)]
+    ran = [(stage, cells.inputs(stage)) for stage in cells.stale(stages)]
+    for stage, _ in ran:
+        code(cells.workspace, stage.algorithm)
+    cells.commit(ran)
+
+
+def _algorithms(workspace: Workspace, product: str, asked: list[str] | None) -> list[str]:
+    have = read_product(workspace.root, product).algorithms
+    return [name for name in have if asked is None or name in asked]

@@ -1,0 +1,138 @@
+"""`inspectline run`: the flow, with what a person at a terminal wants around it."""
+
+import json
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.tables import results_table
+from tasks.doubts import doubts
+from tasks.errors import LineError, StoreError
+from tasks.gate import last_decision, store_of, undecided
+from tasks.leaderboard import results
+from tasks.lock import run_lock
+from tasks.report import CellResult, write_report
+from tasks.spec import hint, known_algorithms, read_product
+from tasks.storage.publish import champion
+from tasks.workspace import Workspace
+
+Pointers = dict[str, dict[str, Any] | None]
+
+
+def run_line(
+    workspace: Workspace, products: list[str], algorithms: list[str] | None, verbose: bool = False
+) -> bool:
+    """Bring cells up to date, decide, report; whether nothing failed."""
+    products = chosen(workspace, products, algorithms)
+    with run_lock(workspace):
+        from flows.plan import make_plan
+
+        plan = make_plan(workspace, products, algorithms)
+        failures: dict[str, str] = {}
+        if not plan.stages:
+            click.echo("every cell is up to date: nothing to train")
+        if plan.stages or any(_open(workspace, product) for product in products):
+            failures = _flow(workspace, products, algorithms, verbose)
+        decided = {p: d for p in products if (d := last_decision(workspace, p))}
+        conclude(workspace, decided, failures)
+    return not failures
+
+
+def _open(workspace: Workspace, product: str) -> bool:
+    """Whether a gate has something to decide; its own task tells of a store that is away."""
+    try:
+        return undecided(workspace, product)
+    except StoreError:
+        return True
+
+
+def chosen(workspace: Workspace, products: list[str], algorithms: list[str] | None) -> list[str]:
+    """The products asked for, or all; names and specs are checked before anything starts."""
+    for product in products:
+        workspace.require(product)
+    products = products or workspace.products
+    if not products:
+        raise LineError("no product yet; `inspectline ingest PRODUCT SOURCE` brings one in")
+    for name in algorithms or []:
+        if name not in known_algorithms():
+            raise LineError(f"unknown algorithm '{name}'; {hint(name, known_algorithms())}")
+        if not any(name in read_product(workspace.root, p).algorithms for p in products):
+            raise LineError(f"no spec of {', '.join(products)} asks for {name}; add it there")
+    return products
+
+
+def _flow(
+    workspace: Workspace, products: list[str], algorithms: list[str] | None, verbose: bool
+) -> dict[str, str]:
+    """Run the Prefect flow; failures by stage."""
+    from flows.server import start
+
+    start(verbose)
+    from flows.cli import operator
+    from flows.line import line
+
+    return line(str(workspace.root), products, algorithms, by=operator(), name=workspace.root.name)
+
+
+def conclude(workspace: Workspace, decided: dict[str, Any], failures: dict[str, str]) -> None:
+    """Table, champions, failures and report."""
+    rows = results(workspace)
+    champions = read_champions(workspace, list(decided))
+    if rows:
+        click.echo()
+        results_table(rows, {p: one["algorithm"] for p, one in champions.items() if one})
+        click.echo()
+    for product, decision in decided.items():
+        click.echo(verdict(product, decision, champions.get(product)))
+    for name, reason in failures.items():
+        click.echo(f"failed: {name}: {reason}", err=True)
+    click.echo(f"report: {write_run_report(workspace, failures)}")
+
+
+def read_champions(workspace: Workspace, products: list[str]) -> Pointers:
+    """Who is champion in the store now; empty where it cannot be asked."""
+    with suppress(StoreError):
+        store = store_of(workspace)
+        return {product: champion(store, product) for product in products}
+    return {}
+
+
+def verdict(product: str, decision: dict[str, Any], now: dict[str, Any] | None) -> str:
+    """One line on a product's gate, and who is champion now."""
+    challenger = decision["challenger"]
+    if decision["accepted"] and (now is None or now["release"] == challenger["release"]):
+        where = f"{decision['store']}/releases/{product}/{challenger['release']}"
+        return f"{product}: {challenger['algorithm']} is champion, published in {where}"
+    is_now = f"{now['algorithm']} {now['release']} is champion" if now else "no champion"
+    if decision["accepted"] and now:
+        return f"{product}: {is_now}, since a {now['kind']} by {now['by']} ({now['reason']})"
+    reasons = "; ".join(decision["reasons"])
+    return f"{product}: {challenger['algorithm']} refused ({reasons}); {is_now}"
+
+
+def write_run_report(workspace: Workspace, failures: dict[str, str] | None = None) -> Path:
+    """report/<time>/report.html of everything the workspace knows."""
+    cells = [
+        CellResult(row["product"], row["algorithm"], row | {"intervals": intervals(folder)}, folder)
+        for row in results(workspace)
+        for folder in [workspace.evaluation(row["product"], row["algorithm"])]
+    ]
+    decided = {p: d for p in workspace.products if (d := last_decision(workspace, p))}
+    skipped = {
+        name.split()[1]: reason
+        for name, reason in (failures or {}).items()
+        if name.startswith("validate")
+    }
+    stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    path = workspace.root / "report" / stamp / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    doubted = {product: doubts(workspace, product) for product in workspace.products}
+    return write_report(cells, decided, path, workspace.root.name, skipped, doubted)
+
+
+def intervals(folder: Path) -> dict[str, Any]:
+    """Intervals of an evaluation's figures, by name."""
+    return json.loads((folder / "details.json").read_text())["intervals"]

@@ -1,0 +1,97 @@
+"""Runs stages in processes, a bounded number at once, and records them with DVC."""
+
+import os
+import queue
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+from flows import artifacts, stop
+from flows.process import prepare, run_step
+from flows.progress import Terminal
+from tasks.cells import Cells, Stage
+from tasks.errors import CellError
+from tasks.spec import read_params
+from tasks.workspace import Workspace
+
+
+class Runner(AbstractContextManager):
+    """Use as a context; `run` may be called from as many threads as there are slots."""
+
+    def __init__(self, workspace: Workspace, cells: Cells, stages: Sequence[Stage]) -> None:
+        line = read_params(workspace.root).line
+        self.workspace = workspace
+        self.cells = cells
+        self.retries = line.retries
+        self.devices = devices(line.device)
+        self.slots = len(self.devices) if line.slots == "auto" else line.slots
+        self.threads = threads(self.slots)
+        self._free: queue.Queue[str] = queue.Queue()
+        for slot in range(self.slots):
+            self._free.put(self.devices[slot % len(self.devices)])
+        self.terminal = Terminal(len(stages))
+        prepare(worth_importing(stages))
+
+    def __enter__(self) -> "Runner":
+        self.terminal.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.terminal.__exit__(*error)
+
+    def run(self, stage: Stage) -> None:
+        """Bring one stage up to date: run it where it is stale, and record it."""
+        stop.check()
+        if not self.cells.stale([stage]):
+            return
+        name = str(stage)
+        before = self.cells.inputs(stage)
+        artifact = artifacts.Progress(name)
+        self.terminal.start(name)
+        outcome = "failed "
+        device = self._free.get()
+        try:
+            self._work(stage, device, artifact)
+            if self.cells.commit([(stage, before)]):
+                raise CellError(f"{name}: an input changed while it ran; run again to use it")
+            outcome = "done   "
+        except stop.Stopped:
+            outcome = "stopped"
+            raise
+        finally:
+            self._free.put(device)
+            artifact.end()
+            self.terminal.end(name, outcome)
+
+    def _work(self, stage: Stage, device: str, artifact: artifacts.Progress) -> None:
+        def report(step: str, fraction: float, **metrics: float) -> None:
+            self.terminal.update(str(stage), step, fraction, metrics)
+            artifact.update(fraction)
+
+        arguments = tuple(part for part in (stage.product, stage.algorithm) if part)
+        run_step(self.workspace, stage.step, arguments, report, device, self.threads)
+
+
+def devices(device: str) -> list[str]:
+    """What cells may run on: every GPU for `auto`, or the CPU."""
+    if device != "auto":
+        return [device]
+    import torch
+
+    return [f"cuda:{n}" for n in range(torch.cuda.device_count())] or ["cpu"]
+
+
+def worth_importing(stages: Sequence[Stage]) -> list[str]:
+    """What the server of processes imports once, because more than one step needs it."""
+    validations = sum(stage.step == "validate" for stage in stages)
+    algorithms = sorted({stage.algorithm for stage in stages if stage.algorithm})
+    cells = ["tasks.fit", "tasks.evaluate"] if algorithms else []
+    cells += [f"ad_models.algorithms.{name}" for name in algorithms]  # and torchvision with them
+    return cells + ["great_expectations"] * (validations > 1)
+
+
+def threads(slots: int) -> int:
+    """Threads of torch in each cell; 0 leaves it to OMP_NUM_THREADS, which the user has set."""
+    if "OMP_NUM_THREADS" in os.environ:
+        return 0
+    return max(1, (os.cpu_count() or 1) // slots)

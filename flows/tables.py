@@ -1,0 +1,70 @@
+"""Tables and lines for the terminal."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+Row = dict[str, Any]
+
+RESULTS = {  # heading -> (key, format)
+    "image AUROC": ("image_auroc", "{:.4f}"),
+    "pixel AUROC": ("pixel_auroc", "{:.4f}"),
+    "AUPRO": ("aupro_30", "{:.4f}"),
+    "miss": ("miss", "{:.1%}"),
+    "overkill": ("overkill", "{:.1%}"),
+    "threshold": ("threshold", "{:.4g}"),
+    "ms/image": ("ms_per_image", "{:.1f}"),
+    "fit s": ("fit_seconds", "{:.1f}"),
+    "MB": ("peak_memory_mb", "{:.0f}"),
+}
+
+
+def shown(value: float | None, form: str) -> str:
+    """A dash for what is unknown."""
+    return "-" if value is None else form.format(value)
+
+
+def print_table(table: Table) -> None:
+    """To the terminal at its width; to a file or pipe whole, however wide."""
+    console = Console()
+    console.print(table) if console.is_terminal else Console(width=160).print(table)
+
+
+def results_table(rows: list[Row], champions: dict[str, str] | None = None) -> None:
+    """One line a cell; * marks the champion's algorithm of each product."""
+    table = Table("product", "algorithm", box=None, pad_edge=False, header_style="bold")
+    for heading in RESULTS:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        mark = " *" if (champions or {}).get(row["product"]) == row["algorithm"] else ""
+        values = [shown(row[key], form) for key, form in RESULTS.values()]
+        table.add_row(row["product"], row["algorithm"] + mark, *values)
+    print_table(table)
+
+
+def releases_table(rows: list[Row]) -> None:
+    """One line a release, oldest first."""
+    table = Table("", "release", "algorithm", "created", box=None, header_style="bold")
+    for heading in ("image AUROC", "AUPRO", "MB"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        metrics = row.get("metrics") or {}
+        table.add_row(
+            "*" if row["champion"] else "",
+            row["id"],
+            row["algorithm"],
+            row["created"],
+            shown(metrics.get("image_auroc"), "{:.4f}"),
+            shown(metrics.get("aupro_30"), "{:.4f}"),
+            f"{row['bytes'] / 1e6:.1f}",
+        )
+    print_table(table)
+
+
+def prediction_line(found: Row) -> str:
+    """decision, score against threshold, path."""
+    limit = shown(found["threshold"], "{:.4g}")
+    return (
+        f"{found['decision'].upper():<7} {found['score']:.4g} (threshold {limit}) {found['image']}"
+    )

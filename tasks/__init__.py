@@ -1,0 +1,1 @@
+"""The steps of the line: plain functions over values and paths. No Prefect here, no algorithm."""

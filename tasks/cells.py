@@ -1,0 +1,135 @@
+"""What DVC knows of a workspace's stages: which are stale, and the record of those just run.
+
+The line runs stages in processes of its own and writes what DVC would have written, through
+DVC's own code: afterwards `dvc status` is clean and `dvc repro` has nothing to do.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.errors import WorkspaceError
+from tasks.workspace import Workspace
+
+PATIENCE = 120.0  # seconds to wait for another DVC command
+Snapshot = dict[str, Any]  # hash of each input, by its path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: `validate`, `fit` or `evaluate` of a product, or `code` of the workspace."""
+
+    step: str
+    product: str = ""
+    algorithm: str = ""
+
+    @property
+    def name(self) -> str:
+        """As it stands in dvc.yaml."""
+        return f"{self.step}-{self.algorithm}" if self.algorithm else self.step
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.step, self.product, self.algorithm) if part)
+
+
+class Cells:
+    """The stages of a workspace. Use one per run and from any thread; DVC's part is serialised."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+        from dvc.scm import SCMError
+
+        logging.getLogger("dvc").setLevel(logging.ERROR)  # its hints are for people at its own door
+        self.workspace = workspace
+        self._busy = threading.RLock()
+        self._depth = 0
+        try:
+            self.repo = Repo(str(workspace.root))
+            self._stages = {self._key(stage): stage for stage in self.repo.index.stages}
+        except (DvcException, SCMError) as error:
+            raise WorkspaceError(
+                f"DVC cannot read {workspace.root}: {error}; mend that, or `inspectline init "
+                f"{workspace.root}` where git or DVC is gone"
+            ) from error
+
+    def stale(self, stages: Iterable[Stage]) -> list[Stage]:
+        """Those whose inputs, command or outputs differ from the record."""
+        with self._held():
+            return [stage for stage in stages if self._changed(self._dvc(stage))]
+
+    def inputs(self, stage: Stage) -> Snapshot:
+        """Hashes of the stage's inputs as they are now, to compare when it has run."""
+        with self._held():
+            found = self._dvc(stage)
+            found.save_deps()
+            return {dep.def_path or "params": _value(dep) for dep in found.deps}
+
+    def commit(self, stages: list[tuple[Stage, Snapshot]]) -> list[Stage]:
+        """Record stages of one product that ran from these inputs; those not recorded come back.
+
+        A stage is left out where an input changed while it ran: it stays stale.
+        """
+        with self._held():
+            moved = [stage for stage, before in stages if self.inputs(stage) != before]
+            done = [self._dvc(stage) for stage, _ in stages if stage not in moved]
+            for stage in done:
+                stage.save(run_cache=False)
+                stage.ignore_outs()
+                stage.commit()
+            if done:
+                done[0].dvcfile.dump_stages(done, update_pipeline=False)
+            return moved
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """DVC's own lock on the repository, waited for, once however deep the calls."""
+        with self._busy:
+            if self._depth == 0:
+                self._lock()
+            self._depth += 1
+            try:
+                yield
+            finally:
+                self._depth -= 1
+                if self._depth == 0:
+                    self.repo.lock.unlock()
+
+    def _lock(self) -> None:
+        from dvc.lock import LockError
+
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self.repo.lock.lock()
+            except LockError:
+                if time.monotonic() > until:
+                    raise WorkspaceError(
+                        f"another DVC command holds {self.workspace.root}; wait for it to end"
+                    ) from None
+                time.sleep(0.2)
+
+    def _changed(self, stage: Any) -> bool:
+        return stage.changed_stage() or stage.changed_deps() or stage.changed_outs()
+
+    def _dvc(self, stage: Stage) -> Any:
+        where = f"data/{stage.product}/dvc.yaml" if stage.product else "dvc.yaml"
+        try:
+            return self._stages[where, stage.name]
+        except KeyError:
+            raise WorkspaceError(
+                f"{where} has no stage '{stage.name}'; run `inspectline sync`"
+            ) from None
+
+    def _key(self, stage: Any) -> tuple[str, str]:
+        return stage.path_in_repo.split(":")[0], getattr(stage, "name", "") or ""
+
+
+def _value(dep: Any) -> Any:
+    return (
+        dict(dep.hash_info.value) if isinstance(dep.hash_info.value, dict) else dep.hash_info.value
+    )

@@ -1,0 +1,108 @@
+"""Data Docs pages that open without a network and are equal for equal results, and their index.
+
+The pages ask nine outside hosts for styles, scripts and a logo. Those references go; a small
+style sheet and script of our own take over the layout, the icons and the folding.
+"""
+
+import re
+import shutil
+from html import escape
+from pathlib import Path
+
+OUTSIDE = re.compile(
+    r"""<script\s+src="https?://[^>]*></script>"""
+    r"""|<link\b[^>]*\bhref="https?://[^>]*>"""
+    r"""|<img\b[^>]*\bsrc="https?://[^>]*>"""
+    r"""|<footer>.*?</footer>"""
+    r"""|background:\s*url\('https?://[^;]*;""",
+    re.DOTALL,
+)
+IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+LOAD_TIME = re.compile(r"\b20\d{6}T\d{6}\.\d{6}Z(?!/)")
+RUN_TIME = re.compile(r"2000-01-01T00:00:00(Z|\+00:00)|2000-01-01 00:00:00(\+00:00)?")
+STYLE = """<style>
+body{font:15px/1.45 system-ui,sans-serif;margin:0;color:#222;background:#fff}
+a{color:#0b5cad;text-decoration:none} .row{display:flex;flex-wrap:wrap;margin:0 8px}
+.container-fluid{padding:8px 16px} .col-md-2{width:17%} .col-md-10{width:81%} .col-12{width:100%}
+.col-6{width:50%} .navbar{padding:0 16px} .navbar ol{display:flex;gap:12px;list-style:none}
+.card,.alert{border:1px solid #ccc;border-radius:4px;padding:8px;margin:0 0 12px;overflow:auto}
+.alert{background:#eef1f4} h1,h2,h3,h4,h5,h6{margin:4px 0} .btn{cursor:pointer;padding:4px}
+table{border-collapse:collapse;width:100%;margin:6px 0}
+[hidden],.collapse,.modal,.d-none{display:none}
+td,th{border-bottom:1px solid #ddd;padding:5px;text-align:left;vertical-align:top}
+.collapse.show,.tab-pane{display:block} ul{padding-left:18px} .nav{list-style:none;padding:0}
+.badge{padding:1px 6px;border:1px solid #bbb;border-radius:4px} .btn input{display:none}
+.text-success{color:#18794e} .text-danger{color:#b42318} .text-warning{color:#a15c07}
+.fas,.fa{font-style:normal} .fa-check-circle:before{content:"\\2714"}
+.fa-times:before{content:"\\2718"}
+.fa-exclamation-triangle:before,.fa-exclamation-circle:before{content:"!"}
+.cooltip .top{display:none} .fa-info-circle:before{content:"i"}
+.sticky{position:static!important}
+</style>"""
+SCRIPT = """<script>
+document.addEventListener("click",function(event){
+  var link=event.target.closest('[data-toggle="collapse"]');
+  if(!link)return;
+  event.preventDefault();
+  var id=(link.getAttribute("href")||link.dataset.target).slice(1);
+  document.getElementById(id).classList.toggle("show");
+});
+function showSucceeded(shown){
+  document.querySelectorAll('[class*="hide-succeeded"]').forEach(function(mark){
+    var row=mark.closest("tr")||mark.closest(".ge-section");
+    if(row)row.style.display=shown?"":"none";
+  });
+}
+function showAllValidations(){showSucceeded(true)}
+function hideSucceededValidations(){showSucceeded(false)}
+</script>"""
+
+
+def make_portable(docs: Path) -> None:
+    """Rewrite every page below `docs` and drop the files no page needs then."""
+    shutil.rmtree(docs / "static", ignore_errors=True)
+    for page in sorted(docs.rglob("*.html")):
+        page.write_text(portable(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def portable(page: str) -> str:
+    """A page without outside references, random identifiers and times."""
+    page = OUTSIDE.sub("", page)
+    page = re.sub(r"<link\b[^>]*static/images/favicon[^>]*>", "", page)
+    names: dict[str, str] = {}
+    page = IDENTIFIER.sub(lambda m: names.setdefault(m[0], f"part-{len(names) + 1}"), page)
+    page = RUN_TIME.sub("-", LOAD_TIME.sub("-", page))
+    return page.replace("</head>", f"{STYLE}</head>", 1).replace("</body>", f"{SCRIPT}</body>", 1)
+
+
+def write_index(
+    docs: Path,
+    passed: bool,
+    failures: list[dict[str, str]],
+    warnings: list[dict[str, str]],
+) -> None:
+    """The page to open first: every finding with its reason, and links to the suites."""
+    pages = sorted(page.relative_to(docs).as_posix() for page in docs.rglob("*.html"))
+    links = "".join(
+        f'<li><a href="{escape(page)}">{escape(" / ".join(page.split("/")[:2]))}</a></li>'
+        for page in pages
+        if page != "index.html"
+    )
+    verdict = "passed" if passed else "failed"
+    (docs / "index.html").write_text(
+        f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>Validation {verdict}</title>'
+        f'{STYLE}</head><body><div class="container-fluid"><h2>Validation {verdict}</h2>'
+        f"{findings('Failures', failures)}{findings('Warnings', warnings)}"
+        f"<h3>Expectation suites and their results</h3><ul>{links}</ul></div></body></html>\n",
+        encoding="utf-8",
+    )
+
+
+def findings(title: str, items: list[dict[str, str]]) -> str:
+    """A heading and a table of findings."""
+    rows = "".join(
+        "<tr>" + "".join(f"<td>{escape(item[key])}</td>" for key in ("check", "file", "reason"))
+        for item in items
+    )
+    head = "<tr><th>Check</th><th>File</th><th>Reason</th></tr>" if items else ""
+    return f"<h3>{title}: {len(items)}</h3><table>{head}{rows}</table>"

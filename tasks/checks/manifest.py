@@ -1,0 +1,128 @@
+"""One row for every image of a product: what it is, how it looks, which mask it has."""
+
+import hashlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.checks.layout import image_files, is_mask, misplaced, pair
+from tasks.checks.measures import THUMBNAIL, looks, luminance, mask_facts, shrunk
+from tasks.errors import DataError
+from tasks.imaging.decoding import decode
+from tasks.imaging.images import mask_of, read_bytes
+
+if TYPE_CHECKING:
+    import pandas
+
+COLUMNS = {
+    "path": "str",
+    "split": "str",
+    "label": "str",
+    "width": "Int64",
+    "height": "Int64",
+    "channels": "Int64",
+    "bits": "Int64",
+    "format": "str",
+    "bytes": "Int64",
+    "sha256": "str",
+    "dhash": "str",
+    "brightness": "float64",
+    "sharpness": "float64",
+    "mask": "str",
+    "mask_width": "Int64",
+    "mask_height": "Int64",
+    "mask_share": "float64",
+    "mask_regions": "Int64",
+    "error": "str",
+}
+TEXTS = [name for name, kind in COLUMNS.items() if kind == "str"]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Rows sorted by path; thumbnails (32, 32) in 0..1 by path; masks that have no image."""
+
+    rows: list[dict[str, Any]]
+    thumbnails: dict[str, np.ndarray]
+    orphans: list[str]
+
+
+def build_manifest(images: Path, workers: int = 2) -> "pandas.DataFrame":
+    """Table of all images below `images`, sorted by path; `error` says why one is unreadable."""
+    return frame_of(scan(images, workers).rows)
+
+
+def scan(images: Path, workers: int = 2, report: Callable[[int, int], None] | None = None) -> Scan:
+    """Everything the manifest and the search for near duplicates need, in one pass."""
+    if not images.is_dir():
+        raise DataError(f"{images}: no such folder; ingest images of this product first")
+    paths = list(image_files(images))
+    masks, orphans = pair(paths)
+    pictures = [path for path in paths if not is_mask(path)]
+    results = []
+    with ThreadPoolExecutor(workers) as pool:
+        for result in pool.map(lambda path: describe(images, path, masks.get(path)), pictures):
+            results.append(result)
+            if report:
+                report(len(results), len(pictures))
+    thumbnails = {row["path"]: thumbnail for row, thumbnail in results if thumbnail is not None}
+    return Scan([row for row, _ in results], thumbnails, [str(path) for path in orphans])
+
+
+def describe(
+    images: Path, path: PurePosixPath, mask: PurePosixPath | None
+) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Row of one image, and its thumbnail where it can be read."""
+    row: dict[str, Any] = dict.fromkeys(COLUMNS) | dict.fromkeys(TEXTS, "")
+    row |= {"path": str(path), "mask": str(mask or ""), "error": misplaced(path)}
+    if len(path.parts) == 3:
+        row |= {"split": path.parts[0], "label": path.parts[1]}
+    if row["error"]:
+        return row, None
+    try:
+        data = read_bytes(images / path)
+        row |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        picture = decode(data, path)
+        grey = luminance(picture)
+        row |= looks(picture, grey)
+        if mask:
+            row |= mask_facts(mask_of(decode(read_bytes(images / mask), mask)))
+    except DataError as error:
+        row["error"] = str(error).replace(f"{images}/", "").removeprefix(f"{path}: ")
+        return row, None
+    return row, shrunk(grey, THUMBNAIL, THUMBNAIL)
+
+
+def frame_of(rows: list[dict[str, Any]]) -> "pandas.DataFrame":
+    """Rows as a table with the columns and types of the manifest."""
+    import pandas
+
+    return pandas.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def write_manifest(frame: "pandas.DataFrame", path: Path) -> None:
+    """Write the table as CSV; equal tables give equal bytes."""
+    text = frame[list(COLUMNS)].to_csv(index=False, lineterminator="\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.partial")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)
+
+
+def read_manifest(path: Path) -> "pandas.DataFrame":
+    """Table that `write_manifest` wrote."""
+    import pandas
+
+    try:
+        return pandas.read_csv(
+            path,
+            dtype=COLUMNS,
+            keep_default_na=False,  # a defect may be called "NA"
+            na_values={name: [""] for name in COLUMNS if name not in TEXTS},
+        )
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such manifest; validate the product first") from None

@@ -1,0 +1,49 @@
+"""Run one step as a program of its own: what `dvc repro` calls."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tasks.errors import LineError
+
+
+class Listener:
+    """What a step tells while it works, and whether it should stop.
+
+    `report(stage, fraction, **metrics)` prints now and then; Ctrl-C asks to stop, so that a fit
+    ends between two batches and keeps its checkpoint.
+    """
+
+    def __init__(self, name: str, every: float = 10.0) -> None:
+        self.name, self.every, self._last = name, every, 0.0
+        self._stop = False
+        signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, *_: Any) -> None:
+        self._stop = True
+
+    def should_stop(self) -> bool:
+        return self._stop
+
+    def report(self, stage: str, fraction: float, **metrics: float) -> None:
+        from ad_models.errors import Cancelled
+
+        if self._stop:  # steps that never ask `should_stop` stop here
+            raise Cancelled(f"stopped in {stage}")
+        if time.monotonic() - self._last >= self.every:
+            self._last = time.monotonic()
+            figures = " ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+            print(f"{self.name}: {stage} {fraction:.0%} {figures}", file=sys.stderr, flush=True)
+
+
+def main(step: Callable[..., Any]) -> None:
+    """Call `step(workspace, *arguments, listener)` with the command line's arguments."""
+    from ad_models.errors import AnomalyError
+    from tasks.workspace import find
+
+    try:
+        step(find(), *sys.argv[1:], Listener(" ".join(sys.argv[1:])))
+    except (LineError, AnomalyError) as error:
+        sys.exit(f"error: {error}")

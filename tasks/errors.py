@@ -1,0 +1,36 @@
+"""Every error the line raises on purpose. The command line prints them without a stack trace.
+
+LineError
+  SpecError         a key of params.yaml or product.yaml is unknown, mistyped or out of range
+  DataError         an image, a mask, an archive or a folder of images cannot be used
+  ValidationError   a product's images failed validation; its cells were not trained
+  WorkspaceError    the folder is no workspace, or another run holds it
+  StoreError        the store cannot be reached, refuses, or holds a damaged object
+  ConflictError     somebody else changed the champion first (a StoreError)
+  CellError         a cell's process crashed or ran out of memory
+"""
+
+
+class LineError(Exception):
+    """A user's mistake or an outside failure, with the remedy in its message."""
+
+
+class SpecError(LineError, ValueError): ...
+
+
+class DataError(LineError, ValueError): ...
+
+
+class ValidationError(LineError, RuntimeError): ...
+
+
+class WorkspaceError(LineError, RuntimeError): ...
+
+
+class StoreError(LineError, OSError): ...
+
+
+class ConflictError(StoreError): ...
+
+
+class CellError(LineError, RuntimeError): ...

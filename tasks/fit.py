@@ -1,0 +1,166 @@
+"""Fit one algorithm on one product. A fit that was stopped goes on from its checkpoint."""
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ad_models import Detector, Progress, Run, create
+from tasks.code import fingerprint
+from tasks.command import Listener, main
+from tasks.device import choose, peak_memory_mb
+from tasks.errors import DataError
+from tasks.files import beside, read_rows, write_json, write_rows
+from tasks.imaging.images import read_image
+from tasks.imaging.loader import ImageLoader
+from tasks.imaging.preprocess import Preprocess
+from tasks.inspector import CALIBRATION, CARD, MODEL, Inspector
+from tasks.spec import Product, algorithm_parameters, read_params, read_product
+from tasks.split import folds, split
+from tasks.workspace import Workspace
+
+Rows = list[dict[str, str]]
+
+
+def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) -> Path:
+    """Write `cells/<algorithm>/model`: the detector, scores of good images that no fit of theirs
+    saw, and the card that says how it was made."""
+    spec = read_product(workspace.root, product)
+    parameters = algorithm_parameters(workspace.root, product, algorithm)
+    table = workspace.validation(product) / "train.csv"
+    rows = read_rows(table)
+    if not rows:
+        raise DataError(f"{table} lists no good training image; ingest some first")
+    identity = fingerprint_of(algorithm, parameters, spec, table)
+    checkpoint = workspace.checkpoint(product, algorithm).with_suffix(f".{identity[:12]}.ckpt")
+    forget_others(checkpoint)
+    device = choose(read_params(workspace.root).line.device)
+    run = Run(device, checkpoint, identity, _teller(listener), listener.should_stop)
+    job = Job(product, algorithm, parameters, spec, workspace.images(product), listener)
+    started = time.perf_counter()
+    detector, normals, held = job.fit(rows, run)
+    fitted = time.perf_counter()
+    scores = job.score(detector, held) if held else job.score_folds(rows, run)
+    card = {
+        "product": product,
+        "algorithm": algorithm,
+        "parameters": asdict(detector.config),
+        "image": spec.image.model_dump(mode="json"),
+        "backbone_weights": detector.weights,
+        "fit_images": normals,
+        "calibration": "held out" if held else f"{job.folds(rows)} folds",
+        "train_csv": hashlib.sha256(table.read_bytes()).hexdigest(),
+        "identity": identity,
+        "device": str(device),
+        "fit_seconds": round(fitted - started, 3),
+        "calibration_seconds": round(time.perf_counter() - fitted, 3),
+        "peak_memory_mb": round(peak_memory_mb(device), 1),
+    }
+    folder = workspace.model(product, algorithm)
+    with beside(folder) as partial:
+        detector.save(partial / MODEL)
+        write_json(partial / CARD, card)
+        write_rows(partial / CALIBRATION, ("path", "score", "peak"), scores)
+    checkpoint.unlink(missing_ok=True)  # or the next fit would resume this finished one
+    return folder
+
+
+@dataclass(frozen=True)
+class Job:
+    """One algorithm on one product: fits and scores, on any rows of train.csv."""
+
+    product: str
+    algorithm: str
+    parameters: dict[str, Any]
+    spec: Product
+    images: Path
+    listener: Listener
+
+    def fit(self, rows: Rows, run: Run) -> tuple[Detector, int, Rows]:
+        """The detector, the number of images it saw, and those held out of it.
+
+        None are held out of what fits in one pass: folds give its calibration scores.
+        """
+        detector = create(self.algorithm, **self.parameters)
+        held: Rows = []
+        if not (detector.one_pass and self.spec.training.folds > 1):
+            sides = split([row["sha256"] for row in rows], self.spec.training.calibration)
+            held = [row for row, side in zip(rows, sides, strict=True) if side]
+            rows = [row for row, side in zip(rows, sides, strict=True) if not side]
+        normals = self.loader(held) if held else None
+        return detector.fit(self.loader(rows, shuffle=True), run, normals), len(rows), held
+
+    def folds(self, rows: Rows) -> int:
+        """How many parts the images are dealt into; a fit needs two images at least.
+
+        More parts where images are few: a fit without a quarter of a dozen is quite another fit,
+        and with so few it costs nothing.
+        """
+        if len(rows) < 3:
+            return 0
+        return min(len(rows), max(self.spec.training.folds, 160 // len(rows)))
+
+    def score_folds(self, rows: Rows, run: Run) -> list[dict[str, Any]]:
+        """Scores of all rows, each by a detector fitted without it."""
+        count = self.folds(rows)
+        parts = folds([row["sha256"] for row in rows], count) if count > 1 else []
+        scores = []
+        for number in range(count):
+            left_out = [row for row, part in zip(rows, parts, strict=True) if part == number]
+            seen = [row for row, part in zip(rows, parts, strict=True) if part != number]
+            self.listener.report(f"fold {number + 1}/{count}", number / count)
+            part_run = Run(run.device, should_stop=run.should_stop)
+            detector = create(self.algorithm, **self.parameters)
+            scores += self.score(detector.fit(self.loader(seen), part_run), left_out)
+        return sorted(scores, key=lambda row: row["path"])
+
+    def score(self, detector: Detector, rows: Rows) -> list[dict[str, Any]]:
+        """Score and highest map value of each image; repr keeps every digit."""
+        inspector = Inspector(detector, Preprocess(self.spec.image))
+        return [
+            {"path": row["path"], "score": repr(found.score), "peak": repr(float(found.map.max()))}
+            for row in rows
+            for found in [inspector.inspect(read_image(self.images / row["path"]))]
+        ]
+
+    def loader(self, rows: Rows, shuffle: bool = False) -> ImageLoader:
+        """Batches of the images in these rows."""
+        paths = [self.images / row["path"] for row in rows]
+        preprocess = Preprocess(self.spec.image)
+        return ImageLoader(paths, preprocess, self.spec.training.batch_size, shuffle, self.product)
+
+
+def fingerprint_of(algorithm: str, parameters: dict[str, Any], spec: Product, table: Path) -> str:
+    """What a checkpoint belongs to: data, parameters, preprocessing and code."""
+    parts = {
+        "algorithm": algorithm,
+        "parameters": parameters,
+        "image": spec.image.model_dump(mode="json"),
+        "training": spec.training.model_dump(mode="json"),
+        "train": hashlib.sha256(table.read_bytes()).hexdigest(),
+        "code": [fingerprint("fit"), fingerprint(algorithm)],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def forget_others(checkpoint: Path) -> None:
+    """Remove checkpoints of this cell that belong to other data, parameters or code."""
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    cell = checkpoint.name.split(".")[0]
+    for other in checkpoint.parent.glob(f"{cell}.*"):
+        if not other.name.startswith(checkpoint.stem):
+            other.unlink()
+
+
+def _teller(listener: Listener):
+    def tell(progress: Progress) -> None:
+        stage = f"{progress.stage} {progress.epoch}/{progress.epochs}"
+        listener.report(stage, progress.fraction, **progress.metrics)
+
+    return tell
+
+
+if __name__ == "__main__":
+    main(fit)

@@ -1,0 +1,1 @@
+"""Pixels: reading files, preparing them for an algorithm, and drawing what was found."""

@@ -1,0 +1,72 @@
+"""Make a folder a workspace."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from tasks.errors import WorkspaceError
+from tasks.files import write_text
+from tasks.stages import sync
+from tasks.workspace import PACKAGE, Workspace
+
+IGNORED = (".inspectline/", "/store/", "/report/", ".*.partial")
+
+
+def init(directory: Path) -> list[str]:
+    """What was made; nothing that is there already is touched."""
+    directory.mkdir(parents=True, exist_ok=True)
+    root = directory.resolve()
+    done = []
+    if not (root / ".git").exists():
+        _git(root, "init", "--quiet")
+        done.append("git repository")
+    if not (root / ".dvc").is_dir():
+        make_dvc(root)
+        done.append("DVC repository")
+    if not (root / "params.yaml").exists():
+        write_text(root / "params.yaml", default_params())
+        done.append("params.yaml")
+    (root / "data").mkdir(exist_ok=True)
+    if ignore(root / ".gitignore"):
+        done.append(".gitignore")
+    done += [str(path.relative_to(root)) for path in sync(Workspace(root))]
+    return [f"made {name}" for name in done] or [f"{root} is a workspace already"]
+
+
+def make_dvc(root: Path) -> None:
+    """`dvc init`, with everything that asks the internet turned off: a factory has none."""
+    from dvc.logger import logging
+    from dvc.repo import Repo
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
+    repo = Repo.init(str(root))
+    with repo.config.edit() as config:
+        config["core"]["analytics"] = False
+        config["core"]["check_update"] = False
+    repo.close()
+
+
+def default_params() -> str:
+    """params.yaml as this package ships it."""
+    beside = PACKAGE / "tasks" / "templates" / "params.yaml"
+    return (beside if beside.exists() else PACKAGE / "params.yaml").read_text()
+
+
+def ignore(path: Path) -> bool:
+    """Have git ignore scratch, store and reports; whether a line was missing."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    have = {line.strip("/") for line in lines}
+    missing = [line for line in IGNORED if line.strip("/") not in have]
+    if missing:
+        write_text(path, "\n".join([*lines, *missing]) + "\n")
+    return bool(missing)
+
+
+def _git(root: Path, *arguments: str) -> None:
+    if shutil.which("git") is None:
+        raise WorkspaceError("git is not installed; install it and run again")
+    ended = subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
+    )
+    if ended.returncode:
+        raise WorkspaceError(f"git {arguments[0]} failed in {root}: {ended.stderr.strip()}")

@@ -1,0 +1,81 @@
+"""A fitted model with its preprocessing: what evaluation, gate and predict all ask."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ad_models import Prediction, load
+from tasks.errors import StoreError
+from tasks.imaging.preprocess import Preprocess
+from tasks.imaging.tiles import cut, join
+from tasks.spec import Image, check
+
+MODEL = "model.safetensors"
+ONNX = "model.onnx"  # of a release
+CARD = "fit.json"  # how the model was made, beside it
+CALIBRATION = "calibration.csv"  # scores of good images that no fit of theirs saw
+
+
+class Inspection(NamedTuple):
+    """Larger is more anomalous; raw, on the algorithm's own scale."""
+
+    score: float
+    map: np.ndarray  # (H, W) float32, at the resolution asked for
+    model_map: np.ndarray  # (h, w) float32, as the algorithm gave it
+
+
+class Predictor(Protocol):
+    def predict(self, images: Tensor) -> Prediction: ...
+
+
+@dataclass
+class Inspector:
+    detector: Predictor
+    preprocess: Preprocess
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> Self:
+        """Read a model folder: of a cell, or of a release."""
+        card = folder / CARD
+        if not card.is_file():
+            raise StoreError(f"{folder} holds no model: {CARD} is missing")
+        image = check(Image, json.loads(card.read_text())["image"], card)
+        return cls(_detector(folder, device), Preprocess(image))
+
+    def inspect(self, image: np.ndarray) -> Inspection:
+        """Score one image (H, W, C) in 0..1; its map covers the region of interest."""
+        return self.inspect_all([image])[0]
+
+    def inspect_all(self, images: list[np.ndarray]) -> list[Inspection]:
+        """Score images of any sizes in one batch."""
+        inputs = [self.preprocess(image) for image in images]
+        tile = self.preprocess.spec.tile
+        parts = [cut(x, tile) if tile else x[None] for x in inputs]
+        prediction = self.detector.predict(torch.cat(parts))
+        counts = [len(part) for part in parts]
+        scores = prediction.score.cpu().split(counts)
+        maps = prediction.map[:, 0].float().cpu().split(counts)
+        return [
+            self._inspection(image, score, part)
+            for image, score, part in zip(images, scores, maps, strict=True)
+        ]
+
+    def _inspection(self, image: np.ndarray, score: Tensor, maps: Tensor) -> Inspection:
+        whole = join(maps, self.preprocess.spec.size) if self.preprocess.spec.tile else maps[0]
+        shape = self.preprocess.region(image).shape[:2]
+        native = self.preprocess.restore(whole, shape)
+        return Inspection(float(score.max()), native.numpy(), whole.numpy())
+
+
+def _detector(folder: Path, device: str) -> Predictor:
+    """A release's ONNX model on a CPU; what torch saved everywhere else."""
+    if device == "cpu" and (folder / ONNX).is_file():
+        from tasks.exported import OnnxDetector
+
+        return OnnxDetector(folder / ONNX)
+    return load(folder / MODEL, device)

@@ -1,0 +1,43 @@
+"""One run at a time in a workspace."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+from tasks.errors import WorkspaceError
+from tasks.workspace import Workspace
+
+
+@contextmanager
+def run_lock(workspace: Workspace) -> Iterator[None]:
+    """Hold the workspace; a second run is told who holds it since when.
+
+    The operating system drops the lock with the process, however that ends: none is ever stale.
+    """
+    import fcntl
+
+    path = workspace.scratch / "run.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.seek(0)
+            raise WorkspaceError(f"{workspace.root} is in use: {_holder(file.read())}") from None
+        file.seek(0)
+        file.truncate()
+        since = datetime.now().isoformat(timespec="seconds")
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
+        file.flush()
+        yield
+
+
+def _holder(text: str) -> str:
+    try:
+        who = json.loads(text)
+    except json.JSONDecodeError:
+        return "another run has just begun; wait for it"
+    return f"a run since {who['since']} on {who['host']}, process {who['pid']}; wait or stop it"

@@ -1,0 +1,168 @@
+"""Exact metrics of scores with two kinds of samples: positives (few) and negatives (many).
+
+Every value depends on the scores of the positives and, for each of them, on how many negatives
+lie above it. So the negatives are only counted, block by block; equal scores enter together.
+Scores are ranked as they are: no sigmoid, no clamp, no rounding.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Bools = NDArray[np.bool_]
+
+
+class Counts(NamedTuple):
+    """Negatives above, and above or equal to, each level: a distinct score, highest first."""
+
+    above: NDArray[np.int64]
+    reached: NDArray[np.int64]
+    negatives: int
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What a threshold at each row lets in, highest first: (T,), or (B, T) for B resamples.
+
+    positives: those with the row's score; weights: their sum; above, reached: negatives with a
+    higher, with a higher or equal score; negatives: all of them, () or (B,); merged (T,): rows
+    that stand for several scores, `above` for the highest and `reached` for the lowest of them.
+    """
+
+    positives: NDArray[Any]
+    weights: NDArray[Any]
+    above: NDArray[Any]
+    reached: NDArray[Any]
+    negatives: Any
+    merged: Bools | bool = False
+
+    @property
+    def defined(self) -> bool:
+        """Whether both kinds are there."""
+        return self.positives.size > 0 and bool(np.all(self.negatives))
+
+
+def levels(scores: Floats) -> tuple[Floats, NDArray[np.int32]]:
+    """The distinct scores, highest first, and which of them each score is."""
+    order = np.argsort(scores)
+    ranked = scores[order]
+    first = np.append(True, ranked[1:] != ranked[:-1])[: ranked.size]
+    distinct = ranked[first][::-1]
+    which = np.empty(scores.size, np.int32)
+    which[order] = distinct.size - np.cumsum(first)
+    return distinct, which
+
+
+def count(distinct: Floats, blocks: Iterable[Floats]) -> Counts:
+    """Counts at distinct scores of the negatives in sorted blocks."""
+    above, reached, total = np.zeros(distinct.size, int), np.zeros(distinct.size, int), 0
+    for block in filter(len, blocks):
+        lower, equal = places(block, distinct)
+        reached += block.size - lower
+        above += block.size - lower - equal
+        total += block.size
+    return Counts(above, reached, total)
+
+
+def places(block: Floats, distinct: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """How many of a sorted block are below each score, and how many equal to it."""
+    below = np.searchsorted(block, distinct, side="left")
+    equal = np.zeros_like(below)
+    # The second search is for ties alone: most float scores have none.
+    tied = np.flatnonzero(block[np.minimum(below, block.size - 1)] == distinct)
+    equal[tied] = np.searchsorted(block, distinct[tied], side="right") - below[tied]
+    return below, equal
+
+
+def rank(which: NDArray[np.int32], weights: Floats, counts: Counts) -> Ranking:
+    """Ranking of the positives that are at these levels, one weight each."""
+    positives = np.bincount(which, minlength=counts.above.size)
+    rows = positives > 0
+    sums = np.bincount(which, weights, minlength=rows.size)
+    return Ranking(
+        positives[rows], sums[rows], counts.above[rows], counts.reached[rows], counts.negatives
+    )
+
+
+def figures(ranking: Ranking, limits: Sequence[float], found: float = 0.5) -> dict[str, Floats]:
+    """Every figure by its name, () or (B,); `found` goes to the average precision."""
+    areas = (aupro(ranking, limit) for limit in limits)
+    found_all = (auroc(ranking), *areas, average_precision(ranking, found), f1_max(ranking))
+    return dict(zip(names(limits), found_all, strict=True))
+
+
+def values(ranking: Ranking, limits: Sequence[float]) -> dict[str, float | None]:
+    """The figures of one ranking (T,); None where one kind is missing."""
+    if not ranking.defined:
+        return dict.fromkeys(names(limits))
+    return {name: float(value) for name, value in figures(ranking, limits).items()}
+
+
+def names(limits: Sequence[float]) -> tuple[str, ...]:
+    """Of the figures, in their order."""
+    return ("auroc", *map(aupro_name, limits), "ap", "f1_max")
+
+
+def bracket(
+    ranking: Ranking, limits: Sequence[float]
+) -> tuple[dict[str, Floats], dict[str, Floats]]:
+    """Figures that those of the scores before they were merged cannot be below, or above."""
+    worst = np.where(ranking.merged, ranking.reached, ranking.above)
+    best = np.where(ranking.merged, ranking.above, ranking.reached)
+    low = figures(replace(ranking, above=worst), limits, found=0)
+    return low, figures(replace(ranking, reached=best), limits, found=1)
+
+
+def aupro_name(limit: float) -> str:
+    """aupro_30 for 0.3, aupro_05 for 0.05, aupro_0.1 for 0.001."""
+    return f"aupro_{100 * limit:02g}"
+
+
+def auroc(ranking: Ranking) -> Floats:
+    """Chance that a positive scores above a negative, ties half (Mann-Whitney with mid-ranks)."""
+    lost = (ranking.above + ranking.reached) / (2 * np.expand_dims(ranking.negatives, -1))
+    return 1 - (ranking.positives * lost).sum(-1) / ranking.positives.sum(-1)
+
+
+def average_precision(ranking: Ranking, found: float = 0.5) -> Floats:
+    """Sum of precision times step in recall; recall only moves at scores of positives.
+
+    found: share of a merged row's positives that count as found at its precision.
+    """
+    total = np.cumsum(ranking.positives, -1)
+    reached = np.where(ranking.merged, (ranking.above + ranking.reached) / 2, ranking.reached)
+    hits = total - np.where(ranking.merged, 1 - found, 0) * ranking.positives
+    precision = hits / np.maximum(hits + reached, np.finfo(float).tiny)  # a resample's empty rows
+    return (ranking.positives * precision).sum(-1) / total[..., -1]
+
+
+def f1_max(ranking: Ranking) -> Floats:
+    """Largest F1 = 2 TP / (TP + FP + P) over all thresholds."""
+    # A threshold t that is no positive's score finds the same positives as the lowest positive
+    # score above t and lets in at least its false alarms: its F1 is not larger. Above all
+    # positives F1 is 0. So the thresholds of the ranking are enough.
+    found = np.cumsum(ranking.positives, -1)
+    f1: Floats = 2 * found / (found + ranking.reached + found[..., -1:])
+    return f1.max(-1)
+
+
+def aupro(ranking: Ranking, limit: float) -> Floats:
+    """Area under the PRO curve up to a false positive rate, divided by it; weights add up to 1."""
+    negatives = np.expand_dims(ranking.negatives, -1)
+    area = pro_area(ranking.above / negatives, ranking.reached / negatives, limit)
+    total: Floats = (ranking.weights * area).sum(-1)
+    return total
+
+
+def pro_area(x0: Floats, x1: Floats, limit: float) -> Floats:
+    """Area up to the limit, divided by it, of PRO 1 that is gained between two rates."""
+    # A tie group raises PRO by its weight while the rate moves from x0 to x1. Per unit of height
+    # the area between that segment and the limit L is L - (x0 + x1) / 2, and where L cuts the
+    # segment the triangle (L - x0)^2 / (2 (x1 - x0)).
+    triangle = np.maximum(limit - x0, 0) ** 2 / np.maximum(2 * (x1 - x0), np.finfo(float).tiny)
+    area: Floats = np.where(x1 <= limit, limit - (x0 + x1) / 2, triangle) / limit
+    return area

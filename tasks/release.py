@@ -1,0 +1,79 @@
+"""What a release holds, and whether it does what was evaluated."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tasks.calibration import identity
+from tasks.challenge import reported
+from tasks.device import choose
+from tasks.evaluate import latency
+from tasks.files import read_rows, write_json
+from tasks.inspector import MODEL, ONNX, Inspector
+from tasks.shipped import differences, export
+from tasks.spec import Product, read_params, read_product
+from tasks.workspace import Workspace
+
+FROM_EVALUATION = ("metrics.json", "threshold.json", "details.json", "scores.csv")
+
+
+def assemble(
+    workspace: Workspace, product: str, algorithm: str, metrics: dict[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Put together all that a release holds; what its manifest tells about it.
+
+    Model, preprocessing, threshold, figures with intervals, and where all of it is from.
+    """
+    spec = read_product(workspace.root, product)
+    shutil.copytree(workspace.model(product, algorithm), folder)
+    for name in FROM_EVALUATION:
+        shutil.copy(workspace.evaluation(product, algorithm) / name, folder / name)
+    write_json(folder / "provenance.json", provenance(workspace, product, algorithm))
+    if spec.release.onnx:
+        export(folder, spec.image.seen)
+    test_set = identity(reported(workspace, product, spec))
+    return {"algorithm": algorithm, "metrics": metrics, "test_set": test_set}
+
+
+def provenance(workspace: Workspace, product: str, algorithm: str) -> dict[str, Any]:
+    """Versions of data, code and packages. No times: equal content must be one release."""
+    from importlib.metadata import version
+
+    spec = read_product(workspace.root, product)
+    tables = workspace.validation(product)
+    code = workspace.root / "data" / ".code"
+    packages = ("inspectline", "torch", "torchvision", "numpy", "onnx", "onnxruntime")
+    return {
+        "spec": spec.model_dump(mode="json"),
+        "images": {n: _sha256(tables / n) for n in ("train.csv", "test.csv", "manifest.csv")},
+        "code": {n: _sha256(code / f"{n}.json") for n in ("fit", "evaluate", algorithm)},
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def shipped(
+    workspace: Workspace, product: str, spec: Product, folder: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """Facts of a release as it runs, and where it departs from what was evaluated."""
+    device = str(choose(read_params(workspace.root).line.device))
+    inspector = Inspector.load(folder, device)
+    images = workspace.images(product)
+    rows = read_rows(folder / "scores.csv")
+    threshold = json.loads((folder / "threshold.json").read_text())["threshold"]
+    normals = read_rows(workspace.validation(product) / "train.csv")
+    runtime = "onnx" if device == "cpu" and (folder / ONNX).is_file() else "torch"
+    facts = {
+        "runtime": runtime,
+        "device": device,
+        "size_mb": (folder / (ONNX if runtime == "onnx" else MODEL)).stat().st_size / 2**20,
+        **latency(inspector, images, [row["path"] for row in rows + normals]),
+    }
+    tolerance = spec.gates.parity
+    off = differences(inspector, images, rows, threshold, tolerance)
+    return facts, [f"the {runtime} model that ships departs from the evaluation: {o}" for o in off]
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

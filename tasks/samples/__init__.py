@@ -1,0 +1,1 @@
+"""Three sample products, drawn by our own code."""

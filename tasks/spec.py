@@ -1,0 +1,215 @@
+"""The product's spec: what product.yaml and params.yaml may say, checked."""
+
+import ast
+import difflib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from tasks.errors import SpecError
+from tasks.sections import Regions, Section, Severity, Share, Threshold, fields_at
+from tasks.workspace import PACKAGE
+
+
+def _square(size: Any) -> Any:
+    return (size, size) if isinstance(size, int) and not isinstance(size, bool) else size
+
+
+T = TypeVar("T", bound=Section)
+Side = Annotated[int, Field(ge=32, le=16384)]
+
+
+class Image(Section):
+    size: Annotated[tuple[Side, Side], BeforeValidator(_square)] = (256, 256)  # height, width
+    color: Literal["rgb", "grey"] = "rgb"
+    resize: Literal["stretch", "pad", "crop"] = "stretch"
+    roi: tuple[int, int, int, int] | None = None  # left, top, width, height
+    tile: Side | None = None
+
+    @model_validator(mode="after")
+    def _tile_fits(self) -> "Image":
+        if self.tile and self.tile > min(self.size):
+            raise ValueError(f"image.tile is {self.tile}, but image.size is only {list(self.size)}")
+        return self
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """Height and width that the algorithm sees at once."""
+        return (self.tile, self.tile) if self.tile else self.size
+
+
+class Training(Section):
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    calibration: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    folds: Annotated[int, Field(ge=0, le=20)] = 4
+
+
+class Evaluation(Section):
+    resolution: Literal["native", "model"] = "native"
+    resamples: Annotated[int, Field(ge=0, le=100_000)] = 1000
+
+
+class Gates(Section):
+    image_auroc: Share | None = 0.8
+    aupro_30: Share | None = None
+    miss: Share | None = None
+    overkill: Share | None = None
+    ms_per_image: Annotated[float, Field(gt=0)] | None = None
+    ms_p95: Annotated[float, Field(gt=0)] | None = None
+    size_mb: Annotated[float, Field(gt=0)] | None = None
+    rule: Literal["not_worse", "better"] = "not_worse"
+    margin: Share = 0.02
+    parity: Annotated[float, Field(gt=0, lt=1)] = 0.001
+
+
+def _named(algorithms: Any) -> Any:
+    """A list of names is a mapping of names to no overrides."""
+    return dict.fromkeys(algorithms) if isinstance(algorithms, list) else algorithms
+
+
+def _known(algorithms: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any] | None]:
+    """Raise unless each name is an algorithm and each key a field of its Config."""
+    for name, parameters in algorithms.items():
+        if name not in known_algorithms():
+            raise ValueError(f"unknown algorithm '{name}'; {hint(name, known_algorithms())}")
+        for key in parameters or {}:
+            if key not in config_fields(name):
+                raise ValueError(
+                    f"{name} has no parameter '{key}'; {hint(key, config_fields(name))}"
+                )
+    return algorithms
+
+
+Algorithms = Annotated[
+    dict[str, dict[str, Any] | None], BeforeValidator(_named), AfterValidator(_known)
+]
+
+
+class Release(Section):
+    onnx: bool = True
+
+
+class Product(Section):
+    """product.yaml over `defaults` of params.yaml."""
+
+    algorithms: Algorithms = {}
+    image: Image = Image()
+    training: Training = Training()
+    validation: dict[str, Any] = {}
+    threshold: Threshold = Threshold()
+    regions: Regions = Regions()
+    severity: Severity = Severity()
+    evaluation: Evaluation = Evaluation()
+    gates: Gates = Gates()
+    release: Release = Release()
+
+
+class Line(Section):
+    store: str = "store"
+    single_writer: bool = False
+    slots: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    retries: Annotated[int, Field(ge=0, le=10)] = 1
+
+
+class Params(Section):
+    """params.yaml."""
+
+    defaults: Product = Product()
+    algorithms: Algorithms = {}
+    line: Line = Line()
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file; an empty or absent file is an empty mapping."""
+    try:
+        content = yaml.safe_load(path.read_text()) if path.exists() else None
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path} is no valid YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SpecError(f"{path} must hold keys and values, not a {type(content).__name__}")
+    return content
+
+
+def read_params(workspace: Path) -> Params:
+    path = workspace / "params.yaml"
+    return check(Params, read_yaml(path), path)
+
+
+def read_product(workspace: Path, product: str) -> Product:
+    """The product's whole spec: its own keys over the workspace's defaults."""
+    defaults = read_yaml(workspace / "params.yaml").get("defaults") or {}
+    path = workspace / "data" / product / "product.yaml"
+    own = read_yaml(path)
+    check(Product, own, path)  # first alone: an error then names the file it stands in
+    merged = _over(own, defaults)
+    return check(Product, merged, path)
+
+
+def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[str, Any]:
+    """The algorithm's parameters: the product's overrides over those of params.yaml."""
+    general = read_params(workspace).algorithms.get(algorithm) or {}
+    return general | (read_product(workspace, product).algorithms.get(algorithm) or {})
+
+
+def _over(own: dict, defaults: dict) -> dict:
+    """`own` laid over `defaults`, section by section; lists and algorithms replace."""
+    merged = dict(defaults)
+    for key, value in own.items():
+        both = isinstance(value, dict) and isinstance(defaults.get(key), dict)
+        merged[key] = defaults[key] | value if both and key != "algorithms" else value
+    return merged
+
+
+def check(kind: type[T], content: dict, path: Path) -> T:
+    """`content` as a `kind`, or a SpecError that names the file, the key and the nearest key."""
+    try:
+        return kind(**content)
+    except ValidationError as error:
+        lines = [_line(kind, item) for item in error.errors()]
+        raise SpecError(f"{path}: " + "; ".join(dict.fromkeys(lines))) from error
+
+
+def _line(kind: type[Section], error: Any) -> str:
+    where = [str(part) for part in error["loc"]]
+    if error["type"] != "extra_forbidden":
+        if error["type"] == "value_error":  # raised by a check of ours, and complete
+            return str(error["ctx"]["error"])
+        message = error["msg"][0].lower() + error["msg"][1:]
+        return f"{'.'.join(where)}: {message}, got {error['input']!r}"
+    known = fields_at(kind, where[:-1])
+    return f"unknown key '{'.'.join(where)}'; {hint(where[-1], known)}"
+
+
+def hint(wrong: str, known: Iterable[str]) -> str:
+    """The nearest of the known names, or all of them."""
+    close = difflib.get_close_matches(wrong, list(known), n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+
+
+@cache
+def known_algorithms() -> tuple[str, ...]:
+    """Names of all algorithms: their files. Asking the package itself would import torch."""
+    files = (PACKAGE / "ad_models" / "algorithms").glob("[a-z]*.py")
+    return tuple(sorted(path.stem for path in files))
+
+
+@cache
+def config_fields(algorithm: str) -> tuple[str, ...]:
+    """Parameters of an algorithm: the fields of its Config, read without importing it."""
+    tree = ast.parse((PACKAGE / "ad_models" / "algorithms" / f"{algorithm}.py").read_text())
+    configs = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name.endswith("Config")]
+    fields = [n for config in configs for n in config.body if isinstance(n, ast.AnnAssign)]
+    return tuple(field.target.id for field in fields if isinstance(field.target, ast.Name))

@@ -1,0 +1,139 @@
+"""The build graph: dvc.yaml of the workspace and of each product, written from the specs.
+
+One dvc.yaml per product, because DVC reads and rewrites a whole dvc.lock for every stage:
+in one file the cost of hundreds of cells grows with their square.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.code import STEPS, closure
+from tasks.spec import read_product, read_yaml
+from tasks.workspace import SCRATCH, Workspace, link_package
+
+HEAD = "# Written by `inspectline sync` from params.yaml and product.yaml. Edit those instead.\n"
+# Which sections of the spec each step reads: only these make it stale.
+READS = {
+    "validate": ("validation", "image"),
+    "fit": ("image", "training"),
+    "evaluate": ("threshold", "regions", "severity", "evaluation"),
+}
+
+
+def sync(workspace: Workspace) -> list[Path]:
+    """Bring every dvc.yaml in line with the specs; the files that changed."""
+    link_package(workspace)
+    graphs = {workspace.root / "dvc.yaml": workspace_graph(workspace)}
+    for product in workspace.products:
+        graphs[workspace.product(product) / "dvc.yaml"] = product_graph(workspace, product)
+    return [path for path, graph in graphs.items() if _write(path, graph)]
+
+
+def workspace_graph(workspace: Workspace) -> dict[str, Any]:
+    """What spans products: fingerprints of the code, and the leaderboard."""
+    chosen = {p: read_product(workspace.root, p).algorithms for p in workspace.products}
+    used = sorted({algorithm for algorithms in chosen.values() for algorithm in algorithms})
+    stages: dict[str, Any] = {}
+    for name in (*STEPS, *used):
+        stages[f"code-{name}"] = {
+            "cmd": f"python -m tasks.code {name}",
+            "deps": [f"{SCRATCH}/package/{path}" for path in closure(name)],
+            "outs": [f"data/.code/{name}.json"],
+        }
+    cells = [f"data/{p}/cells/{a}/evaluation" for p, names in chosen.items() for a in names]
+    if cells:
+        stages["leaderboard"] = {
+            "cmd": "python -m tasks.leaderboard",
+            "deps": [f"{cell}/metrics.json" for cell in cells],
+            "outs": ["data/leaderboard.csv"],
+        }
+    return {"stages": stages}
+
+
+def product_graph(workspace: Workspace, product: str) -> dict[str, Any]:
+    """Validation and the cells of one product. Paths are relative to its folder."""
+    spec = read_product(workspace.root, product)
+    known = workspace.corrections(product).is_file()  # DVC refuses a dependency that is missing
+    corrections = [workspace.corrections(product).name] * known
+    stages: dict[str, Any] = {
+        "validate": {
+            "cmd": f"python -m tasks.validate {product}",
+            "deps": ["images", *corrections, "../.code/validate.json"],
+            "params": _params(workspace, product, READS["validate"]),
+            "outs": [f"validation/{name}" for name in VALIDATION_OUTS],
+        }
+    }
+    for algorithm in spec.algorithms:
+        stages[f"fit-{algorithm}"] = _fit(workspace, product, algorithm)
+        stages[f"evaluate-{algorithm}"] = _evaluate(workspace, product, algorithm)
+    return {"stages": stages}
+
+
+EVALUATION_OUTS = ("scores.csv", "threshold.json", "details.json", "pictures")
+VALIDATION_OUTS = ("manifest.csv", "train.csv", "test.csv", "result.json", "docs")
+
+
+def _fit(workspace: Workspace, product: str, algorithm: str) -> dict[str, Any]:
+    return {
+        "cmd": f"python -m tasks.fit {product} {algorithm}",
+        # train.csv carries every image's hash: a dependency on the folder itself would have
+        # DVC look at each file once for every cell
+        "deps": ["validation/train.csv", "../.code/fit.json", f"../.code/{algorithm}.json"],
+        "params": _params(workspace, product, READS["fit"], algorithm),
+        "outs": [f"cells/{algorithm}/model"],
+    }
+
+
+def _evaluate(workspace: Workspace, product: str, algorithm: str) -> dict[str, Any]:
+    folder = f"cells/{algorithm}/evaluation"
+    curves = {"roc.csv": ("fpr", "tpr"), "pro.csv": ("fpr", "pro")}
+    return {
+        "cmd": f"python -m tasks.evaluate {product} {algorithm}",
+        "deps": [
+            f"cells/{algorithm}/model",
+            "validation/test.csv",
+            "../.code/evaluate.json",
+            f"../.code/{algorithm}.json",
+        ],
+        "params": _params(workspace, product, READS["evaluate"]),
+        "outs": [f"{folder}/{name}" for name in EVALUATION_OUTS],
+        "metrics": [f"{folder}/metrics.json"],
+        "plots": [{f"{folder}/{file}": {"x": x, "y": y}} for file, (x, y) in curves.items()],
+    }
+
+
+def _params(
+    workspace: Workspace, product: str, sections: tuple[str, ...], algorithm: str | None = None
+) -> list[dict[str, list[str]]]:
+    """DVC's `params` for the keys that are really there: it refuses a key that is missing."""
+    general = read_yaml(workspace.root / "params.yaml")
+    own = read_yaml(workspace.product(product) / "product.yaml")
+    defaults = general.get("defaults") or {}
+    keys = [f"defaults.{section}" for section in sections if section in defaults]
+    mine = [section for section in sections if section in own]
+    if algorithm:
+        keys += [f"algorithms.{algorithm}"] * (algorithm in (general.get("algorithms") or {}))
+        mine += [f"algorithms.{algorithm}"] * _overrides(own, algorithm)
+        inherited = "algorithms" not in own and _overrides(defaults, algorithm)
+        keys += [f"defaults.algorithms.{algorithm}"] * inherited
+    return [{"../../params.yaml": keys}] * bool(keys) + [{"product.yaml": mine}] * bool(mine)
+
+
+def _overrides(spec: dict[str, Any], algorithm: str) -> bool:
+    """Whether the spec has parameters for the algorithm: its bare name changes no cell."""
+    named = spec.get("algorithms")
+    return isinstance(named, dict) and bool(named.get(algorithm))
+
+
+def _write(path: Path, graph: dict[str, Any]) -> bool:
+    """Write only what changed: a rewritten file would look edited to git."""
+    text = HEAD + yaml.safe_dump(graph, sort_keys=False, width=100)
+    if path.exists() and path.read_text() == text:
+        return False
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)
+    return True

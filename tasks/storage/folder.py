@@ -1,0 +1,101 @@
+"""A store in a folder: the default, and the same layout as in S3."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.errors import ConflictError
+from tasks.storage.folder_lock import exclusive
+from tasks.storage.store import Store, beside, check_key, disk, read, write
+
+HIDDEN = (".part", ".lock")
+
+
+class FolderStore(Store):
+    """Objects are files; writes go beside and are renamed, compare-and-swap holds a lock file."""
+
+    def __init__(self, folder: Path, stale_after: float = 10.0) -> None:
+        self.folder = folder
+        self.address = str(folder)
+        self.stale_after = stale_after
+
+    def get_with_tag(self, key: str) -> tuple[bytes, str] | None:
+        """Content and its sha256."""
+        with disk(self._names(key)):
+            try:
+                content = self._path(key).read_bytes()
+            except FileNotFoundError:
+                return None
+        return content, hashlib.sha256(content).hexdigest()
+
+    def chunks(self, key: str) -> Iterator[bytes]:
+        """The file piece by piece."""
+        with disk(self._names(key)):
+            yield from read(self._path(key))
+
+    def put(self, key: str, data: bytes | Path) -> bool:
+        """True when the file was written, False when it was there."""
+        path = self._path(key)
+        if path.exists():
+            return False
+        with disk(self._names(key)), beside(path) as part:
+            write(part, [data] if isinstance(data, bytes) else read(data))
+            return _appear(part, path)
+
+    def put_if(self, key: str, data: bytes, tag: str | None) -> None:
+        """Replace the file under a lock while it has `tag`, else ConflictError."""
+        path = self._path(key)
+        with disk(self._names(key)), beside(path) as part:
+            write(part, [data])
+            with exclusive(path.with_name(f".{path.name}.lock"), self.stale_after) as held:
+                found = self.get_with_tag(key)
+                if (None if found is None else found[1]) != tag or not held():
+                    raise ConflictError(f"{self._names(key)} was changed by somebody else")
+                os.replace(part, path)
+                _sync(path.parent)
+
+    def delete(self, key: str) -> None:
+        """Remove the file, if it is there."""
+        with disk(self._names(key)):
+            self._path(key).unlink(missing_ok=True)
+
+    def keys(self, prefix: str) -> dict[str, int]:
+        """Key and bytes of each file below the prefix."""
+        top = self._path(prefix.rpartition("/")[0] or ".")
+        with disk(self._names(prefix)):
+            files = [path for path in top.rglob("*") if path.is_file()]
+            sizes = {
+                path.relative_to(self.folder).as_posix(): path.stat().st_size
+                for path in files
+                if not (path.name.startswith(".") and path.name.endswith(HIDDEN))
+            }
+        return {key: sizes[key] for key in sorted(sizes) if key.startswith(prefix)}
+
+    def _path(self, key: str) -> Path:
+        return self.folder if key == "." else self.folder / check_key(key)
+
+    def _names(self, key: str) -> str:
+        return f"'{key}' in the store '{self.address}'"
+
+
+def _appear(part: Path, path: Path) -> bool:
+    """Give a complete file its name, unless the name is taken."""
+    try:
+        os.link(part, path)  # unlike a rename it never overwrites
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        os.replace(part, path)
+    _sync(path.parent)
+    return True
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename survive a power cut, where folders can be synced."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,153 @@
+"""Check all images of a product before anything is trained on them."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tasks.checks.appearance import bounds_of
+from tasks.checks.datadocs import write_index
+from tasks.checks.duplicates import copies, leaks, near
+from tasks.checks.layout import orphaned
+from tasks.checks.manifest import COLUMNS, Scan, frame_of, scan, write_manifest
+from tasks.checks.overview import counts, parted, ranges, shortened
+from tasks.checks.rules import ValidationRules, rules_of
+from tasks.command import Listener, main
+from tasks.corrections import Correction, corrected, read_corrections
+from tasks.errors import ValidationError
+from tasks.files import read_rows, write_rows
+from tasks.spec import read_product
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True)
+class ValidationResult:
+    """Findings are {check, file, reason}; `file` is empty where the whole product is meant."""
+
+    passed: bool
+    failures: list[dict[str, str]]
+    warnings: list[dict[str, str]]
+    counts: dict[str, Any]
+    ranges: dict[str, dict[str, float]]
+    rules: dict[str, Any]
+    docs: Path  # page to open in a browser
+
+
+def validate(workspace: Workspace, product: str, listener: Listener) -> Path:
+    """Write the product's `validation` folder; a ValidationError says what is wrong where."""
+    spec = read_product(workspace.root, product)
+    listener.report("images", 0.0)
+    out = workspace.validation(product)
+    corrections = read_corrections(workspace.corrections(product))
+    result = check_images(workspace.images(product), out, spec.validation, corrections=corrections)
+    rows = read_rows(out / "manifest.csv")
+    for split in ("train", "test"):  # a new test image must not make the fit stale
+        part = [row for row in rows if row["split"] == split]
+        write_rows(out / f"{split}.csv", COLUMNS, part)
+    if not result.passed:
+        raise ValidationError(failure_text(result))
+    return out
+
+
+def check_images(
+    images: Path,
+    out: Path,
+    rules: Mapping[str, Any] | None = None,
+    workers: int = 2,
+    corrections: Sequence[Correction] = (),
+) -> ValidationResult:
+    """Result of all checks; writes `manifest.csv`, `result.json` and `docs/` into `out`."""
+    wanted = rules_of(rules)
+    found = scan(images, workers)
+    found = replace(found, rows=corrected(found.rows, corrections))
+    partial = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        result = judge(found, wanted, partial, out)
+        put_in_place(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return result
+
+
+def judge(found: Scan, wanted: ValidationRules, partial: Path, out: Path) -> ValidationResult:
+    """Result of all checks on what was found, with its files in `partial`, meant for `out`."""
+    from tasks.checks.expectations import checks_of
+    from tasks.checks.suite import run_suite
+
+    frame = frame_of(found.rows)
+    bounds = bounds_of(frame, wanted)
+    write_manifest(frame, partial / "manifest.csv")
+    digest = hashlib.sha256((partial / "manifest.csv").read_bytes()).hexdigest()
+    checks = checks_of(wanted, bounds)
+    table = with_repeats(found, frame, wanted)
+    failures, warnings = parted(run_suite(checks, table, partial / "docs", digest[:8]))
+    result = ValidationResult(
+        passed=not failures,
+        failures=failures,
+        warnings=shortened(warnings),
+        counts=counts(frame, failures, warnings),
+        ranges=ranges(frame, bounds),
+        rules=asdict(wanted),
+        docs=out / "docs" / "index.html",
+    )
+    write_index(partial / "docs", result.passed, result.failures, result.warnings)
+    write_result(result, partial / "result.json")
+    return result
+
+
+def with_repeats(
+    found: Scan, frame: "pandas.DataFrame", rules: ValidationRules
+) -> "pandas.DataFrame":
+    """The manifest as the suite sees it: orphaned masks as rows, repeats as columns."""
+    import pandas
+
+    twins = {"leak": leaks(frame), "duplicate": copies(frame), "near_duplicate": {}}
+    if rules.near_duplicate_bits is not None:
+        bits, difference = rules.near_duplicate_bits, rules.near_duplicate_difference
+        twins["near_duplicate"] = near(frame, found.thumbnails, bits, difference)
+    orphans = [
+        dict.fromkeys(COLUMNS) | {"path": path, "error": orphaned(PurePosixPath(path))}
+        for path in found.orphans
+    ]
+    table = frame_of(found.rows + orphans)
+    for column, kind in COLUMNS.items():
+        table[column] = table[column].astype("float64" if kind == "Int64" else "object")
+    for column in ("error", "mask"):
+        table[column] = table[column].where(table[column] != "", None)
+    for column, twin in twins.items():
+        table[column] = pandas.Series([twin.get(path) for path in table.path], dtype="object")
+    return table
+
+
+def write_result(result: ValidationResult, path: Path) -> None:
+    """Write the result without its place on this machine; equal results give equal bytes."""
+    values = {key: value for key, value in asdict(result).items() if key != "docs"}
+    path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def put_in_place(partial: Path, out: Path) -> None:
+    """Move the parts into `out`; result.json goes first and comes last, as the sign of a whole."""
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "result.json").unlink(missing_ok=True)
+    shutil.rmtree(out / "docs", ignore_errors=True)
+    for name in ("docs", "manifest.csv", "result.json"):
+        (partial / name).replace(out / name)
+
+
+def failure_text(result: ValidationResult, limit: int = 20) -> str:
+    """The failures, one a line, and where to read more."""
+    lines = [f"{line['file'] or 'product'}: {line['reason']}" for line in result.failures[:limit]]
+    if len(result.failures) > limit:
+        lines.append(f"and {len(result.failures) - limit} more")
+    return "\n".join([*lines, f"all findings: {result.docs}"])
+
+
+if __name__ == "__main__":
+    main(validate)

@@ -1,0 +1,35 @@
+"""Put a product's images under DVC, and send what DVC holds to its remote."""
+
+from pathlib import Path
+
+from tasks.errors import StoreError, WorkspaceError
+from tasks.workspace import Workspace
+
+
+def version(workspace: Workspace, product: str) -> None:
+    """`dvc add` of the product's images; unchanged images change nothing."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    with Repo(str(workspace.root)) as repo:
+        try:
+            repo.scm_context.quiet = True  # its hints are for people at its own door
+            repo.add([str(workspace.images(product))])
+        except DvcException as error:
+            raise WorkspaceError(f"dvc add data/{product}/images: {error}") from error
+
+
+def push(workspace: Workspace, targets: list[Path]) -> int | None:
+    """Files sent to the DVC remote; None where none is set (`dvc remote add -d NAME URL`)."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    with Repo(str(workspace.root)) as repo:
+        if not repo.config["core"].get("remote"):
+            return None
+        try:
+            return repo.push(targets=[str(target) for target in targets])
+        except (DvcException, OSError) as error:
+            raise StoreError(
+                f"dvc push failed: {error}; run `dvc push` once it is mended"
+            ) from error

@@ -1,0 +1,85 @@
+"""A workspace: a git and DVC repository with params.yaml, dvc.yaml and data/<product>/."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.errors import WorkspaceError
+
+PACKAGE = Path(__file__).resolve().parent.parent  # the folder that holds ad_models and tasks
+SCRATCH = ".inspectline"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where everything of a workspace lies."""
+
+    root: Path
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / SCRATCH
+
+    @property
+    def products(self) -> list[str]:
+        """Names of all products, sorted."""
+        return sorted(path.parent.name for path in self.root.glob("data/*/product.yaml"))
+
+    def product(self, product: str) -> Path:
+        return self.root / "data" / product
+
+    def images(self, product: str) -> Path:
+        return self.product(product) / "images"
+
+    def corrections(self, product: str) -> Path:
+        return self.product(product) / "corrections.yaml"
+
+    def validation(self, product: str) -> Path:
+        return self.product(product) / "validation"
+
+    def model(self, product: str, algorithm: str) -> Path:
+        return self.product(product) / "cells" / algorithm / "model"
+
+    def evaluation(self, product: str, algorithm: str) -> Path:
+        return self.product(product) / "cells" / algorithm / "evaluation"
+
+    def checkpoint(self, product: str, algorithm: str) -> Path:
+        return self.scratch / "checkpoints" / product / f"{algorithm}.ckpt"
+
+    def require(self, product: str) -> None:
+        """Raise unless there is a product of this name."""
+        if product not in self.products:
+            known = ", ".join(self.products) or "none yet; `inspectline ingest` makes one"
+            raise WorkspaceError(f"no product '{product}' in {self.root}; products: {known}")
+
+
+def find(start: Path | None = None) -> Workspace:
+    """The workspace at `start` or above it."""
+    start = (start or Path.cwd()).resolve()
+    for folder in (start, *start.parents):
+        if (folder / "params.yaml").is_file() and (folder / ".dvc").is_dir():
+            return Workspace(folder)
+    raise WorkspaceError(
+        f"{start} is in no workspace (a folder with params.yaml and .dvc); "
+        "`inspectline init` makes one, or give --workspace DIR"
+    )
+
+
+def link_package(workspace: Workspace) -> None:
+    """Point .inspectline/package at the installed code, so that DVC can watch its files.
+
+    A link and not a path: dvc.yaml must read the same on every machine.
+    """
+    link = workspace.scratch / "package"
+    link.parent.mkdir(exist_ok=True)
+    if link.is_symlink() and Path(os.readlink(link)) == PACKAGE:
+        return
+    fresh = link.with_name(f"package.{os.getpid()}")
+    fresh.symlink_to(PACKAGE)
+    fresh.replace(link)
+
+
+def safe_name(text: str) -> str:
+    """`text` with everything that file names and Prefect keys refuse turned into dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

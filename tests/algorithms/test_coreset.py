@@ -1,0 +1,146 @@
+"""Greedy k-center and the projection before it, each against an independent formula."""
+
+import ast
+import itertools
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ad_models import coreset
+from ad_models.coreset import greedy, project
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def radius(points: torch.Tensor, chosen) -> float:
+    return float(torch.cdist(points, points[chosen]).min(1).values.max())
+
+
+def plain(points: torch.Tensor, count: int, start: int) -> list[int]:
+    """The algorithm in float64, which stops where all points are taken."""
+    x, chosen = points.double().numpy(), [start]
+    nearest = np.square(x - x[start]).sum(1)
+    while len(chosen) < count and nearest.max() > 0:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.square(x - x[chosen[-1]]).sum(1))
+    return chosen
+
+
+@pytest.fixture
+def three_threads(monkeypatch):
+    monkeypatch.setattr(coreset, "SHARE", 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_greedy_covers_within_twice_the_optimum():
+    points = random(11, 2)
+    best = min(radius(points, list(c)) for c in itertools.combinations(range(11), 3))
+    assert radius(points, greedy(points, 3)) <= 2 * best + 1e-6
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_greedy_equals_the_plain_algorithm(dtype):
+    points = random(2000, 37).to(dtype) + 50  # 37: no multiple of a vector's width
+    chosen = greedy(points, 300).tolist()
+    assert chosen == plain(points, 300, chosen[0])
+
+
+def test_greedy_gives_ties_to_the_lowest_index_with_any_number_of_threads(request):
+    points = random(500, 3).mul(2).round()  # a coarse grid: ties and equal points everywhere
+    one = greedy(points, 500).tolist()
+    request.getfixturevalue("three_threads")
+    assert one == greedy(points, 500).tolist() == plain(points, 500, one[0])
+    assert len(one) == len(points.unique(dim=0))
+
+
+def test_greedy_stops_where_points_repeat():
+    points = random(5, 3).repeat(4, 1)
+    assert len(greedy(points, 20)) == 5
+    assert sorted(greedy(random(6, 3), 6).tolist()) == list(range(6))
+
+
+def test_greedy_tells_apart_what_float32_squares_cannot():
+    points = torch.tensor([[1000.0, 0], [1000.0, 1e-3], [1000.0, 3e-3]])
+    assert sorted(greedy(points, 3).tolist()) == [0, 1, 2]
+
+
+def test_greedy_takes_rows_that_are_not_finite_once():
+    points = random(30, 4)
+    points[7], points[9, 2] = torch.nan, torch.inf
+    assert sorted(greedy(points, 30).tolist()) == list(range(30))
+
+
+def test_greedy_ignores_scale_and_layout():
+    points = random(200, 16)
+    expected = greedy(points, 15)
+    assert torch.equal(expected, greedy(points * 1024, 15))
+    assert torch.equal(expected, greedy(points.T.contiguous().T, 15))
+    assert torch.equal(expected, greedy(points.clone().requires_grad_(), 15))
+
+
+def test_the_steps_of_other_devices_choose_the_same(monkeypatch):
+    points = random(500, 16)
+    expected = greedy(points, 60)
+    monkeypatch.setattr(coreset, "_fused", coreset._expanded)
+    assert torch.equal(expected, greedy(points, 60))
+    assert len(greedy(points[:5].repeat(4, 1), 20)) == 5
+
+
+@pytest.mark.gpu
+def test_greedy_on_a_gpu_chooses_the_same():
+    points = random(5000, 128)
+    assert torch.equal(greedy(points, 200), greedy(points.cuda(), 200))
+
+
+def test_greedy_ticks_and_stops_where_tick_raises(monkeypatch, three_threads):
+    monkeypatch.setattr(coreset, "TICK", 0)
+    ticks = []
+
+    def tick(done, total):
+        ticks.append((done, total))
+        if done == 4:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        greedy(random(100, 8), 20, tick=tick)
+    assert ticks == [(0, 20), *((done, 20) for done in range(5))]
+    greedy(random(100, 8), 3, tick=lambda *at: ticks.append(at))
+    assert ticks[-1] == (3, 3)
+
+
+def two_at_once(points: np.ndarray) -> list[list[int]]:
+    coreset.SHARE = 1
+    torch.set_num_threads(2)
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda x: greedy(x, 50).tolist(), [torch.from_numpy(points)] * 2))
+
+
+def test_greedy_runs_in_two_threads_of_a_child_process():
+    points = random(400, 8)
+    expected = greedy(points, 50).tolist()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("forkserver")) as pool:
+        assert pool.submit(two_at_once, points.numpy()).result() == [expected, expected]
+
+
+def test_the_compiler_is_loaded_only_when_it_is_used():
+    for path in Path(coreset.__file__).parent.rglob("*.py"):
+        if path.name != "coreset_kernel.py":
+            outside = [node for node in ast.parse(path.read_text()).body if hasattr(node, "names")]
+            names = " ".join(map(ast.unparse, outside))
+            assert "coreset_kernel" not in names and "numba" not in names, path
+
+
+def test_projection_keeps_distances():
+    points = random(100, 1000)
+    ratio = torch.pdist(project(points, 200, seed=0)) / torch.pdist(points)
+    assert ratio.mean() == pytest.approx(1, abs=0.02)
+    assert project(points, 2000, seed=0) is points

@@ -1,0 +1,73 @@
+"""Shared ideas of the algorithms, each against an independent formula."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from ad_models.features import Pyramid
+from ad_models.gaussian import RunningGaussian, whitening
+from ad_models.maps import smooth
+from ad_models.neighbours import nearest
+
+
+@pytest.mark.parametrize("shape", [(40, 50), (9, 7)])  # the second is smaller than the kernel
+def test_smooth_equals_scipy(shape):
+    maps = torch.rand(2, 1, *shape, dtype=torch.float64)
+    expected = np.stack([gaussian_filter(m, sigma=2.5) for m in maps[:, 0].numpy()])
+    np.testing.assert_allclose(smooth(maps, 2.5)[:, 0].numpy(), expected, atol=1e-12)
+
+
+def test_running_gaussian_equals_numpy_where_the_mean_is_large():
+    x = torch.randn(50, 3, 4) * 0.05 + 300
+    gaussian = RunningGaussian(3, 4, x.device)
+    for part in x.split(7):
+        gaussian.update(part)
+    for position in range(3):
+        expected = np.cov(x[:, position].double().numpy(), rowvar=False)
+        np.testing.assert_allclose(gaussian.covariance()[position], expected, rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(gaussian.mean, x.mean(0), rtol=1e-6)
+
+
+def test_whitening_holds_at_sizes_where_batched_inverses_fail():
+    # 200 dimensions and 16 positions on two threads: batched LU on a CPU gives wrong numbers there
+    torch.set_num_threads(2)
+    rows = torch.randn(16, 400, 200)
+    covariance = rows.mT @ rows / 400
+    factors = whitening(covariance.clone(), 0.01, block=5)
+    torch.set_num_threads(1)
+    eye = torch.eye(200)
+    product = factors @ (covariance + 0.01 * eye) @ factors.mT
+    torch.testing.assert_close(product, eye.expand_as(product), atol=2e-4, rtol=0)
+
+
+def test_nearest_equals_brute_force_across_blocks(monkeypatch):
+    monkeypatch.setattr("ad_models.neighbours.BLOCK", 7)
+    x, bank = torch.randn(3, 5, 4), torch.randn(30, 4)
+    distance, index = nearest(x, bank)
+    expected = torch.cdist(x.flatten(0, 1), bank).min(1)
+    torch.testing.assert_close(distance.flatten(), expected.values)
+    assert torch.equal(index.flatten(), expected.indices)
+
+
+def test_nearest_of_a_member_is_exactly_zero():
+    bank = torch.randn(20, 6) * 1000
+    distance, index = nearest(bank, bank)
+    assert torch.equal(distance, torch.zeros(20)) and torch.equal(index, torch.arange(20))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "layers", "channels"),
+    [
+        ("resnet18", ("layer1", "layer3"), [64, 256]),
+        ("wide_resnet50_2", ("layer2",), [512]),
+        ("densenet121", ("features.denseblock1", "features.denseblock2"), [256, 512]),
+        ("squeezenet1_1", ("features.4", "features.7"), [128, 256]),
+        ("efficientnet_b0", ("features.2", "features.4"), [24, 80]),
+    ],
+)
+def test_pyramids_of_many_backbones(backbone, layers, channels):
+    pyramid = Pyramid(backbone, layers, "random")
+    assert pyramid.channels == channels
+    assert not any(p.requires_grad for p in pyramid.parameters())
+    assert not pyramid.train().training

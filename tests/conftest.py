@@ -1,0 +1,42 @@
+"""Settings and fixtures of all tests. Nothing here touches the user's home or a network."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.pop("INSPECTLINE_WEIGHTS", None)  # a developer's setting must not change a result
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "180"
+os.environ["DVC_NO_ANALYTICS"] = "1"
+
+pytest_plugins = ["tests.s3_servers"]  # fixtures moto_s3, rclone_s3, store_on
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    """Tiny tensors spend their time on handing work to threads: one is ten times faster."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _folder(variable: str, name: str) -> Path:
+    folder = Path(os.environ.get(variable, SHARED / name))
+    if not folder.is_dir():
+        pytest.skip(f"no {name} at {folder}; set {variable} to their folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def datasets() -> Path:
+    """Folder of real data sets in MVTec AD layout."""
+    return _folder("INSPECTLINE_DATASETS", "datasets")
+
+
+@pytest.fixture(scope="session")
+def real_weights() -> Path:
+    """Folder of real ImageNet weights, named by backbone."""
+    return _folder("INSPECTLINE_TEST_WEIGHTS", "weights")

@@ -1,0 +1,170 @@
+"""Small workspaces and one Prefect server for all tests of the line."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from flows.server import SETTINGS
+from tasks.samples.draw import draw_samples
+from tasks.workspace import Workspace
+
+HOME = tempfile.TemporaryDirectory(prefix="inspectline-tests-")
+# Before any test module imports prefect, which reads them then
+os.environ |= SETTINGS | {"PREFECT_HOME": HOME.name}
+os.environ.pop("PREFECT_API_URL", None)
+
+PARAMS: dict[str, Any] = {
+    "defaults": {
+        "algorithms": ["padim", "patchcore"],
+        "image": {"size": 64},
+        "training": {"calibration": 0.3, "folds": 0},
+        "threshold": {"overkill": 0.2},
+        "gates": {"image_auroc": 0.0},
+    },
+    "algorithms": {
+        "padim": {"backbone": "resnet18", "dims": 20, "weights": "random"},
+        "patchcore": {"backbone": "resnet18", "ratio": 0.1, "weights": "random"},
+        "reverse_distillation": {"backbone": "resnet18", "epochs": 10, "weights": "random"},
+    },
+    "line": {"device": "cpu"},
+}
+Make = Callable[..., Workspace]
+Command = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of DVC that is nobody's; one thread for each cell; dvc on the PATH."""
+    home = tmp_path_factory.mktemp("dvc")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(home))
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+        yield
+
+
+@pytest.fixture(scope="session")
+def prefect() -> Iterator[str]:
+    """Address of the server that every run in this process, and those told of it, use."""
+    import multiprocessing
+
+    from flows.server import end, start
+
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        ["tasks.fit", "tasks.evaluate", "torchvision.models", "great_expectations"]
+    )
+    start()
+    from prefect.server.api.server import SubprocessASGIServer
+
+    yield SubprocessASGIServer().api_url
+    end()
+
+
+@pytest.fixture(scope="session")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders cap, plate and weave: 12 images to train on, 4 good and 2 of each defect."""
+    folder = tmp_path_factory.mktemp("samples")
+    draw_samples(folder, size=64, train=12, good=4, per_defect=2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make(samples: Path) -> Make:
+    """A function that makes a workspace with sample products and changed params."""
+    from flows.ingest import ingest_product
+    from tasks.init import init
+
+    def workspace(root: Path, *products: str, **changes: Any) -> Workspace:
+        init(root)
+        write_params(root, **changes)
+        made = Workspace(root)
+        for product in products:
+            ingest_product(made, product, str(samples / product))
+        return made
+
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def trained(make: Make, prefect: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Two products with two cells each, after a run. Only to be read."""
+    from flows.run import run_line
+
+    workspace = make(tmp_path_factory.mktemp("trained"), "cap", "plate")
+    edit(workspace, "cap", algorithms=["padim", "reverse_distillation"])
+    assert run_line(workspace, [], None)
+    return workspace
+
+
+@pytest.fixture
+def copy(trained: Workspace, tmp_path: Path) -> Workspace:
+    """The trained workspace, to be changed."""
+    root = tmp_path / "copy"
+    shutil.copytree(trained.root, root, symlinks=True)
+    return Workspace(root)
+
+
+@pytest.fixture
+def workspace(make: Make, tmp_path: Path) -> Workspace:
+    """An empty workspace."""
+    return make(tmp_path / "ws")
+
+
+@pytest.fixture
+def source(samples: Path, tmp_path: Path) -> Path:
+    """Images of one product, to be spoilt."""
+    shutil.copytree(samples / "cap", tmp_path / "source")
+    return tmp_path / "source"
+
+
+@pytest.fixture
+def command() -> Command:
+    """A function that calls the command line in a workspace, and checks that it ends orderly."""
+
+    def call(workspace: Workspace | Path, *arguments: object) -> Result:
+        from flows.cli import main
+
+        root = workspace.root if isinstance(workspace, Workspace) else workspace
+        words = ["--workspace", str(root), *(str(one) for one in arguments)]
+        result = CliRunner().invoke(main, words)
+        assert result.exception is None or isinstance(result.exception, SystemExit), (
+            result.exception
+        )
+        assert "Traceback" not in result.output
+        return result
+
+    return call
+
+
+def write_params(root: Path, **changes: Any) -> None:
+    """params.yaml of the tests; `defaults__gates` reaches into a section."""
+    content = yaml.safe_load(yaml.safe_dump(PARAMS))
+    for name, value in changes.items():
+        *path, last = name.split("__")
+        section = content
+        for part in path:
+            section = section[part]
+        section[last] = value
+    (root / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def edit(workspace: Workspace, product: str, **keys: Any) -> None:
+    """Set keys of a product's spec."""
+    path = workspace.product(product) / "product.yaml"
+    content = yaml.safe_load(path.read_text()) or {}
+    path.write_text(yaml.safe_dump(content | keys))
+
+
+def refused(result: Result, *words: str) -> None:
+    """The command failed, and its text has every one of these words."""
+    assert result.exit_code != 0, result.output
+    for word in words:
+        assert word in result.output, result.output

@@ -1,0 +1,102 @@
+"""The command line's own behaviour: help, finding the workspace, and what it may import."""
+
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from flows.cli import main
+from tasks.init import init
+
+HEAVY = ("torch", "great_expectations", "prefect", "dvc", "pandas", "boto3")
+COMMANDS = sorted(main.commands)
+
+
+def snapshot(root):
+    """Bytes of every file that is not the inside of git or DVC."""
+    files = (path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    return {p: p.read_bytes() for p in files if ".git" not in p.parts and "tmp" not in p.parts}
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from flows.cli import main\n"
+        "try: main(['--help'])\n"
+        f"except SystemExit: print([m for m in {HEAVY} if m in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "[]"
+    assert all(name in ended.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name):
+    result = CliRunner().invoke(main, [name, "--help"])
+    assert result.exit_code == 0
+    assert main.commands[name].get_short_help_str()[:20] in result.output
+
+
+def test_init_again_changes_nothing_and_keeps_edits(tmp_path):
+    made = CliRunner().invoke(main, ["init", str(tmp_path / "ws")])
+    assert made.exit_code == 0 and "params.yaml" in made.output
+    params = tmp_path / "ws" / "params.yaml"
+    params.write_text(params.read_text() + "# mine\n")
+    (tmp_path / "ws" / ".gitignore").write_text(
+        "mine\n.inspectline\n/store/\n/report/\n.*.partial\n"
+    )
+    before = snapshot(tmp_path / "ws")
+    again = CliRunner().invoke(main, ["init", str(tmp_path / "ws")])
+    assert again.exit_code == 0 and "is a workspace already" in again.output
+    assert snapshot(tmp_path / "ws") == before
+
+
+def test_init_in_a_folder_inside_another_repository(tmp_path):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    assert CliRunner().invoke(main, ["init", str(tmp_path / "line")]).exit_code == 0
+    assert CliRunner().invoke(main, ["-w", str(tmp_path / "line"), "results"]).exit_code == 0
+
+
+CALLS = [
+    ["run"],
+    ["results"],
+    ["ingest", "cap", "."],
+    ["predict", "cap", "."],
+    ["releases", "cap"],
+    ["promote", "cap", "0" * 16],
+    ["rollback", "cap"],
+    ["sync"],
+    ["report"],
+]
+
+
+@pytest.mark.parametrize("call", CALLS, ids=lambda call: call[0])
+def test_outside_a_workspace_each_command_says_so(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, call)
+    assert result.exit_code == 1
+    assert "is in no workspace" in result.output and "inspectline init" in result.output
+
+
+@pytest.mark.parametrize("call", [["results"], ["sync"], ["releases", "cap"]], ids=lambda c: c[0])
+def test_a_command_finds_the_workspace_from_below_and_by_option(
+    call, copy, command, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(copy.images("cap") / "train")
+    below = CliRunner().invoke(main, call)
+    monkeypatch.chdir(tmp_path)
+    assert below.exit_code == 0
+    assert command(copy, *call).output == below.output
+    assert command(copy.images("cap"), *call).output == below.output
+
+
+def test_results_of_an_empty_workspace_say_what_to_do(tmp_path, command):
+    init(tmp_path)
+    assert "inspectline run" in command(tmp_path, "results").output
+    assert command(tmp_path, "results", "--json").stdout.strip() == "[]"
+
+
+def test_an_error_of_the_program_itself_is_not_hidden(copy, monkeypatch):
+    monkeypatch.setattr("tasks.leaderboard.results", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        CliRunner().invoke(main, ["-w", str(copy.root), "results"], catch_exceptions=False)

@@ -1,0 +1,73 @@
+"""DVC and the line agree: what one has done the other has not to do."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from flows.plan import make_plan
+from flows.run import run_line
+from tasks.gate import last_decision, store_of
+from tasks.storage.publish import champion
+from tests.flows.conftest import write_params
+
+
+def dvc(workspace, *arguments):
+    """Output of a DVC command, as a user gives it."""
+    ended = subprocess.run(
+        ["dvc", *arguments],
+        cwd=workspace.root,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_after_a_run_dvc_has_nothing_to_do(copy):
+    assert "up to date" in dvc(copy, "status")
+    said = dvc(copy, "repro")
+    assert "Running stage" not in said and "up to date" in said
+
+
+def test_metrics_plots_and_params_are_where_dvc_looks(copy):
+    shown = json.loads(dvc(copy, "metrics", "show", "--json"))
+    files = shown[""]["data"]
+    assert "data/plate/cells/padim/evaluation/metrics.json" in files
+    subprocess.run(["git", "add", "--all"], cwd=copy.root, check=True)
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", *who, "commit", "-qm", "all"], cwd=copy.root, check=True)
+    write_params(copy.root, algorithms__padim={"backbone": "resnet18", "dims": 10})
+    changed = json.loads(dvc(copy, "params", "diff", "--json"))
+    assert changed["params.yaml"]["algorithms.padim.dims"] == {"old": 20, "new": 10, "diff": -10}
+    page = dvc(copy, "plots", "show").strip().splitlines()[-1].removeprefix("file://")
+    assert "roc.csv" in Path(page).read_text()
+
+
+def test_images_pictures_and_models_are_not_in_git(copy):
+    subprocess.run(["git", "add", "--all"], cwd=copy.root, check=True)
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=copy.root, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not [name for name in listed if name.endswith((".png", ".jpg", ".safetensors"))]
+    assert not [name for name in listed if name.startswith((".inspectline", "store", "report"))]
+    assert {"params.yaml", "dvc.yaml", "dvc.lock", "data/cap/dvc.lock"} <= set(listed)
+
+
+def test_dvc_repro_first_and_the_line_decides_without_training(make, prefect, tmp_path):
+    workspace = make(tmp_path / "ws", "cap")
+    path = workspace.product("cap") / "product.yaml"
+    path.write_text(yaml.safe_dump({"algorithms": ["patchcore"]}))
+    make_plan(workspace, ["cap"])  # dvc.yaml from the spec, as `inspectline sync` writes it
+    assert "Running stage 'data/cap/dvc.yaml:fit-patchcore'" in dvc(workspace, "repro")
+    model = workspace.model("cap", "patchcore") / "model.safetensors"
+    fitted = model.stat().st_mtime_ns
+    assert not make_plan(workspace, ["cap"]).stages
+    assert run_line(workspace, [], None)
+    assert model.stat().st_mtime_ns == fitted
+    assert last_decision(workspace, "cap")["accepted"]
+    assert champion(store_of(workspace), "cap")["algorithm"] == "patchcore"

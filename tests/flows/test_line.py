@@ -1,0 +1,100 @@
+"""A run brings everything up to date once, decides, publishes and reports."""
+
+import csv
+import json
+import shutil
+
+from flows.plan import make_plan
+from flows.run import run_line
+from tasks.gate import last_decision, store_of
+from tasks.storage.publish import champion
+from tests.flows.conftest import edit, write_params
+
+CELLS = {
+    ("cap", "padim"),
+    ("cap", "reverse_distillation"),
+    ("plate", "padim"),
+    ("plate", "patchcore"),
+}
+KEYS = [
+    *("product", "algorithm", "image_auroc", "pixel_auroc", "aupro_30", "aupro_05"),
+    *("image_f1_max", "threshold", "normal_recall", "abnormal_recall", "precision"),
+    *("ms_per_image", "fit_seconds", "peak_memory_mb"),
+]
+
+
+def stages(workspace, products=("cap", "plate")):
+    return {str(stage) for stage in make_plan(workspace, list(products)).stages}
+
+
+def test_a_run_leaves_every_cell_a_champion_and_a_report(trained, command):
+    rows = json.loads(command(trained, "results", "--json").stdout)
+    assert {(row["product"], row["algorithm"]) for row in rows} == CELLS
+    assert all(list(row) == KEYS for row in rows)
+    with (trained.root / "data" / "leaderboard.csv").open() as file:
+        assert [(r["product"], r["algorithm"]) for r in csv.DictReader(file)] == sorted(CELLS)
+    for product in ("cap", "plate"):
+        decision = last_decision(trained, product)
+        current = champion(store_of(trained), product)
+        assert decision["accepted"] and decision["challenger"]["release"] == current["release"]
+        best = max(row["image_auroc"] for row in rows if row["product"] == product)
+        assert decision["metrics"]["image_auroc"] == best
+    [report] = trained.root.glob("report/*/report.html")
+    assert all(name in report.read_text() for cell in CELLS for name in cell)
+
+
+def test_a_second_run_trains_nothing(copy, command):
+    before = {p: p.stat().st_mtime_ns for p in copy.root.glob("data/*/cells/*/*/*")}
+    result = command(copy, "run")
+    assert result.exit_code == 0 and "nothing to train" in result.output
+    assert before == {p: p.stat().st_mtime_ns for p in copy.root.glob("data/*/cells/*/*/*")}
+
+
+def test_a_parameter_of_an_algorithm_reaches_its_cells_only(copy):
+    write_params(copy.root, algorithms__padim={"backbone": "resnet18", "dims": 10})
+    assert stages(copy) == {f"{s} {p} padim" for s in ("fit", "evaluate") for p in ("cap", "plate")}
+
+
+def test_an_override_of_a_product_reaches_its_cell_only(copy):
+    edit(copy, "cap", algorithms={"padim": {"dims": 10}, "reverse_distillation": None})
+    assert stages(copy) == {"fit cap padim", "evaluate cap padim"}
+
+
+def test_a_threshold_evaluates_and_fits_nothing(copy):
+    edit(copy, "plate", threshold={"overkill": 0.3})
+    assert stages(copy) == {"evaluate plate padim", "evaluate plate patchcore"}
+
+
+def test_settings_of_the_line_change_nothing(copy):
+    write_params(copy.root, line={"device": "cpu", "retries": 3, "slots": 2})
+    assert not stages(copy)
+
+
+def test_a_new_test_image_evaluates_anew_and_fits_nothing(copy, samples, prefect):
+    shutil.copy(
+        samples / "weave" / "test" / "good" / "000.png",
+        copy.images("plate") / "test" / "good" / "new.png",
+    )
+    models = {p: p.read_bytes() for p in copy.root.glob("data/plate/cells/*/model/*")}
+    assert run_line(copy, ["plate"], None)
+    assert models == {p: p.read_bytes() for p in copy.root.glob("data/plate/cells/*/model/*")}
+    metrics = json.loads((copy.evaluation("plate", "padim") / "metrics.json").read_text())
+    assert metrics["test_good"] == 5
+    assert not stages(copy)
+
+
+def test_gates_decide_anew_and_train_nothing(copy, command):
+    held = champion(store_of(copy), "plate")
+    edit(copy, "plate", gates={"ms_per_image": 0.001})
+    assert not stages(copy)
+    result = command(copy, "run")
+    assert result.exit_code == 0
+    assert "ms_per_image is" in result.output and "above the limit of 0.001" in result.output
+    assert f"{held['release']} is champion" in result.output
+    assert champion(store_of(copy), "plate") == held
+    assert "nothing to train" in command(copy, "run").output  # the refusal is not repeated
+
+
+def test_the_report_can_be_written_alone(copy, command):
+    path = command(copy, "report").stdout.strip()
+    assert path.endswith("report.html") and (copy.root / path).is_file()

@@ -1,0 +1,127 @@
+"""A run publishes to a bucket, and what is decided by hand there is respected."""
+
+import json
+import uuid
+
+import pytest
+
+from tasks.gate import store_of
+from tasks.storage.publish import champion, fetch, publish, releases
+from tasks.storage.release import read_manifest
+from tests.flows.conftest import write_params
+from tests.s3_servers import rclone_server, use_server
+
+
+@pytest.fixture
+def bucket(copy, moto_s3, monkeypatch):
+    """The trained workspace with its store in a bucket that is empty."""
+    use_server(monkeypatch, moto_s3)
+    return to_bucket(copy)
+
+
+def to_bucket(workspace, **line):
+    address = f"s3://models/{uuid.uuid4().hex}"
+    write_params(workspace.root, line={"device": "cpu", "store": address, **line})
+    return workspace
+
+
+def images(workspace, product):
+    return sorted(workspace.images(product).glob("test/*/*.png"))
+
+
+def test_a_run_publishes_to_a_bucket_and_predict_reads_it(
+    bucket, command, monkeypatch, tmp_path, prefect
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = command(bucket, "run")
+    assert result.exit_code == 0 and "nothing to train" in result.output
+    store = store_of(bucket)
+    pointer = champion(store, "plate")
+    assert f"{store.address}/releases/plate/{pointer['release']}" in result.output
+    assert pointer["release"] in command(bucket, "releases", "plate").output
+    path, *_ = images(bucket, "plate")
+    address = f"{store.address}/plate"
+    folder = bucket.scratch / "releases"
+    by_name = json.loads(command(bucket, "predict", "plate", path, "--json").stdout)
+    by_address = json.loads(command(tmp_path, "predict", address, path, "--json").stdout)
+    [fetched] = folder.rglob(f"*{pointer['release']}*/fit.json")
+    by_folder = json.loads(command(tmp_path, "predict", fetched.parent, path, "--json").stdout)
+    assert by_name == by_address == by_folder
+    assert by_name["decision"] == ("defect" if by_name["score"] > by_name["threshold"] else "good")
+
+
+def test_predict_decides_as_the_evaluation_did_and_draws_maps(trained, command, tmp_path):
+    pointer = champion(store_of(trained), "plate")
+    scores = trained.evaluation("plate", pointer["algorithm"]) / "scores.csv"
+    rows = [line.split(",") for line in scores.read_text().splitlines()[1:]]
+    paths = [trained.images("plate") / row[0] for row in rows]
+    result = command(trained, "predict", "plate", *paths, "--json", "--maps", tmp_path)
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [one["score"] for one in found] == pytest.approx([float(r[2]) for r in rows], rel=1e-4)
+    assert len(list(tmp_path.glob("*.jpg"))) == len(rows)
+
+
+def test_what_was_rolled_back_is_not_promoted_again(bucket, command, prefect, tmp_path):
+    command(bucket, "run")
+    store = store_of(bucket)
+    best = champion(store, "cap")["release"]
+    folder = fetch(store, "cap", best, tmp_path)
+    (folder / "manifest.json").unlink()
+    (folder / "note.txt").write_text("the same model with a note")
+    other = publish(folder, "cap", store, read_manifest(store, "cap", best)["about"])
+    for change in (
+        ("promote", "cap", other),
+        ("promote", "cap", best),
+        ("rollback", "cap"),  # from best to other
+        ("rollback", "cap"),  # from other to best, the first of all
+        ("promote", "cap", other),
+        ("promote", "cap", best),
+        ("rollback", "cap"),
+    ):
+        assert command(bucket, *change, "--reason", "scratches pass").exit_code == 0
+    assert champion(store, "cap")["release"] == other
+    assert len(releases(store, "cap")) == 2
+    result = command(bucket, "run")
+    assert result.exit_code == 0
+    assert f"release {best} was rolled back by" in result.output
+    assert f"`inspectline promote cap {best}` overrules" in result.output
+    assert champion(store, "cap")["release"] == other
+    command(bucket, "promote", "cap", best)
+    assert command(bucket, "run").exit_code == 0
+    assert champion(store, "cap")["release"] == best
+
+
+def test_wrong_credentials_are_named_and_cost_no_cell(
+    copy, command, rclone_s3, monkeypatch, prefect
+):
+    use_server(monkeypatch, rclone_s3)
+    to_bucket(copy, single_writer=True)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    result = command(copy, "run")
+    assert result.exit_code == 1
+    assert "failed: gate cap: " in result.output and "failed: gate plate: " in result.output
+    assert "credentials" in result.output.lower() or "AWS_SECRET_ACCESS_KEY" in result.output
+    assert command(copy, "releases", "cap").exit_code == 1
+    use_server(monkeypatch, rclone_s3)
+    result = command(copy, "run")
+    assert result.exit_code == 0 and "nothing to train" in result.output
+    assert champion(store_of(copy), "cap")
+
+
+def test_a_dead_server_is_named_and_the_next_run_publishes(
+    copy, command, tmp_path, monkeypatch, prefect
+):
+    (tmp_path / "disk" / "models").mkdir(parents=True)
+    server = rclone_server(tmp_path / "disk")
+    use_server(monkeypatch, server)
+    to_bucket(copy, single_writer=True)
+    result = command(copy, "run")
+    assert result.exit_code == 1
+    assert "failed: gate cap: " in result.output and server.url in result.output
+    server.start()
+    try:
+        result = command(copy, "run")
+        assert result.exit_code == 0 and "nothing to train" in result.output
+        assert champion(store_of(copy), "cap")
+    finally:
+        server.kill()

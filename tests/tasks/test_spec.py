@@ -1,0 +1,79 @@
+import pytest
+
+from tasks.errors import SpecError
+from tasks.spec import (
+    algorithm_parameters,
+    config_fields,
+    known_algorithms,
+    read_params,
+    read_product,
+)
+
+PARAMS = """
+defaults:
+  algorithms: [padim, patchcore]
+  image: {size: 128, resize: pad}
+algorithms:
+  padim: {dims: 100, backbone: resnet18}
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    (tmp_path / "data" / "nut").mkdir(parents=True)
+    return tmp_path
+
+
+def product(root, text):
+    (root / "data" / "nut" / "product.yaml").write_text(text)
+    return read_product(root, "nut")
+
+
+def test_an_empty_spec_is_the_defaults(root):
+    spec = product(root, "")
+    assert list(spec.algorithms) == ["padim", "patchcore"]
+    assert spec.image.size == (128, 128)
+    assert spec.gates.image_auroc == 0.8
+
+
+def test_a_product_overrides_key_by_key(root):
+    spec = product(root, "image: {size: [64, 96]}\nalgorithms: {padim: {dims: 50}}\n")
+    assert spec.image.size == (64, 96)
+    assert spec.image.resize == "pad"
+    assert list(spec.algorithms) == ["padim"]
+    assert algorithm_parameters(root, "nut", "padim") == {"dims": 50, "backbone": "resnet18"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("imge: {}", r"product\.yaml: unknown key 'imge'; did you mean 'image'\?"),
+        ("image: {sise: 3}", r"unknown key 'image\.sise'; did you mean 'size'\?"),
+        ("image: {size: 8}", r"image\.size\.0: input should be greater than or equal to 32, got 8"),
+        ("image: {size: 64, tile: 128}", r"image\.tile is 128, but image\.size is only \[64, 64\]"),
+        ("algorithms: [padin]", r"unknown algorithm 'padin'; did you mean 'padim'\?"),
+        ("algorithms: {padim: {dim: 3}}", r"padim has no parameter 'dim'; did you mean 'dims'\?"),
+        ("gates: {miss: 2}", r"gates\.miss: input should be less than or equal to 1, got 2"),
+        ("- a\n- b", "must hold keys and values, not a list"),
+        ("a: [", "is no valid YAML"),
+        ("image: 3", "image: input should be a valid dictionary"),
+    ],
+)
+def test_mistakes_name_file_key_and_remedy(root, text, message):
+    with pytest.raises(SpecError, match=message):
+        product(root, text)
+
+
+def test_a_mistake_in_the_defaults_names_params_yaml(root):
+    (root / "params.yaml").write_text("defaults: {thresold: {}}")
+    with pytest.raises(SpecError, match=r"params\.yaml: unknown key 'defaults\.thresold'"):
+        read_params(root)
+
+
+def test_algorithms_are_known_without_importing_them():
+    from ad_models import ALGORITHMS, config
+
+    assert sorted(ALGORITHMS) == list(known_algorithms())
+    for name in ALGORITHMS:
+        assert config_fields(name) == tuple(config(name).__dataclass_fields__)

@@ -1,0 +1,173 @@
+"""What every algorithm must do. A new one is tested by being in ALGORITHMS."""
+
+import pytest
+import torch
+
+from ad_models import ALGORITHMS, Batch, Run, create, load
+from ad_models.errors import Cancelled, ConfigError, InputError, NotFittedError
+
+SMALL = {  # parameters that make a fit take a second
+    "padim": {"dims": 20},
+    "patchcore": {"ratio": 0.1},
+    "reverse_distillation": {"epochs": 6},
+}
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+SIDE = 64
+
+
+def texture(count: int, seed: int) -> torch.Tensor:
+    """Normal images (count, 3, 64, 64): stripes that shift a little, and noise."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.linspace(0, 12.57, SIDE).view(1, 1, 1, SIDE)
+    shift = torch.rand(count, 1, 1, 1, generator=g)
+    return torch.sin(x + shift) + 0.1 * torch.randn(count, 3, SIDE, SIDE, generator=g)
+
+
+def spoiled(count: int, seed: int) -> torch.Tensor:
+    """Normal images with a bright square at 20:40, 20:40."""
+    images = texture(count, seed)
+    images[:, :, 20:40, 20:40] += 3.0
+    return images
+
+
+def batches() -> list[Batch]:
+    return [Batch(texture(8, seed), ["part"] * 8) for seed in (0, 1)]
+
+
+def unfitted(name: str, **more):
+    parameters = SMALL[name] | more
+    if "weights" in create_fields(name):
+        parameters = {"backbone": "resnet18", "weights": "random"} | parameters
+    return create(name, **parameters)
+
+
+def create_fields(name: str) -> set[str]:
+    from tasks.spec import config_fields
+
+    return set(config_fields(name))
+
+
+@pytest.fixture(scope="module", params=DEVICES)
+def device(request) -> torch.device:
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    return torch.device(request.param)
+
+
+@pytest.fixture(scope="module", params=ALGORITHMS)
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def fitted(name, device):
+    return unfitted(name).fit(batches(), Run(device), [Batch(texture(4, 2), ["part"] * 4)])
+
+
+def test_shapes_and_types(fitted):
+    score, maps = fitted.predict(texture(3, 3))
+    assert score.shape == (3,) and maps.shape == (3, 1, SIDE, SIDE)
+    assert score.dtype == maps.dtype == torch.float32
+    assert score.isfinite().all() and maps.isfinite().all()
+
+
+def test_a_square_scores_higher_and_is_found(fitted):
+    good, bad = fitted.predict(texture(6, 4)), fitted.predict(spoiled(6, 4))
+    assert bad.score.min() > good.score.max()
+    inside = bad.map[:, :, 20:40, 20:40]
+    outside = (bad.map.sum() - inside.sum()) / (bad.map.numel() - inside.numel())
+    assert inside.mean() > 1.2 * outside
+
+
+def test_predict_changes_nothing(fitted):
+    before = {k: v.clone() for k, v in fitted.state_dict().items()}
+    images = texture(4, 5)
+    first, again = fitted.predict(images), fitted.predict(images)
+    assert torch.equal(first.score, again.score) and torch.equal(first.map, again.map)
+    assert all(torch.equal(before[k], v) for k, v in fitted.state_dict().items())
+
+
+def test_the_batch_does_not_matter(fitted):
+    images = torch.cat([texture(2, 6), spoiled(2, 6)])
+    alone = torch.cat([fitted.predict(images[i : i + 1]).score for i in range(4)])
+    torch.testing.assert_close(fitted.predict(images).score, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_save_and_load_agree(fitted, tmp_path):
+    fitted.save(tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors", fitted.fitted.device)
+    images = texture(2, 7)
+    assert torch.equal(fitted.predict(images).map, again.predict(images).map)
+    assert again.config == fitted.config
+    assert again.weights == fitted.weights
+
+
+def test_export_equals_predict(fitted, tmp_path):
+    import onnxruntime
+
+    fitted.export(tmp_path / "model.onnx", (SIDE, SIDE))
+    session = onnxruntime.InferenceSession(
+        tmp_path / "model.onnx", providers=["CPUExecutionProvider"]
+    )
+    for count in (1, 5):  # any batch size
+        images = spoiled(count, 8)
+        score, maps = session.run(None, {"images": images.numpy()})
+        expected = fitted.predict(images)
+        torch.testing.assert_close(
+            torch.from_numpy(score), expected.score.cpu(), rtol=1e-3, atol=1e-4
+        )
+        torch.testing.assert_close(torch.from_numpy(maps), expected.map.cpu(), rtol=1e-3, atol=1e-4)
+
+
+def test_one_seed_one_result(name):
+    a, b = (unfitted(name).fit(batches()) for _ in range(2))
+    assert torch.equal(a.predict(texture(2, 9)).map, b.predict(texture(2, 9)).map)
+
+
+def test_a_fit_leaves_the_callers_random_numbers_alone(name):
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    unfitted(name).fit(batches())
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_unfitted_says_so(name, tmp_path):
+    detector = unfitted(name)
+    with pytest.raises(NotFittedError, match="call fit"):
+        detector.predict(texture(1, 0))
+    with pytest.raises(NotFittedError, match="nothing to save"):
+        detector.save(tmp_path / "model.safetensors")
+    with pytest.raises(NotFittedError, match="nothing to export"):
+        detector.export(tmp_path / "model.onnx", (SIDE, SIDE))
+
+
+def test_a_typo_is_helped(name):
+    with pytest.raises(ConfigError, match="did you mean 'seed'"):
+        create(name, sead=1)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        torch.zeros(3, SIDE, SIDE),
+        torch.zeros(1, 1, SIDE, SIDE),
+        torch.zeros(1, 3, SIDE, SIDE, dtype=torch.float64),
+    ],
+)
+def test_wrong_input(fitted, bad):
+    with pytest.raises(InputError, match="B, 3, H, W"):
+        fitted.predict(bad)
+
+
+def test_cancel(name):
+    with pytest.raises(Cancelled):
+        unfitted(name).fit(batches(), Run(should_stop=lambda: True))
+
+
+def test_progress_reaches_the_end(name):
+    seen = []
+    unfitted(name).fit(batches(), Run(report=seen.append, report_every=0))
+    assert seen[-1].step == seen[-1].steps
+    assert seen[-1].epoch == seen[-1].epochs
+    assert seen[-1].fraction == pytest.approx(1)
