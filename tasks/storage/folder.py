@@ -3,22 +3,28 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
-from tasks.errors import ConflictError
-from tasks.storage.folder_lock import exclusive
+from filelock import FileLock, Timeout
+
+from tasks.errors import ConflictError, StoreError
 from tasks.storage.store import Store, beside, check_key, disk, read, write
 
 HIDDEN = (".part", ".lock")
 
 
 class FolderStore(Store):
-    """Objects are files; writes go beside and are renamed, compare-and-swap holds a lock file."""
+    """Objects are files; writes go beside and are renamed, compare-and-swap holds a file lock.
 
-    def __init__(self, folder: Path, stale_after: float = 10.0) -> None:
+    The operating system drops the lock with its owner, however that ends: none is ever stale.
+    """
+
+    def __init__(self, folder: Path, patience: float = 30.0) -> None:
+        """`patience`: seconds to wait for a lock that another process holds."""
         self.folder = folder
         self.address = str(folder)
-        self.stale_after = stale_after
+        self.patience = patience
 
     def get_with_tag(self, key: str) -> tuple[bytes, str] | None:
         """Content and its sha256."""
@@ -48,9 +54,9 @@ class FolderStore(Store):
         path = self._path(key)
         with disk(self._names(key)), beside(path) as part:
             write(part, [data])
-            with exclusive(path.with_name(f".{path.name}.lock"), self.stale_after) as held:
+            with self._lock(key):
                 found = self.get_with_tag(key)
-                if (None if found is None else found[1]) != tag or not held():
+                if (None if found is None else found[1]) != tag:
                     raise ConflictError(f"{self._names(key)} was changed by somebody else")
                 os.replace(part, path)
                 _sync(path.parent)
@@ -71,6 +77,19 @@ class FolderStore(Store):
                 if not (path.name.startswith(".") and path.name.endswith(HIDDEN))
             }
         return {key: sizes[key] for key in sorted(sizes) if key.startswith(prefix)}
+
+    @contextmanager
+    def _lock(self, key: str) -> Iterator[None]:
+        lock = FileLock(self._path(key).with_name(f".{PurePosixPath(key).name}.lock"))
+        try:
+            lock.acquire(timeout=self.patience, poll_interval=0.01)
+        except Timeout:
+            what = f"{self._names(key)} was locked by another process for {self.patience:g} s"
+            raise StoreError(f"{what}; try again when it has ended") from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _path(self, key: str) -> Path:
         return self.folder if key == "." else self.folder / check_key(key)

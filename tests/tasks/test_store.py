@@ -1,12 +1,13 @@
 """The three stores behave alike, and fail with a remedy."""
 
 import errno
-import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def race(move: Callable[[int], Any]) -> list[int]:
         except Exception as error:  # shown by the assertion below
             failed.append(error)
 
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     racers = [threading.Thread(target=run, args=(n,), daemon=True) for n in range(RACERS)]
     for racer in racers:
         racer.start()
@@ -171,45 +172,40 @@ def test_what_killed_processes_left_is_swept(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [".new.part", ".old.txt", "a"]
 
 
-def lock_of(store: FolderStore, **owner: Any) -> Path:
-    lock = store.folder / ".c.lock"
-    store.folder.mkdir(exist_ok=True)
-    lock.write_text(json.dumps({"time": "2026-01-01T00:00:00Z", "token": "t", **owner}))
-    return lock
+HOLDER = """
+import sys, time
+from filelock import FileLock
+lock = FileLock(sys.argv[1])
+lock.acquire()
+print("held", flush=True)
+time.sleep(600)
+"""
 
 
-def test_lock_of_a_dead_process_is_broken(tmp_path: Path) -> None:
-    child = os.posix_spawn("/bin/true", ["true"], {})
-    os.waitpid(child, 0)
-    store = FolderStore(tmp_path / "store", stale_after=float("inf"))
-    lock = lock_of(store, pid=child, host=socket.gethostname())
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the lock of the object `c` in the store `tmp_path`."""
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / ".c.lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        yield holder
+        holder.kill()
+
+
+def test_lock_that_is_held_is_waited_for(tmp_path: Path, held: subprocess.Popen[str]) -> None:
+    store = FolderStore(tmp_path, patience=0.1)
+    with pytest.raises(StoreError, match=r"'c'.*locked by another process.*try again"):
+        store.put_if("c", b"1", None)
+    assert store.get("c") is None
+    assert list(store.keys("")) == []
+
+
+def test_lock_of_a_killed_process_is_free(tmp_path: Path, held: subprocess.Popen[str]) -> None:
+    store = FolderStore(tmp_path)
+    held.kill()
     won = race(lambda number: store.put_if("c", b"%d" % number, None))
     assert len(won) == 1
-    assert not lock.exists()
-
-
-@pytest.mark.parametrize("owner", [{"host": "elsewhere", "pid": 1}, {}])
-def test_lock_that_nobody_gives_back_is_broken(owner: dict[str, Any], tmp_path: Path) -> None:
-    store = FolderStore(tmp_path / "store", stale_after=0.2)
-    lock = lock_of(store, **owner)
-    if not owner:
-        lock.write_text("")  # its owner died between creating and writing it
-    store.put_if("c", b"1", None)
-    assert store.get("c") == b"1"
-    assert [path.name for path in store.folder.iterdir()] == ["c"]
-
-
-def test_lock_that_is_held_is_waited_for(tmp_path: Path) -> None:
-    store = FolderStore(tmp_path / "store", stale_after=30.0)
-    lock = lock_of(store, pid=os.getpid(), host=socket.gethostname())
-    waiting = threading.Thread(target=store.put_if, args=("c", b"1", None))
-    waiting.start()
-    waiting.join(0.1)
-    assert waiting.is_alive()
-    assert store.get("c") is None
-    lock.unlink()
-    waiting.join()
-    assert store.get("c") == b"1"
+    assert list(store.keys("")) == ["c"]
 
 
 def test_server_without_conditions_needs_a_single_writer(
