@@ -15,6 +15,6 @@ def ingest_product(workspace: Workspace, product: str, source: str) -> IngestRep
     if not spec.exists():
         write_text(spec, f"# The spec of {product}; params.yaml holds the defaults of every key.\n")
     version(workspace, product)
-    push(workspace, [workspace.product(product) / "images.dvc"])
+    push(workspace, [str(workspace.product(product) / "images.dvc")])
     sync(workspace)
     return report

@@ -14,10 +14,11 @@ from flows.plan import Plan, make_plan
 from flows.process import kill_all
 from flows.runner import Runner
 from flows.server import end
-from tasks.cells import Stage
-from tasks.errors import CellError
+from tasks.cells import Cells, Stage
+from tasks.errors import CellError, StoreError
 from tasks.gate import gate
 from tasks.leaderboard import complete, results
+from tasks.version import push
 from tasks.workspace import Workspace
 
 
@@ -49,13 +50,17 @@ def line(
     algorithms: list[str] | None = None,
     by: str = "flow",
     name: str = "line",
+    stages: list[Stage] | None = None,
 ) -> dict[str, str]:
     """Bring the cells of `products` up to date and decide on each product.
 
+    stages: those to run, in the order of the graph, where the caller has asked DVC already.
     Returns why each failed task failed, by its name. One product's failure stops no other.
     """
     root = Workspace(Path(workspace))
-    return run_plan(make_plan(root, products, algorithms), by)
+    if stages is None:
+        return run_plan(make_plan(root, products, algorithms), by)
+    return run_plan(Plan(root, Cells(root), products, stages), by)
 
 
 def run_plan(plan: Plan, by: str) -> dict[str, str]:
@@ -82,7 +87,19 @@ def run_plan(plan: Plan, by: str) -> dict[str, str]:
         if complete(plan.workspace):  # or DVC would miss one of its inputs
             runner.run(Stage("leaderboard"))
     artifacts.table(results(plan.workspace))
-    return {name: reason for name, f in futures.items() if (reason := failure(f.state))}
+    failures = {name: reason for name, f in futures.items() if (reason := failure(f.state))}
+    done = [s for s in plan.stages if futures[str(s)].state.is_completed()]
+    return failures | send(plan.workspace, done)
+
+
+def send(workspace: Workspace, stages: list[Stage]) -> dict[str, str]:
+    """Push what these stages made to the DVC remote, if there is one; why that failed."""
+    try:
+        if stages:
+            push(workspace, [f"{workspace.product(s.product)}/dvc.yaml:{s.name}" for s in stages])
+    except StoreError as error:
+        return {"push": str(error)}
+    return {}
 
 
 def at_once() -> None:

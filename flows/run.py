@@ -4,20 +4,23 @@ import json
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.tables import results_table
 from tasks.doubts import doubts
-from tasks.errors import LineError, StoreError
+from tasks.errors import LineError, StoreError, hint
 from tasks.gate import last_decision, store_of, undecided
 from tasks.leaderboard import results
 from tasks.lock import run_lock
 from tasks.report import CellResult, write_report
-from tasks.spec import hint, known_algorithms, read_product
+from tasks.spec import known_algorithms, read_product
 from tasks.storage.publish import champion
 from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from flows.plan import Plan
 
 Pointers = dict[str, dict[str, Any] | None]
 
@@ -35,7 +38,7 @@ def run_line(
         if not plan.stages:
             click.echo("every cell is up to date: nothing to train")
         if plan.stages or any(_open(workspace, product) for product in products):
-            failures = _flow(workspace, products, algorithms, verbose)
+            failures = _flow(plan, verbose)
         decided = {p: d for p in products if (d := last_decision(workspace, p))}
         conclude(workspace, decided, failures)
     return not failures
@@ -64,9 +67,7 @@ def chosen(workspace: Workspace, products: list[str], algorithms: list[str] | No
     return products
 
 
-def _flow(
-    workspace: Workspace, products: list[str], algorithms: list[str] | None, verbose: bool
-) -> dict[str, str]:
+def _flow(plan: "Plan", verbose: bool) -> dict[str, str]:
     """Run the Prefect flow; failures by stage."""
     from flows.server import start
 
@@ -74,7 +75,8 @@ def _flow(
     from flows.cli import operator
     from flows.line import line
 
-    return line(str(workspace.root), products, algorithms, by=operator(), name=workspace.root.name)
+    root = plan.workspace.root
+    return line(str(root), plan.products, by=operator(), name=root.name, stages=plan.stages)
 
 
 def conclude(workspace: Workspace, decided: dict[str, Any], failures: dict[str, str]) -> None:

@@ -10,6 +10,9 @@ LineError
   CellError         a cell's process crashed or ran out of memory
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class LineError(Exception):
     """A user's mistake or an outside failure, with the remedy in its message."""
@@ -34,3 +37,9 @@ class ConflictError(StoreError): ...
 
 
 class CellError(LineError, RuntimeError): ...
+
+
+def hint(wrong: str, known: Iterable[str]) -> str:
+    """The nearest of the known names, or all of them."""
+    close = difflib.get_close_matches(wrong, list(known), n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tasks.imaging.pictures import write_beside
+from tasks.files import write_bytes
 
 Record = dict[str, Any]
 
@@ -117,7 +117,7 @@ def write_report(
         doubts={product: rows for product, rows in (doubts or {}).items() if rows},
     )
     # a file name with a lone surrogate (bytes that are no UTF-8) must not lose the page
-    return write_beside(path, html.lstrip().encode("utf-8", errors="replace"))
+    return write_bytes(path, html.lstrip().encode("utf-8", errors="replace"))
 
 
 def content_policy(css: str, script: str) -> str:

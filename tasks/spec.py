@@ -1,8 +1,6 @@
 """The product's spec: what product.yaml and params.yaml may say, checked."""
 
 import ast
-import difflib
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -16,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from tasks.errors import SpecError
+from tasks.errors import SpecError, hint
 from tasks.sections import Regions, Section, Severity, Share, Threshold, fields_at
 from tasks.workspace import PACKAGE
 
@@ -26,6 +24,8 @@ def _square(size: Any) -> Any:
 
 
 T = TypeVar("T", bound=Section)
+PRESET = "preset"  # beside an algorithm's parameters: a named set of them that lies below
+PAPER = "paper"  # the preset that says nothing: every Config's defaults are the paper's
 Side = Annotated[int, Field(ge=32, le=16384)]
 
 
@@ -83,7 +83,7 @@ def _known(algorithms: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, 
         if name not in known_algorithms():
             raise ValueError(f"unknown algorithm '{name}'; {hint(name, known_algorithms())}")
         for key in parameters or {}:
-            if key not in config_fields(name):
+            if key != PRESET and key not in config_fields(name):
                 raise ValueError(
                     f"{name} has no parameter '{key}'; {hint(key, config_fields(name))}"
                 )
@@ -126,6 +126,7 @@ class Params(Section):
     """params.yaml."""
 
     defaults: Product = Product()
+    presets: dict[str, Algorithms] = {}
     algorithms: Algorithms = {}
     line: Line = Line()
 
@@ -159,9 +160,24 @@ def read_product(workspace: Path, product: str) -> Product:
 
 
 def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[str, Any]:
-    """The algorithm's parameters: the product's overrides over those of params.yaml."""
-    general = read_params(workspace).algorithms.get(algorithm) or {}
-    return general | (read_product(workspace, product).algorithms.get(algorithm) or {})
+    """The algorithm's parameters: the product's over those of params.yaml over the preset's."""
+    params = read_params(workspace)
+    named = read_product(workspace, product).algorithms.get(algorithm) or {}
+    chosen = (params.algorithms.get(algorithm) or {}) | named
+    preset = chosen.pop(PRESET, PAPER)
+    if preset not in (known := [PAPER, *params.presets]):
+        raise SpecError(f"{algorithm} asks for the preset '{preset}'; {hint(str(preset), known)}")
+    return (params.presets.get(preset, {}).get(algorithm) or {}) | chosen
+
+
+def preset_of(general: dict[str, Any], own: dict[str, Any], algorithm: str) -> str:
+    """Name of the preset that params.yaml and product.yaml, as read, choose for the algorithm."""
+    chosen = PAPER
+    for section in (general, own if "algorithms" in own else general.get("defaults") or {}):
+        named = section.get("algorithms")
+        keys = named.get(algorithm) if isinstance(named, dict) else None
+        chosen = (keys or {}).get(PRESET, chosen)
+    return chosen
 
 
 def _over(own: dict, defaults: dict) -> dict:
@@ -191,12 +207,6 @@ def _line(kind: type[Section], error: Any) -> str:
         return f"{'.'.join(where)}: {message}, got {error['input']!r}"
     known = fields_at(kind, where[:-1])
     return f"unknown key '{'.'.join(where)}'; {hint(where[-1], known)}"
-
-
-def hint(wrong: str, known: Iterable[str]) -> str:
-    """The nearest of the known names, or all of them."""
-    close = difflib.get_close_matches(wrong, list(known), n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
 
 
 @cache

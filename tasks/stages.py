@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from tasks.code import STEPS, closure
-from tasks.spec import read_product, read_yaml
+from tasks.spec import preset_of, read_product, read_yaml
 from tasks.workspace import SCRATCH, Workspace, link_package
 
 HEAD = "# Written by `inspectline sync` from params.yaml and product.yaml. Edit those instead.\n"
@@ -117,6 +117,9 @@ def _params(
     if algorithm:
         keys += [f"algorithms.{algorithm}"] * (algorithm in (general.get("algorithms") or {}))
         mine += [f"algorithms.{algorithm}"] * _overrides(own, algorithm)
+        preset = preset_of(general, own, algorithm)
+        has = algorithm in ((general.get("presets") or {}).get(preset) or {})
+        keys += [f"presets.{preset}.{algorithm}"] * has
         inherited = "algorithms" not in own and _overrides(defaults, algorithm)
         keys += [f"defaults.algorithms.{algorithm}"] * inherited
     return [{"../../params.yaml": keys}] * bool(keys) + [{"product.yaml": mine}] * bool(mine)

@@ -1,7 +1,5 @@
 """Put a product's images under DVC, and send what DVC holds to its remote."""
 
-from pathlib import Path
-
 from tasks.errors import StoreError, WorkspaceError
 from tasks.workspace import Workspace
 
@@ -19,8 +17,11 @@ def version(workspace: Workspace, product: str) -> None:
             raise WorkspaceError(f"dvc add data/{product}/images: {error}") from error
 
 
-def push(workspace: Workspace, targets: list[Path]) -> int | None:
-    """Files sent to the DVC remote; None where none is set (`dvc remote add -d NAME URL`)."""
+def push(workspace: Workspace, targets: list[str]) -> int | None:
+    """Files sent to the DVC remote; None where none is set (`dvc remote add -d NAME URL`).
+
+    targets: files of DVC, or stages as `data/bottle/dvc.yaml:fit-padim`.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -28,7 +29,7 @@ def push(workspace: Workspace, targets: list[Path]) -> int | None:
         if not repo.config["core"].get("remote"):
             return None
         try:
-            return repo.push(targets=[str(target) for target in targets])
+            return repo.push(targets=targets)
         except (DvcException, OSError) as error:
             raise StoreError(
                 f"dvc push failed: {error}; run `dvc push` once it is mended"

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.errors import WorkspaceError
+from tasks.errors import WorkspaceError, hint
 
 PACKAGE = Path(__file__).resolve().parent.parent  # the folder that holds ad_models and tasks
 SCRATCH = ".inspectline"
@@ -50,8 +50,9 @@ class Workspace:
     def require(self, product: str) -> None:
         """Raise unless there is a product of this name."""
         if product not in self.products:
-            known = ", ".join(self.products) or "none yet; `inspectline ingest` makes one"
-            raise WorkspaceError(f"no product '{product}' in {self.root}; products: {known}")
+            none = "there is none yet, `inspectline ingest` makes one"
+            known = hint(product, self.products) if self.products else none
+            raise WorkspaceError(f"no product '{product}' in {self.root}; {known}")
 
 
 def find(start: Path | None = None) -> Workspace:

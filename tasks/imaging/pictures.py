@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from tasks.errors import DataError
+from tasks.files import write_bytes
 
 Array = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -77,19 +77,7 @@ def save_jpeg(picture: Image.Image, path: Path) -> Path:
     """Write the picture as JPEG (quality 85); the name appears only with the whole file."""
     memory = io.BytesIO()
     picture.convert("RGB").save(memory, "JPEG", quality=85, optimize=True)
-    return write_beside(path, memory.getvalue())
-
-
-def write_beside(path: Path, content: bytes) -> Path:
-    """Write to a hidden neighbour, then rename: a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+    return write_bytes(path, memory.getvalue())
 
 
 def _colours(share: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from flows.plan import make_plan
 from flows.run import run_line
 from tasks.gate import last_decision, store_of
 from tasks.storage.publish import champion
-from tests.flows.conftest import write_params
+from tests.flows.conftest import edit, write_params
 
 
 def dvc(workspace, *arguments):
@@ -32,6 +32,23 @@ def test_after_a_run_dvc_has_nothing_to_do(copy):
     assert "up to date" in dvc(copy, "status")
     said = dvc(copy, "repro")
     assert "Running stage" not in said and "up to date" in said
+
+
+def test_a_run_pushes_what_it_made(copy, tmp_path, capsys):
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    dvc(copy, "remote", "add", "-d", "shelf", str(remote))
+    write_params(
+        copy.root, algorithms__patchcore={"backbone": "resnet18", "ratio": 0.2, "weights": "random"}
+    )
+    edit(copy, "plate", algorithms=["patchcore"])
+    assert run_line(copy, ["plate"], None)
+    model = copy.product("plate") / "dvc.yaml"
+    assert "in sync" in dvc(copy, "status", "-c", f"{model}:fit-patchcore")
+    dvc(copy, "remote", "modify", "shelf", "url", "/proc/nowhere")
+    (copy.model("plate", "patchcore") / "model.safetensors").unlink()
+    assert not run_line(copy, ["plate"], None)
+    assert "failed: push: dvc push failed" in capsys.readouterr().err
 
 
 def test_metrics_plots_and_params_are_where_dvc_looks(copy):

@@ -8,6 +8,8 @@ from tasks.spec import (
     read_params,
     read_product,
 )
+from tasks.stages import product_graph
+from tasks.workspace import Workspace
 
 PARAMS = """
 defaults:
@@ -43,6 +45,44 @@ def test_a_product_overrides_key_by_key(root):
     assert spec.image.resize == "pad"
     assert list(spec.algorithms) == ["padim"]
     assert algorithm_parameters(root, "nut", "padim") == {"dims": 50, "backbone": "resnet18"}
+
+
+PRESETS = """
+algorithms: {padim: {preset: quick}, patchcore: {ratio: 0.1}}
+presets: {quick: {padim: {dims: 10, sigma: 2.0}}, night: {}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        ("", {"dims": 10, "sigma": 2.0}),
+        ("algorithms: {padim: {dims: 20}}", {"dims": 20, "sigma": 2.0}),
+        ("algorithms: {padim: {preset: paper}}", {}),
+        ("algorithms: {padim: {preset: night, dims: 30}}", {"dims": 30}),
+    ],
+)
+def test_presets_lie_below_what_is_said(root, text, parameters):
+    (root / "params.yaml").write_text(PRESETS)
+    product(root, text)
+    assert algorithm_parameters(root, "nut", "padim") == parameters
+
+
+def test_an_unknown_preset_is_helped(root):
+    (root / "params.yaml").write_text(PRESETS)
+    product(root, "algorithms: {padim: {preset: quik}}")
+    with pytest.raises(SpecError, match=r"padim asks for the preset 'quik'; did you mean 'quick'"):
+        algorithm_parameters(root, "nut", "padim")
+
+
+def test_a_cell_depends_on_its_own_part_of_the_preset(root):
+    (root / "params.yaml").write_text(PRESETS)
+    product(root, "algorithms: [padim, patchcore]")
+    stages = product_graph(Workspace(root), "nut")["stages"]
+    assert stages["fit-padim"]["params"] == [
+        {"../../params.yaml": ["algorithms.padim", "presets.quick.padim"]},
+    ]
+    assert stages["fit-patchcore"]["params"] == [{"../../params.yaml": ["algorithms.patchcore"]}]
 
 
 @pytest.mark.parametrize(
