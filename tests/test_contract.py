@@ -1,5 +1,8 @@
 """What every algorithm must do. A new one is tested by being in ALGORITHMS."""
 
+import itertools
+import math
+
 import pytest
 import torch
 
@@ -122,6 +125,26 @@ def test_export_equals_predict(fitted, tmp_path):
 def test_one_seed_one_result(name):
     a, b = (unfitted(name).fit(batches()) for _ in range(2))
     assert torch.equal(a.predict(texture(2, 9)).map, b.predict(texture(2, 9)).map)
+
+
+def test_a_stopped_fit_goes_on_to_the_same_model(name, tmp_path):
+    def fit(last=math.inf):
+        asked = itertools.count(1)
+
+        def stop() -> bool:
+            nonlocal steps
+            return (steps := next(asked)) > last
+
+        run = Run(checkpoint=tmp_path / "fit.ckpt", save_every=0, should_stop=stop)
+        return unfitted(name).fit(batches(), run, [Batch(texture(4, 2), ["part"] * 4)])
+
+    steps = 0
+    whole = fit()
+    (tmp_path / "fit.ckpt").unlink(missing_ok=True)
+    with pytest.raises(Cancelled):
+        fit(last=steps * 2 // 3)
+    again = fit()
+    assert torch.equal(whole.predict(texture(2, 9)).map, again.predict(texture(2, 9)).map)
 
 
 def test_a_fit_leaves_the_callers_random_numbers_alone(name):
