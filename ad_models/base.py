@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ad_models.errors import InputError, NotFittedError
+from ad_models.errors import ExportError, InputError, NotFittedError
 from ad_models.run import Run
 
 FORMAT = 1
@@ -54,6 +54,7 @@ class Detector(nn.Module, ABC):
     Config: ClassVar[type]
     needs_normals: ClassVar[bool] = False  # True: fit must be given images to calibrate on
     one_pass: ClassVar[bool] = False  # True: learn sees each image once; to fit again is cheap
+    no_export: ClassVar[str] = ""  # why there can be no ONNX file, where there can be none
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -136,6 +137,8 @@ class Detector(nn.Module, ABC):
         """Write an ONNX file for images (B, 3, *image_size), any B; its answers are `predict`'s."""
         if not self.fitted:
             raise NotFittedError(f"{type(self).__name__} is not fitted; there is nothing to export")
+        if self.no_export:
+            raise ExportError(f"{type(self).__name__} cannot be exported: {self.no_export}")
         sample = torch.zeros(2, 3, *image_size, device=self.fitted.device)
         torch.onnx.export(
             self.eval(),

@@ -17,10 +17,14 @@ from tasks.inspector import MODEL, ONNX, Inspector
 GOLDEN = 32  # images that a shipped model scores before it may be promoted
 
 
-def export(folder: Path, seen: tuple[int, int]) -> Path:
-    """Write model.onnx beside the folder's model, for images of `seen` height and width."""
-    load(folder / MODEL).export(folder / ONNX, seen)
-    return folder / ONNX
+def export(folder: Path, seen: tuple[int, int]) -> None:
+    """Write model.onnx beside the folder's model, for images of `seen` height and width.
+
+    Where the algorithm has none, the release is run by torch on every device.
+    """
+    detector = load(folder / MODEL)
+    if not detector.no_export:
+        detector.export(folder / ONNX, seen)
 
 
 def golden(scores: list[float], threshold: float, count: int = GOLDEN) -> list[int]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ad_models import ALGORITHMS, Batch, Run, create, load
-from ad_models.errors import Cancelled, ConfigError, InputError, NotFittedError
+from ad_models.errors import Cancelled, ConfigError, ExportError, InputError, NotFittedError
 
 SMALL = {  # parameters that make a fit take a second
     "padim": {"dims": 20},
@@ -108,6 +108,10 @@ def test_save_and_load_agree(fitted, tmp_path):
 def test_export_equals_predict(fitted, tmp_path):
     import onnxruntime
 
+    if fitted.no_export:
+        with pytest.raises(ExportError, match="cannot be exported: "):
+            fitted.export(tmp_path / "model.onnx", (SIDE, SIDE))
+        return
     fitted.export(tmp_path / "model.onnx", (SIDE, SIDE))
     session = onnxruntime.InferenceSession(
         tmp_path / "model.onnx", providers=["CPUExecutionProvider"]
