@@ -2,6 +2,7 @@
 
 from tasks.files import write_text
 from tasks.ingest import IngestReport, check_product_name, ingest
+from tasks.spec import read_params
 from tasks.stages import sync
 from tasks.version import push, version
 from tasks.workspace import Workspace
@@ -10,6 +11,7 @@ from tasks.workspace import Workspace
 def ingest_product(workspace: Workspace, product: str, source: str) -> IngestReport:
     """What was new, known and refused; the images are under DVC, and pushed where a remote is."""
     check_product_name(product)
+    read_params(workspace.root)  # a mistake there is told before a thousand images are copied
     report = ingest(source, workspace.images(product), workspace.scratch / "ingest")
     spec = workspace.product(product) / "product.yaml"
     if not spec.exists():

@@ -24,7 +24,7 @@ def init(directory: Path) -> list[str]:
         make_dvc(root)
         done.append("DVC repository")
     if not (root / "params.yaml").exists():
-        write_text(root / "params.yaml", default_params())
+        write_text(root / "params.yaml", (PACKAGE / "params.yaml").read_text())
         done.append("params.yaml")
     (root / "data").mkdir(exist_ok=True)
     if ignore(root / ".gitignore"):
@@ -44,12 +44,6 @@ def make_dvc(root: Path) -> None:
         config["core"]["analytics"] = False
         config["core"]["check_update"] = False
     repo.close()
-
-
-def default_params() -> str:
-    """params.yaml as this package ships it."""
-    beside = PACKAGE / "tasks" / "templates" / "params.yaml"
-    return (beside if beside.exists() else PACKAGE / "params.yaml").read_text()
 
 
 def ignore(path: Path) -> bool:
