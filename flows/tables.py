@@ -13,11 +13,14 @@ RESULTS = {  # heading -> (key, format)
     "AUPRO": ("aupro_30", "{:.4f}"),
     "miss": ("miss", "{:.1%}"),
     "overkill": ("overkill", "{:.1%}"),
+    "review": ("review", "{:.1%}"),
+    "critical passed": ("critical_missed", "{}"),
     "threshold": ("threshold", "{:.4g}"),
     "ms/image": ("ms_per_image", "{:.1f}"),
     "fit s": ("fit_seconds", "{:.1f}"),
     "MB": ("peak_memory_mb", "{:.0f}"),
 }
+RARE = ("review", "critical passed")  # shown where a row has some
 
 
 def shown(value: float | None, form: str) -> str:
@@ -34,11 +37,16 @@ def print_table(table: Table) -> None:
 def results_table(rows: list[Row], champions: dict[str, str] | None = None) -> None:
     """One line a cell; * marks the champion's algorithm of each product."""
     table = Table("product", "algorithm", box=None, pad_edge=False, header_style="bold")
-    for heading in RESULTS:
+    columns = {
+        heading: column
+        for heading, column in RESULTS.items()
+        if heading not in RARE or any(row.get(column[0]) for row in rows)
+    }
+    for heading in columns:
         table.add_column(heading, justify="right")
     for row in rows:
         mark = " *" if (champions or {}).get(row["product"]) == row["algorithm"] else ""
-        values = [shown(row[key], form) for key, form in RESULTS.values()]
+        values = [shown(row.get(key), form) for key, form in columns.values()]
         table.add_row(row["product"], row["algorithm"] + mark, *values)
     print_table(table)
 

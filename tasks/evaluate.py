@@ -61,10 +61,13 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
         for value in result.scores
     ]
     card = json.loads((model / CARD).read_text())
+    behind = details(result, spec)
+    critical = behind["severity"]["classes"]["critical"]
     metrics = {
         "product": product,
         "algorithm": algorithm,
         **figures(result),
+        "critical_missed": critical["missed"] if critical["n"] else None,
         "threshold": decision["threshold"],
         "threshold_policy": decision["policy_used"],
         "calibration_images": len(normals),
@@ -80,7 +83,7 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
         shown = draw(inspector, images, result, decision, partial / "pictures")
         write_json(partial / "metrics.json", metrics)
         write_json(partial / "threshold.json", decision)
-        write_json(partial / "details.json", details(result, spec))
+        write_json(partial / "details.json", behind)
         write_scores(partial / "scores.csv", result, shown)
         write_curves(partial, result)
     return folder

@@ -10,6 +10,7 @@ from typing import Any
 
 from tasks.challenge import Challenge
 from tasks.files import write_json
+from tasks.provenance import origin, provenance
 from tasks.spec import Gates, Product, read_params, read_product
 from tasks.storage.publish import champion, fetch, promote, publish, record
 from tasks.storage.store import Store, open_store
@@ -108,6 +109,8 @@ def decide(
         "reasons": reasons,
         "metrics": best,
         "store": store.address,
+        "provenance": provenance(workspace, product, best["algorithm"]),
+        "origin": origin(workspace),
     }
 
 

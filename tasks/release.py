@@ -1,6 +1,5 @@
 """What a release holds, and whether it does what was evaluated."""
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -12,6 +11,7 @@ from tasks.device import choose
 from tasks.evaluate import latency
 from tasks.files import read_rows, write_json
 from tasks.inspector import MODEL, ONNX, Inspector
+from tasks.provenance import provenance
 from tasks.shipped import differences, export
 from tasks.spec import Product, read_params, read_product
 from tasks.workspace import Workspace
@@ -37,22 +37,6 @@ def assemble(
     return {"algorithm": algorithm, "metrics": metrics, "test_set": test_set}
 
 
-def provenance(workspace: Workspace, product: str, algorithm: str) -> dict[str, Any]:
-    """Versions of data, code and packages. No times: equal content must be one release."""
-    from importlib.metadata import version
-
-    spec = read_product(workspace.root, product)
-    tables = workspace.validation(product)
-    code = workspace.root / "data" / ".code"
-    packages = ("inspectline", "torch", "torchvision", "numpy", "onnx", "onnxruntime")
-    return {
-        "spec": spec.model_dump(mode="json"),
-        "images": {n: _sha256(tables / n) for n in ("train.csv", "test.csv", "manifest.csv")},
-        "code": {n: _sha256(code / f"{n}.json") for n in ("fit", "evaluate", algorithm)},
-        "packages": {name: version(name) for name in packages},
-    }
-
-
 def shipped(
     workspace: Workspace, product: str, spec: Product, folder: Path
 ) -> tuple[dict[str, Any], list[str]]:
@@ -73,7 +57,3 @@ def shipped(
     tolerance = spec.gates.parity
     off = differences(inspector, images, rows, threshold, tolerance)
     return facts, [f"the {runtime} model that ships departs from the evaluation: {o}" for o in off]
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

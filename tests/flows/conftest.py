@@ -28,6 +28,8 @@ PARAMS: dict[str, Any] = {
         "training": {"calibration": 0.3, "folds": 0},
         "threshold": {"overkill": 0.2},
         "gates": {"image_auroc": 0.0},
+        "evaluation": {"resamples": 200},
+        "release": {"onnx": False},  # where a test is not about it: an export takes seconds
     },
     "algorithms": {
         "padim": {"backbone": "resnet18", "dims": 20, "weights": "random"},

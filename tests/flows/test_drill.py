@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_better_is_promoted_rolled_back_and_promoted_again(champions, command):
     # ten images prove little: the rule `better` wants the whole interval above 0
     decision = run(command, champions, algorithms=["padim"], gates={"rule": "better"})
     assert decision["compared"]["difference"] > 0 and not decision["accepted"]
-    decision = run(command, champions, gates={"margin": 0.5})
+    decision = run(command, champions, gates={"margin": 0.5}, release={"onnx": True})
     assert decision["accepted"], decision["reasons"]
     assert decision["compared"]["low"] >= -0.5
     assert decision["shipped"]["runtime"] == "onnx"
@@ -110,3 +111,20 @@ def test_an_auditor_finds_what_a_release_is_from(champions, command):
     assert low <= metrics["image_auroc"] <= high
     kept = json.loads(store.get(pointer["record"]))
     assert kept["by"] and kept["decision"]["metrics"]["image_auroc"] == metrics["image_auroc"]
+    assert kept["decision"]["origin"]["commit"] is None  # nothing was committed yet
+
+
+def test_a_refusal_is_kept_with_what_it_is_from(champions, command):
+    git = ["git", "-C", str(champions.root), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    for words in (["add", "--all"], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *words], check=True)
+    assert not run(command, champions, gates={"aupro_30": 1.0})["accepted"]
+    store = store_of(champions)
+    *_, key = [name for name in store.keys("records/plate/") if "refusal" in name]
+    kept = json.loads(store.get(key))
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+    assert kept["origin"]["commit"] == head.stdout.strip()
+    assert "data/plate/product.yaml" in kept["origin"]["edited"]
+    assert kept["provenance"]["parameters"]["seed"] == 0
+    assert kept["provenance"]["spec"]["gates"]["aupro_30"] == 1.0
+    assert kept["by"] and "aupro_30 is" in kept["reasons"][0]

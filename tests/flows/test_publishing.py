@@ -8,7 +8,7 @@ import pytest
 from tasks.gate import store_of
 from tasks.storage.publish import champion, fetch, publish, releases
 from tasks.storage.release import read_manifest
-from tests.flows.conftest import write_params
+from tests.flows.conftest import edit, write_params
 from tests.s3_servers import rclone_server, use_server
 
 
@@ -33,6 +33,7 @@ def test_a_run_publishes_to_a_bucket_and_predict_reads_it(
     bucket, command, monkeypatch, tmp_path, prefect
 ):
     monkeypatch.setenv("HOME", str(tmp_path))
+    edit(bucket, "plate", release={"onnx": True})
     result = command(bucket, "run")
     assert result.exit_code == 0 and "nothing to train" in result.output
     store = store_of(bucket)
@@ -45,6 +46,7 @@ def test_a_run_publishes_to_a_bucket_and_predict_reads_it(
     by_name = json.loads(command(bucket, "predict", "plate", path, "--json").stdout)
     by_address = json.loads(command(tmp_path, "predict", address, path, "--json").stdout)
     [fetched] = folder.rglob(f"*{pointer['release']}*/fit.json")
+    assert (fetched.parent / "model.onnx").is_file()
     by_folder = json.loads(command(tmp_path, "predict", fetched.parent, path, "--json").stdout)
     assert by_name == by_address == by_folder
     assert by_name["decision"] == ("defect" if by_name["score"] > by_name["threshold"] else "good")
