@@ -10,6 +10,7 @@ from ad_models import ALGORITHMS, Batch, Run, create, load
 from ad_models.errors import Cancelled, ConfigError, ExportError, InputError, NotFittedError
 
 SMALL = {  # parameters that make a fit take a second
+    "ganomaly": {"size": 16, "base": 8, "code": 10, "epochs": 60},
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
