@@ -33,6 +33,9 @@ __all__ = [
 ]
 
 ALGORITHMS = {  # name (also the module's) -> class
+    "anogan": "Anogan",
+    "f_anogan": "FAnogan",
+    "ganomaly": "Ganomaly",
     "padim": "Padim",
     "patchcore": "Patchcore",
     "reverse_distillation": "ReverseDistillation",

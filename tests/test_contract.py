@@ -10,6 +10,10 @@ from ad_models import ALGORITHMS, Batch, Run, create, load
 from ad_models.errors import Cancelled, ConfigError, ExportError, InputError, NotFittedError
 
 SMALL = {  # parameters that make a fit take a second
+    "anogan": {"size": 32, "base": 8, "code": 8, "epochs": 30, "steps": 20, "lr": 2e-3},
+    "f_anogan": {"size": 16, "base": 4, "code": 8, "epochs": 20, "encoder_epochs": 15}
+    | {"critic_steps": 2, "lr": 2e-3, "encoder_lr": 2e-3},
+    "ganomaly": {"size": 16, "base": 8, "code": 10, "epochs": 60},
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 6},

@@ -1,0 +1,195 @@
+"""f-AnoGAN: a Wasserstein GAN of normal images, and an encoder trained to find its codes.
+
+Schlegl et al., Medical Image Analysis 54, 2019, https://doi.org/10.1016/j.media.2019.01.010;
+the GAN is that of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028
+
+Idea (section 2): first a generator learns to draw normal images against a critic with a gradient
+penalty. Then both stand still, and an encoder learns which code draws an image again, in pixels
+and in the critic's features ("izi_f"). An anomaly has no such code.
+
+Differs from the paper: colour images, resized to `size`, where the paper cuts grey patches of 64
+pixels. Epochs: ours, a few hundred images instead of a million patches.
+"""
+
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ad_models.base import Batch, Detector, Prediction
+from ad_models.dcgan import gradient_penalty, widths
+from ad_models.errors import ConfigError
+from ad_models.maps import finish
+from ad_models.pixels import signed
+from ad_models.run import Run
+
+
+@dataclass(frozen=True)
+class FAnoganConfig:
+    size: int = 64  # pixels, side of what the networks see; section 3.2
+    base: int = 64  # channels; official code
+    code: int = 128  # dimensions; official code
+    epochs: int = 2000  # of the GAN; ours (official code: 7, of a million patches)
+    encoder_epochs: int = 1000  # ours (official code: 50,000 steps)
+    critic_steps: int = 5  # per step of the generator; official code
+    penalty: float = 10.0  # weight of the gradient penalty; official code
+    kappa: float = 1.0  # weight of the critic's features; equation 4
+    lr: float = 1e-4  # of the GAN's Adams; official code
+    encoder_lr: float = 5e-5  # of RMSProp; official code
+    sigma: float = 0.0  # blur of the map, pixels; ours
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        widths(self.size, self.base)
+        for name in ("base", "code", "epochs", "encoder_epochs", "critic_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+class Block(nn.Module):
+    """A pre-activated residual block that halves or doubles the map; official code.
+
+    norm: of the critic a layer norm, since its gradient is taken at every image alone.
+    """
+
+    def __init__(self, channels: int, out: int, up: bool, norm: type[nn.Module]) -> None:
+        super().__init__()
+        middle = out if up else channels
+        self.norms = nn.ModuleList([norm(channels), norm(middle)])
+        self.first = nn.Conv2d(channels, middle, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(middle, out, 3, padding=1)
+        self.shortcut = nn.Conv2d(channels, out, 1)
+        self.up = up
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norms[0](x))
+        if self.up:
+            x, y = (F.interpolate(v, scale_factor=2.0, mode="nearest") for v in (x, y))
+            return self.shortcut(x) + self.second(F.relu(self.norms[1](self.first(y))))
+        y = self.second(F.relu(self.norms[1](self.first(y))))
+        return F.avg_pool2d(self.shortcut(x) + y, 2)
+
+
+class LayerNorm(nn.GroupNorm):
+    """Over channels and positions at once, with a scale and shift of each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(1, channels)
+
+
+def ladder(size: int, base: int) -> list[int]:
+    """Channels at `size`, `size` / 2, ... 4 pixels: 1, 2, 4, 8, 8 ... times `base`."""
+    return [base, *widths(size, 2 * base, 8 * base)]
+
+
+class Generator(nn.Module):
+    """Map codes (B, code) to images (B, 3, size, size) in -1..1."""
+
+    def __init__(self, size: int, base: int, code: int) -> None:
+        super().__init__()
+        channels = ladder(size, base)[::-1]
+        self.start = nn.Linear(code, channels[0] * 16)
+        pairs = itertools.pairwise(channels)
+        blocks = [Block(a, b, True, nn.BatchNorm2d) for a, b in pairs]
+        last = nn.Conv2d(base, 3, 3, padding=1)
+        self.body = nn.Sequential(*blocks, nn.BatchNorm2d(base), nn.ReLU(), last, nn.Tanh())
+
+    def forward(self, codes: Tensor) -> Tensor:
+        return self.body(self.start(codes).unflatten(1, (-1, 4, 4)))
+
+
+class Trunk(nn.Module):
+    """Map images (B, 3, size, size) to features (B, D) and what a last layer makes of them."""
+
+    def __init__(self, size: int, base: int, out: int, norm: type[nn.Module]) -> None:
+        super().__init__()
+        channels = ladder(size, base)
+        pairs = itertools.pairwise(channels)
+        blocks = [Block(a, b, False, norm) for a, b in pairs]
+        self.features = nn.Sequential(nn.Conv2d(3, base, 3, padding=1), *blocks, nn.Flatten())
+        self.last = nn.Linear(channels[-1] * 16, out)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last(self.features(images))
+
+
+class FAnogan(Detector):
+    Config = FAnoganConfig
+
+    def __init__(self, config: FAnoganConfig) -> None:
+        super().__init__(config)
+        self.generator = Generator(config.size, config.base, config.code)
+        self.critic = Trunk(config.size, config.base, 1, LayerNorm)
+        self.encoder = Trunk(config.size, config.base, config.code, nn.BatchNorm2d)
+        for module in self.modules():  # official code
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        self.turn: Tensor
+        self.register_buffer("turn", torch.tensor(0))  # steps of the critic so far
+
+    def learn(self, loader: Iterable[Batch], run: Run) -> None:
+        self.requires_grad_(True)  # an earlier fit froze two networks
+        self.learn_gan(loader, run)
+        self.learn_encoder(loader, run)
+
+    def learn_gan(self, loader: Iterable[Batch], run: Run) -> None:
+        betas = (0.0, 0.9)  # official code
+        drawing = torch.optim.Adam(self.generator.parameters(), self.config.lr, betas)
+        judging = torch.optim.Adam(self.critic.parameters(), self.config.lr, betas)
+        for _ in run.epochs(self.config.epochs, self, drawing, judging, stage="gan"):
+            for batch in run.steps(loader):
+                images = signed(batch.image, self.config.size)
+                loss = self.critic_loss(images, self.draw(len(images)).detach())
+                judging.zero_grad()
+                loss.backward()
+                judging.step()
+                run.log(critic=loss)
+                self.turn += 1
+                if self.turn % self.config.critic_steps == 0:
+                    loss = -self.critic(self.draw(len(images))).mean()
+                    drawing.zero_grad()
+                    loss.backward()
+                    drawing.step()
+                    run.log(generator=loss)
+
+    def draw(self, count: int) -> Tensor:
+        return self.generator(torch.randn(count, self.config.code).to(self.fitted.device))
+
+    def critic_loss(self, images: Tensor, drawn: Tensor) -> Tensor:
+        distance = self.critic(drawn).mean() - self.critic(images).mean()
+        return distance + self.config.penalty * gradient_penalty(self.critic, images, drawn)
+
+    def learn_encoder(self, loader: Iterable[Batch], run: Run) -> None:
+        self.generator.eval().requires_grad_(False)
+        self.critic.eval().requires_grad_(False)
+        optimiser = torch.optim.RMSprop(self.encoder.parameters(), self.config.encoder_lr, 0.9)
+        epochs = self.config.encoder_epochs
+        for _ in run.epochs(epochs, self.encoder, optimiser, stage="encoder"):
+            for batch in run.steps(loader):
+                loss = self.distance(*self.redraw(batch.image)).mean()
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                run.log(encoder=loss)
+
+    def redraw(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images as the networks see them, and as they draw them again (B, 3, size, size)."""
+        seen = signed(images, self.config.size)
+        return seen, self.generator(self.encoder(seen).tanh())  # tanh: official code
+
+    def distance(self, images: Tensor, drawn: Tensor) -> Tensor:
+        """Mean square in pixels and in the critic's features (B,); equations 3 to 5."""
+        real, fake = self.critic.features(images), self.critic.features(drawn)
+        features = (real - fake).square().mean(1)
+        return (images - drawn).square().mean((1, 2, 3)) + self.config.kappa * features
+
+    def forward(self, images: Tensor) -> Prediction:
+        seen, drawn = self.redraw(images)
+        maps = (seen - drawn).abs().mean(1, keepdim=True)
+        maps = finish(maps, images.shape[-2:], self.config.sigma)
+        return Prediction(score=self.distance(seen, drawn), map=maps)

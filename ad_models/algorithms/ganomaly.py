@@ -1,0 +1,105 @@
+"""GANomaly: encode, decode, encode again; the two codes of an anomaly differ.
+
+Akcay et al., ACCV 2018, https://arxiv.org/abs/1805.06725
+
+Idea (section 3): an autoencoder is trained on normal images against a discriminator, and a
+second encoder reads its output. What the decoder cannot draw is missing in the second code, so
+the distance of the codes is the image's score (equation 5).
+
+Differs from the paper: the score is the mean square of the difference and the discriminator
+starts anew when it has won, as in the official code. The paper has no anomaly map: ours is what
+the decoder drew otherwise, |x - x'|. Scores are not rescaled by those of the test set. Images are
+resized to `size`, and channels stop doubling at 512.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ad_models.base import Batch, Detector, Prediction
+from ad_models.dcgan import Decoder, Encoder, initialise, widths
+from ad_models.errors import ConfigError
+from ad_models.maps import finish
+from ad_models.pixels import signed
+from ad_models.run import Run
+
+WON = 1e-5  # a discriminator with a smaller loss starts anew; official code
+
+
+@dataclass(frozen=True)
+class GanomalyConfig:
+    size: int = 32  # pixels, side of what the networks see; section 4
+    base: int = 64  # channels of the first layer; official code
+    code: int = 100  # dimensions; section 4.2
+    epochs: int = 15  # section 4.2, of tens of thousands of images: few images need more
+    lr: float = 2e-4  # of both Adams; section 4.2
+    adversarial: float = 1.0  # weights of the losses; section 4.2
+    contextual: float = 50.0
+    latent: float = 1.0  # "encoder loss" in the paper
+    sigma: float = 0.0  # blur of the map, pixels; ours
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        widths(self.size, self.base)
+        for name in ("base", "code", "epochs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+class Ganomaly(Detector):
+    Config = GanomalyConfig
+
+    def __init__(self, config: GanomalyConfig) -> None:
+        super().__init__(config)
+        self.encoder = Encoder(config.size, config.base, config.code)
+        self.decoder = Decoder(config.size, config.base, config.code)
+        self.second = Encoder(config.size, config.base, config.code)
+        self.discriminator = Encoder(config.size, config.base, 1)
+
+    def learn(self, loader: Iterable[Batch], run: Run) -> None:
+        generator = nn.ModuleList([self.encoder, self.decoder, self.second])
+        betas = (0.5, 0.999)  # section 4.2
+        generating = torch.optim.Adam(generator.parameters(), self.config.lr, betas)
+        judging = torch.optim.Adam(self.discriminator.parameters(), self.config.lr, betas)
+        changing = (generator, self.discriminator, generating, judging)
+        for _ in run.epochs(self.config.epochs, *changing):
+            for batch in run.steps(loader):
+                images = signed(batch.image, self.config.size)
+                codes = self.encoder(images)
+                drawn = self.decoder(codes)
+                loss = self.generator_loss(images, drawn, codes, self.second(drawn))
+                generating.zero_grad()
+                loss.backward()
+                generating.step()
+
+                judged = self.discriminator_loss(images, drawn.detach())
+                judging.zero_grad()
+                judged.backward()
+                judging.step()
+                if judged < WON:
+                    self.discriminator.apply(initialise)
+                run.log(generator=loss, discriminator=judged)
+
+    def generator_loss(self, images: Tensor, drawn: Tensor, codes: Tensor, again: Tensor) -> Tensor:
+        real, fake = (self.discriminator.trunk(x) for x in (images, drawn))
+        return (
+            self.config.adversarial * F.mse_loss(fake, real)  # equation 1
+            + self.config.contextual * F.l1_loss(drawn, images)  # equation 2
+            + self.config.latent * F.mse_loss(again, codes)  # equation 3
+        )
+
+    def discriminator_loss(self, images: Tensor, drawn: Tensor) -> Tensor:
+        real, fake = self.discriminator(images), self.discriminator(drawn)
+        right = F.binary_cross_entropy_with_logits(real, torch.ones_like(real))
+        return (right + F.binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))) / 2
+
+    def forward(self, images: Tensor) -> Prediction:
+        seen = signed(images, self.config.size)
+        codes = self.encoder(seen)
+        drawn = self.decoder(codes)
+        score = (codes - self.second(drawn)).square().mean(1)  # equation 5; official code
+        maps = (seen - drawn).abs().mean(1, keepdim=True)
+        return Prediction(score, finish(maps, images.shape[-2:], self.config.sigma))
