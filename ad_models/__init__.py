@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 ALGORITHMS = {  # name (also the module's) -> class
+    "efficientad": "Efficientad",
     "padim": "Padim",
     "patchcore": "Patchcore",
     "reverse_distillation": "ReverseDistillation",

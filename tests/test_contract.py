@@ -10,6 +10,15 @@ from ad_models import ALGORITHMS, Batch, Run, create, load
 from ad_models.errors import Cancelled, ConfigError, ExportError, InputError, NotFittedError
 
 SMALL = {  # parameters that make a fit take a second
+    "efficientad": {
+        "layers": ("layer1", "layer2"),
+        "width": 16,
+        "channels": 16,
+        "side": 64,
+        "teacher_steps": 2,
+        "steps": 64,
+        "lr": 1e-3,
+    },
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
