@@ -19,6 +19,7 @@ SMALL = {  # parameters that make a fit take a second
         "steps": 64,
         "lr": 1e-3,
     },
+    "fcdd": {"layer": "layer1", "frozen": "maxpool", "epochs": 12, "lr": 0.01, "sigma": 4.0},
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
