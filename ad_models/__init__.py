@@ -35,6 +35,7 @@ __all__ = [
 ALGORITHMS = {  # name (also the module's) -> class
     "efficientad": "Efficientad",
     "fcdd": "Fcdd",
+    "kdad": "Kdad",
     "padim": "Padim",
     "patchcore": "Patchcore",
     "reverse_distillation": "ReverseDistillation",

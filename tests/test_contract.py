@@ -20,6 +20,7 @@ SMALL = {  # parameters that make a fit take a second
         "lr": 1e-3,
     },
     "fcdd": {"layer": "layer1", "frozen": "maxpool", "epochs": 12, "lr": 0.01, "sigma": 4.0},
+    "kdad": {"layers": ("layer1", "layer2", "layer3"), "epochs": 10},
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
