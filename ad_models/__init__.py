@@ -34,8 +34,11 @@ __all__ = [
 
 ALGORITHMS = {  # name (also the module's) -> class
     "anogan": "Anogan",
+    "efficientad": "Efficientad",
     "f_anogan": "FAnogan",
+    "fcdd": "Fcdd",
     "ganomaly": "Ganomaly",
+    "kdad": "Kdad",
     "padim": "Padim",
     "patchcore": "Patchcore",
     "reverse_distillation": "ReverseDistillation",

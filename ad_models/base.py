@@ -54,7 +54,7 @@ class Detector(nn.Module, ABC):
     Config: ClassVar[type]
     needs_normals: ClassVar[bool] = False  # True: fit must be given images to calibrate on
     one_pass: ClassVar[bool] = False  # True: learn sees each image once; to fit again is cheap
-    no_export: ClassVar[str] = ""  # why there can be no ONNX file, where there can be none
+    no_export: str = ""  # why there can be no ONNX file, where there can be none
 
     def __init__(self, config: Any) -> None:
         super().__init__()

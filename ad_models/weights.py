@@ -60,6 +60,11 @@ def _from_file(net: nn.Module, path: Path) -> str:
             shapes = f"{tuple(state[name].shape)}, not {tuple(value.shape)}"
             raise WeightsError(f"{path} is of another network: '{name}' is {shapes}")
     net.load_state_dict({name: state[name].float() for name in wanted}, strict=False)
+    return fingerprint(path)
+
+
+def fingerprint(path: Path) -> str:
+    """A weights file, for the record."""
     return f"{path.name} sha256:{hashlib.sha256(path.read_bytes()).hexdigest()[:16]}"
 
 

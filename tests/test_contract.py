@@ -14,6 +14,17 @@ SMALL = {  # parameters that make a fit take a second
     "f_anogan": {"size": 16, "base": 4, "code": 8, "epochs": 20, "encoder_epochs": 15}
     | {"critic_steps": 2, "lr": 2e-3, "encoder_lr": 2e-3},
     "ganomaly": {"size": 16, "base": 8, "code": 10, "epochs": 60},
+    "efficientad": {
+        "layers": ("layer1", "layer2"),
+        "width": 16,
+        "channels": 16,
+        "side": 64,
+        "teacher_steps": 2,
+        "steps": 64,
+        "lr": 1e-3,
+    },
+    "fcdd": {"layer": "layer1", "frozen": "maxpool", "epochs": 12, "lr": 0.01, "sigma": 4.0},
+    "kdad": {"layers": ("layer1", "layer2", "layer3"), "epochs": 10},
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
