@@ -9,18 +9,13 @@ os.environ.pop("INSPECTLINE_WEIGHTS", None)  # a developer's setting must not ch
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "180"
 os.environ["DVC_NO_ANALYTICS"] = "1"
+# Tiny tensors spend their time on handing work to threads: one is ten times faster. Set before any
+# process is forked: how many threads share a sum decides its last bit.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 pytest_plugins = ["tests.s3_servers"]  # fixtures moto_s3, rclone_s3, store_on
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    """Tiny tensors spend their time on handing work to threads: one is ten times faster."""
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _folder(variable: str, name: str) -> Path:

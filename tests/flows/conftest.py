@@ -44,11 +44,10 @@ Command = Callable[..., Result]
 
 @pytest.fixture(autouse=True, scope="session")
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A cache of DVC that is nobody's; one thread for each cell; dvc on the PATH."""
+    """A cache of DVC that is nobody's; dvc on the PATH."""
     home = tmp_path_factory.mktemp("dvc")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_SITE_CACHE_DIR", str(home))
-        patch.setenv("OMP_NUM_THREADS", "1")
         patch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         yield
 
