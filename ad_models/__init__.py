@@ -36,6 +36,7 @@ ALGORITHMS = {  # name (also the module's) -> class
     "padim": "Padim",
     "patchcore": "Patchcore",
     "reverse_distillation": "ReverseDistillation",
+    "semi_orthogonal": "SemiOrthogonal",
 }
 
 

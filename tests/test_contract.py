@@ -13,6 +13,7 @@ SMALL = {  # parameters that make a fit take a second
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
+    "semi_orthogonal": {"dims": 20},
 }
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 SIDE = 64
