@@ -37,6 +37,7 @@ ALGORITHMS = {  # name (also the module's) -> class
     "patchcore": "Patchcore",
     "reverse_distillation": "ReverseDistillation",
     "semi_orthogonal": "SemiOrthogonal",
+    "simplenet": "Simplenet",
 }
 
 

@@ -14,6 +14,7 @@ SMALL = {  # parameters that make a fit take a second
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
     "semi_orthogonal": {"dims": 20},
+    "simplenet": {"hidden": 32, "epochs": 8},
 }
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 SIDE = 64
