@@ -35,6 +35,7 @@ __all__ = [
 ALGORITHMS = {  # name (also the module's) -> class
     "padim": "Padim",
     "patchcore": "Patchcore",
+    "reconpatch": "Reconpatch",
     "reverse_distillation": "ReverseDistillation",
     "semi_orthogonal": "SemiOrthogonal",
     "simplenet": "Simplenet",

@@ -12,6 +12,7 @@ from ad_models.errors import Cancelled, ConfigError, ExportError, InputError, No
 SMALL = {  # parameters that make a fit take a second
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
+    "reconpatch": {"dims": 16, "epochs": 2, "ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
     "semi_orthogonal": {"dims": 20},
     "simplenet": {"hidden": 32, "epochs": 8},
