@@ -41,7 +41,10 @@ ALGORITHMS = {  # name (also the module's) -> class
     "kdad": "Kdad",
     "padim": "Padim",
     "patchcore": "Patchcore",
+    "reconpatch": "Reconpatch",
     "reverse_distillation": "ReverseDistillation",
+    "semi_orthogonal": "SemiOrthogonal",
+    "simplenet": "Simplenet",
 }
 
 

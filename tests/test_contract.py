@@ -27,7 +27,10 @@ SMALL = {  # parameters that make a fit take a second
     "kdad": {"layers": ("layer1", "layer2", "layer3"), "epochs": 10},
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
+    "reconpatch": {"dims": 16, "epochs": 2, "ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
+    "semi_orthogonal": {"dims": 20},
+    "simplenet": {"hidden": 32, "epochs": 8},
 }
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 SIDE = 64

@@ -1,0 +1,184 @@
+"""ReConPatch: PatchCore in a space where patches that belong together lie together.
+
+Hyun et al., WACV 2024, https://arxiv.org/abs/2305.16713
+
+Idea (section 3): a linear layer on frozen patch features is trained to draw similar patches
+together and to push others apart. How similar two patches are, between 0 and 1, is told by a
+slow copy of the layer: by their distance, and by the neighbours they share. PatchCore's memory
+and score then work on the layer's output.
+
+Differs from the paper: no official code exists; the constants are those that re-implementations
+and reviews report. Patches of one image are contrasted at a time, at most `patches` of them.
+Channels of the backbone are kept as they are, where PatchCore pools them to 1024, and its
+features are kept in half precision while the layer is trained.
+"""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ad_models.adamp import AdamP
+from ad_models.base import Batch, Detector, Prediction
+from ad_models.coreset import greedy, project
+from ad_models.errors import ConfigError
+from ad_models.features import Pyramid
+from ad_models.maps import finish
+from ad_models.neighbours import nearest
+from ad_models.patches import Kept, locally_aware
+from ad_models.run import Run
+
+
+@dataclass(frozen=True)
+class ReconpatchConfig:
+    backbone: str = "wide_resnet50_2"  # section 4
+    layers: tuple[str, ...] = ("layer2", "layer3")  # section 4
+    neighbourhood: int = 3  # side of the patch that is averaged, positions; section 4
+    dims: int = 512  # of the learned space; section 4
+    epochs: int = 120  # section 4
+    lr: float = 1e-5  # of AdamP, with cosine annealing; section 4
+    weight_decay: float = 1e-2  # section 4
+    momentum: float = 0.9  # of the slow copy; gamma
+    bandwidth: float = 1.0  # of pairwise similarity, squared distance; sigma
+    neighbours: int = 5  # of contextual similarity; k
+    pairwise: float = 0.5  # share of pairwise similarity, the rest is contextual; alpha
+    margin: float = 1.0  # mean distances that unlike patches should keep; m
+    patches: int = 4096  # of an image contrasted at once: bounds the N x N tables; ours
+    ratio: float = 0.01  # of patches kept in the memory; section 4
+    projected: int = 128  # dims in which the coreset is chosen; PatchCore's code
+    reweight_neighbours: int = 9  # b of PatchCore's equation 7; ours: no paper gives one
+    sigma: float = 4.0  # blur of the final map, pixels; as PatchCore
+    weights: str = "imagenet"  # of the backbone; see ad_models.weights
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.neighbourhood % 2 == 0:
+            raise ConfigError(f"neighbourhood must be odd, got {self.neighbourhood}")
+        for name in ("dims", "epochs", "neighbours"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("patches", "reweight_neighbours"):
+            if getattr(self, name) < 2:
+                raise ConfigError(f"{name} must be at least 2, got {getattr(self, name)}")
+        if not 0 < self.ratio <= 1:
+            raise ConfigError(f"ratio must be above 0 and at most 1, got {self.ratio}")
+        for name in ("momentum", "pairwise"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        for name in ("bandwidth", "margin"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+
+
+class Reconpatch(Detector):
+    Config = ReconpatchConfig
+
+    def __init__(self, config: ReconpatchConfig) -> None:
+        super().__init__(config)
+        self.pyramid = Pyramid(config.backbone, config.layers, config.weights)
+        self.layer = nn.Linear(sum(self.pyramid.channels), config.dims)  # f of section 3
+        self.register_buffer("bank", torch.empty(0))  # (N, D)
+        self.register_buffer("around", torch.empty(0, dtype=torch.long))  # (N, b)
+
+    def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
+        """Features before the layer (B, P, C) and the grid (h, w) they form, P = h * w."""
+        return locally_aware(self.pyramid(images), self.config.neighbourhood)
+
+    def learn(self, loader: Iterable[Batch], run: Run) -> None:
+        kept = Kept(lambda images: self.embed(images)[0], loader, run, batch=1)
+        self.train_layer(kept, run)
+        with torch.no_grad():
+            patches = torch.cat([self.layer(features).flatten(0, 1) for features in kept])
+            self.remember(patches, run)
+
+    def train_layer(self, kept: Kept, run: Run) -> None:
+        """Train the layer with a second one behind it, g of section 3, that is then dropped."""
+        c = self.config
+        student = nn.Sequential(self.layer, nn.Linear(c.dims, c.dims)).to(run.device)
+        teacher = copy.deepcopy(student).requires_grad_(False)
+        optimiser = AdamP(student.parameters(), c.lr, weight_decay=c.weight_decay)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, c.epochs)
+        for _ in run.epochs(c.epochs, student, teacher, optimiser, schedule):
+            for features in run.steps(kept):
+                patches = features.flatten(0, 1)
+                if len(patches) > c.patches:
+                    patches = patches[torch.randperm(len(patches))[: c.patches]]
+                labels = similarity(teacher(patches), c.bandwidth, c.neighbours, c.pairwise)
+                loss = relaxed_contrastive(student(patches), labels, c.margin)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                for slow, fast in zip(teacher.parameters(), student.parameters(), strict=True):
+                    slow.lerp_(fast.detach(), 1 - c.momentum)
+                run.log(loss=loss)
+            schedule.step()
+
+    def remember(self, patches: Tensor, run: Run) -> None:
+        """Keep a coreset of learned features (N, D), and who is near whom in it."""
+        c = self.config
+        narrow = project(patches, c.projected, c.seed)
+        count = max(2, round(len(patches) * c.ratio))
+        chosen = greedy(narrow, count, c.seed, tick=run.tick("coreset"))
+        self.bank = patches[chosen.to(patches.device)]
+        b = min(c.reweight_neighbours, len(self.bank))
+        parts = self.bank.split(1024)  # or the table would be N x N
+        self.around = torch.cat(
+            [torch.cdist(part, self.bank).topk(b, largest=False).indices for part in parts]
+        )
+
+    def forward(self, images: Tensor) -> Prediction:
+        features, grid = self.embed(images)
+        patches = self.layer(features)
+        distance, neighbour = nearest(patches, self.bank)  # (B, P)
+        maps = finish(
+            distance.unflatten(1, grid).unsqueeze(1), images.shape[-2:], self.config.sigma
+        )
+        return Prediction(score=self.weighted(patches, distance, neighbour), map=maps)
+
+    def weighted(self, patches: Tensor, distance: Tensor, neighbour: Tensor) -> Tensor:
+        """Image scores (B,): the largest distance, less where the memory next to it is itself
+        among many like it (PatchCore, equation 7)."""
+        largest, worst = distance.max(dim=1, keepdim=True)  # (B, 1)
+        # gather, not take_along_dim: that one fixes the exported batch size
+        query = patches.gather(1, worst[..., None].expand(-1, -1, patches.shape[2]))  # (B, 1, D)
+        memory = neighbour.gather(1, worst).squeeze(1)  # (B,)
+        distances = (query - self.bank[self.around[memory]]).norm(dim=-1)  # (B, b)
+        own = (largest - distances.logsumexp(dim=1, keepdim=True)).exp()  # exp alone overflows
+        return ((1 - own) * largest).squeeze(1)
+
+
+def similarity(z: Tensor, bandwidth: float, neighbours: int, pairwise: float) -> Tensor:
+    """How much patches (N, D) belong together, in 0..1 and symmetric (N, N): a blend of pairwise
+    and contextual similarity; section 3."""
+    distance = torch.cdist(z, z)
+    by_distance = (-distance.square() / bandwidth).exp()
+    return pairwise * by_distance + (1 - pairwise) * contextual(distance, neighbours)
+
+
+def contextual(distance: Tensor, neighbours: int) -> Tensor:
+    """Similarity (N, N) by shared neighbours, from distances (N, N).
+
+    The k nearest of a patch, itself among them, count as similar by the share of their own k
+    nearest that are its too. This is averaged over the patches that are among each other's k / 2
+    nearest, and made symmetric.
+    """
+    own = distance.clone().fill_diagonal_(-1)  # itself comes first, also where patches are equal
+    near = own.topk(min(neighbours, len(own)), largest=False).indices  # (N, k)
+    shared = (near[:, None, :, None] == near[near][:, :, None, :]).any(3).float().mean(2)  # (N, k)
+    shared = torch.zeros_like(distance).scatter(1, near, shared)
+    half = near[:, : max(1, round(neighbours / 2))]  # (N, m)
+    indices = torch.arange(len(own), device=own.device)
+    mutual = (half[half] == indices[:, None, None]).any(2).float()  # (N, m)
+    widened = torch.einsum("nm,nmj->nj", mutual / mutual.sum(1, keepdim=True), shared[half])
+    return (widened + widened.mT) / 2
+
+
+def relaxed_contrastive(z: Tensor, labels: Tensor, margin: float) -> Tensor:
+    """Loss of patches (N, D) whose similarity is `labels` (N, N): the similar are drawn together,
+    others pushed beyond `margin`, in units of a patch's mean distance; section 3."""
+    distance = torch.cdist(z, z)
+    relative = distance / distance.mean(dim=1, keepdim=True)
+    apart = (margin - relative).clamp(min=0)
+    return (labels * relative.square() + (1 - labels) * apart.square()).sum(1).mean()

@@ -1,0 +1,114 @@
+"""SimpleNet: tell normal features from the same features with noise added.
+
+Liu et al., CVPR 2023, https://arxiv.org/abs/2303.15140
+
+Idea (section 3): a linear layer moves pretrained patch features into a space of the product;
+there, Gaussian noise makes an anomaly out of every normal feature, and a small discriminator
+learns to tell the two apart. At test time it scores the adapted features themselves.
+
+Differs from the paper: the last epoch is kept, where the official code keeps the epoch that is
+best on test images. Neighbourhoods are averaged channel by channel, as the text says; the
+official code averages runs of flattened windows to reach the same 1536 dims. Features are
+computed once and kept in half precision.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ad_models.base import Batch, Detector, Prediction
+from ad_models.errors import ConfigError
+from ad_models.features import Pyramid
+from ad_models.maps import finish
+from ad_models.patches import Kept, locally_aware
+from ad_models.run import Run
+
+
+@dataclass(frozen=True)
+class SimplenetConfig:
+    backbone: str = "wide_resnet50_2"  # section 4.3
+    layers: tuple[str, ...] = ("layer2", "layer3")  # section 4.3
+    neighbourhood: int = 3  # side of the patch that is averaged, positions; section 4.3
+    noise: float = 0.015  # standard deviation of the noise in adapted features; section 4.3
+    hidden: int = 1024  # width of the discriminator; official code
+    margin: float = 0.5  # th+ and -th- of the loss; section 3.5
+    epochs: int = 160  # section 4.3
+    batch: int = 4  # images a step; section 4.3 (8 in the official code)
+    adaptor_lr: float = 1e-4  # of AdamW; section 4.3, where it is Adam
+    discriminator_lr: float = 2e-4  # of Adam; section 4.3
+    weight_decay: float = 1e-5  # of the discriminator; section 4.3
+    sigma: float = 4.0  # blur of the final map, pixels; section 4.3
+    weights: str = "imagenet"  # of the backbone; see ad_models.weights
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.neighbourhood % 2 == 0:
+            raise ConfigError(f"neighbourhood must be odd, got {self.neighbourhood}")
+        for name in ("noise", "margin"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        for name in ("hidden", "batch", "epochs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+class Simplenet(Detector):
+    Config = SimplenetConfig
+
+    def __init__(self, config: SimplenetConfig) -> None:
+        super().__init__(config)
+        self.pyramid = Pyramid(config.backbone, config.layers, config.weights)
+        dims = sum(self.pyramid.channels)
+        self.adaptor = nn.Linear(dims, dims)  # section 3.2; no nonlinearity
+        self.discriminator = nn.Sequential(
+            nn.Linear(dims, config.hidden),
+            nn.BatchNorm1d(config.hidden),
+            nn.LeakyReLU(0.2),
+            nn.Linear(config.hidden, 1, bias=False),
+        )
+        for module in (self.adaptor, *self.discriminator):
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_normal_(module.weight)  # official code
+
+    def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
+        """Patch features (B, P, D) and the grid (h, w) they form; section 3.1."""
+        return locally_aware(self.pyramid(images), self.config.neighbourhood)
+
+    def learn(self, loader: Iterable[Batch], run: Run) -> None:
+        c = self.config
+        kept = Kept(lambda images: self.embed(images)[0], loader, run, c.batch)
+        networks = (self.adaptor, self.discriminator)
+        optimisers = (
+            torch.optim.AdamW(self.adaptor.parameters(), c.adaptor_lr),
+            torch.optim.Adam(
+                self.discriminator.parameters(), c.discriminator_lr, weight_decay=c.weight_decay
+            ),
+        )
+        for _ in run.epochs(c.epochs, *networks, *optimisers):
+            for features in run.steps(kept):
+                normal = self.adaptor(features.flatten(0, 1))  # (N, D), N patches
+                spoiled = normal + c.noise * torch.randn_like(normal)  # section 3.3
+                # Together: batch norm must not tell one kind from the other
+                verdicts = self.discriminator(torch.cat([normal, spoiled])).squeeze(1)
+                above, below = verdicts.chunk(2)
+                loss = truncated_l1(above, below, c.margin)
+                for optimiser in optimisers:
+                    optimiser.zero_grad()
+                loss.backward()
+                for optimiser in optimisers:
+                    optimiser.step()
+                run.log(loss=loss)
+
+    def forward(self, images: Tensor) -> Prediction:
+        patches, grid = self.embed(images)
+        verdicts = self.discriminator(self.adaptor(patches.flatten(0, 1)))
+        distance = -verdicts.reshape(-1, 1, *grid)  # section 3.6
+        maps = finish(distance, images.shape[-2:], self.config.sigma)
+        return Prediction(score=distance.amax(dim=(1, 2, 3)), map=maps)  # section 3.6
+
+
+def truncated_l1(normal: Tensor, spoiled: Tensor, margin: float) -> Tensor:
+    """Loss of verdicts (N,) that should be above `margin` and below -`margin`; section 3.5."""
+    return (margin - normal).clamp(min=0).mean() + (margin + spoiled).clamp(min=0).mean()
