@@ -204,9 +204,9 @@ def confetti(colours: Tensor) -> Tensor:
         blobs = torch.zeros_like(image)
         for number in range(max(1, coloured + black)):
             offset = torch.rand(3, 1, 1) if number < coloured else torch.ones(3, 1, 1)
-            y, x = (n * float(torch.rand(()) - 0.5) for n in size)
+            top, left = (n * float(torch.rand(()) - 0.5) for n in size)
             angle = uniform(-torch.pi / 4, torch.pi / 4, (1,), device)
-            y, x = turned(rows - y, columns - x, angle)
+            y, x = turned(rows - top, columns - left, angle)
             half = scale * float(8 + 46 * torch.rand(())) / 2
             inside = torch.maximum(y.abs(), x.abs()) <= half
             blobs = torch.maximum(blobs, offset.to(device) * inside)
