@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 ALGORITHMS = {  # name (also the module's) -> class
+    "autoencoder": "Autoencoder",
     "padim": "Padim",
     "patchcore": "Patchcore",
     "reverse_distillation": "ReverseDistillation",

@@ -10,6 +10,7 @@ from ad_models import ALGORITHMS, Batch, Run, create, load
 from ad_models.errors import Cancelled, ConfigError, ExportError, InputError, NotFittedError
 
 SMALL = {  # parameters that make a fit take a second
+    "autoencoder": {"loss": "l2", "side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3},
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
