@@ -34,6 +34,7 @@ __all__ = [
 
 ALGORITHMS = {  # name (also the module's) -> class
     "anogan": "Anogan",
+    "autoencoder": "Autoencoder",
     "efficientad": "Efficientad",
     "f_anogan": "FAnogan",
     "fcdd": "Fcdd",

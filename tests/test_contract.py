@@ -25,6 +25,7 @@ SMALL = {  # parameters that make a fit take a second
     },
     "fcdd": {"layer": "layer1", "frozen": "maxpool", "epochs": 12, "lr": 0.01, "sigma": 4.0},
     "kdad": {"layers": ("layer1", "layer2", "layer3"), "epochs": 10},
+    "autoencoder": {"loss": "l2", "side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3},
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reconpatch": {"dims": 16, "epochs": 2, "ratio": 0.1},

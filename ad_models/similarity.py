@@ -1,0 +1,45 @@
+"""How alike two images are at every pixel: in structure (SSIM) and in edges (GMS).
+
+Images (B, C, H, W) have values in 0..1: the constants below are those of that range.
+"""
+
+import torch
+import torch.nn.functional as F
+from kornia.metrics import ssim as windowed
+from torch import Tensor
+
+EDGE = 0.0026  # c of GMS: 170 on the 0..255 scale, Xue et al. 2014, https://arxiv.org/abs/1308.3052
+
+
+def ssim(x: Tensor, y: Tensor) -> Tensor:
+    """Structural similarity (B, C, H, W) of each channel, -1 to 1; equal images give 1.
+
+    Wang et al. 2004: a Gaussian window of 11 pixels and sigma 1.5, c1 = 0.01^2, c2 = 0.03^2. The
+    border is mirrored: zeros there would draw a frame around every map.
+    """
+    return windowed(x, y, 11, max_val=1.0, eps=0.0)
+
+
+def gms(x: Tensor, y: Tensor) -> Tensor:
+    """Gradient magnitude similarity (B, 1, H, W) of the channel means, 0 to 1; equal gives 1."""
+    a, b = _gradient(x), _gradient(y)
+    return (2 * a * b + EDGE) / (a.square() + b.square() + EDGE)
+
+
+def multiscale_gms(x: Tensor, y: Tensor, scales: int = 4) -> list[Tensor]:
+    """GMS maps (B, 1, h, w) at full, half, quarter ... size."""
+    found = []
+    for scale in range(scales):
+        if scale:
+            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+        found.append(gms(x, y))
+    return found
+
+
+def _gradient(x: Tensor) -> Tensor:
+    """Magnitude (B, 1, H, W) of the Prewitt gradient."""
+    grey = F.pad(x.mean(dim=1, keepdim=True), (1, 1, 1, 1), mode="reflect")
+    side = torch.tensor([1.0, 0.0, -1.0], dtype=x.dtype, device=x.device) / 3
+    kernel = side.expand(3, 3)
+    across, down = F.conv2d(grey, torch.stack([kernel, kernel.T]).unsqueeze(1)).split(1, dim=1)
+    return (across.square() + down.square() + 1e-12).sqrt()  # the root of 0 has no gradient

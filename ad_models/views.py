@@ -1,0 +1,79 @@
+"""What a network of one input size sees of images of any size: all of them, or patches.
+
+`side`: pixels of the network's input. `stride`: pixels between patches; None: the whole image,
+resized.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ad_models.errors import ConfigError, InputError
+
+
+def check_views(side: int, stride: int | None) -> None:
+    """Raise ConfigError for a `side` or `stride` that no view can have."""
+    if side < 32 or side & (side - 1):
+        raise ConfigError(f"side must be a power of two and at least 32, got {side}")
+    if stride is not None and not 1 <= stride <= side:
+        raise ConfigError(f"stride must be 1 to side ({side}), or none, got {stride}")
+
+
+def draw(images: Tensor, side: int, stride: int | None) -> Tensor:
+    """One view (B, C, side, side) of each image to learn from: a random patch, or all of it."""
+    if stride is None:
+        return resized(images, (side, side))
+    height, width = _fitting(images, side)
+    tops = torch.randint(height - side + 1, (len(images),)).tolist()
+    lefts = torch.randint(width - side + 1, (len(images),)).tolist()
+    at = zip(images, tops, lefts, strict=True)
+    return torch.stack([x[:, top : top + side, left : left + side] for x, top, left in at])
+
+
+def assemble(
+    residual: Callable[[Tensor], Tensor], images: Tensor, side: int, stride: int | None
+) -> Tensor:
+    """Maps (B, 1, H, W) of `residual`, which maps views (N, C, side, side) to (N, 1, side, side).
+
+    Where patches overlap, their mean.
+    """
+    height, width = size = images.shape[-2:]
+    if stride is None:
+        return resized(residual(resized(images, (side, side))), size)
+    _fitting(images, side)
+    tops, lefts = _starts(height, side, stride), _starts(width, side, stride)
+    maps = torch.zeros_like(images[:, :1])
+    for top in tops:  # a row of patches at a time: all at once would not fit for large images
+        row = [images[:, :, top : top + side, left : left + side] for left in lefts]
+        parts = residual(torch.cat(row)).unflatten(0, (len(lefts), -1))
+        for left, part in zip(lefts, parts.unbind(0), strict=True):
+            maps = maps + F.pad(part, (left, width - left - side, top, height - top - side))
+    count = _covered(tops, side, height)[:, None] * _covered(lefts, side, width)
+    return maps / count.to(maps)
+
+
+def resized(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Images (B, C, H, W) at another size; the very same where they have it already."""
+    if tuple(images.shape[-2:]) == tuple(size):
+        return images
+    return F.interpolate(images, size=tuple(size), mode="bilinear", antialias=True)
+
+
+def _fitting(images: Tensor, side: int) -> tuple[int, int]:
+    height, width = images.shape[-2:]
+    if min(height, width) < side:
+        raise InputError(f"patches of {side} pixels do not fit images of {height} x {width}")
+    return height, width
+
+
+def _starts(length: int, side: int, stride: int) -> list[int]:
+    """Where patches begin; the last one ends at the border."""
+    return [*range(0, length - side, stride), length - side]
+
+
+def _covered(starts: list[int], side: int, length: int) -> Tensor:
+    """How many of the patches lie over each of `length` positions."""
+    at = torch.arange(length)
+    return torch.stack([(at >= start) & (at < start + side) for start in starts]).sum(0)
