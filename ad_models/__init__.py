@@ -37,6 +37,7 @@ ALGORITHMS = {  # name (also the module's) -> class
     "padim": "Padim",
     "patchcore": "Patchcore",
     "reverse_distillation": "ReverseDistillation",
+    "riad": "Riad",
     "vae": "Vae",
 }
 

@@ -14,6 +14,7 @@ SMALL = {  # parameters that make a fit take a second
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
+    "riad": {"cells": (8,), "widths": (8, 16), "window": 7, "epochs": 6, "lr": 3e-3},
     "vae": {"side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3},
 }
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
