@@ -34,6 +34,7 @@ __all__ = [
 
 ALGORITHMS = {  # name (also the module's) -> class
     "autoencoder": "Autoencoder",
+    "favae": "Favae",
     "padim": "Padim",
     "patchcore": "Patchcore",
     "reverse_distillation": "ReverseDistillation",
