@@ -37,6 +37,7 @@ ALGORITHMS = {  # name (also the module's) -> class
     "autoencoder": "Autoencoder",
     "efficientad": "Efficientad",
     "f_anogan": "FAnogan",
+    "favae": "Favae",
     "fcdd": "Fcdd",
     "ganomaly": "Ganomaly",
     "kdad": "Kdad",
@@ -44,8 +45,10 @@ ALGORITHMS = {  # name (also the module's) -> class
     "patchcore": "Patchcore",
     "reconpatch": "Reconpatch",
     "reverse_distillation": "ReverseDistillation",
+    "riad": "Riad",
     "semi_orthogonal": "SemiOrthogonal",
     "simplenet": "Simplenet",
+    "vae": "Vae",
 }
 
 

@@ -1,0 +1,89 @@
+"""Variational autoencoder: an autoencoder whose code is a distribution close to the normal one.
+
+Kingma and Welling, ICLR 2014, https://arxiv.org/abs/1312.6114; for inspection: Bergmann et al.
+2018, https://arxiv.org/abs/1807.02011
+
+Idea: the encoder gives a Gaussian for each image, the decoder rebuilds the image from a draw of
+it, and the Gaussians are held close to the standard normal. Codes of normal images then fill
+their space without gaps, so every code decodes to something normal and a defect is left out.
+The squared residual of what the mean code decodes to is the map.
+
+Differs from the papers: the decoder's variance is one number, at its optimum in every step
+(Rybkin et al. 2021, https://arxiv.org/abs/2006.13202), so that nothing has to balance
+residual and divergence by hand; the network is the autoencoder's, with a code of twice the width;
+the blur of the map and the image score are ours. One decoded mean replaces Bergmann's six draws,
+which would make the map random.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ad_models.base import Batch, Detector, Prediction
+from ad_models.convnets import decoder, encoder
+from ad_models.errors import ConfigError
+from ad_models.gaussian_code import divergence, sample, split, surprise
+from ad_models.maps import smooth
+from ad_models.pixels import unit
+from ad_models.run import Run
+from ad_models.views import assemble, check_views, draw
+
+
+@dataclass(frozen=True)
+class VaeConfig:
+    side: int = 256  # of what the network sees, pixels; 128 for patches of textures
+    stride: int | None = None  # none: whole images, resized; 30 for textures
+    code: int = 500  # dimensions of the code; 100 for simple textures; Bergmann et al.
+    width: int = 32  # channels of the outer layers; Bergmann et al., table 1
+    beta: float = 1.0  # weight of the divergence; 1 is the bound of Kingma and Welling
+    epochs: int = 200  # Bergmann et al.
+    lr: float = 2e-4  # of Adam; Bergmann et al.
+    weight_decay: float = 1e-5  # Bergmann et al.
+    sigma: float = 4.0  # blur of the final map, pixels; ours
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_views(self.side, self.stride)
+        if self.code < 1:
+            raise ConfigError(f"code must be at least 1, got {self.code}")
+        if self.beta < 0:
+            raise ConfigError(f"beta must not be negative, got {self.beta}")
+
+
+class Vae(Detector):
+    Config = VaeConfig
+
+    def __init__(self, config: VaeConfig) -> None:
+        super().__init__(config)
+        self.encoder = encoder(config.side, 2 * config.code, config.width)
+        self.decoder = decoder(config.side, config.code, config.width)
+
+    def learn(self, loader: Iterable[Batch], run: Run) -> None:
+        c = self.config
+        halves = (self.encoder, self.decoder)
+        parameters = [p for half in halves for p in half.parameters()]
+        optimiser = torch.optim.Adam(parameters, c.lr, weight_decay=c.weight_decay)
+        for _ in run.epochs(c.epochs, *halves, optimiser):
+            for batch in run.steps(loader):
+                views = draw(unit(batch.image), c.side, c.stride)
+                mean, log_variance = split(self.encoder(views))
+                rebuilt = self.decoder(sample(mean, log_variance))
+                fidelity = surprise(views, rebuilt)
+                kl = divergence(mean, log_variance).mean()
+                loss = fidelity + c.beta * kl
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                run.log(loss=loss, fidelity=fidelity, kl=kl)
+
+    def residual(self, views: Tensor) -> Tensor:
+        """Squared difference (B, 1, side, side) of views from what their mean code decodes to."""
+        mean, _ = split(self.encoder(views))
+        return (views - self.decoder(mean)).square().mean(dim=1, keepdim=True)
+
+    def forward(self, images: Tensor) -> Prediction:
+        maps = assemble(self.residual, unit(images), self.config.side, self.config.stride)
+        maps = smooth(maps, self.config.sigma)
+        return Prediction(score=maps.amax(dim=(1, 2, 3)), map=maps)
