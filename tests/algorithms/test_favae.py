@@ -4,7 +4,7 @@ import torch
 from ad_models import Batch, create
 from ad_models.errors import ConfigError
 from ad_models.pixels import unit
-from tests.algorithms.painted import batches, discs, found
+from tests.algorithms.strokes import batches, discs, found
 
 SMALL = {
     "backbone": "resnet18",

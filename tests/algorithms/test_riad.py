@@ -5,7 +5,7 @@ from ad_models import Batch, create
 from ad_models.algorithms.riad import assign
 from ad_models.errors import ConfigError, InputError
 from ad_models.pixels import unit
-from tests.algorithms.painted import batches, discs, found
+from tests.algorithms.strokes import batches, discs, found
 
 SMALL = {"widths": (8, 16, 32), "cells": (4, 8), "window": 7, "lr": 3e-3}
 

@@ -5,7 +5,7 @@ from torch.distributions import Normal, kl_divergence
 from ad_models import create
 from ad_models.errors import ConfigError
 from ad_models.gaussian_code import divergence, sample, split, surprise
-from tests.algorithms.painted import batches, found
+from tests.algorithms.strokes import batches, found
 
 SMALL = {"side": 64, "code": 16, "width": 8, "lr": 3e-3}
 
