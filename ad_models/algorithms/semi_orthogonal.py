@@ -84,7 +84,7 @@ class SemiOrthogonal(Detector):
             raise InputError("a covariance needs at least 2 normal images")
         self.mean = gaussian.mean
         # The official code divides by the number of images, not by one less
-        covariance = gaussian.covariance().mul_((gaussian.count - 1) / gaussian.count)
+        covariance = gaussian.scatter.div_(gaussian.count)  # in place: it may take gigabytes
         self.whiten = whitening(covariance, self.config.epsilon)
 
     def forward(self, images: Tensor) -> Prediction:
