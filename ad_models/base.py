@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ad_models.errors import ExportError, InputError, NotFittedError
+from ad_models.errors import ExportError, InputError, NotFittedError, UpdateError
 from ad_models.run import Run
 
 FORMAT = 1
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0..1: every backbone was trained with them
 STD = (0.229, 0.224, 0.225)
+PIXELS = 2**20  # seen at once by a prediction: 16 images of 256 x 256, or one of 1024 x 1024
 
 
 class Batch(NamedTuple):
@@ -35,6 +36,11 @@ class Prediction(NamedTuple):
 
     score: Tensor  # (B,)
     map: Tensor  # (B, 1, H, W), at input resolution
+
+
+def blocks(images: Tensor) -> tuple[Tensor, ...]:
+    """Parts of images (B, C, H, W) whose features fit into memory, whatever the batch size."""
+    return images.split(max(1, PIXELS // (images.shape[-2] * images.shape[-1])))
 
 
 @contextmanager
@@ -61,6 +67,7 @@ class Detector(nn.Module, ABC):
         self.config = config
         self.fitted: Tensor
         self.register_buffer("fitted", torch.tensor(False))
+        self.record: dict[str, float] = {}  # what the last fit found out about itself
 
     @abstractmethod
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
@@ -69,6 +76,12 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: Tensor) -> Prediction:
         """Score images (B, 3, H, W). Pure tensor code: this is what `export` traces."""
+
+    def learn_more(self, loader: Iterable[Batch], run: Run) -> None:
+        """What `update` does, where the algorithm can."""
+        raise UpdateError(
+            f"{type(self).__name__} cannot be updated; fit it anew on all images, old and new"
+        )
 
     def calibrate(self, normals: Iterable[Batch], run: Run) -> None:
         """See normal images kept out of `learn`: a support set, map quantiles. Repeatable."""
@@ -97,6 +110,18 @@ class Detector(nn.Module, ABC):
         self.fitted.fill_(True)
         return self
 
+    def update(self, loader: Iterable[Batch], run: Run | None = None) -> Self:
+        """Learn more normal images without those of before; scores change, and so must whatever
+        was calibrated on them."""
+        if not self.fitted:
+            raise NotFittedError(f"{type(self).__name__} is not fitted; call fit() or load() first")
+        run = run or Run()
+        self.to(run.device).train()
+        with seeded(self.config.seed):
+            self.learn_more(loader, run)
+        self.eval()
+        return self
+
     @torch.inference_mode()
     def predict(self, images: Tensor) -> Prediction:
         """Score float32 images (B, 3, H, W) from any device."""
@@ -106,7 +131,9 @@ class Detector(nn.Module, ABC):
             raise InputError(
                 f"expected float32 images (B, 3, H, W), got {images.dtype} {tuple(images.shape)}"
             )
-        return self.eval()(images.to(self.fitted.device))
+        self.eval()
+        found = [self(part.to(self.fitted.device)) for part in blocks(images)]
+        return Prediction(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
     def save(self, path: Path) -> None:
         """Write all that `load` needs as safetensors: numbers and JSON, no code."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,11 @@ SHARE = 2**19  # numbers of x that are worth a thread: a tenth of a millisecond
 # Takes the index of a new centre; gives the index farthest from all centres so far and how far
 # that is, squared, or 0 where all points are centres or equal to one.
 Step = Callable[[int], tuple[int, float]]
+
+
+class Cover(NamedTuple):
+    indices: Tensor  # (count,)
+    radius: float  # distance of the row that is farthest from all of them
 
 
 def project(x: Tensor, dim: int, seed: int) -> Tensor:
@@ -34,7 +40,17 @@ def greedy(
     seed: int = 0,
     tick: Callable[[int, int], None] = lambda done, total: None,
 ) -> Tensor:
-    """Indices (count,) of a k-center set of x (N, D), each the farthest from all before it.
+    """Indices (count,) of a k-center set of x (N, D): see `cover`."""
+    return cover(x, count, seed, tick).indices
+
+
+def cover(
+    x: Tensor,
+    count: int,
+    seed: int = 0,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> Cover:
+    """`count` rows of x (N, D), each the farthest from all before it, and how well they cover x.
 
     Gonzalez (1985): the covering radius is at most twice the optimum. Fewer indices come back
     where x has fewer distinct points. A vector or two of length N are all the memory it takes.
@@ -48,6 +64,7 @@ def greedy(
     # Preallocated: a list of 0-d tensors between large temporaries fragments the heap.
     chosen = torch.empty(count, dtype=torch.long)
     at = int(torch.randint(len(x), (1,), generator=torch.Generator().manual_seed(seed)))
+    far = 0.0
     tick(0, count)
     with _steps(x) as step:
         ticked = time.monotonic()
@@ -61,7 +78,18 @@ def greedy(
                 tick(done, count)
                 ticked = time.monotonic()
     tick(count, count)
-    return chosen
+    return Cover(chosen, far**0.5)
+
+
+def pace(dims: int, rows: int, device: torch.device) -> float:
+    """Seconds one step takes for each number of x, measured on `rows` rows or 64 MB of them."""
+    x = torch.rand(max(1, min(rows, 2**24 // dims)), dims, device=device)
+    with _steps(x) as step:
+        step(0)
+        started = time.monotonic()
+        for at in range(min(3, len(x))):
+            step(at)
+        return (time.monotonic() - started) / min(3, len(x)) / x.numel()
 
 
 def _steps(x: Tensor) -> AbstractContextManager[Step]:

@@ -36,6 +36,7 @@ class Run:
     identity: str = ""
     report: Callable[[Progress], None] = lambda progress: None
     should_stop: Callable[[], bool] = lambda: False
+    say: Callable[[str], None] = lambda text: None  # told once: what a fit will take, for example
     report_every: float = 1.0  # seconds
     save_every: float = 60.0  # seconds at most; the last epoch of a stage is always saved
     _at: tuple[str, int, int] = ("learn", 1, 1)  # stage, epoch, epochs

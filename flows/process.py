@@ -38,6 +38,7 @@ def run_step(
     report: Callable[..., None],
     device: str | None = None,
     threads: int = 0,
+    say: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Call `tasks.<step>.<step>(workspace, *arguments, listener)` in a new process and wait."""
     name = "-".join((step, *arguments))
@@ -50,7 +51,7 @@ def run_step(
     process.start()
     theirs.close()
     try:
-        outcome = _listen(ours, process, report)
+        outcome = _listen(ours, process, report, say)
     finally:
         _end(process)
     if outcome is None or outcome[0] == "stopped":
@@ -63,7 +64,7 @@ def run_step(
 
 
 def _listen(
-    connection: Connection, process: Any, report: Callable[..., None]
+    connection: Connection, process: Any, report: Callable[..., None], say: Callable[[str], None]
 ) -> tuple[str, str] | None:
     """Pass progress on until the process says how it ended; None where it just died."""
     asked = 0.0
@@ -76,9 +77,12 @@ def _listen(
         try:
             if connection.poll(0.5):
                 kind, content = connection.recv()
-                if kind != "progress":
+                if kind == "progress":
+                    report(*content[0], **content[1])
+                elif kind == "note":
+                    say(content)
+                else:
                     return kind, content
-                report(*content[0], **content[1])
             elif not process.is_alive() and not connection.poll(0):
                 return None
         except EOFError:

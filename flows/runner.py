@@ -68,8 +68,11 @@ class Runner(AbstractContextManager):
             self.terminal.update(str(stage), step, fraction, metrics)
             artifact.update(fraction)
 
+        def say(text: str) -> None:
+            self.terminal.say(f"  {stage}: {text}")
+
         arguments = tuple(part for part in (stage.product, stage.algorithm) if part)
-        run_step(self.workspace, stage.step, arguments, report, device, self.threads)
+        run_step(self.workspace, stage.step, arguments, report, device, self.threads, say)
 
 
 def devices(device: str) -> list[str]:

@@ -45,6 +45,11 @@ class Messenger:
     def should_stop(self) -> bool:
         return self.stop
 
+    def note(self, text: str) -> None:
+        print(text, flush=True)  # into the log
+        with contextlib.suppress(OSError):
+            self.connection.send(("note", text))
+
     def report(self, stage: str, fraction: float, **metrics: float) -> None:
         from ad_models.errors import Cancelled
 

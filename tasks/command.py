@@ -12,8 +12,8 @@ from tasks.errors import LineError
 class Listener:
     """What a step tells while it works, and whether it should stop.
 
-    `report(stage, fraction, **metrics)` prints now and then; Ctrl-C asks to stop, so that a fit
-    ends between two batches and keeps its checkpoint.
+    `report(stage, fraction, **metrics)` prints now and then, `note(text)` at once; Ctrl-C asks to
+    stop, so that a fit ends between two batches and keeps its checkpoint.
     """
 
     def __init__(self, name: str, every: float = 10.0) -> None:
@@ -26,6 +26,10 @@ class Listener:
 
     def should_stop(self) -> bool:
         return self._stop
+
+    def note(self, text: str) -> None:
+        """Print what is said once."""
+        print(f"{self.name}: {text}", file=sys.stderr, flush=True)
 
     def report(self, stage: str, fraction: float, **metrics: float) -> None:
         from ad_models.errors import Cancelled

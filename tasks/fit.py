@@ -37,7 +37,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     checkpoint = workspace.checkpoint(product, algorithm).with_suffix(f".{identity[:12]}.ckpt")
     forget_others(checkpoint)
     device = choose(read_params(workspace.root).line.device)
-    run = Run(device, checkpoint, identity, _teller(listener), listener.should_stop)
+    run = Run(device, checkpoint, identity, _teller(listener), listener.should_stop, listener.note)
     job = Job(product, algorithm, parameters, spec, workspace.images(product), listener)
     started = time.perf_counter()
     detector, normals, held = job.fit(rows, run)
@@ -50,6 +50,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
         "image": spec.image.model_dump(mode="json"),
         "backbone_weights": detector.weights,
         "fit_images": normals,
+        "fit_record": detector.record,
         "calibration": "held out" if held else f"{job.folds(rows)} folds",
         "train_csv": hashlib.sha256(table.read_bytes()).hexdigest(),
         "identity": identity,
@@ -90,7 +91,9 @@ class Job:
             held = [row for row, side in zip(rows, sides, strict=True) if side]
             rows = [row for row, side in zip(rows, sides, strict=True) if not side]
         normals = self.loader(held) if held else None
-        return detector.fit(self.loader(rows, shuffle=True), run, normals), len(rows), held
+        # what is seen once is not kept: the memory is the algorithm's
+        loader = self.loader(rows, shuffle=True, keep=not detector.one_pass)
+        return detector.fit(loader, run, normals), len(rows), held
 
     def folds(self, rows: Rows) -> int:
         """How many parts the images are dealt into; a fit needs two images at least.
@@ -113,7 +116,8 @@ class Job:
             self.listener.report(f"fold {number + 1}/{count}", number / count)
             part_run = Run(run.device, should_stop=run.should_stop)
             detector = create(self.algorithm, **self.parameters)
-            scores += self.score(detector.fit(self.loader(seen), part_run), left_out)
+            loader = self.loader(seen, keep=False)
+            scores += self.score(detector.fit(loader, part_run), left_out)
         return sorted(scores, key=lambda row: row["path"])
 
     def score(self, detector: Detector, rows: Rows) -> list[dict[str, Any]]:
@@ -125,11 +129,12 @@ class Job:
             for found in [inspector.inspect(read_image(self.images / row["path"]))]
         ]
 
-    def loader(self, rows: Rows, shuffle: bool = False) -> ImageLoader:
-        """Batches of the images in these rows."""
+    def loader(self, rows: Rows, shuffle: bool = False, keep: bool = True) -> ImageLoader:
+        """Batches of the images in these rows; `keep` them decoded for the next epoch."""
         paths = [self.images / row["path"] for row in rows]
         preprocess = Preprocess(self.spec.image)
-        return ImageLoader(paths, preprocess, self.spec.training.batch_size, shuffle, self.product)
+        size = self.spec.training.batch_size
+        return ImageLoader(paths, preprocess, size, shuffle, self.product, keep)
 
 
 def fingerprint_of(algorithm: str, parameters: dict[str, Any], spec: Product, table: Path) -> str:

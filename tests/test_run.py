@@ -8,7 +8,13 @@ from torch import nn
 
 from ad_models import Batch, Run
 from ad_models.base import Detector, Prediction
-from ad_models.errors import Cancelled, CheckpointError, InputError
+from ad_models.errors import (
+    Cancelled,
+    CheckpointError,
+    InputError,
+    NotFittedError,
+    UpdateError,
+)
 
 
 @dataclass(frozen=True)
@@ -137,3 +143,24 @@ def test_few_shot_asks_for_normals_and_calibrates_again():
     assert detector.predict(images).score.item() == 0
     detector.calibrate([Batch(torch.ones(2, 3, 8, 8))], Run())
     assert detector.predict(images).score.item() == pytest.approx(3**0.5)
+
+
+def test_an_algorithm_without_update_says_what_to_do():
+    detector = fresh()
+    with pytest.raises(NotFittedError, match="call fit"):
+        detector.update(Shuffled())
+    with pytest.raises(UpdateError, match="fit it anew"):
+        detector.fit(Shuffled()).update(Shuffled())
+
+
+def test_large_images_are_predicted_one_at_a_time(monkeypatch):
+    detector = fresh().fit(Shuffled())
+    images = torch.randn(5, 3, 8, 8)
+    whole = detector.predict(images)
+    seen = []
+    healed = detector.healed
+    monkeypatch.setattr(detector, "healed", lambda x: (seen.append(len(x)), healed(x))[1])
+    monkeypatch.setattr("ad_models.base.PIXELS", 2 * 8 * 8)
+    parts = detector.predict(images)
+    assert seen == [2, 2, 1]
+    torch.testing.assert_close(whole.map, parts.map)

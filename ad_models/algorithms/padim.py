@@ -7,19 +7,27 @@ each patch with a frozen CNN, model each position with a Gaussian, and score a p
 by its Mahalanobis distance to the Gaussian of its position.
 
 Differs from the paper: covariances are gathered in one streaming pass, and the
-distance uses a Cholesky factor instead of an inverse. Neither changes the result.
+distance uses a Cholesky factor instead of an inverse; where images are much fewer than
+dimensions, of their Gram matrix instead of the covariance. None of it changes the result.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ad_models.base import Batch, Detector, Prediction
+from ad_models.base import Batch, Detector, Prediction, blocks
+from ad_models.budget import free, size
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid, stack
-from ad_models.gaussian import RunningGaussian, whitening
+from ad_models.gaussian import (
+    FewRows,
+    RunningGaussian,
+    mahalanobis,
+    mahalanobis_of_few,
+    whitening,
+)
 from ad_models.maps import finish
 from ad_models.run import Run
 
@@ -55,7 +63,10 @@ class Padim(Detector):
         order = torch.randperm(available, generator=torch.Generator().manual_seed(config.seed))
         self.register_buffer("kept", order[: config.dims])  # (D,), section 3.1
         self.register_buffer("mean", torch.empty(0))  # (P, D)
-        self.register_buffer("whiten", torch.empty(0))  # (P, D, D), inverse Cholesky factors
+        # (P, D, D), inverse Cholesky factors of the covariances, or (P, N, N) beside `rows`
+        self.register_buffer("whiten", torch.empty(0))
+        self.register_buffer("rows", torch.empty(0))  # (P, N, D), where images are few
+        self.register_buffer("count", torch.tensor(0))  # images seen
 
     def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
         """Patch embeddings (B, P, D) and the grid (h, w) they form, P = h * w."""
@@ -64,21 +75,87 @@ class Padim(Detector):
 
     @torch.no_grad()
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
-        gaussian = None
+        gathered: RunningGaussian | FewRows | None = None
         for batch in run.steps(loader):
-            patches, _ = self.embed(batch.image)
-            positions, dims = patches.shape[1:]
-            gaussian = gaussian or RunningGaussian(positions, dims, patches.device)
-            gaussian.update(patches)
-        if gaussian is None or gaussian.count < 2:
+            for images in blocks(batch.image):
+                patches, _ = self.embed(images)
+                if gathered is None:
+                    most = len(batch.image) * len(loader) if isinstance(loader, Sized) else 0
+                    gathered = start(patches, most, run)
+                gathered = added(gathered, patches)
+        if gathered is None or gathered.count < 2:
             raise InputError("PaDiM needs at least 2 normal images to estimate a covariance")
-        self.mean = gaussian.mean
-        self.whiten = whitening(gaussian.covariance(), self.config.epsilon)  # equation 1
+        self.factorise(gathered)
+
+    @torch.no_grad()
+    def learn_more(self, loader: Iterable[Batch], run: Run) -> None:
+        gathered = None
+        for batch in run.steps(loader):
+            for images in blocks(batch.image):
+                if gathered is None:
+                    more = len(batch.image) * (len(loader) if isinstance(loader, Sized) else 1)
+                    gathered = self.restored(more)
+                gathered = added(gathered, self.embed(images)[0])
+        if gathered is not None:
+            self.factorise(gathered)
+
+    def restored(self, more: int) -> RunningGaussian | FewRows:
+        """What `factorise` was given, with room for `more` images where that is the smaller."""
+        count, dims = int(self.count), self.mean.shape[1]
+        if not self.rows.numel():
+            return RunningGaussian.restored(count, self.mean, self.whiten, self.config.epsilon)
+        most = count + more if FewRows.saves(count + more, dims) else count
+        few = FewRows(len(self.mean), dims, most, self.mean.device)
+        few.update((self.rows[:, :count] + self.mean[:, None]).movedim(1, 0))
+        return few
+
+    def factorise(self, gathered: RunningGaussian | FewRows) -> None:
+        """Take mean and covariances (equation 1) from what was gathered."""
+        self.count = torch.tensor(gathered.count, device=self.fitted.device)
+        self.record = {"images": gathered.count}
+        if isinstance(gathered, FewRows):
+            self.mean, self.rows = gathered.centre(), gathered.rows
+            ridge = self.config.epsilon * (gathered.count - 1)
+            self.whiten = whitening(self.rows @ self.rows.mT, ridge)
+        else:
+            self.mean, self.rows = gathered.mean, torch.empty(0, device=self.fitted.device)
+            gathered.scatter /= gathered.count - 1  # in place: `covariance` would double it
+            self.whiten = whitening(gathered.scatter, self.config.epsilon)
 
     def forward(self, images: Tensor) -> Prediction:
         patches, grid = self.embed(images)
-        # einsum, not `whiten @ x[..., None]`: matmul would expand whiten to (B, P, D, D)
-        whitened = torch.einsum("pij,bpj->bpi", self.whiten, patches - self.mean)
-        distance = whitened.norm(dim=-1).unflatten(1, grid)  # Mahalanobis, equation 2
-        maps = finish(distance.unsqueeze(1), images.shape[-2:], self.config.sigma)
+        delta = patches - self.mean
+        if self.rows.numel():
+            distance = mahalanobis_of_few(delta, self.rows, self.whiten, self.config.epsilon)
+        else:
+            distance = mahalanobis(delta, self.whiten)  # equation 2
+        maps = finish(
+            distance.unflatten(1, grid).unsqueeze(1), images.shape[-2:], self.config.sigma
+        )
         return Prediction(score=maps.amax(dim=(1, 2, 3)), map=maps)  # section 3.3
+
+
+def start(patches: Tensor, most: int, run: Run) -> RunningGaussian | FewRows:
+    """The smaller form for patches (B, P, D) of `most` images (0: unknown), or a refusal."""
+    positions, dims = patches.shape[1:]
+    few = most > 0 and FewRows.saves(most, dims)
+    each = most * (most + dims) if few else dims * dims
+    taken, left = 4 * positions * each, free(patches.device)
+    run.say(f"{positions} Gaussians of {dims} dimensions: {size(taken)} of {size(left)} free")
+    if taken > left:
+        raise InputError(
+            f"{positions} Gaussians of {dims} dimensions take {size(taken)}, and {size(left)} is "
+            f"free; set dims to at most {int((left / 4 / positions) ** 0.5)}, or let the images "
+            "be smaller or in tiles"
+        )
+    if few:
+        return FewRows(positions, dims, most, patches.device)
+    return RunningGaussian(positions, dims, patches.device)
+
+
+def added(gathered: RunningGaussian | FewRows, patches: Tensor) -> RunningGaussian | FewRows:
+    """With patches (B, P, D) of more images; in the other form where they become too many."""
+    if isinstance(gathered, FewRows) and not gathered.room(len(patches)):
+        gathered = gathered.running()
+    gathered.update(patches)
+    return gathered

@@ -7,22 +7,26 @@ to a coreset that still covers it, and score a patch by the distance to its near
 neighbour there. Position plays no part, so parts may lie at any place and angle.
 
 Differs from the paper: channels are kept as they are, where the official code pools
-them to 1024; neighbour search is exact.
+them to 1024; neighbour search is exact. Where the patches of all images do not fit into
+`memory_budget`, they wait on disk, or each image is thinned on its own before all of them are.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ad_models.base import Batch, Detector, Prediction
-from ad_models.coreset import greedy, project
+from ad_models.base import Batch, Detector, Prediction, blocks
+from ad_models.budget import allowance, disk, duration, peak, size
+from ad_models.coreset import project
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid, stack
 from ad_models.maps import finish
 from ad_models.neighbours import nearest
+from ad_models.reservoir import FEWEST, Plan, Reservoir, plan
 from ad_models.run import Run
 
 
@@ -32,6 +36,10 @@ class PatchcoreConfig:
     layers: tuple[str, ...] = ("layer2", "layer3")  # section 3.1
     neighbourhood: int = 3  # side of the patch that is averaged, positions; section 4.4.1
     ratio: float = 0.1  # of patches kept; table 1 (0.25, 0.1 and 0.01)
+    bank_size: int | None = None  # patches kept, instead of a ratio; ours
+    memory_budget: float | None = None  # GB a fit may take; None: half of what is free; ours
+    two_stage: bool | None = None  # thin each image first, which is faster; False: never; None:
+    # where the patches do not fit, or one stage would take long; ours
     projected: int = 128  # dims in which the coreset is chosen; official code
     reweight: bool = False  # equation 7; the official code leaves it out
     reweight_neighbours: int = 9  # b in equation 7; ours: the paper gives none
@@ -42,6 +50,10 @@ class PatchcoreConfig:
     def __post_init__(self) -> None:
         if not 0 < self.ratio <= 1:
             raise ConfigError(f"ratio must be above 0 and at most 1, got {self.ratio}")
+        if self.bank_size is not None and self.bank_size < 1:
+            raise ConfigError(f"bank_size must be at least 1, got {self.bank_size}")
+        if self.memory_budget is not None and self.memory_budget <= 0:
+            raise ConfigError(f"memory_budget must be above 0 GB, got {self.memory_budget}")
         if self.neighbourhood % 2 == 0:
             raise ConfigError(f"neighbourhood must be odd, got {self.neighbourhood}")
 
@@ -54,6 +66,8 @@ class Patchcore(Detector):
         super().__init__(config)
         self.pyramid = Pyramid(config.backbone, config.layers, config.weights)
         self.register_buffer("bank", torch.empty(0))  # (N, D)
+        self.radius: Tensor  # all patches lie within it of the bank, in the projection
+        self.register_buffer("radius", torch.tensor(0.0))
         self.register_buffer("around", torch.empty(0, dtype=torch.long))  # (N, b), equation 7
 
     def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
@@ -65,18 +79,92 @@ class Patchcore(Detector):
 
     @torch.no_grad()
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
-        found = [self.embed(batch.image)[0].flatten(0, 1) for batch in run.steps(loader)]
-        if not found:
+        room, before = allowance(self.config.memory_budget, run.device), peak(run.device)
+        reservoir = None
+        for batch in run.steps(loader):
+            for images in blocks(batch.image):
+                started = time.monotonic()
+                patches, _ = self.embed(images)
+                if reservoir is None:
+                    working = max(peak(run.device) - before, 4 * patches.nbytes)
+                    total = len(batch.image) * patches.shape[1]
+                    total *= len(loader) if isinstance(loader, Sized) else 1
+                    chosen = self.plan(total, patches, room - working, run)
+                    each = (time.monotonic() - started) / len(images)
+                    run.say(self.prospect(chosen, patches, working, room, each))
+                    reservoir = Reservoir(chosen, self.config.seed, run.device)
+                for image in patches:
+                    reservoir.add(image)
+        if reservoir is None:
             raise InputError("PatchCore needs at least 1 normal image")
-        patches = torch.cat(found)
-        del found  # or two copies of all features stay while the coreset is chosen
-        count = max(1, round(len(patches) * self.config.ratio))
-        narrow = project(patches, self.config.projected, self.config.seed)
-        chosen = greedy(narrow, count, self.config.seed, tick=run.tick("coreset"))
-        self.bank = patches[chosen.to(patches.device)]
+        self.remember(reservoir, self.count(reservoir.seen), run)
+
+    def count(self, total: int) -> int:
+        """Rows of the bank for `total` patches."""
+        return min(total, self.config.bank_size or max(1, round(total * self.config.ratio)))
+
+    def plan(self, total: int, patches: Tensor, room: int, run: Run) -> Plan:
+        """How the bank is chosen within `room` bytes; patches (B, P, D)."""
+        count, dims = self.count(total), patches.shape[-1]
+        spare = disk(run.checkpoint.parent if run.checkpoint else None)
+        narrow = self.config.projected
+        return plan(count, total, dims, narrow, room, spare, self.config.two_stage)
+
+    def prospect(self, chosen: Plan, patches: Tensor, working: int, room: int, each: float) -> str:
+        """What the fit will take, in words; `working`: bytes beside the patches that are held,
+        `each`: seconds an image."""
+        images = chosen.total // patches.shape[1]
+        seconds = images * each + chosen.seconds(patches.shape[1], patches.device)
+        way = "chosen from all" + (f", which wait in {chosen.folder}" if chosen.folder else "")
+        if chosen.stages == 2:
+            way = f"chosen from {chosen.capacity} candidates, a coreset of each image"
+        return (
+            f"a bank of {chosen.count} of {chosen.total} patches x {chosen.dims}, {way}: about "
+            f"{duration(seconds)}, {size(chosen.bytes + working)} of the {size(room)} allowed"
+        )
+
+    @torch.no_grad()
+    def learn_more(self, loader: Iterable[Batch], run: Run) -> None:
+        """Add the patches that the bank does not cover yet, then thin it to its old size.
+
+        All patches, old and new, then lie within the new `radius` of the bank.
+        """
+        count, dims = self.bank.shape
+        room = 2 * FEWEST * count  # more is thinned on the way, and counted in the radius
+        held = Plan(count, room, dims, self.config.projected, room)
+        reservoir = Reservoir(held, self.config.seed, run.device, slack=float(self.radius))
+        reservoir.add(self.bank)
+        narrow = project(self.bank, self.config.projected, self.config.seed)
+        for batch in run.steps(loader):
+            for images in blocks(batch.image):
+                patches = self.embed(images)[0].flatten(0, 1)
+                far, _ = nearest(project(patches, narrow.shape[1], self.config.seed), narrow)
+                if (new := far > 1.0001 * self.radius).any():  # rounding is not news
+                    reservoir.add(patches[new])
+        if reservoir.seen > count:
+            self.remember(reservoir, count, run)
+
+    def remember(self, reservoir: Reservoir, count: int, run: Run) -> None:
+        """Fill the bank with a coreset of what was gathered."""
+        tick = run.tick("coreset")
+        self.bank, radius = reservoir.coreset(count, tick)
+        self.radius = torch.tensor(radius, device=self.bank.device)
+        self.record = {
+            "bank": len(self.bank),
+            "patches": reservoir.seen,
+            "candidates": reservoir.held,
+            "covering_radius": radius,
+        }
+        run.log(covering_radius=radius)
+        tick(count, count)
         if self.config.reweight:
             b = min(self.config.reweight_neighbours, len(self.bank))
-            self.around = torch.cdist(self.bank, self.bank).topk(b, largest=False).indices
+            self.around = torch.cat(
+                [
+                    torch.cdist(part, self.bank).topk(b, largest=False).indices
+                    for part in self.bank.split(1024)  # or the table would be N x N
+                ]
+            )
 
     def forward(self, images: Tensor) -> Prediction:
         patches, grid = self.embed(images)

@@ -20,7 +20,8 @@ class ImageLoader:
     """Iterate over images as `Batch`es, in a new order every time where `shuffle` is on.
 
     The order comes from torch's generator, so a seeded fit sees one order and a resumed fit the
-    rest of it. With tiles, each image counts as its tiles.
+    rest of it. With tiles, each image counts as its tiles. keep: images stay in memory, as far as
+    there is room, for the next epoch.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class ImageLoader:
         batch_size: int,
         shuffle: bool = False,
         category: str = "",
+        keep: bool = True,
     ) -> None:
         self.paths = paths
         self.preprocess = preprocess
@@ -37,7 +39,7 @@ class ImageLoader:
         self.shuffle = shuffle
         self.category = category
         self._kept: dict[int, Tensor] = {}
-        self._room = CACHE
+        self._room = CACHE if keep else 0
 
     def __len__(self) -> int:
         return (len(self.paths) + self.batch_size - 1) // self.batch_size

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from ad_models import neighbours
 from ad_models.features import Pyramid
 from ad_models.gaussian import RunningGaussian, whitening
 from ad_models.maps import smooth
@@ -41,8 +42,13 @@ def test_whitening_holds_at_sizes_where_batched_inverses_fail():
     torch.testing.assert_close(product, eye.expand_as(product), atol=2e-4, rtol=0)
 
 
-def test_nearest_equals_brute_force_across_blocks(monkeypatch):
-    monkeypatch.setattr("ad_models.neighbours.BLOCK", 7)
+@pytest.fixture(params=["_faiss", "_products"])
+def searcher(request, monkeypatch):
+    monkeypatch.setattr(neighbours, "_on_cpu", lambda x: request.param == "_faiss")
+    monkeypatch.setattr(neighbours, "BLOCK", 7)
+
+
+def test_nearest_equals_brute_force_across_blocks(searcher):
     x, bank = torch.randn(3, 5, 4), torch.randn(30, 4)
     distance, index = nearest(x, bank)
     expected = torch.cdist(x.flatten(0, 1), bank).min(1)
@@ -50,7 +56,30 @@ def test_nearest_equals_brute_force_across_blocks(monkeypatch):
     assert torch.equal(index.flatten(), expected.indices)
 
 
-def test_nearest_of_a_member_is_exactly_zero():
+@pytest.mark.parametrize(("queries", "rows", "dims"), [(784, 3000, 384), (10, 5000, 40)])
+def test_every_way_to_search_gives_one_answer(queries, rows, dims):
+    x, bank = torch.randn(queries, dims) + 5, torch.randn(rows, dims) + 5
+    exact = torch.cdist(x.double(), bank.double())
+    for search in (neighbours._faiss, neighbours._products):
+        found = exact.gather(1, search(x, bank)[:, None])[:, 0]
+        torch.testing.assert_close(found, exact.min(1).values, rtol=1e-5, atol=0)
+
+
+def test_nearest_of_what_is_no_number_is_no_number(searcher):
+    x = torch.randn(4, 3)
+    x[1] = torch.nan
+    distance, _ = nearest(x, torch.randn(9, 3))
+    assert distance.isnan().tolist() == [False, True, False, False]
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_the_same_neighbours():
+    x, bank = torch.randn(500, 128), torch.randn(5000, 128)
+    here, there = nearest(x, bank), nearest(x.cuda(), bank.cuda())
+    torch.testing.assert_close(here[0], there[0].cpu(), rtol=1e-4, atol=1e-4)
+
+
+def test_nearest_of_a_member_is_exactly_zero(searcher):
     bank = torch.randn(20, 6) * 1000
     distance, index = nearest(bank, bank)
     assert torch.equal(distance, torch.zeros(20)) and torch.equal(index, torch.arange(20))

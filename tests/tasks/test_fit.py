@@ -89,3 +89,11 @@ def test_parts_are_equal_and_depend_on_content_alone():
     parts = folds(shas, 4)
     assert sorted(np.bincount(parts)) == [2, 2, 3, 3]
     assert folds(shas[::-1], 4) == parts[::-1]
+
+
+def test_what_is_seen_once_is_not_kept_in_memory(tmp_path, rows):
+    asked = job(tmp_path)
+    once, again = asked.loader(rows, keep=False), asked.loader(rows)
+    for loader in (once, again):
+        assert sum(len(batch.image) for batch in loader) == len(rows)
+    assert not once._kept and len(again._kept) == len(rows)

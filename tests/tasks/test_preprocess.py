@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image as Picture
 
 from ad_models import MEAN, STD
@@ -76,6 +77,29 @@ def test_joined_tiles_of_an_image_are_the_image():
     image = torch.rand(3, 100, 150)
     tiles = cut(image, 64)
     assert torch.allclose(join(tiles[:, 0], (100, 150)), image[0], atol=1e-6)
+
+
+def blurred(images, side):
+    """Maps (N, h, w) of a detector that sees `side` pixels and repeats the border."""
+    padded = F.pad(images.reshape(-1, *images.shape[-3:]), [side // 2] * 4, mode="replicate")
+    return F.avg_pool2d(padded, side, stride=1).mean(1)
+
+
+def tiled(image, tile, side):
+    return join(blurred(cut(image, tile), side), image.shape[1:])
+
+
+def test_tiles_of_a_detector_that_sees_a_little_equal_its_whole_map():
+    image = torch.rand(3, 300, 260)
+    assert torch.allclose(tiled(image, 128, 9), blurred(image, 9)[0], atol=1e-6)
+
+
+def test_where_a_detector_sees_beyond_its_tile_no_seam_is_a_step():
+    image = torch.rand(3, 300, 260) + 1
+    whole, joined = blurred(image, 25)[0], tiled(image, 128, 25)
+    for dim in (0, 1):
+        steps = [maps[13:-13, 13:-13].diff(dim=dim).abs().max() for maps in (whole, joined)]
+        assert steps[1] < 1.5 * steps[0]
 
 
 def test_no_seam_where_tiles_disagree():

@@ -1,0 +1,195 @@
+"""A coreset of a stream in bounded memory.
+
+Where the projections of all rows fit, they are held and the coreset is the plain one, to the
+index; the rows themselves then may lie on disk. Otherwise there are two stages: greedy on each
+part, then on what that left. If each part lies within r of the rows kept of it, and those within
+R of the coreset, all lies within r + R, at most four times the optimum (twice by Gonzalez, in each
+stage: Malkomes et al., NeurIPS 2015).
+"""
+
+import tempfile
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ad_models.budget import size
+from ad_models.coreset import cover, pace, project
+from ad_models.errors import InputError
+
+LONG = 10**12  # numbers to read in one stage; more takes many minutes on two cores
+CANDIDATES = 4, 20  # for each row of the coreset, least and most, where there are two stages
+FEWEST = 2  # and where memory is short
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a coreset of `count` of `total` rows (total, dims) is chosen."""
+
+    count: int
+    total: int
+    dims: int
+    projected: int  # dims in which distances are taken
+    capacity: int  # rows held at once; less than total: two stages
+    folder: Path | None = None  # where rows lie on disk; None: in memory
+
+    @property
+    def stages(self) -> int:
+        return 1 if self.capacity >= self.total else 2
+
+    @property
+    def share(self) -> float:
+        """Of each part that is kept in the first stage."""
+        return min(1.0, self.capacity / self.total)
+
+    @property
+    def bytes(self) -> int:
+        """In memory at most, with the coreset beside the rows that it is chosen from."""
+        narrow = min(self.dims, self.projected)
+        apart = self.folder is not None or self.dims > self.projected  # from the rows
+        row = 4 * narrow * apart + 4 * self.dims * (self.folder is None) + 24  # notes of greedy
+        return self.capacity * row + 4 * self.count * self.dims
+
+    def seconds(self, part: int, device: torch.device) -> float:
+        """Of both stages, for parts of `part` rows, at the pace of this machine."""
+        dims = min(self.dims, self.projected)
+        taken = float(self.capacity) * self.count * dims * pace(dims, self.capacity, device)
+        if self.stages == 2:  # each row meets those of its part that are kept
+            taken += float(part) * self.capacity * dims * pace(dims, part, device)
+        return taken
+
+
+def plan(
+    count: int,
+    total: int,
+    dims: int,
+    projected: int,
+    room: int,
+    disk: tuple[Path, int] | None = None,
+    two_stage: bool | None = None,
+) -> Plan:
+    """The most exact way that takes at most `room` bytes of memory, or a refusal.
+
+    disk: a folder and how many bytes it may take. two_stage: None decides by the work alone, so
+    that where memory is enough the same is chosen on every machine; False: never two.
+    """
+    narrow = min(dims, projected)
+    whole = Plan(count, total, dims, projected, total)
+    if not (two_stage or (two_stage is None and count * total * narrow > LONG)):
+        if whole.bytes <= room:
+            return whole
+        if disk and replace(whole, folder=disk[0]).bytes <= room and 4 * total * dims <= disk[1]:
+            return replace(whole, folder=disk[0])
+    least = replace(whole, capacity=min(total, FEWEST * count))
+    if least.bytes > room or two_stage is False:
+        each = least.bytes / count  # of a row of the coreset, with its candidates
+        if two_stage is False:
+            wanted, ways = whole, "allow two stages (two_stage)"
+        else:
+            wanted, ways = least, f"keep at most {int(max(0, room) / each)} (bank_size)"
+        raise InputError(
+            f"to choose {count} of {total} patches x {dims} takes {size(wanted.bytes)}, and "
+            f"{size(max(0, room))} may be taken; {ways}, allow more (memory_budget), or let the "
+            "images be smaller or in tiles"
+        )
+    each = replace(least, count=0).bytes / least.capacity
+    affordable = int((room - 4 * count * dims) / each)
+    few, many = (times * count for times in CANDIDATES)
+    useful = max(few, min(many, LONG // (count * narrow)))
+    return replace(whole, capacity=min(total - 1, affordable, useful))
+
+
+class Reservoir:
+    """Rows (n, dims) come in by `add`; `coreset` chooses. Distances are those of the projection.
+
+    slack: how far a row that came in may lie from those that are held.
+    """
+
+    def __init__(self, plan: Plan, seed: int, device: torch.device, slack: float = 0.0) -> None:
+        self.plan, self.seed, self.share, self.slack = plan, seed, plan.share, slack
+        self.seen = self.held = 0
+        # Reserved once: to grow would hold the rows twice. Pages are taken as they are filled.
+        self.narrow = torch.empty(plan.capacity, min(plan.dims, plan.projected), device=device)
+        self.rows: Rows
+        if plan.folder is not None:
+            self.rows = OnDisk(plan, device)
+        elif plan.dims > plan.projected:
+            self.rows = InMemory(torch.empty(plan.capacity, plan.dims, device=device))
+        else:
+            self.rows = InMemory(self.narrow)
+
+    def add(self, rows: Tensor) -> None:
+        """Take a part (n, dims), or a coreset of it."""
+        self.seen += len(rows)
+        narrow = project(rows, self.plan.projected, self.seed)
+        wanted = max(1, min(len(rows), int(self.share * len(rows))))
+        if wanted < len(rows):
+            kept, radius = cover(narrow, wanted, self.seed)
+            kept = kept.to(rows.device)
+            rows, narrow = rows[kept], narrow[kept]
+            self.slack = max(self.slack, radius)
+        half = -(-self.plan.capacity // 2)
+        for start in range(0, len(rows), half):
+            part = slice(start, start + half)
+            if self.held + len(rows[part]) > self.plan.capacity:
+                self._thin(self.plan.capacity // 2)
+            end = self.held + len(rows[part])
+            self.narrow[self.held : end] = narrow[part]
+            self.rows.put(self.held, rows[part])
+            self.held = end
+
+    def coreset(
+        self, count: int, tick: Callable[[int, int], None] = lambda done, total: None
+    ) -> tuple[Tensor, float]:
+        """Rows (count, dims) and their covering radius: an upper bound after two stages."""
+        chosen, radius = cover(self.narrow[: self.held], count, self.seed, tick)
+        return self.rows.take(chosen), self.slack + radius
+
+    def _thin(self, count: int) -> None:
+        """More came than was announced: keep half, and of what follows half as much."""
+        chosen, radius = cover(self.narrow[: self.held], max(1, count), self.seed)
+        self.narrow[: len(chosen)] = self.narrow[chosen.to(self.narrow.device)]
+        self.rows.put(0, self.rows.take(chosen))
+        self.held = len(chosen)
+        self.share /= 2
+        self.slack += radius
+
+
+class InMemory:
+    def __init__(self, rows: Tensor) -> None:
+        self.rows = rows
+
+    def put(self, at: int, rows: Tensor) -> None:
+        self.rows[at : at + len(rows)] = rows
+
+    def take(self, numbers: Tensor) -> Tensor:
+        return self.rows[numbers.to(self.rows.device)]
+
+
+class OnDisk:
+    """Rows in a file without a name, which ends with this object. It is read and written and not
+    mapped: mapped pages would count as memory of this process."""
+
+    def __init__(self, plan: Plan, device: torch.device) -> None:
+        self.dims, self.device = plan.dims, device
+        self.file = tempfile.TemporaryFile(dir=plan.folder)  # noqa: SIM115
+        weakref.finalize(self, self.file.close)
+
+    def put(self, at: int, rows: Tensor) -> None:
+        self.file.seek(at * self.dims * 4)
+        self.file.write(rows.cpu().contiguous().numpy().data)
+
+    def take(self, numbers: Tensor) -> Tensor:
+        self.file.flush()
+        rows = np.empty((len(numbers), self.dims), np.float32)
+        for place in numbers.argsort().tolist():  # in the order of the file
+            self.file.seek(int(numbers[place]) * self.dims * 4)
+            self.file.readinto(rows[place].data)
+        return torch.from_numpy(rows).to(self.device)
+
+
+Rows = InMemory | OnDisk
