@@ -34,6 +34,7 @@ __all__ = [
 
 ALGORITHMS = {  # name (also the module's) -> class
     "anogan": "Anogan",
+    "cyclegan": "Cyclegan",
     "f_anogan": "FAnogan",
     "ganomaly": "Ganomaly",
     "padim": "Padim",
