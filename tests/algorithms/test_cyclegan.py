@@ -6,6 +6,7 @@ from ad_models import create
 from ad_models.algorithms.cyclegan import Pool, discriminator, generator, verdict
 from ad_models.errors import ConfigError
 from ad_models.synthetic import Textures
+from tests.algorithms.painted import aurocs, batches
 
 
 def small(**more):
@@ -122,3 +123,10 @@ def test_map_is_what_the_healer_changed():
 def test_wrong_parameters(parameter, value):
     with pytest.raises(ConfigError, match=parameter):
         small(**{parameter: value})
+
+
+@pytest.mark.slow
+def test_solves_a_painted_defect():
+    model = small(base=8, blocks=2, epochs=20, decay_epochs=10, pool=50, lr=1e-3, sigma=1.0)
+    image, pixel = aurocs(model.fit(batches()))
+    assert image > 0.95 and pixel > 0.9
