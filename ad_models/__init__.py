@@ -35,6 +35,7 @@ __all__ = [
 ALGORITHMS = {  # name (also the module's) -> class
     "anogan": "Anogan",
     "autoencoder": "Autoencoder",
+    "cyclegan": "Cyclegan",
     "efficientad": "Efficientad",
     "f_anogan": "FAnogan",
     "favae": "Favae",

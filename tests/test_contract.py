@@ -11,6 +11,8 @@ from ad_models.errors import Cancelled, ConfigError, ExportError, InputError, No
 
 SMALL = {  # parameters that make a fit take a second
     "anogan": {"size": 32, "base": 8, "code": 8, "epochs": 30, "steps": 20, "lr": 2e-3},
+    "cyclegan": {"size": 32, "base": 4, "blocks": 1, "epochs": 10, "lr": 2e-3, "sigma": 0}
+    | {"decay_epochs": 2, "pool": 4},
     "f_anogan": {"size": 16, "base": 4, "code": 8, "epochs": 20, "encoder_epochs": 15}
     | {"critic_steps": 2, "lr": 2e-3, "encoder_lr": 2e-3},
     "ganomaly": {"size": 16, "base": 8, "code": 10, "epochs": 60},

@@ -3,6 +3,7 @@ import torch
 
 from ad_models import create
 from ad_models.errors import ConfigError
+from tests.algorithms.painted import aurocs, batches
 
 
 def small(**more):
@@ -65,3 +66,8 @@ def test_verdicts_are_cross_entropies():
 def test_wrong_parameters(parameter, value):
     with pytest.raises(ConfigError, match=parameter):
         small(**{parameter: value})
+
+
+def test_solves_a_painted_defect():
+    image, pixel = aurocs(small(code=8, epochs=60, steps=100, lr=1e-3).fit(batches()))
+    assert image > 0.95 and pixel > 0.9

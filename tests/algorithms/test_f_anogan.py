@@ -4,6 +4,7 @@ import torch
 from ad_models import Batch, Run, create
 from ad_models.algorithms.f_anogan import Generator, LayerNorm, Trunk
 from ad_models.errors import ConfigError
+from tests.algorithms.painted import aurocs, batches
 
 
 def small(**more):
@@ -106,3 +107,10 @@ def test_the_encoder_finds_codes_while_the_gan_stands_still():
 def test_wrong_parameters(parameter, value):
     with pytest.raises(ConfigError, match=parameter):
         small(**{parameter: value})
+
+
+def test_solves_a_painted_defect():
+    more = {"base": 8, "code": 16, "epochs": 60, "encoder_epochs": 60}
+    model = small(critic_steps=2, lr=1e-3, encoder_lr=1e-3, **more)
+    image, pixel = aurocs(model.fit(batches()))
+    assert image > 0.95 and pixel > 0.9
