@@ -28,6 +28,7 @@ __all__ = [
     "Prediction",
     "Progress",
     "Run",
+    "config",
     "create",
     "load",
 ]
@@ -35,6 +36,7 @@ __all__ = [
 ALGORITHMS = {  # name (also the module's) -> class
     "padim": "Padim",
     "patchcore": "Patchcore",
+    "regad": "Regad",
     "reverse_distillation": "ReverseDistillation",
 }
 
