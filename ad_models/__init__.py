@@ -36,6 +36,7 @@ __all__ = [
 ALGORITHMS = {  # name (also the module's) -> class
     "padim": "Padim",
     "patchcore": "Patchcore",
+    "pni": "Pni",
     "regad": "Regad",
     "reverse_distillation": "ReverseDistillation",
 }

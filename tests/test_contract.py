@@ -12,6 +12,7 @@ from ad_models.errors import Cancelled, ConfigError, ExportError, InputError, No
 SMALL = {  # parameters that make a fit take a second
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
+    "pni": {"epochs": 1, "ratio": 0.1, "expected": 32, "hidden": 16, "depth": 3, "sigma": 2},
     "regad": {"epochs": 2, "shots": 4},
     "reverse_distillation": {"epochs": 6},
 }
