@@ -28,6 +28,7 @@ __all__ = [
     "Prediction",
     "Progress",
     "Run",
+    "config",
     "create",
     "load",
 ]
@@ -44,7 +45,9 @@ ALGORITHMS = {  # name (also the module's) -> class
     "kdad": "Kdad",
     "padim": "Padim",
     "patchcore": "Patchcore",
+    "pni": "Pni",
     "reconpatch": "Reconpatch",
+    "regad": "Regad",
     "reverse_distillation": "ReverseDistillation",
     "riad": "Riad",
     "semi_orthogonal": "SemiOrthogonal",

@@ -61,6 +61,11 @@ class Detector(nn.Module, ABC):
     needs_normals: ClassVar[bool] = False  # True: fit must be given images to calibrate on
     one_pass: ClassVar[bool] = False  # True: learn sees each image once; to fit again is cheap
     no_export: str = ""  # why there can be no ONNX file, where there can be none
+    # Not empty: `learn` runs once over several products, which share what it learned; each only
+    # calibrates, on `config.shots` images, and these parameters are its own. A plain tuple: the
+    # build graph reads it without importing the algorithm.
+    per_product: ClassVar[tuple[str, ...]] = ()
+    no_export: ClassVar[str] = ""  # why there can be no ONNX file, where there can be none
 
     def __init__(self, config: Any) -> None:
         super().__init__()

@@ -32,6 +32,8 @@ SMALL = {  # parameters that make a fit take a second
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reconpatch": {"dims": 16, "epochs": 2, "ratio": 0.1},
+    "pni": {"epochs": 1, "ratio": 0.1, "expected": 32, "hidden": 16, "depth": 3, "sigma": 2},
+    "regad": {"epochs": 2, "shots": 4},
     "reverse_distillation": {"epochs": 6},
     "semi_orthogonal": {"dims": 20},
     "simplenet": {"hidden": 32, "epochs": 8},
@@ -61,6 +63,10 @@ def batches() -> list[Batch]:
     return [Batch(texture(8, seed), ["part"] * 8) for seed in (0, 1)]
 
 
+def support() -> list[Batch]:
+    return [Batch(texture(4, 2), ["part"] * 4)]
+
+
 def unfitted(name: str, **more):
     parameters = SMALL[name] | more
     if "weights" in create_fields(name):
@@ -88,7 +94,7 @@ def name(request) -> str:
 
 @pytest.fixture(scope="module")
 def fitted(name, device):
-    return unfitted(name).fit(batches(), Run(device), [Batch(texture(4, 2), ["part"] * 4)])
+    return unfitted(name).fit(batches(), Run(device), support())
 
 
 def test_shapes_and_types(fitted):
@@ -151,7 +157,7 @@ def test_export_equals_predict(fitted, tmp_path):
 
 
 def test_one_seed_one_result(name):
-    a, b = (unfitted(name).fit(batches()) for _ in range(2))
+    a, b = (unfitted(name).fit(batches(), normals=support()) for _ in range(2))
     assert torch.equal(a.predict(texture(2, 9)).map, b.predict(texture(2, 9)).map)
 
 
@@ -164,7 +170,7 @@ def test_a_stopped_fit_goes_on_to_the_same_model(name, tmp_path):
             return (steps := next(asked)) > last
 
         run = Run(checkpoint=tmp_path / "fit.ckpt", save_every=0, should_stop=stop)
-        return unfitted(name).fit(batches(), run, [Batch(texture(4, 2), ["part"] * 4)])
+        return unfitted(name).fit(batches(), run, support())
 
     steps = 0
     whole = fit()
