@@ -33,6 +33,8 @@ __all__ = [
 ]
 
 ALGORITHMS = {  # name (also the module's) -> class
+    "fastflow": "Fastflow",
+    "msflow": "Msflow",
     "padim": "Padim",
     "patchcore": "Patchcore",
     "reverse_distillation": "ReverseDistillation",

@@ -10,6 +10,8 @@ from ad_models import ALGORITHMS, Batch, Run, create, load
 from ad_models.errors import Cancelled, ConfigError, ExportError, InputError, NotFittedError
 
 SMALL = {  # parameters that make a fit take a second
+    "fastflow": {"steps": 2, "epochs": 4},
+    "msflow": {"blocks": (1, 1, 1), "epochs": 4, "lr": 1e-3},
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 6},
