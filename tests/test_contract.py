@@ -14,7 +14,7 @@ SMALL = {  # parameters that make a fit take a second
     "msflow": {"blocks": (1, 1, 1), "epochs": 4, "lr": 1e-3},
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
-    "reverse_distillation": {"epochs": 6},
+    "reverse_distillation": {"epochs": 3, "loss": "position"},
 }
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 SIDE = 64
