@@ -65,7 +65,6 @@ class Detector(nn.Module, ABC):
     # calibrates, on `config.shots` images, and these parameters are its own. A plain tuple: the
     # build graph reads it without importing the algorithm.
     per_product: ClassVar[tuple[str, ...]] = ()
-    no_export: ClassVar[str] = ""  # why there can be no ONNX file, where there can be none
 
     def __init__(self, config: Any) -> None:
         super().__init__()

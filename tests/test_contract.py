@@ -29,16 +29,18 @@ SMALL = {  # parameters that make a fit take a second
     "kdad": {"layers": ("layer1", "layer2", "layer3"), "epochs": 10},
     "autoencoder": {"loss": "l2", "side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3},
     "favae": {"layers": ("layer1",), "side": 64, "code": 8, "width": 8, "epochs": 6},
-    "padim": {"dims": 20},
-    "patchcore": {"ratio": 0.1},
     "reconpatch": {"dims": 16, "epochs": 2, "ratio": 0.1},
     "pni": {"epochs": 1, "ratio": 0.1, "expected": 32, "hidden": 16, "depth": 3, "sigma": 2},
     "regad": {"epochs": 2, "shots": 4},
-    "reverse_distillation": {"epochs": 6},
     "semi_orthogonal": {"dims": 20},
     "simplenet": {"hidden": 32, "epochs": 8},
     "riad": {"cells": (8,), "widths": (8, 16), "window": 7, "epochs": 6, "lr": 3e-3},
     "vae": {"side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3},
+    "fastflow": {"steps": 2, "epochs": 4},
+    "msflow": {"blocks": (1, 1, 1), "epochs": 4, "lr": 1e-3},
+    "padim": {"dims": 20},
+    "patchcore": {"ratio": 0.1},
+    "reverse_distillation": {"epochs": 3, "loss": "position"},
 }
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 SIDE = 64
