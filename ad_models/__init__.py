@@ -34,6 +34,7 @@ __all__ = [
 
 ALGORITHMS = {  # name (also the module's) -> class
     "autoencoder": "Autoencoder",
+    "denoising_autoencoder": "DenoisingAutoencoder",
     "favae": "Favae",
     "padim": "Padim",
     "patchcore": "Patchcore",

@@ -11,6 +11,7 @@ from ad_models.errors import Cancelled, ConfigError, ExportError, InputError, No
 
 SMALL = {  # parameters that make a fit take a second
     "autoencoder": {"loss": "l2", "side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3},
+    "denoising_autoencoder": {"widths": (8, 16), "epochs": 8, "lr": 3e-3},
     "favae": {"layers": ("layer1",), "side": 64, "code": 8, "width": 8, "epochs": 6},
     "padim": {"dims": 20},
     "patchcore": {"ratio": 0.1},
