@@ -37,6 +37,7 @@ ALGORITHMS = {  # name (also the module's) -> class
     "anogan": "Anogan",
     "autoencoder": "Autoencoder",
     "cyclegan": "Cyclegan",
+    "denoising_autoencoder": "DenoisingAutoencoder",
     "efficientad": "Efficientad",
     "f_anogan": "FAnogan",
     "fastflow": "Fastflow",

@@ -28,6 +28,7 @@ SMALL = {  # parameters that make a fit take a second
     "fcdd": {"layer": "layer1", "frozen": "maxpool", "epochs": 12, "lr": 0.01, "sigma": 4.0},
     "kdad": {"layers": ("layer1", "layer2", "layer3"), "epochs": 10},
     "autoencoder": {"loss": "l2", "side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3},
+    "denoising_autoencoder": {"widths": (8, 16), "epochs": 8, "lr": 3e-3},
     "favae": {"layers": ("layer1",), "side": 64, "code": 8, "width": 8, "epochs": 6},
     "reconpatch": {"dims": 16, "epochs": 2, "ratio": 0.1},
     "pni": {"epochs": 1, "ratio": 0.1, "expected": 32, "hidden": 16, "depth": 3, "sigma": 2},

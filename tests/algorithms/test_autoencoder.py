@@ -1,3 +1,4 @@
+import onnxruntime
 import pytest
 import torch
 
@@ -32,6 +33,21 @@ def test_l2_is_the_mean_square_over_channels():
 def test_images_of_any_size_come_back_at_their_size():
     detector = create("autoencoder", **SMALL | {"epochs": 1}).fit([Batch(discs(4, 0, 96))])
     assert detector.predict(torch.randn(2, 3, 80, 112)).map.shape == (2, 1, 80, 112)
+
+
+@pytest.mark.parametrize(("size", "stride"), [((48, 64), 20), ((80, 50), None)])
+def test_patches_and_resized_images_export(tmp_path, size, stride):
+    parameters = {"side": 32, "stride": stride, "code": 8, "width": 4, "epochs": 1}
+    detector = create("autoencoder", **parameters).fit([Batch(discs(4, 0, 96))])
+    detector.export(tmp_path / "model.onnx", size)
+    session = onnxruntime.InferenceSession(
+        tmp_path / "model.onnx", providers=["CPUExecutionProvider"]
+    )
+    images = torch.randn(3, 3, *size)
+    _, maps = session.run(None, {"images": images.numpy()})
+    torch.testing.assert_close(
+        torch.from_numpy(maps), detector.predict(images).map, rtol=1e-3, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"loss": "l1"}, {"code": 0}, {"side": 100}, {"stride": 0}])
