@@ -10,6 +10,8 @@ from torchvision import models
 from ad_models.errors import ConfigError
 from ad_models.weights import load_weights
 
+TAKEN_APART = ("features", "trunk_output", "layers")  # of VGG, RegNet, MNASNet and the like
+
 
 class Pyramid(nn.Module):
     """Map images (B, 3, H, W) to one feature map (B, C, h, w) per layer, shallow first.
@@ -32,6 +34,7 @@ class Pyramid(nn.Module):
             raise ConfigError(f"{backbone} has no layer {sorted(missing)}; it has {list(children)}")
         last = max(list(children).index(layer) for layer in layers)
         self.layers = layers
+        self.channels_behind = backbone.startswith("swin")  # (B, h, w, C) between its layers
         self.net = nn.Module()
         for name in list(children)[: last + 1]:
             _place(self.net, name, children[name])
@@ -50,15 +53,15 @@ class Pyramid(nn.Module):
         for name in self.order:
             x = self.net.get_submodule(name)(x)
             if name in self.layers:
-                found.append(x)
+                found.append(x.movedim(-1, 1) if self.channels_behind else x)
         return found
 
 
 def _children(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The layers in order; `features` of VGG, DenseNet and the like is taken apart."""
+    """The layers in order; what only holds them is taken apart."""
     for name, child in net.named_children():
-        if name == "features":
-            yield from ((f"features.{inner}", layer) for inner, layer in child.named_children())
+        if name in TAKEN_APART:
+            yield from ((f"{name}.{inner}", layer) for inner, layer in child.named_children())
         else:
             yield name, child
 

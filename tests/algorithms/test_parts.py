@@ -93,6 +93,10 @@ def test_nearest_of_a_member_is_exactly_zero(searcher):
         ("densenet121", ("features.denseblock1", "features.denseblock2"), [256, 512]),
         ("squeezenet1_1", ("features.4", "features.7"), [128, 256]),
         ("efficientnet_b0", ("features.2", "features.4"), [24, 80]),
+        ("regnet_y_400mf", ("trunk_output.block1", "trunk_output.block2"), [48, 104]),
+        ("mnasnet0_5", ("layers.8", "layers.9"), [16, 24]),
+        ("shufflenet_v2_x0_5", ("stage2", "stage3"), [48, 96]),
+        ("swin_t", ("features.1", "features.3"), [96, 192]),
     ],
 )
 def test_pyramids_of_many_backbones(backbone, layers, channels):
@@ -100,3 +104,6 @@ def test_pyramids_of_many_backbones(backbone, layers, channels):
     assert pyramid.channels == channels
     assert not any(p.requires_grad for p in pyramid.parameters())
     assert not pyramid.train().training
+    first, *deeper = [f.shape[-2:] for f in pyramid(torch.zeros(1, 3, 96, 64))]
+    assert first[0] > first[1]  # as the image
+    assert all(first[0] >= later[0] > later[1] for later in deeper)
