@@ -5,7 +5,7 @@ from ad_models import Batch, create
 from ad_models.algorithms.denoising_autoencoder import coarse_noise
 from ad_models.errors import ConfigError, InputError
 from ad_models.pixels import unit
-from tests.algorithms.painted import batches, discs, found
+from tests.algorithms.strokes import batches, discs, found
 
 SMALL = {"widths": (8, 16, 32, 64), "lr": 5e-3, "sigma": 1.0}
 
