@@ -59,6 +59,16 @@ def test_map_is_zero_where_the_student_agrees_and_at_most_two_a_scale():
     assert model(images).map.max() == pytest.approx(6, abs=1e-4)
 
 
+def test_map_peaks_where_one_position_of_one_scale_disagrees():
+    model = detector(sigma=0).eval()
+    features = [torch.randn(1, 64, 16, 16), torch.randn(1, 128, 8, 8), torch.randn(1, 256, 4, 4)]
+    student = [f.clone() for f in features]
+    student[2][0, :, 1, 2] *= -1
+    model.compare = lambda _: (features, student)
+    at = model(torch.zeros(1, 3, 64, 64)).map.argmax().item()
+    assert (at // 64, at % 64) == (21, 42)  # of 4 x 4 positions, corner on corner
+
+
 def test_the_teacher_never_moves():
     model = detector()
     before = {k: v.clone() for k, v in model.teacher.state_dict().items()}
