@@ -30,6 +30,7 @@ class ImageLoader:
         batch_size: int,
         shuffle: bool = False,
         category: str = "",
+        cache: int = CACHE,
     ) -> None:
         self.paths = paths
         self.preprocess = preprocess
@@ -37,7 +38,7 @@ class ImageLoader:
         self.shuffle = shuffle
         self.category = category
         self._kept: dict[int, Tensor] = {}
-        self._room = CACHE
+        self._room = cache
 
     def __len__(self) -> int:
         return (len(self.paths) + self.batch_size - 1) // self.batch_size
@@ -70,3 +71,19 @@ class ImageLoader:
             self._kept[index] = tiles
             self._room -= size
         return tiles
+
+
+class Mixed:
+    """Batches of several loaders, each batch of one of them, in a new order every time."""
+
+    def __init__(self, loaders: list[ImageLoader]) -> None:
+        self.loaders = loaders
+
+    def __len__(self) -> int:
+        return sum(len(loader) for loader in self.loaders)
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = [iter(loader) for loader in self.loaders]
+        turns = [at for at, loader in enumerate(self.loaders) for _ in range(len(loader))]
+        for turn in torch.randperm(len(turns)).tolist():
+            yield next(batches[turns[turn]])
