@@ -96,7 +96,7 @@ def send(workspace: Workspace, stages: list[Stage]) -> dict[str, str]:
     """Push what these stages made to the DVC remote, if there is one; why that failed."""
     try:
         if stages:
-            push(workspace, [f"{workspace.product(s.product)}/dvc.yaml:{s.name}" for s in stages])
+            push(workspace, [f"{workspace.root / s.file}:{s.name}" for s in stages])
     except StoreError as error:
         return {"push": str(error)}
     return {}

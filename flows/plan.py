@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from tasks.cells import Cells, Stage
 from tasks.code import STEPS
-from tasks.spec import read_product
+from tasks.spec import per_product, read_product, trained_on
 from tasks.stages import sync
 from tasks.workspace import Workspace
 
@@ -19,10 +19,14 @@ class Plan:
     def needs(self, stage: Stage) -> list[Stage]:
         """The stages that must have ended before this one."""
         validation = Stage("validate", stage.product)
-        return {
-            "fit": [validation],
-            "evaluate": [validation, Stage("fit", stage.product, stage.algorithm)],
-        }.get(stage.step, [])
+        match stage.step:
+            case "pretrain":
+                return [Stage("validate", p) for p in _taught_by(self.workspace, stage.algorithm)]
+            case "fit":
+                return [validation, *_shared([stage.algorithm])]
+            case "evaluate":
+                return [validation, Stage("fit", stage.product, stage.algorithm)]
+        return []
 
     def current(self, product: str) -> list[str]:
         """Algorithms of the product whose cells are up to date: all that a gate may look at."""
@@ -30,7 +34,7 @@ class Plan:
             return []
         names = _algorithms(self.workspace, product, None)
         steps = [Stage(step, product, name) for name in names for step in ("fit", "evaluate")]
-        stale = {stage.algorithm for stage in self.cells.stale(steps)}
+        stale = {stage.algorithm for stage in self.cells.stale([*_shared(names), *steps])}
         return [name for name in names if name not in stale]
 
 
@@ -41,8 +45,12 @@ def make_plan(
     sync(workspace)
     cells = Cells(workspace)
     chosen = {p: _algorithms(workspace, p, algorithms) for p in products}
-    refresh_code(cells, sorted({a for names in chosen.values() for a in names}))
-    wanted = [Stage("validate", product) for product in products]
+    used = sorted({a for names in chosen.values() for a in names})
+    refresh_code(cells, used)
+    shared = _shared(used)
+    teachers = [p for stage in shared for p in _taught_by(workspace, stage.algorithm)]
+    wanted = [Stage("validate", product) for product in dict.fromkeys([*products, *teachers])]
+    wanted += shared
     for step in ("fit", "evaluate"):
         wanted += [Stage(step, p, a) for p, names in chosen.items() for a in names]
     stale = set(cells.stale(wanted))
@@ -52,6 +60,15 @@ def make_plan(
         if stage in stale or any(need in reached for need in plan.needs(stage)):
             reached.append(stage)
     return plan
+
+
+def _shared(algorithms: list[str]) -> list[Stage]:
+    """Stages that learn for all products, of those algorithms that have one."""
+    return [Stage("pretrain", algorithm=name) for name in algorithms if per_product(name)]
+
+
+def _taught_by(workspace: Workspace, algorithm: str) -> list[str]:
+    return trained_on(workspace.root, algorithm, workspace.products)
 
 
 def refresh_code(cells: Cells, algorithms: list[str]) -> None:

@@ -21,7 +21,8 @@ Snapshot = dict[str, Any]  # hash of each input, by its path
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: `validate`, `fit` or `evaluate` of a product, or `code` of the workspace."""
+    """One stage: `validate`, `fit` or `evaluate` of a product, or of the workspace: `code`, the
+    `pretrain` of an algorithm that products share, `leaderboard`."""
 
     step: str
     product: str = ""
@@ -31,6 +32,11 @@ class Stage:
     def name(self) -> str:
         """As it stands in dvc.yaml."""
         return f"{self.step}-{self.algorithm}" if self.algorithm else self.step
+
+    @property
+    def file(self) -> str:
+        """The dvc.yaml it stands in, relative to the workspace."""
+        return f"data/{self.product}/dvc.yaml" if self.product else "dvc.yaml"
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.step, self.product, self.algorithm) if part)
@@ -117,12 +123,11 @@ class Cells:
         return stage.changed_stage() or stage.changed_deps() or stage.changed_outs()
 
     def _dvc(self, stage: Stage) -> Any:
-        where = f"data/{stage.product}/dvc.yaml" if stage.product else "dvc.yaml"
         try:
-            return self._stages[where, stage.name]
+            return self._stages[stage.file, stage.name]
         except KeyError:
             raise WorkspaceError(
-                f"{where} has no stage '{stage.name}'; run `inspectline sync`"
+                f"{stage.file} has no stage '{stage.name}'; run `inspectline sync`"
             ) from None
 
     def _key(self, stage: Any) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tasks.workspace import PACKAGE, Workspace, find
 
-STEPS = ("validate", "fit", "evaluate")
+STEPS = ("validate", "pretrain", "fit", "evaluate")
 
 
 def entry(name: str) -> Path:

@@ -7,17 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ad_models import Detector, Progress, Run, create
+from ad_models import Detector, Run, config, create, load
 from tasks.code import fingerprint
 from tasks.command import Listener, main
 from tasks.device import choose, peak_memory_mb
-from tasks.errors import DataError
+from tasks.errors import DataError, SpecError
 from tasks.files import beside, read_rows, write_json, write_rows
 from tasks.imaging.images import read_image
-from tasks.imaging.loader import ImageLoader
+from tasks.imaging.loader import CACHE, ImageLoader
 from tasks.imaging.preprocess import Preprocess
 from tasks.inspector import CALIBRATION, CARD, MODEL, Inspector
-from tasks.spec import Product, algorithm_parameters, read_params, read_product
+from tasks.resume import forget_others, teller
+from tasks.spec import Product, algorithm_parameters, per_product, read_params, read_product
 from tasks.split import folds, split
 from tasks.workspace import Workspace
 
@@ -33,12 +34,13 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     rows = read_rows(table)
     if not rows:
         raise DataError(f"{table} lists no good training image; ingest some first")
-    identity = fingerprint_of(algorithm, parameters, spec, table)
+    shared = Shared.read(workspace.shared(algorithm)) if per_product(algorithm) else None
+    identity = fingerprint_of(algorithm, parameters, spec, table, shared)
     checkpoint = workspace.checkpoint(product, algorithm).with_suffix(f".{identity[:12]}.ckpt")
     forget_others(checkpoint)
     device = choose(read_params(workspace.root).line.device)
-    run = Run(device, checkpoint, identity, _teller(listener), listener.should_stop, listener.note)
-    job = Job(product, algorithm, parameters, spec, workspace.images(product), listener)
+    run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)
+    job = Job(product, algorithm, parameters, spec, workspace.images(product), listener, shared)
     started = time.perf_counter()
     detector, normals, held = job.fit(rows, run)
     fitted = time.perf_counter()
@@ -54,6 +56,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
         "calibration": "held out" if held else f"{job.folds(rows)} folds",
         "train_csv": hashlib.sha256(table.read_bytes()).hexdigest(),
         "identity": identity,
+        **({"shared": shared.card["identity"]} if shared else {}),
         "device": str(device),
         "fit_seconds": round(fitted - started, 3),
         "calibration_seconds": round(time.perf_counter() - fitted, 3),
@@ -69,6 +72,31 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
 
 
 @dataclass(frozen=True)
+class Shared:
+    """What `tasks.pretrain` made of an algorithm that products share."""
+
+    folder: Path
+    card: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Shared":
+        if not (folder / CARD).is_file():
+            raise DataError(f"{folder} is missing; `inspectline run` or `dvc repro` makes it")
+        return cls(folder, json.loads((folder / CARD).read_text()))
+
+    def part(self, product: str, rows: Rows, shots: int) -> tuple[Rows, Rows]:
+        """The images to calibrate on, by content, and the others that set the threshold: of a
+        product that it learned from only those that were kept out of that."""
+        learned = self.card["calibration"].get(product)
+        ordered = sorted(rows, key=lambda row: row["sha256"])
+        if learned is None:
+            return ordered[:shots], ordered[shots:]
+        sides = split([row["sha256"] for row in ordered], learned)
+        known = [row for row, side in zip(ordered, sides, strict=True) if not side]
+        return known[:shots], [row for row, side in zip(ordered, sides, strict=True) if side]
+
+
+@dataclass(frozen=True)
 class Job:
     """One algorithm on one product: fits and scores, on any rows of train.csv."""
 
@@ -78,14 +106,19 @@ class Job:
     spec: Product
     images: Path
     listener: Listener
+    shared: Shared | None = None
 
     def fit(self, rows: Rows, run: Run) -> tuple[Detector, int, Rows]:
         """The detector, the number of images it saw, and those held out of it.
 
         None are held out of what fits in one pass: folds give its calibration scores.
         """
+        if self.shared:
+            chosen = config(self.algorithm, **self.parameters)
+            support, held = self.shared.part(self.product, rows, chosen.shots)
+            return self.calibrated(self.shared, support, run), len(support), held
         detector = create(self.algorithm, **self.parameters)
-        held: Rows = []
+        held = []
         if not (detector.one_pass and self.spec.training.folds > 1):
             sides = split([row["sha256"] for row in rows], self.spec.training.calibration)
             held = [row for row, side in zip(rows, sides, strict=True) if side]
@@ -94,6 +127,19 @@ class Job:
         # what is seen once is not kept: the memory is the algorithm's
         loader = self.loader(rows, shuffle=True, keep=not detector.one_pass)
         return detector.fit(loader, run, normals), len(rows), held
+
+    def calibrated(self, shared: Shared, rows: Rows, run: Run) -> Detector:
+        """What products share, calibrated for this one on these images."""
+        if (size := list(self.spec.image.seen)) != shared.card["image_size"]:
+            raise SpecError(
+                f"{self.product} has an image.size of {size}, but {self.algorithm} learned at "
+                f"{shared.card['image_size']}; give all products one"
+            )
+        detector = load(shared.folder / MODEL, run.device)
+        own = {k: v for k, v in self.parameters.items() if k in per_product(self.algorithm)}
+        detector.config = config(self.algorithm, **(asdict(detector.config) | own))
+        detector.calibrate(self.loader(rows), run)
+        return detector
 
     def folds(self, rows: Rows) -> int:
         """How many parts the images are dealt into; a fit needs two images at least.
@@ -115,10 +161,15 @@ class Job:
             seen = [row for row, part in zip(rows, parts, strict=True) if part != number]
             self.listener.report(f"fold {number + 1}/{count}", number / count)
             part_run = Run(run.device, should_stop=run.should_stop)
-            detector = create(self.algorithm, **self.parameters)
-            loader = self.loader(seen, keep=False)
-            scores += self.score(detector.fit(loader, part_run), left_out)
+            scores += self.score(self.again(seen, part_run), left_out)
         return sorted(scores, key=lambda row: row["path"])
+
+    def again(self, rows: Rows, run: Run) -> Detector:
+        """Another detector, of these images alone."""
+        if self.shared:
+            return self.calibrated(self.shared, rows, run)
+        detector = create(self.algorithm, **self.parameters)
+        return detector.fit(self.loader(rows, keep=False), run)
 
     def score(self, detector: Detector, rows: Rows) -> list[dict[str, Any]]:
         """Score and highest map value of each image; repr keeps every digit."""
@@ -134,10 +185,17 @@ class Job:
         paths = [self.images / row["path"] for row in rows]
         preprocess = Preprocess(self.spec.image)
         size = self.spec.training.batch_size
-        return ImageLoader(paths, preprocess, size, shuffle, self.product, keep)
+        cache = CACHE if keep else 0
+        return ImageLoader(paths, preprocess, size, shuffle, self.product, cache)
 
 
-def fingerprint_of(algorithm: str, parameters: dict[str, Any], spec: Product, table: Path) -> str:
+def fingerprint_of(
+    algorithm: str,
+    parameters: dict[str, Any],
+    spec: Product,
+    table: Path,
+    shared: Shared | None = None,
+) -> str:
     """What a checkpoint belongs to: data, parameters, preprocessing and code."""
     parts = {
         "algorithm": algorithm,
@@ -147,24 +205,9 @@ def fingerprint_of(algorithm: str, parameters: dict[str, Any], spec: Product, ta
         "train": hashlib.sha256(table.read_bytes()).hexdigest(),
         "code": [fingerprint("fit"), fingerprint(algorithm)],
     }
+    if shared:
+        parts["shared"] = shared.card["identity"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def forget_others(checkpoint: Path) -> None:
-    """Remove checkpoints of this cell that belong to other data, parameters or code."""
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
-    cell = checkpoint.name.split(".")[0]
-    for other in checkpoint.parent.glob(f"{cell}.*"):
-        if not other.name.startswith(checkpoint.stem):
-            other.unlink()
-
-
-def _teller(listener: Listener):
-    def tell(progress: Progress) -> None:
-        stage = f"{progress.stage} {progress.epoch}/{progress.epochs}"
-        listener.report(stage, progress.fraction, **progress.metrics)
-
-    return tell
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def _square(size: Any) -> Any:
 
 T = TypeVar("T", bound=Section)
 PRESET = "preset"  # beside an algorithm's parameters: a named set of them that lies below
+TRAIN_ON = "train_on"  # beside the parameters of an algorithm that products share: which ones
 PAPER = "paper"  # the preset that says nothing: every Config's defaults are the paper's
 Side = Annotated[int, Field(ge=32, le=16384)]
 
@@ -82,11 +83,10 @@ def _known(algorithms: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, 
     for name, parameters in algorithms.items():
         if name not in known_algorithms():
             raise ValueError(f"unknown algorithm '{name}'; {hint(name, known_algorithms())}")
+        known = (*config_fields(name), PRESET, *([TRAIN_ON] if per_product(name) else []))
         for key in parameters or {}:
-            if key != PRESET and key not in config_fields(name):
-                raise ValueError(
-                    f"{name} has no parameter '{key}'; {hint(key, config_fields(name))}"
-                )
+            if key not in known:
+                raise ValueError(f"{name} has no parameter '{key}'; {hint(key, known)}")
     return algorithms
 
 
@@ -161,8 +161,37 @@ def read_product(workspace: Path, product: str) -> Product:
 
 def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[str, Any]:
     """The algorithm's parameters: the product's over those of params.yaml over the preset's."""
-    params = read_params(workspace)
     named = read_product(workspace, product).algorithms.get(algorithm) or {}
+    own = per_product(algorithm)
+    if own and (others := sorted(set(named) - set(own))):
+        raise SpecError(
+            f"{product} sets '{others[0]}' of {algorithm}, but all products share what it learns: "
+            f"only {', '.join(own)} can be a product's own; the rest stands in params.yaml"
+        )
+    chosen = _chosen(read_params(workspace), algorithm, named)
+    chosen.pop(TRAIN_ON, None)
+    return chosen
+
+
+def shared_parameters(workspace: Path, algorithm: str) -> dict[str, Any]:
+    """Parameters with which a shared algorithm learns: those that no product can set."""
+    chosen = _chosen(read_params(workspace), algorithm, {})
+    return {k: v for k, v in chosen.items() if k not in (*per_product(algorithm), TRAIN_ON)}
+
+
+def trained_on(workspace: Path, algorithm: str, products: list[str]) -> list[str]:
+    """Those of the workspace's products that a shared algorithm learns from, sorted."""
+    named = _chosen(read_params(workspace), algorithm, {}).get(TRAIN_ON, products)
+    if not isinstance(named, list) or not named:
+        raise SpecError(f"{algorithm}.{TRAIN_ON} must list products, got {named!r}")
+    for name in named:
+        if name not in products:
+            raise SpecError(f"{algorithm}.{TRAIN_ON}: no product '{name}'; {hint(name, products)}")
+    return sorted(set(named))
+
+
+def _chosen(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:
+    """The parameters `named` over those of params.yaml over the preset's."""
     chosen = (params.algorithms.get(algorithm) or {}) | named
     preset = chosen.pop(PRESET, PAPER)
     if preset not in (known := [PAPER, *params.presets]):
@@ -219,7 +248,19 @@ def known_algorithms() -> tuple[str, ...]:
 @cache
 def config_fields(algorithm: str) -> tuple[str, ...]:
     """Parameters of an algorithm: the fields of its Config, read without importing it."""
-    tree = ast.parse((PACKAGE / "ad_models" / "algorithms" / f"{algorithm}.py").read_text())
-    configs = [n for n in tree.body if isinstance(n, ast.ClassDef) and n.name.endswith("Config")]
+    configs = [node for node in _classes(algorithm) if node.name.endswith("Config")]
     fields = [n for config in configs for n in config.body if isinstance(n, ast.AnnAssign)]
     return tuple(field.target.id for field in fields if isinstance(field.target, ast.Name))
+
+
+@cache
+def per_product(algorithm: str) -> tuple[str, ...]:
+    """`Detector.per_product` of an algorithm, read without importing it; empty for nearly all."""
+    lines = [n for node in _classes(algorithm) for n in node.body if isinstance(n, ast.Assign)]
+    named = [n.value for n in lines if ast.unparse(n.targets[0]) == "per_product"]
+    return tuple(ast.literal_eval(named[0])) if named else ()
+
+
+def _classes(algorithm: str) -> list[ast.ClassDef]:
+    tree = ast.parse((PACKAGE / "ad_models" / "algorithms" / f"{algorithm}.py").read_text())
+    return [node for node in tree.body if isinstance(node, ast.ClassDef)]

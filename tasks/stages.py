@@ -2,6 +2,10 @@
 
 One dvc.yaml per product, because DVC reads and rewrites a whole dvc.lock for every stage:
 in one file the cost of hundreds of cells grows with their square.
+
+An algorithm whose learning products share has one stage more, in the workspace's own dvc.yaml:
+`pretrain` learns once, from the products that its recipe names, and the fit of each product
+calibrates what came of it. The recipe holds the values of all keys that the learning reads.
 """
 
 import os
@@ -11,7 +15,15 @@ from typing import Any
 import yaml
 
 from tasks.code import STEPS, closure
-from tasks.spec import preset_of, read_product, read_yaml
+from tasks.spec import (
+    per_product,
+    preset_of,
+    read_params,
+    read_product,
+    read_yaml,
+    shared_parameters,
+    trained_on,
+)
 from tasks.workspace import SCRATCH, Workspace, link_package
 
 HEAD = "# Written by `inspectline sync` from params.yaml and product.yaml. Edit those instead.\n"
@@ -27,21 +39,34 @@ def sync(workspace: Workspace) -> list[Path]:
     """Bring every dvc.yaml in line with the specs; the files that changed."""
     link_package(workspace)
     graphs = {workspace.root / "dvc.yaml": workspace_graph(workspace)}
+    for algorithm in filter(per_product, _used(workspace)):
+        graphs[workspace.recipe(algorithm)] = recipe(workspace, algorithm)
     for product in workspace.products:
         graphs[workspace.product(product) / "dvc.yaml"] = product_graph(workspace, product)
     return [path for path, graph in graphs.items() if _write(path, graph)]
 
 
 def workspace_graph(workspace: Workspace) -> dict[str, Any]:
-    """What spans products: fingerprints of the code, and the leaderboard."""
+    """What spans products: fingerprints of the code, shared learning, and the leaderboard."""
     chosen = {p: read_product(workspace.root, p).algorithms for p in workspace.products}
-    used = sorted({algorithm for algorithms in chosen.values() for algorithm in algorithms})
     stages: dict[str, Any] = {}
-    for name in (*STEPS, *used):
+    for name in (*STEPS, *_used(workspace)):
         stages[f"code-{name}"] = {
             "cmd": f"python -m tasks.code {name}",
             "deps": [f"{SCRATCH}/package/{path}" for path in closure(name)],
             "outs": [f"data/.code/{name}.json"],
+        }
+    for algorithm in filter(per_product, _used(workspace)):
+        products = trained_on(workspace.root, algorithm, workspace.products)
+        stages[f"pretrain-{algorithm}"] = {
+            "cmd": f"python -m tasks.pretrain {algorithm}",
+            "deps": [
+                *(f"data/{product}/validation/train.csv" for product in products),
+                f"data/.shared/{algorithm}.yaml",
+                "data/.code/pretrain.json",
+                f"data/.code/{algorithm}.json",
+            ],
+            "outs": [f"data/.shared/{algorithm}"],
         }
     cells = [f"data/{p}/cells/{a}/evaluation" for p, names in chosen.items() for a in names]
     if cells:
@@ -51,6 +76,35 @@ def workspace_graph(workspace: Workspace) -> dict[str, Any]:
             "outs": ["data/leaderboard.csv"],
         }
     return {"stages": stages}
+
+
+def _used(workspace: Workspace) -> list[str]:
+    """Algorithms that any product asks for, sorted."""
+    return sorted(
+        {a for p in workspace.products for a in read_product(workspace.root, p).algorithms}
+    )
+
+
+def recipe(workspace: Workspace, algorithm: str) -> dict[str, Any]:
+    """All that a shared algorithm learns by, but the images: parameters, products, preprocessing.
+
+    Values and not the names of keys: DVC does not notice a key that was taken out of its list.
+    """
+    specs = {
+        product: read_product(workspace.root, product)
+        for product in trained_on(workspace.root, algorithm, workspace.products)
+    }
+    return {
+        "parameters": shared_parameters(workspace.root, algorithm),
+        "batch_size": read_params(workspace.root).defaults.training.batch_size,
+        "products": {
+            product: {
+                "image": spec.image.model_dump(mode="json"),
+                "calibration": spec.training.calibration,
+            }
+            for product, spec in specs.items()
+        },
+    }
 
 
 def product_graph(workspace: Workspace, product: str) -> dict[str, Any]:
@@ -81,7 +135,12 @@ def _fit(workspace: Workspace, product: str, algorithm: str) -> dict[str, Any]:
         "cmd": f"python -m tasks.fit {product} {algorithm}",
         # train.csv carries every image's hash: a dependency on the folder itself would have
         # DVC look at each file once for every cell
-        "deps": ["validation/train.csv", "../.code/fit.json", f"../.code/{algorithm}.json"],
+        "deps": [
+            "validation/train.csv",
+            "../.code/fit.json",
+            f"../.code/{algorithm}.json",
+            *([f"../.shared/{algorithm}"] if per_product(algorithm) else []),
+        ],
         "params": _params(workspace, product, READS["fit"], algorithm),
         "outs": [f"cells/{algorithm}/model"],
     }
@@ -136,6 +195,7 @@ def _write(path: Path, graph: dict[str, Any]) -> bool:
     text = HEAD + yaml.safe_dump(graph, sort_keys=False, width=100)
     if path.exists() and path.read_text() == text:
         return False
+    path.parent.mkdir(exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text)
     partial.replace(path)

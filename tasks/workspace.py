@@ -44,6 +44,13 @@ class Workspace:
     def evaluation(self, product: str, algorithm: str) -> Path:
         return self.product(product) / "cells" / algorithm / "evaluation"
 
+    def shared(self, algorithm: str) -> Path:
+        """What several products share of an algorithm: the model folder, made from its recipe."""
+        return self.root / "data" / ".shared" / algorithm
+
+    def recipe(self, algorithm: str) -> Path:
+        return self.shared(algorithm).with_suffix(".yaml")
+
     def checkpoint(self, product: str, algorithm: str) -> Path:
         return self.scratch / "checkpoints" / product / f"{algorithm}.ckpt"
 

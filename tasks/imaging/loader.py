@@ -20,8 +20,8 @@ class ImageLoader:
     """Iterate over images as `Batch`es, in a new order every time where `shuffle` is on.
 
     The order comes from torch's generator, so a seeded fit sees one order and a resumed fit the
-    rest of it. With tiles, each image counts as its tiles. keep: images stay in memory, as far as
-    there is room, for the next epoch.
+    rest of it. With tiles, each image counts as its tiles. cache: bytes of images that stay in
+    memory for the next epoch.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class ImageLoader:
         batch_size: int,
         shuffle: bool = False,
         category: str = "",
-        keep: bool = True,
+        cache: int = CACHE,
     ) -> None:
         self.paths = paths
         self.preprocess = preprocess
@@ -39,7 +39,7 @@ class ImageLoader:
         self.shuffle = shuffle
         self.category = category
         self._kept: dict[int, Tensor] = {}
-        self._room = CACHE if keep else 0
+        self._room = cache
 
     def __len__(self) -> int:
         return (len(self.paths) + self.batch_size - 1) // self.batch_size
@@ -72,3 +72,19 @@ class ImageLoader:
             self._kept[index] = tiles
             self._room -= size
         return tiles
+
+
+class Mixed:
+    """Batches of several loaders, each batch of one of them, in a new order every time."""
+
+    def __init__(self, loaders: list[ImageLoader]) -> None:
+        self.loaders = loaders
+
+    def __len__(self) -> int:
+        return sum(len(loader) for loader in self.loaders)
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = [iter(loader) for loader in self.loaders]
+        turns = [at for at, loader in enumerate(self.loaders) for _ in range(len(loader))]
+        for turn in torch.randperm(len(turns)).tolist():
+            yield next(batches[turns[turn]])

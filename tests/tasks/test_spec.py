@@ -1,3 +1,5 @@
+from importlib import import_module
+
 import pytest
 
 from tasks.errors import SpecError
@@ -5,8 +7,11 @@ from tasks.spec import (
     algorithm_parameters,
     config_fields,
     known_algorithms,
+    per_product,
     read_params,
     read_product,
+    shared_parameters,
+    trained_on,
 )
 from tasks.stages import product_graph
 from tasks.workspace import Workspace
@@ -115,5 +120,38 @@ def test_algorithms_are_known_without_importing_them():
     from ad_models import ALGORITHMS, config
 
     assert sorted(ALGORITHMS) == list(known_algorithms())
-    for name in ALGORITHMS:
+    for name, kind in ALGORITHMS.items():
         assert config_fields(name) == tuple(config(name).__dataclass_fields__)
+        assert (
+            per_product(name)
+            == getattr(import_module(f"ad_models.algorithms.{name}"), kind).per_product
+        )
+
+
+SHARED = """
+algorithms: {regad: {preset: quick, shots: 4, train_on: [nut]}}
+presets: {quick: {regad: {epochs: 5, sigma: 2.0}}}
+"""
+
+
+def test_products_share_the_parameters_of_learning(root):
+    (root / "params.yaml").write_text(SHARED)
+    product(root, "algorithms: {regad: {shots: 8}}")
+    assert shared_parameters(root, "regad") == {"epochs": 5}
+    assert algorithm_parameters(root, "nut", "regad") == {"epochs": 5, "sigma": 2.0, "shots": 8}
+    assert trained_on(root, "regad", ["bolt", "nut"]) == ["nut"]
+    with pytest.raises(SpecError, match=r"regad.train_on: no product 'nut'; known: bolt"):
+        trained_on(root, "regad", ["bolt"])
+
+
+@pytest.mark.parametrize("mine", ["epochs: 9", "preset: quick", "train_on: [nut]"])
+def test_a_product_cannot_learn_for_the_others(root, mine):
+    (root / "params.yaml").write_text(SHARED)
+    product(root, f"algorithms: {{regad: {{{mine}}}}}")
+    with pytest.raises(SpecError, match="only shots, epsilon, sigma can be a product's own"):
+        algorithm_parameters(root, "nut", "regad")
+
+
+def test_only_shared_algorithms_are_trained_on_products(root):
+    with pytest.raises(SpecError, match="padim has no parameter 'train_on'"):
+        product(root, "algorithms: {padim: {train_on: [nut]}}")
