@@ -19,6 +19,9 @@ class Silent:
     def report(self, *_, **__):
         pass
 
+    def note(self, text):
+        pass
+
 
 @pytest.fixture
 def rows(tmp_path):

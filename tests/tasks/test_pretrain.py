@@ -27,6 +27,9 @@ class Silent:
     def report(self, *_, **__):
         pass
 
+    def note(self, text):
+        pass
+
     def should_stop(self):
         return False
 
