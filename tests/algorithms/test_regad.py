@@ -207,7 +207,7 @@ def stripes(count: int, waves: float, turn: bool, seed: int) -> torch.Tensor:
 
 def test_defects_of_a_product_it_was_not_trained_on():
     others = [
-        Batch(stripes(6, waves, turn, 0), [name] * 8)
+        Batch(stripes(8, waves, turn, 0), [name] * 8)
         for name, waves, turn in (("a", 9.0, False), ("b", 20.0, False), ("c", 14.0, True))
     ]
     detector = create("regad", **PLAIN, epochs=2, lr=1e-2, shots=4)
