@@ -36,6 +36,7 @@ __all__ = [
 ALGORITHMS = {  # name (also the module's) -> class
     "anogan": "Anogan",
     "autoencoder": "Autoencoder",
+    "cpr": "Cpr",
     "cyclegan": "Cyclegan",
     "denoising_autoencoder": "DenoisingAutoencoder",
     "efficientad": "Efficientad",

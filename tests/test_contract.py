@@ -31,6 +31,8 @@ SMALL = {  # parameters that make a fit take a second
     "denoising_autoencoder": {"widths": (8, 16), "epochs": 8, "lr": 3e-3},
     "favae": {"layers": ("layer1",), "side": 64, "code": 8, "width": 8, "epochs": 6},
     "reconpatch": {"dims": 16, "epochs": 2, "ratio": 0.1},
+    "cpr": {"layers": ["layer1", "layer2"], "steps": 4, "batch": 4, "points": 20, "channels": 8}
+    | {"words": 4, "retrieved": 3, "sigma": 2},
     "pni": {"epochs": 1, "ratio": 0.1, "expected": 32, "hidden": 16, "depth": 3, "sigma": 2},
     "regad": {"epochs": 2, "shots": 4},
     "semi_orthogonal": {"dims": 20},

@@ -1,0 +1,339 @@
+"""CPR: find the normal images most like this one, then compare with them place by place.
+
+Li, Hu, Li, Chen and Hu, IEEE TIP 2024, https://arxiv.org/abs/2308.06748
+
+Idea (section 3): a cascade of retrievals. Histograms of visual words in blocks name the ten
+training images most like the query; learned features compare each patch of it with those at
+nearly the same place of the ten, by cosine; what lies on the background counts less. The features
+are trained to agree on normal patches and to differ on synthetic defects and other places.
+
+Differs from the paper: synthetic images are made while training, not 12,000 beforehand, and
+their defects are cut to the foreground, where the official code drops whole components; blocks
+share the positions at their borders where the grid has no multiple of five; lightness is changed
+in RGB. The bank holds half precision. The order of the divergence and its sum over four fifths
+of the blocks follow the official code.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ad_models.base import Batch, Detector, Prediction
+from ad_models.errors import ConfigError, InputError
+from ad_models.features import Pyramid
+from ad_models.maps import finish, smooth
+from ad_models.pixels import normalised, unit
+from ad_models.run import Run
+from ad_models.synthetic import Textures, altered, shuffled, spoil, uniform
+
+BLOCKS = 5  # a side, of the histograms; official code
+SAMPLED = 50_000  # features that k-means sees; official code
+ROUND = 50  # steps between two checkpoints
+AGREE, DIFFER = 0.8, -0.2  # cosines beyond which a pair costs nothing; equation 9
+APART = 4 * math.sqrt(2)  # pixels between two different places; official code
+
+
+@dataclass(frozen=True)
+class CprConfig:
+    backbone: str = "densenet201"  # section 4.2
+    layers: tuple[str, ...] = ("features.denseblock1", "features.denseblock2")  # strides 4 and 8
+    objects: bool = True  # False: textures, which have no background and no places
+    words: int = 12  # visual words of the histograms; section 4.2
+    retrieved: int = 10  # training images a query is compared with; section 4.2
+    channels: int = 384  # of the local features; 64 is the paper's CPR-fast
+    steps: int = 40_000  # section 4.2; 500 for textures
+    batch: int = 32  # pairs; section 4.2
+    points: int = 300  # of each kind, in a pair; official code
+    lr: float = 1e-3  # of AdamW; section 4.2
+    decay: float = 1e-2  # of AdamW; section 4.2
+    textures: str | None = None  # a folder of images for defects; None: procedural ones
+    sigma: float = 4.0  # blur of the final map, pixels; section 3.5
+    top: int = 512  # pixels whose sum is the score; official code
+    weights: str = "imagenet"  # of the backbone; see ad_models.weights
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.layers) != 2:
+            raise ConfigError(f"layers must be two, a fine and a coarse one, got {self.layers}")
+        for name in ("words", "retrieved", "steps", "batch", "points", "top"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+
+def _conv(channels: int, out: int, side: int = 1) -> nn.Sequential:
+    layer = nn.Conv2d(channels, out, side, padding=side // 2, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(out), nn.ReLU())
+
+
+class Local(nn.Module):
+    """Unit features (B, out, h, w) by which patches of one place are compared (section 3.3)."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.narrow = _conv(channels, 192)
+        pool = nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        self.inception = nn.ModuleList(
+            [
+                _conv(192, 64),
+                nn.Sequential(_conv(192, 48), _conv(48, 64, 3)),
+                _conv(192, 64),
+                nn.Sequential(pool, _conv(192, 64)),
+            ]
+        )
+        self.last = nn.Conv2d(256, out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.narrow(x)
+        return F.normalize(self.last(torch.cat([branch(x) for branch in self.inception], dim=1)))
+
+
+class Cpr(Detector):
+    Config = CprConfig
+    no_export = "the graph that we have departs from torch by percents, where it retrieves images"
+
+    def __init__(self, config: CprConfig) -> None:
+        super().__init__(config)
+        self.pyramid = Pyramid(config.backbone, config.layers, config.weights)
+        self.textures = Textures(config.textures)
+        self.locals = nn.ModuleList(Local(c, config.channels) for c in self.pyramid.channels)
+        fine = self.pyramid.channels[0]
+        self.register_buffer("centres", torch.zeros(config.words, fine))  # of the visual words
+        self.register_buffer("plane", torch.zeros(fine))  # foreground: plane . feature + offset
+        self.register_buffer("offset", torch.ones(()))
+        self.register_buffer("histograms", torch.empty(0))  # (N, words, 25) of training images
+        self.register_buffer("fronts", torch.empty(0))  # (N, 1, h, w), their foregrounds
+        self.register_buffer("fine", torch.empty(0, dtype=torch.half))  # (N, C, h, w)
+        self.register_buffer("coarse", torch.empty(0, dtype=torch.half))  # (N, C, h / 2, w / 2)
+
+    # Which training images
+
+    def histogram(self, features: Tensor) -> Tensor:
+        """Shares (B, words, 25) of each visual word in each block of features (B, C, h, w)."""
+        flat = features.flatten(2).mT
+        squared = self.centres.square().sum(1) - 2 * flat @ self.centres.mT  # + |x|^2
+        nearest = squared.argmin(dim=-1, keepdim=True)
+        words = (nearest == torch.arange(len(self.centres), device=flat.device)).float()
+        maps = words.mT.unflatten(2, features.shape[-2:])
+        return F.adaptive_avg_pool2d(maps, BLOCKS).flatten(2)
+
+    def front(self, features: Tensor) -> Tensor:
+        """How much each position of features (B, C, h, w) is of the object: (B, 1, h, w), 0..1."""
+        found = torch.einsum("bchw,c->bhw", features, self.plane) + self.offset
+        return found.clamp(0, 1).unsqueeze(1)
+
+    # Training
+
+    def learn(self, loader: Iterable[Batch], run: Run) -> None:
+        images = torch.cat([batch.image for batch in run.steps(loader)] or [torch.empty(0)])
+        if not len(images):
+            raise InputError("CPR needs at least 1 normal image")
+        with torch.no_grad():
+            fine = torch.cat([self.pyramid(part)[0] for part in images.split(8)])
+            self.centres, self.plane, self.offset = words_and_front(fine, self.config)
+            self.histograms, self.fronts = self.histogram(fine), self.front(fine)
+            del fine
+        self.compare(images, run)
+        self.eval()
+        with torch.no_grad():
+            found = [self.local(self.pyramid(part)) for part in images.split(8)]
+            self.fine, self.coarse = (torch.cat(f).half() for f in zip(*found, strict=True))
+
+    def compare(self, images: Tensor, run: Run) -> None:
+        """Train the local features on pairs of a spoiled image and one like it."""
+        config = self.config
+        alike = divergence(self.histograms, self.histograms)
+        alike.fill_diagonal_(torch.inf)  # an image is its own best reference, and teaches nothing
+        alike = alike.topk(min(config.retrieved, max(1, len(images) - 1)), largest=False).indices
+        optimiser = torch.optim.AdamW(
+            self.locals.parameters(), config.lr, weight_decay=config.decay
+        )
+        rounds = math.ceil(config.steps / ROUND)
+        for done in run.epochs(rounds, self.locals, optimiser, stage="local"):
+            steps = min(ROUND, config.steps - done * ROUND)
+            for chosen in run.steps(list(torch.randint(len(images), (steps, config.batch)))):
+                rank = torch.randint(alike.shape[1], chosen.shape).to(chosen.device)
+                others = alike[chosen, rank]
+                spoiled, masks = self.synthetic(images[chosen], self.fronts[chosen])
+                with torch.no_grad():
+                    features = self.pyramid(torch.cat([spoiled, images[others]]))
+                loss = self.loss(features, masks, self.fronts[chosen], self.fronts[others])
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                run.log(loss=loss)
+
+    def synthetic(self, images: Tensor, fronts: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (B, 3, H, W), nine in ten of them with a defect, and its masks (B, 1, H, W)."""
+        count, size, device = len(images), images.shape[-2:], images.device
+        sources = self.textures(count, size, device)
+        inside = None
+        if self.config.objects:
+            own = (torch.rand(count) < 0.5).nonzero().flatten().to(device)
+            if len(own):
+                sources[own] = shuffled(altered(unit(images[own]).clamp(0, 1)), 16)
+            inside = F.interpolate(fronts, size, mode="bilinear", align_corners=False)
+        spoiled, masks = spoil(images, sources, 0.9, (0.5, 1.0), foreground=inside)
+        pixels = unit(spoiled)
+        some = (torch.rand(2, count, 1, 1, 1) < 0.3).to(device)
+        lightness = uniform(0.9, 1.1, (count, 1, 1, 1), device)
+        pixels = torch.where(some[0], pixels * lightness, pixels)
+        share = uniform(0, 0.03, (count, 1, 1, 1), device) * some[1]
+        drawn = uniform(0, 1, (count, 1, *size), device)
+        pixels = torch.where(drawn < share, (drawn < share / 2).float(), pixels)  # salt and pepper
+        return normalised(pixels.clamp(0, 1)), masks
+
+    def loss(self, features: list[Tensor], masks: Tensor, front: Tensor, other: Tensor) -> Tensor:
+        """Of pairs that stand one after the other in features [(2B, C, h, w)]; equation 9."""
+        losses = []
+        for local, found in zip(self.locals, features, strict=True):
+            size = found.shape[-2:]
+            query, reference = local(found).flatten(2).chunk(2)  # (B, C, P)
+            spoiled = F.adaptive_max_pool2d(masks, size).flatten(1)  # (B, P)
+            weight = F.interpolate(torch.maximum(front, other), size, mode="bilinear")
+            weight = torch.sigmoid(10 * smooth(weight, size[0] / 25) - 5).flatten(1)
+            at = drawn(weight * (1 - spoiled), self.config.points)
+            agree = (AGREE - cosine(query, reference, at, at)).clamp(min=0)
+            off = drawn(spoiled, self.config.points)
+            differ = [(cosine(query, reference, off, off) - DIFFER) * spoiled.gather(1, off)]
+            counted = [spoiled.gather(1, off)]
+            if self.config.objects:
+                away = elsewhere(at, size, masks.shape[-2] / size[0])
+                before = found.flatten(2).chunk(2)
+                unlike = (picked(before[0], at) - picked(before[1], away)).square().sum(1)
+                share = unlike * unlike.numel() / unlike.sum().clamp(min=1e-12)
+                differ.append((cosine(query, reference, at, away) - DIFFER) * share)
+                counted.append(torch.ones_like(share))
+            negatives = torch.cat(differ, dim=1).clamp(min=0)
+            number = torch.cat(counted, dim=1).sum().clamp(min=1)
+            losses.append(agree.pow(3).mean() + negatives.pow(3).sum() / number)
+        return torch.stack(losses).sum()
+
+    def local(self, features: list[Tensor]) -> list[Tensor]:
+        return [local(found) for local, found in zip(self.locals, features, strict=True)]
+
+    # Inspection
+
+    def forward(self, images: Tensor) -> Prediction:
+        features = self.pyramid(images)
+        like = divergence(self.histogram(features[0]), self.histograms)
+        like = like.topk(min(self.config.retrieved, len(self.histograms)), largest=False).indices
+        fine, coarse = self.local(features)
+        front = self.front(features[0])
+        best = [torch.full_like(f[:, 0], -1.0) for f in (fine, coarse)]
+        for one in like.unbind(1):  # (B,): one at a time, or all their features lie in memory
+            best[0] = torch.maximum(best[0], around(fine, self.fine[one].float()))
+            best[1] = torch.maximum(best[1], (coarse * self.coarse[one].float()).sum(1))
+            front = torch.maximum(front, self.fronts[one])
+        distances = 1 - best[1].unsqueeze(1)
+        distances = F.interpolate(distances, fine.shape[-2:], mode="bilinear", align_corners=False)
+        distances = distances + 1 - best[0].unsqueeze(1)
+        size = images.shape[-2:]
+        maps = finish(distances, size, 0)
+        maps = smooth(maps * finish(front, size, 0), self.config.sigma)
+        pixels = min(self.config.top, size[0] * size[1])
+        return Prediction(score=maps.flatten(1).topk(pixels).values.sum(1), map=maps)
+
+
+def divergence(query: Tensor, reference: Tensor) -> Tensor:
+    """How unlike histograms (B, words, 25) and (N, words, 25) are: (B, N).
+
+    The Kullback-Leibler divergence of each block, summed over the four fifths that fit best.
+    """
+    query, reference = query.unsqueeze(1) + 1e-8, reference.unsqueeze(0) + 1e-8
+    blocks = (query * (query / reference).log()).sum(2)  # (B, N, 25)
+    return blocks.topk(BLOCKS * BLOCKS * 4 // 5, largest=False).values.sum(-1)
+
+
+def around(query: Tensor, reference: Tensor) -> Tensor:
+    """Highest cosine (B, h, w) of unit features (B, C, h, w) with those within one position."""
+    height, width = query.shape[-2:]
+    padded = F.pad(reference, (1, 1, 1, 1))
+    inside = F.pad(torch.ones_like(query[:1, 0]), (1, 1, 1, 1))
+    best = torch.full_like(query[:, 0], -1.0)
+    for y in range(3):
+        for x in range(3):
+            window = slice(y, y + height), slice(x, x + width)
+            found = (query * padded[:, :, window[0], window[1]]).sum(1)
+            there = inside[:, window[0], window[1]] > 0
+            best = torch.maximum(best, found.where(there, -1.0))
+    return best
+
+
+def words_and_front(features: Tensor, config: CprConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Visual words (words, C), and plane (C,) and offset of the foreground, from (N, C, h, w)."""
+    from sklearn.cluster import KMeans
+
+    flat = features.movedim(1, -1).flatten(0, 2)  # (N * P, C)
+    sample = flat[torch.randperm(len(flat))[:SAMPLED].to(flat.device)].cpu().numpy()
+    words = KMeans(config.words, n_init=10, random_state=config.seed).fit(sample)
+    centres = torch.from_numpy(words.cluster_centers_).to(features)
+    nothing = torch.zeros_like(centres[0]), torch.ones_like(centres[0, 0])
+    if not config.objects:
+        return centres, *nothing
+    sides = KMeans(2, n_init=10, random_state=config.seed).fit(sample).cluster_centers_
+    two = torch.from_numpy(sides).to(features)
+    side = (two.square().sum(1) - 2 * flat @ two.mT).argmin(1).unflatten(0, (len(features), -1))
+    return centres, *(front_plane(flat, side, features.shape[-2:]) or nothing)
+
+
+def front_plane(flat: Tensor, side: Tensor, grid: torch.Size) -> tuple[Tensor, Tensor] | None:
+    """Plane and offset of the linear discriminant between border and middle, scaled to 0..1.
+
+    side (N, P) in 0, 1 parts the features flat (N * P, C) in two; that which is the more frequent
+    along the border is the background. None where the middle holds nothing of the other.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    height, width = grid
+    rows = torch.arange(height, device=flat.device).add(0.5) / height
+    columns = torch.arange(width, device=flat.device).add(0.5) / width
+    edge = [torch.minimum(at, 1 - at) for at in (rows, columns)]
+    strip = max(3 / 80, 0.5 / min(height, width) + 1e-6)  # one position at least
+    border = ((edge[0][:, None] < strip) | (edge[1][None] < strip)).flatten()
+    middle = ((edge[0][:, None] > 0.3) & (edge[1][None] > 0.3)).flatten()
+    back = side[:, border].float().mean().round().long()
+    samples, labels = [], []
+    for label, (place, which) in enumerate(((border, side == back), (middle, side != back))):
+        found = flat[(which & place).flatten()]
+        found = found[torch.randperm(len(found))[:15_000].to(found.device)]
+        if len(found) < 2:
+            return None
+        samples.append(found.cpu())
+        labels += [label] * len(found)
+    rule = LinearDiscriminantAnalysis().fit(torch.cat(samples).numpy(), labels)
+    plane = torch.from_numpy(rule.coef_[0]).to(flat)
+    values = (flat[:: max(1, len(flat) // 1_000_000)] @ plane).sort().values
+    low, high = values[len(values) // 100], values[-1 - len(values) // 100]
+    spread = (high - low).clamp(min=1e-12)
+    return plane / spread, -low / spread
+
+
+def drawn(weights: Tensor, count: int) -> Tensor:
+    """Places (B, count) drawn with weights (B, P); anywhere where all are zero."""
+    weights = torch.where(weights.sum(1, keepdim=True) > 0, weights, torch.ones_like(weights))
+    # by the CPU's generator, as all that is random here
+    return weights.cpu().multinomial(count, replacement=True).to(weights.device)
+
+
+def elsewhere(at: Tensor, size: torch.Size, stride: float) -> Tensor:
+    """For each of the places at (B, K) another one, further off than a neighbour."""
+    height, width = size
+    y, x = at // width, at % width
+    found = torch.randint(height * width, at.shape).to(at.device)
+    away = torch.hypot((found // width - y).float(), (found % width - x).float()) * stride
+    across = (y + height // 2) % height * width + (x + width // 2) % width
+    return torch.where(away > APART, found, across)
+
+
+def picked(features: Tensor, at: Tensor) -> Tensor:
+    """features (B, C, P) at places (B, K): (B, C, K)."""
+    return features.gather(2, at.unsqueeze(1).expand(-1, features.shape[1], -1))
+
+
+def cosine(query: Tensor, reference: Tensor, at: Tensor, there: Tensor) -> Tensor:
+    """Cosines (B, K) of unit features (B, C, P) at one place and at another."""
+    return (picked(query, at) * picked(reference, there)).sum(1)
