@@ -36,7 +36,7 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
     checkpoint = workspace.checkpoint(".shared", algorithm).with_suffix(f".{identity[:12]}.ckpt")
     forget_others(checkpoint)
     device = choose(read_params(workspace.root).line.device)
-    run = Run(device, checkpoint, identity, teller(listener), listener.should_stop)
+    run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)
     paths = {}
     for name, table in tables.items():
         rows = read_rows(table)

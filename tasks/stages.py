@@ -8,13 +8,13 @@ An algorithm whose learning products share has one stage more, in the workspace'
 calibrates what came of it. The recipe holds the values of all keys that the learning reads.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tasks.code import STEPS, closure
+from tasks.files import write_text
 from tasks.spec import (
     per_product,
     preset_of,
@@ -195,8 +195,5 @@ def _write(path: Path, graph: dict[str, Any]) -> bool:
     text = HEAD + yaml.safe_dump(graph, sort_keys=False, width=100)
     if path.exists() and path.read_text() == text:
         return False
-    path.parent.mkdir(exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(path)
+    write_text(path, text)
     return True

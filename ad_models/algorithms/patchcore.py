@@ -16,16 +16,16 @@ from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ad_models.base import Batch, Detector, Prediction, blocks
 from ad_models.budget import allowance, disk, duration, peak, size
 from ad_models.coreset import project
 from ad_models.errors import ConfigError, InputError
-from ad_models.features import Pyramid, stack
+from ad_models.features import Pyramid
 from ad_models.maps import finish
 from ad_models.neighbours import nearest
+from ad_models.patches import locally_aware
 from ad_models.reservoir import FEWEST, Plan, Reservoir, plan
 from ad_models.run import Run
 
@@ -72,10 +72,7 @@ class Patchcore(Detector):
 
     def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
         """Patch embeddings (B, P, D) and the grid (h, w) they form, P = h * w."""
-        side = self.config.neighbourhood
-        pooled = [F.avg_pool2d(f, side, stride=1, padding=side // 2) for f in self.pyramid(images)]
-        features = stack(pooled, mode="bilinear")
-        return features.flatten(2).mT, features.shape[-2:]
+        return locally_aware(self.pyramid(images), self.config.neighbourhood)
 
     @torch.no_grad()
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
