@@ -18,23 +18,30 @@ class Parts:
     """Rows of the manifest, each part in the order given."""
 
     test: list[Row]  # what figures and gates report on
-    calibration: list[Row]  # defects, and good images of an explicit calibration split
+    defects: list[Row]  # that set thresholds
+    normals: list[Row]  # good images put aside for thresholds; empty: those the fit did not see
 
 
 def parted(rows: list[Row], share: float, severity: Severity | None = None) -> Parts:
-    """Rows parted in two: `share` of each type's test defects calibrates, the rest is reported.
+    """Rows parted by use. Defects of the split `calibration` calibrate; where it has none, `share`
+    of each type's test defects. The rest of the test set is reported.
 
     rows: splits test and calibration of the manifest. An image's side follows from its content,
     like in `split`, so that new images move no old ones; copies fall on one side together. Of a
-    type with one image none is taken. Images of severity ignore are left out of both, and
+    type with one image none is taken. Images of severity ignore are left out of all, and
     defects too small to count never calibrate.
     """
     severity = severity or Severity()
     kept = without_ignored(rows, severity)
-    taken = drawn([row for row in kept if counts(row, severity)], share)
-    test = [row for row in kept if row["split"] == "test" and row["path"] not in taken]
-    held = [row for row in kept if row["split"] == "calibration" or row["path"] in taken]
-    return Parts(test, [row for row in held if row["label"] == "good" or counts(row, severity)])
+    aside = [row for row in kept if row["split"] == "calibration"]
+    countable = [row for row in kept if row["label"] != "good" and counts(row, severity)]
+    taken = {row["path"] for row in countable if row["split"] == "calibration"}
+    taken = taken or drawn(countable, share)
+    return Parts(
+        test=[row for row in kept if row["split"] == "test" and row["path"] not in taken],
+        defects=[row for row in countable if row["path"] in taken],
+        normals=[row for row in aside if row["label"] == "good"],
+    )
 
 
 def drawn(rows: list[Row], share: float) -> set[str]:

@@ -52,8 +52,9 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     inspector = Inspector.load(model, str(device))
     everything = read_rows(workspace.validation(product) / "test.csv")
     parts = parted(everything, spec.threshold.defect_share, spec.severity)
-    normals = read_rows(model / CALIBRATION)
-    defects = score(inspector, images, parts.calibration, listener.report)
+    aside = levels(inspector, images, parts.normals, listener.report)
+    normals = aside or read_rows(model / CALIBRATION)
+    defects = score(inspector, images, parts.defects, listener.report)
     decision = decide(spec, normals, defects)
     result = test(inspector, images, parts.test, spec, listener.report)
     result.decisions = [
@@ -97,10 +98,17 @@ def batches(images: Path, rows: Rows) -> Iterator[tuple[Rows, list[np.ndarray]]]
 
 
 def score(inspector: Inspector, images: Path, rows: Rows, report: Report) -> list[float]:
-    """Scores of the defects that calibrate."""
-    found = []
+    """The score of each image."""
+    return [float(row["score"]) for row in levels(inspector, images, rows, report)]
+
+
+def levels(inspector: Inspector, images: Path, rows: Rows, report: Report) -> Rows:
+    """Score and highest map value of each image, by path; repr keeps every digit."""
+    found: Rows = []
     for part, batch in batches(images, rows):
-        found += [inspection.score for inspection in inspector.inspect_all(batch)]
+        for row, seen in zip(part, inspector.inspect_all(batch), strict=True):
+            peak = repr(float(seen.map.max()))
+            found.append({"path": row["path"], "score": repr(seen.score), "peak": peak})
         report("calibration", len(found) / len(rows), images=len(part))
     return found
 

@@ -90,7 +90,7 @@ def laid_out(folder: Path, root: PurePosixPath, paths: list[PurePosixPath]) -> O
 def check_good(folder: Path, paths: list[PurePosixPath], source: str) -> None:
     """DataError where a folder without the layout may hold more than good images."""
     for part in (folder, folder.parent):
-        if part.name in ("test", MASKS) and (part.parent / "train").is_dir():
+        if part.name in (*SPLITS[1:], MASKS) and (part.parent / "train").is_dir():
             raise DataError(f"{source}: is a part of {part.parent}; ingest that folder instead")
     above = {part.lower() for path in paths for part in path.parts[:-1]}
     tops = {path.parts[0].lower() if len(path.parts) > 1 else "" for path in paths}

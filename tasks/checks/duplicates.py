@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def leaks(frame: "pandas.DataFrame") -> dict[str, str]:
-    """For each test image: a training image, or one of another label, with the same bytes."""
+    """For each image that is not for training: one of another split or label with the same bytes."""
     found = {}
     for _, group in readable(frame).groupby("sha256", sort=False):
         if group[["split", "label"]].drop_duplicates().shape[0] < 2:
@@ -17,7 +17,7 @@ def leaks(frame: "pandas.DataFrame") -> dict[str, str]:
         first = group.iloc[0]
         train = group[group.split == "train"]
         twin = train.iloc[0] if len(train) else first
-        for row in group[group.split == "test"].itertuples():
+        for row in group[group.split != "train"].itertuples():
             if (row.split, row.label) != (twin.split, twin.label):
                 found[str(row.path)] = str(twin.path)
     return found

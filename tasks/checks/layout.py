@@ -2,6 +2,9 @@
 
 train/good/<file>   test/good/<file>   test/<defect>/<file>
 ground_truth/<defect>/<stem>_mask.png (or <stem>.png)
+
+and, of ours, calibration/good/<file> and calibration/<defect>/<file>: images that set the
+thresholds and test nothing. A mask of one's name there is a test image's first.
 """
 
 import os
@@ -17,7 +20,7 @@ FOREIGN_SUFFIXES = frozenset(
     {".gif", ".webp", ".jfif", ".jp2", ".heic", ".heif", ".avif", ".psd"}
     | {".svg", ".dng", ".raw", ".exr", ".hdr", ".ppm", ".pgm", ".pnm"}
 )
-SPLITS = ("train", "test")
+SPLITS = ("train", "test", "calibration")
 MASKS = "ground_truth"
 EXPECTED = "train/good/<file>, test/good/<file> or test/<defect>/<file>"
 
@@ -82,9 +85,14 @@ def pair(
 ) -> tuple[dict[PurePosixPath, PurePosixPath], list[PurePosixPath]]:
     """The mask of each image of a defect that has one, and the masks that have no image."""
     masks = {mask_key(path): path for path in paths if usable_mask(path)}
-    images = [path for path in paths if path.parts[0] == "test" and path.parent.name != "good"]
-    pairs = {path: masks[image_key(path)] for path in images if image_key(path) in masks}
-    used = set(pairs.values())
+    defects = [path for path in paths if path.parts[0] in SPLITS and path.parent.name != "good"]
+    pairs: dict[PurePosixPath, PurePosixPath] = {}
+    used: set[PurePosixPath] = set()
+    for path in sorted(defects, key=lambda path: path.parts[0] != "test"):
+        mask = masks.get(image_key(path))
+        if mask and mask not in used:
+            pairs[path] = mask
+            used.add(mask)
     return pairs, [path for path in paths if is_mask(path) and path not in used]
 
 

@@ -52,6 +52,7 @@ def counts(
         "train_good": int((frame.split == "train").sum()),
         "test_good": int((test.label == "good").sum()),
         "test_defective": len(defective),
+        "calibration": int((frame.split == "calibration").sum()),
         "defects": {str(k): int(v) for k, v in defective.label.value_counts().sort_index().items()},
         "masks": int((frame["mask"] != "").sum()),
         "unreadable": int((frame.error != "").sum()),

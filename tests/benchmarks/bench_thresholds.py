@@ -60,7 +60,7 @@ def lines(
     for name, keys in POLICIES.items():
         rule = Threshold(**keys)
         parts = parted(rows, rule.defect_share, spec.severity)
-        defects = [scores[row["path"]] for row in parts.calibration]
+        defects = [scores[row["path"]] for row in parts.defects]
         chosen = choose_limits(rule, good, defects).reject
         labels = np.array([row["label"] != "good" for row in parts.test])
         rejected = np.array([scores[row["path"]] for row in parts.test]) > (chosen.value or 0)

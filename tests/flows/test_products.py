@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tasks.files import read_rows
 from tasks.gate import last_decision, store_of
 from tasks.storage.publish import champion
 from tests.flows.conftest import edit
@@ -65,6 +66,34 @@ def test_without_masks_pixel_figures_are_unknown(workspace, samples, command, tm
     assert [row[name] for name in PIXEL] == [None] * 3
     assert 0 <= row["image_auroc"] <= 1
     assert "set gates.aupro_30: null" in result.output
+
+
+def test_images_put_aside_set_the_threshold_alone(workspace, samples, command, tmp_path):
+    source = tmp_path / "aside"
+    shutil.copytree(samples / "cap", source)
+    defect = next(p.name for p in sorted((source / "test").iterdir()) if p.name != "good")
+    for label in ("good", defect):
+        (source / "calibration" / label).mkdir(parents=True)
+        first = min((source / "test" / label).iterdir())
+        first.rename(source / "calibration" / label / first.name)
+    command(workspace, "ingest", "cap", source)
+    only_padim(workspace, "cap", threshold={"policy": "max_miss", "min_defects": 1})
+    result = command(workspace, "run")
+    assert result.exit_code == 0, result.output
+    cell = workspace.evaluation("cap", "padim")
+    metrics = json.loads((cell / "metrics.json").read_text())
+    assert (metrics["calibration_images"], metrics["calibration_defects"]) == (1, 1)
+    tested = [row["path"] for row in read_rows(cell / "scores.csv")]
+    assert sorted(tested) == sorted(
+        str(path.relative_to(source)) for path in source.glob("test/*/*.png")
+    )
+    record = json.loads((cell / "threshold.json").read_text())
+    assert record["policy_used"] == "max_miss"
+    images = workspace.images("cap")
+    shutil.copy(images / tested[0], images / "calibration" / "good" / "x.png")
+    result = command(workspace, "run")
+    assert result.exit_code == 1
+    assert f"{tested[0]}: same content as calibration/good/x.png" in result.output
 
 
 def test_with_good_images_only_a_gate_asks_to_be_set_aside(workspace, samples, command, tmp_path):

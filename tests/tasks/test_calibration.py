@@ -26,12 +26,12 @@ def paths(rows):
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9])
 def test_no_image_calibrates_and_tests(share):
     parts = parted(ROWS, share)
-    assert sorted(paths(parts.test) + paths(parts.calibration)) == sorted(paths(ROWS))
+    assert sorted(paths(parts.test) + paths(parts.defects)) == sorted(paths(ROWS))
     assert paths(parts.test) == [path for path in paths(ROWS) if path in paths(parts.test)]
 
 
 def test_each_type_gives_its_share_and_keeps_one():
-    held = [row["label"] for row in parted(ROWS, 0.3).calibration]
+    held = [row["label"] for row in parted(ROWS, 0.3).defects]
     assert 6 <= held.count("crack") <= 18
     assert 1 <= held.count("dent") <= 6
     assert (held.count("hole"), held.count("stain"), held.count("good")) == (1, 0, 0)
@@ -42,23 +42,32 @@ def test_no_share_takes_nothing():
 
 
 def test_new_images_move_old_ones_only_at_the_extremes():
-    before = set(paths(parted(ROWS, 0.3).calibration))
+    before = set(paths(parted(ROWS, 0.3).defects))
     more = parted(ROWS + product({"crack": 80, "dent": 20})[40:], 0.3)
-    after = set(paths(more.calibration))
+    after = set(paths(more.defects))
     assert len({path for path in paths(ROWS) if (path in before) != (path in after)}) <= 4
 
 
 def test_copies_fall_on_one_side():
     rows = [row(f"test/crack/{i}.png", sha="ab" * 32) for i in range(4)]
     rows += [row("test/crack/x.png", sha="ff" * 32)]
-    assert paths(parted(rows, 0.01).calibration) == paths(rows[:4])
+    assert paths(parted(rows, 0.01).defects) == paths(rows[:4])
 
 
 def test_an_explicit_calibration_split_is_honoured():
     rows = [row("calibration/good/1.png"), row("calibration/crack/1.png"), row("test/crack/2.png")]
     parts = parted(rows, 0)
-    assert paths(parts.calibration) == ["calibration/good/1.png", "calibration/crack/1.png"]
+    assert paths(parts.defects) == ["calibration/crack/1.png"]
+    assert paths(parts.normals) == ["calibration/good/1.png"]
     assert paths(parts.test) == ["test/crack/2.png"]
+
+
+def test_defects_put_aside_leave_the_test_set_whole():
+    parts = parted([*ROWS, row("calibration/crack/1.png")], 0.5)
+    assert paths(parts.test) == paths(ROWS)
+    assert paths(parts.defects) == ["calibration/crack/1.png"]
+    aside = parted([*ROWS, row("calibration/good/1.png")], 0.5)
+    assert paths(aside.defects) == paths(parted(ROWS, 0.5).defects)
 
 
 def test_what_does_not_count_neither_tests_nor_calibrates():
@@ -72,7 +81,7 @@ def test_what_does_not_count_neither_tests_nor_calibrates():
         row("test/crack/3.png", **size, mask_share="0.01"),
     ]
     parts = parted(rows, 0, severity)
-    assert paths(parts.calibration) == ["calibration/crack/2.png"]
+    assert paths(parts.defects) == ["calibration/crack/2.png"]
     assert paths(parts.test) == ["test/crack/3.png"]
 
 
