@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,7 +54,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Score:
-    """A row of scores.csv. decision: good, defect, or empty where the cell has no threshold."""
+    """A row of scores.csv. decision: good, review, defect, or empty where the cell has no threshold."""
 
     path: str
     label: str
@@ -193,13 +194,19 @@ def histogram(scores: list[Score], threshold: float | None) -> Record | None:
     }
 
 
-def recalls(scores: list[Score]) -> list[Record]:
-    """Per label the images, how many of them were called a defect, and the median score."""
+def recalls(scores: list[Score], types: dict[str, Record]) -> list[Record]:
+    """Per label the images, the decisions on them, how much it matters, and the median score.
+
+    types: label -> its tally, in details.json.
+    """
     return [
         {
             "label": label,
+            "severity": types.get(label, {}).get("severity", ""),
             "images": len(group),
             "flagged": sum(row.decision == "defect" for row in group),
+            "review": sum(row.decision == "review" for row in group),
+            "passed": sum(row.decision == "good" for row in group),
             "decided": all(row.decision for row in group),
             "median": median(row.score for row in group),
         }
@@ -233,7 +240,7 @@ def _view(cell: CellResult, verdict: str, room: int) -> Record:
         "roc": _curve(cell.folder / "roc.csv", "tpr", 1.0, notes) if "image_auroc" in known else "",
         "pro": _curve(cell.folder / "pro.csv", "pro", 0.3, notes) if "aupro_30" in known else "",
         "histogram": histogram(scores, _number(cell.metrics.get("threshold"))),
-        "recalls": recalls(scores),
+        "recalls": recalls(scores, _severities(cell.folder, notes)),
         "galleries": [
             _gallery(worst(scores, defective), cell.folder, room) for defective in (True, False)
         ],
@@ -247,11 +254,21 @@ def _scores(folder: Path, notes: list[str]) -> list[Score]:
         path, label, decision, picture = (
             row.get(name) or "" for name in ("path", "label", "decision", "picture")
         )
-        if score is None or not label or decision not in ("good", "defect", ""):
+        if score is None or not label or decision not in ("good", "review", "defect", ""):
             notes.append(f"scores.csv, line {line}: label, score or decision unusable; left out")
             continue
         scores.append(Score(path, label, score, decision, picture))
     return scores
+
+
+def _severities(folder: Path, notes: list[str]) -> dict[str, Record]:
+    """Label -> its tally of misses, as the evaluation left it."""
+    try:
+        found = json.loads((folder / "details.json").read_text("utf-8"))
+        return dict(found["severity"]["types"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        notes.append(f"details.json cannot be read ({getattr(error, 'strerror', error)})")
+        return {}
 
 
 def _curve(path: Path, upwards: str, right: float, notes: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -80,6 +81,8 @@ def cell(
     table(folder / "scores.csv", "path,label,score,decision,picture", list(ROWS))
     table(folder / "roc.csv", "fpr,tpr,threshold", [(0, 0, "inf"), (0, 0.5, 9), (1, 1, 0.5)])
     table(folder / "pro.csv", "fpr,pro", [(0, 0), (0.15, 0.5), (0.3, 1)])
+    details = {"severity": {"types": {"crack": {"severity": "critical"}}}}
+    (folder / "details.json").write_text(json.dumps(details))
     return CellResult(product, algorithm, METRICS | metrics, folder)
 
 
@@ -205,12 +208,30 @@ def test_gallery_calls_misses_and_false_alarms_by_name(tmp_path: Path) -> None:
     assert "1 of 2 missed" in missed and "1 of 2 false alarms" in alarms
 
 
+def test_a_missed_critical_defect_stands_out(tmp_path: Path) -> None:
+    html, page = render(tmp_path, cell(tmp_path))
+    assert '<td class=fail>critical</td>' in html
+    assert "review" not in page.text.lower().split("by label")[1].split("scores")[0]
+
+
+def test_what_was_sent_to_review_is_no_miss(tmp_path: Path) -> None:
+    one = cell(tmp_path)
+    rows = [ROWS[0], ROWS[1], (NASTY, "crack", 0.5, "review", ""), ROWS[3]]
+    table(one.folder / "scores.csv", "path,label,score,decision,picture", rows)
+    html, page = render(tmp_path, one)
+    assert "0 of 2 missed" in html and "unusable" not in html
+    assert ">review</span>" in html
+
+
 def test_recalls_and_histogram_count_every_image() -> None:
     scores = [Score("", "good", 0.0, "good", ""), Score("", "good", 10.0, "defect", "")]
     scores += [Score("", "crack", value, "defect", "") for value in (5.0, 5.1, 10.0)]
-    good, crack = recalls(scores)
+    scores += [Score("", "crack", 0.1, "good", ""), Score("", "crack", 2.0, "review", "")]
+    good, crack = recalls(scores, {"crack": {"severity": "critical"}})
     assert (good["label"], good["images"], good["flagged"], good["median"]) == ("good", 2, 1, 5.0)
-    assert (crack["images"], crack["flagged"], crack["median"]) == (3, 3, 5.1)
+    assert (crack["images"], crack["flagged"], crack["median"]) == (5, 3, 5.0)
+    assert (crack["review"], crack["passed"]) == (1, 1)
+    assert (good["severity"], crack["severity"]) == ("", "critical")
     drawn = histogram(scores, 2.5)
     assert drawn is not None and (drawn["low"], drawn["high"], drawn["at"]) == (0, 10, 0.25)
     assert drawn["rows"]["good"][0] == drawn["rows"]["good"][-1] == 1
