@@ -14,6 +14,7 @@ from tasks.errors import LineError, StoreError, hint
 from tasks.gate import last_decision, store_of, undecided
 from tasks.leaderboard import results
 from tasks.lock import run_lock
+from tasks.provenance import operator
 from tasks.report import CellResult, write_report
 from tasks.spec import known_algorithms, read_product
 from tasks.storage.publish import champion
@@ -72,7 +73,6 @@ def _flow(plan: "Plan", verbose: bool) -> dict[str, str]:
     from flows.server import start
 
     start(verbose)
-    from flows.cli import operator
     from flows.line import line
 
     root = plan.workspace.root

@@ -6,15 +6,28 @@ import sys
 
 import torch
 
+from tasks.errors import SpecError
+
+DEVICES = "auto, cpu, cuda or cuda:N"
 ENVIRONMENT = "INSPECTLINE_DEVICE"  # set by whoever hands out GPUs; stronger than the setting
 
 
 def choose(device: str) -> torch.device:
-    """`auto` is the first GPU where there is one."""
+    """`auto` is the first GPU where there is one; SpecError where the machine lacks the device."""
     device = os.environ.get(ENVIRONMENT, device)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise SpecError(f"line.device: '{device}' is no device; give {DEVICES}") from None
+    if chosen.type not in ("cpu", "cuda"):
+        raise SpecError(f"line.device: '{device}' is not supported; give {DEVICES}")
+    count = torch.cuda.device_count()
+    if chosen.type == "cuda" and (chosen.index or 0) >= count:
+        have = f"torch sees {count} GPU{'s' * (count != 1)} here"
+        raise SpecError(f"line.device: {device}, but {have}; give {DEVICES}, or mend the driver")
+    return chosen
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -19,11 +19,11 @@ from tasks.figures import details, figures
 from tasks.files import beside, read_rows, write_json
 from tasks.imaging.images import read_image
 from tasks.imaging.truth import at_resolution, mask_of
-from tasks.inspector import CALIBRATION, CARD, Inspector
+from tasks.inspector import Inspector
 from tasks.metrics import PixelMetrics
 from tasks.sections import Regions, Rule
 from tasks.spec import Product, read_params, read_product
-from tasks.workspace import Workspace
+from tasks.workspace import CALIBRATION, CARD, Workspace
 
 Rows = list[dict[str, str]]
 Report = Callable[..., None]

@@ -16,11 +16,11 @@ from tasks.files import beside, read_rows, write_json, write_rows
 from tasks.imaging.images import read_image
 from tasks.imaging.loader import CACHE, ImageLoader
 from tasks.imaging.preprocess import Preprocess
-from tasks.inspector import CALIBRATION, CARD, MODEL, Inspector
+from tasks.inspector import Inspector
 from tasks.resume import forget_others, teller
 from tasks.spec import Product, algorithm_parameters, per_product, read_params, read_product
 from tasks.split import folds, split
-from tasks.workspace import Workspace
+from tasks.workspace import CALIBRATION, CARD, MODEL, Workspace
 
 Rows = list[dict[str, str]]
 

@@ -14,11 +14,7 @@ from tasks.errors import StoreError
 from tasks.imaging.preprocess import Preprocess
 from tasks.imaging.tiles import cut, join
 from tasks.spec import Image, check
-
-MODEL = "model.safetensors"
-ONNX = "model.onnx"  # of a release
-CARD = "fit.json"  # how the model was made, beside it
-CALIBRATION = "calibration.csv"  # scores of good images that no fit of theirs saw
+from tasks.workspace import CARD, MODEL, ONNX
 
 
 class Inspection(NamedTuple):

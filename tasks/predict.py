@@ -14,7 +14,7 @@ from tasks.map_regions import regions
 from tasks.storage.publish import fetch
 from tasks.storage.store import open_store
 from tasks.threshold import decide
-from tasks.workspace import find
+from tasks.workspace import CARD, find
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ def locate(workspace: Path | None, product: str, release: str | None = None) -> 
 
     product: a release folder, `s3://bucket/prefix/NAME` of a store, or a product's name.
     """
-    if (Path(product) / "manifest.json").is_file() or (Path(product) / "fit.json").is_file():
+    if (Path(product) / "manifest.json").is_file() or (Path(product) / CARD).is_file():
         return Path(product)
     if product.startswith("s3://"):
         address, _, name = product.rstrip("/").rpartition("/")

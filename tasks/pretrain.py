@@ -15,11 +15,10 @@ from tasks.errors import SpecError
 from tasks.files import beside, read_rows, write_json
 from tasks.imaging.loader import CACHE, ImageLoader, Mixed
 from tasks.imaging.preprocess import Preprocess
-from tasks.inspector import CARD, MODEL
 from tasks.resume import forget_others, teller
 from tasks.spec import Image, check, read_params, read_yaml
 from tasks.split import split
-from tasks.workspace import Workspace
+from tasks.workspace import CARD, MODEL, Workspace
 
 
 def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:

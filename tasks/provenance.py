@@ -1,5 +1,6 @@
 """Where a model and a decision come from, for whoever has to answer for them later."""
 
+import getpass
 import hashlib
 import json
 import platform
@@ -10,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.spec import read_product
-from tasks.workspace import Workspace
+from tasks.workspace import CARD, Workspace
 
 PACKAGES = ("inspectline", "torch", "torchvision", "numpy", "onnx", "onnxruntime")
-CARD = "fit.json"
 
 
 def provenance(workspace: Workspace, product: str, algorithm: str) -> dict[str, Any]:
@@ -41,6 +41,11 @@ def origin(workspace: Workspace) -> dict[str, Any]:
         "platform": platform.platform(),
         "python": platform.python_version(),
     }
+
+
+def operator() -> str:
+    """Who gives a command."""
+    return getpass.getuser()
 
 
 def _git(root: Path, *arguments: str) -> str | None:

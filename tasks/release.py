@@ -10,11 +10,11 @@ from tasks.challenge import reported
 from tasks.device import choose
 from tasks.evaluate import latency
 from tasks.files import read_rows, write_json
-from tasks.inspector import MODEL, ONNX, Inspector
+from tasks.inspector import Inspector
 from tasks.provenance import provenance
 from tasks.shipped import differences, export
 from tasks.spec import Product, read_params, read_product
-from tasks.workspace import Workspace
+from tasks.workspace import MODEL, ONNX, Workspace
 
 FROM_EVALUATION = ("metrics.json", "threshold.json", "details.json", "scores.csv")
 

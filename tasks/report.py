@@ -54,7 +54,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Score:
-    """A row of scores.csv. decision: good, review, defect, or empty where the cell has no threshold."""
+    """A row of scores.csv. decision: good, review, defect, or empty: there is no threshold."""
 
     path: str
     label: str

@@ -12,7 +12,8 @@ import numpy as np
 
 from ad_models import load
 from tasks.imaging.images import read_image
-from tasks.inspector import MODEL, ONNX, Inspector
+from tasks.inspector import Inspector
+from tasks.workspace import MODEL, ONNX
 
 GOLDEN = 32  # images that a shipped model scores before it may be promoted
 

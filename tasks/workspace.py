@@ -9,6 +9,11 @@ from tasks.errors import WorkspaceError, hint
 
 PACKAGE = Path(__file__).resolve().parent.parent  # the folder that holds ad_models and tasks
 SCRATCH = ".inspectline"
+# Files of a fitted model's folder
+MODEL = "model.safetensors"
+ONNX = "model.onnx"  # of a release
+CARD = "fit.json"  # how the model was made
+CALIBRATION = "calibration.csv"  # scores of good images that no fit of theirs saw
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def leaks(frame: "pandas.DataFrame") -> dict[str, str]:
-    """For each image that is not for training: one of another split or label with the same bytes."""
+    """For each image outside training: one of another split or label with the same bytes."""
     found = {}
     for _, group in readable(frame).groupby("sha256", sort=False):
         if group[["split", "label"]].drop_duplicates().shape[0] < 2:

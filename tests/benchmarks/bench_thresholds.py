@@ -16,11 +16,10 @@ from rich.table import Table
 
 from tasks.calibration import parted
 from tasks.files import read_rows
-from tasks.inspector import CALIBRATION
 from tasks.sections import Threshold
 from tasks.spec import Product, read_product
 from tasks.threshold import choose_limits
-from tasks.workspace import Workspace, find
+from tasks.workspace import CALIBRATION, Workspace, find
 
 POLICIES: dict[str, dict[str, Any]] = {
     "normal_quantile 1 %": {"policy": "normal_quantile", "overkill": 0.01},

@@ -210,7 +210,7 @@ def test_gallery_calls_misses_and_false_alarms_by_name(tmp_path: Path) -> None:
 
 def test_a_missed_critical_defect_stands_out(tmp_path: Path) -> None:
     html, page = render(tmp_path, cell(tmp_path))
-    assert '<td class=fail>critical</td>' in html
+    assert "<td class=fail>critical</td>" in html
     assert "review" not in page.text.lower().split("by label")[1].split("scores")[0]
 
 
@@ -218,7 +218,7 @@ def test_what_was_sent_to_review_is_no_miss(tmp_path: Path) -> None:
     one = cell(tmp_path)
     rows = [ROWS[0], ROWS[1], (NASTY, "crack", 0.5, "review", ""), ROWS[3]]
     table(one.folder / "scores.csv", "path,label,score,decision,picture", rows)
-    html, page = render(tmp_path, one)
+    html, _ = render(tmp_path, one)
     assert "0 of 2 missed" in html and "unusable" not in html
     assert ">review</span>" in html
 

@@ -8,8 +8,9 @@ from ad_models import Batch, create
 from tasks.exported import OnnxDetector
 from tasks.files import write_json
 from tasks.imaging.images import read_image
-from tasks.inspector import CARD, MODEL, Inspector
+from tasks.inspector import Inspector
 from tasks.shipped import differences, export, golden
+from tasks.workspace import CARD, MODEL
 
 
 @pytest.fixture(scope="module")

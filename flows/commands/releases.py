@@ -1,0 +1,90 @@
+"""Commands about what is published: inspect with it, list it, change the champion."""
+
+import json
+from pathlib import Path
+
+import click
+
+from flows.commands import here
+from tasks.provenance import operator
+
+
+@click.command()
+@click.argument("product")
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object an image.")
+@click.option(
+    "--maps", type=click.Path(path_type=Path, file_okay=False), help="Write heat maps here."
+)
+@click.option("--release", help="Another release than the champion.")
+@click.option("--device", default="auto", show_default=True)
+@click.pass_context
+def predict(
+    ctx: click.Context,
+    product: str,
+    images: tuple[Path, ...],
+    as_json: bool,
+    maps: Path | None,
+    release: str | None,
+    device: str,
+) -> None:
+    """Inspect IMAGES (files or folders) with the published champion of PRODUCT.
+
+    PRODUCT is a name, a release folder, or s3://bucket/prefix/PRODUCT of a store.
+    """
+    from flows.tables import prediction_line
+    from tasks.predict import expand, locate, predict_images
+
+    folder = locate(ctx.obj, product, release)
+    for found in predict_images(folder, expand(images), maps, device):
+        click.echo(json.dumps(found) if as_json else prediction_line(found))
+
+
+@click.command()
+@click.argument("product")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def releases(ctx: click.Context, product: str, as_json: bool) -> None:
+    """List the published releases of PRODUCT, oldest first; * is the champion."""
+    from flows.tables import releases_table
+    from tasks.gate import store_of
+    from tasks.storage.publish import releases as published
+
+    workspace = here(ctx)
+    rows = published(store_of(workspace), product)
+    if as_json:
+        click.echo(json.dumps(rows, indent=1))
+    elif rows:
+        releases_table(rows)
+    else:
+        workspace.require(product)
+        click.echo(
+            f"{product} has no release yet; `inspectline run` publishes what passes the gate"
+        )
+
+
+@click.command()
+@click.argument("product")
+@click.argument("release")
+@click.option("--reason", default="by hand", show_default=True, help="Goes into the record.")
+@click.pass_context
+def promote(ctx: click.Context, product: str, release: str, reason: str) -> None:
+    """Make a published RELEASE the champion of PRODUCT."""
+    from tasks.gate import store_of
+    from tasks.storage.publish import promote as change
+
+    pointer = change(store_of(here(ctx)), product, release, reason=reason, by=operator())
+    click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")
+
+
+@click.command()
+@click.argument("product")
+@click.option("--reason", default="by hand", show_default=True, help="Goes into the record.")
+@click.pass_context
+def rollback(ctx: click.Context, product: str, reason: str) -> None:
+    """Make the champion before the present one champion of PRODUCT again."""
+    from tasks.gate import store_of
+    from tasks.storage.publish import rollback as change
+
+    pointer = change(store_of(here(ctx)), product, reason=reason, by=operator())
+    click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")
