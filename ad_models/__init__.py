@@ -4,11 +4,8 @@ detector = create("padim", backbone="resnet18", dims=100).fit(train_loader)
 score, map = detector.predict(images)
 """
 
-import difflib
 import importlib
 import json
-from collections.abc import Iterable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from ad_models.base import FORMAT, MEAN, STD, Batch, Detector, Prediction, seeded
 from ad_models.errors import CheckpointError, ConfigError
 from ad_models.run import Progress, Run
+from ad_models.settings import checked, hint
 
 __all__ = [
     "ALGORITHMS",
@@ -62,13 +60,7 @@ ALGORITHMS = {  # name (also the module's) -> class
 
 def config(name: str, **parameters: Any) -> Any:
     """The checked Config of an algorithm; a list in `parameters` becomes a tuple."""
-    kind = _find(name).Config
-    known = {field.name for field in fields(kind)}
-    for parameter in parameters:
-        if parameter not in known:
-            raise ConfigError(f"{name} has no parameter '{parameter}'{_hint(parameter, known)}")
-    frozen = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
-    return kind(**frozen)
+    return checked(_find(name).Config, name, parameters)
 
 
 def create(name: str, **parameters: Any) -> Detector:
@@ -102,10 +94,5 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Detector:
 
 def _find(name: str) -> type[Detector]:
     if name not in ALGORITHMS:
-        raise ConfigError(f"unknown algorithm '{name}'{_hint(name, ALGORITHMS)}")
+        raise ConfigError(f"unknown algorithm '{name}'{hint(name, ALGORITHMS)}")
     return getattr(importlib.import_module(f"ad_models.algorithms.{name}"), ALGORITHMS[name])
-
-
-def _hint(wrong: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(wrong, list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known))}"

@@ -1,7 +1,8 @@
 """A coreset of a stream in bounded memory.
 
 Where the projections of all rows fit, they are held and the coreset is the plain one, to the
-index; the rows themselves then may lie on disk. Otherwise there are two stages: greedy on each
+index, or where that is long, one chosen in rounds; the rows themselves then may lie on disk.
+Where they do not fit, or the work is longer still, there are two stages: greedy on each
 part, then on what that left. If each part lies within r of the rows kept of it, and those within
 R of the coreset, all lies within r + R, at most four times the optimum (twice by Gonzalez, in each
 stage: Malkomes et al., NeurIPS 2015).
@@ -21,7 +22,8 @@ from ad_models.budget import size
 from ad_models.coreset import cover, pace, project
 from ad_models.errors import InputError
 
-LONG = 10**12  # numbers to read in one stage; more takes many minutes on two cores
+LONG = 5 * 10**11  # numbers to read one centre at a time, two minutes of one core; more: rounds
+LONGEST = 40 * LONG  # in rounds; more takes many minutes on two cores
 CANDIDATES = 4, 20  # for each row of the coreset, least and most, where there are two stages
 FEWEST = 2  # and where memory is short
 
@@ -42,6 +44,11 @@ class Plan:
         return 1 if self.capacity >= self.total else 2
 
     @property
+    def fast(self) -> bool:
+        """Whether the work is too long for one centre at a time."""
+        return self.capacity * self.count * min(self.dims, self.projected) > LONG
+
+    @property
     def share(self) -> float:
         """Of each part that is kept in the first stage."""
         return min(1.0, self.capacity / self.total)
@@ -57,7 +64,8 @@ class Plan:
     def seconds(self, part: int, device: torch.device) -> float:
         """Of both stages, for parts of `part` rows, at the pace of this machine."""
         dims = min(self.dims, self.projected)
-        taken = float(self.capacity) * self.count * dims * pace(dims, self.capacity, device)
+        each = pace(dims, self.capacity, device, self.fast)
+        taken = float(self.capacity) * self.count * dims * each
         if self.stages == 2:  # each row meets those of its part that are kept
             taken += float(part) * self.capacity * dims * pace(dims, part, device)
         return taken
@@ -79,7 +87,7 @@ def plan(
     """
     narrow = min(dims, projected)
     whole = Plan(count, total, dims, projected, total)
-    if not (two_stage or (two_stage is None and count * total * narrow > LONG)):
+    if not (two_stage or (two_stage is None and count * total * narrow > LONGEST)):
         if whole.bytes <= room:
             return whole
         if disk and replace(whole, folder=disk[0]).bytes <= room and 4 * total * dims <= disk[1]:
@@ -99,7 +107,7 @@ def plan(
     each = replace(least, count=0).bytes / least.capacity
     affordable = int((room - 4 * count * dims) / each)
     few, many = (times * count for times in CANDIDATES)
-    useful = max(few, min(many, LONG // (count * narrow)))
+    useful = max(few, min(many, LONGEST // (count * narrow)))
     return replace(whole, capacity=min(total - 1, affordable, useful))
 
 
@@ -146,7 +154,7 @@ class Reservoir:
         self, count: int, tick: Callable[[int, int], None] = lambda done, total: None
     ) -> tuple[Tensor, float]:
         """Rows (count, dims) and their covering radius: an upper bound after two stages."""
-        chosen, radius = cover(self.narrow[: self.held], count, self.seed, tick)
+        chosen, radius = cover(self.narrow[: self.held], count, self.seed, tick, self.plan.fast)
         return self.rows.take(chosen), self.slack + radius
 
     def _thin(self, count: int) -> None:

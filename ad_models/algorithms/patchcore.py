@@ -56,6 +56,9 @@ class PatchcoreConfig:
             raise ConfigError(f"memory_budget must be above 0 GB, got {self.memory_budget}")
         if self.neighbourhood % 2 == 0:
             raise ConfigError(f"neighbourhood must be odd, got {self.neighbourhood}")
+        if self.reweight_neighbours < 2:
+            given = self.reweight_neighbours
+            raise ConfigError(f"reweight_neighbours must be at least 2, got {given}")
 
 
 class Patchcore(Detector):

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from ad_models import coreset
-from ad_models.coreset import greedy, project
+from ad_models import coreset, coreset_rounds
+from ad_models.coreset import cover, greedy, project
 
 
 def random(*shape: int) -> torch.Tensor:
@@ -93,6 +93,37 @@ def test_the_steps_of_other_devices_choose_the_same(monkeypatch):
     monkeypatch.setattr(coreset, "_fused", coreset._expanded)
     assert torch.equal(expected, greedy(points, 60))
     assert len(greedy(points[:5].repeat(4, 1), 20)) == 5
+
+
+@pytest.mark.parametrize("candidates", [8, 100, 5000])
+def test_rounds_choose_what_is_nearly_the_farthest(monkeypatch, candidates):
+    monkeypatch.setattr(coreset_rounds, "CANDIDATES", candidates)
+    monkeypatch.setattr(coreset_rounds, "TABLE", 999)  # several parts
+    points = random(3000, 24)
+    exact, fast = cover(points, 200), cover(points, 200, fast=True)
+    chosen = fast.indices.tolist()
+    assert len(set(chosen)) == 200 and chosen[0] == exact.indices[0]
+    x = points.double()
+    nearest = (x - x[chosen[0]]).norm(dim=1)
+    for one in chosen[1:]:
+        assert nearest[one] >= 0.9699 * nearest.max()
+        nearest = nearest.minimum((x - x[one]).norm(dim=1))
+    assert fast.radius == pytest.approx(float(nearest.max()), rel=1e-4)
+    assert fast.radius <= 1.03 * exact.radius
+
+
+def test_rounds_equal_the_plain_algorithm_where_all_points_are_candidates():
+    points = random(1500, 12)
+    assert torch.equal(greedy(points, 200), cover(points, 200, fast=True).indices)
+
+
+def test_rounds_stop_where_points_repeat_and_report_progress():
+    points = random(5, 3).repeat(4, 1)
+    assert len(cover(points, 20, fast=True).indices) == 5
+    assert sorted(cover(random(6, 3), 6, fast=True).indices.tolist()) == list(range(6))
+    ticks = []
+    cover(random(100, 8), 20, tick=lambda *at: ticks.append(at), fast=True)
+    assert ticks[0] == (0, 20) and ticks[-1] == (20, 20)
 
 
 @pytest.mark.gpu

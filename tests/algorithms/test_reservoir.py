@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from ad_models import reservoir
 from ad_models.coreset import greedy, project
 from ad_models.errors import InputError
 from ad_models.reservoir import Plan, Reservoir, plan
@@ -79,8 +80,18 @@ def test_parts_of_any_size_fit_a_small_reservoir(part):
     assert radius(bank) <= covered + 1e-4
 
 
+def test_long_work_is_done_in_rounds(monkeypatch):
+    exact = planned(10**9)
+    assert not exact.fast
+    expected = gathered(exact).coreset(20)
+    monkeypatch.setattr(reservoir, "LONG", 1)
+    assert exact.fast
+    bank, covered = gathered(exact).coreset(20)
+    assert covered == pytest.approx(radius(bank), rel=1e-4) and covered <= 1.03 * expected[1]
+
+
 def test_much_work_is_done_in_two_stages_unless_forbidden():
-    much = {"count": 16384, "total": 200 * 16384, "dims": 384, "projected": 128}
+    much = {"count": 65536, "total": 200 * 16384, "dims": 384, "projected": 128}
     assert plan(**much, room=10**12).stages == 2
     assert plan(**much, room=10**12, two_stage=False).stages == 1
     assert planned(10**9, two_stage=True).stages == 2

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ad_models.coreset import greedy
+from ad_models.coreset import cover, greedy
 
 CONTEXT = multiprocessing.get_context("fork")
 
@@ -37,6 +37,11 @@ def make_points(count: int, dims: int) -> Tensor:
 def ours(x: Tensor, count: int) -> Tensor:
     """Indices by this repository."""
     return greedy(x, count)
+
+
+def in_rounds(x: Tensor, count: int) -> Tensor:
+    """Indices by this repository, many centres for one reading of the points."""
+    return cover(x, count, fast=True).indices
 
 
 def plain_torch(x: Tensor, count: int) -> Tensor:
@@ -106,7 +111,7 @@ def main() -> None:
     x = make_points(options.points, options.dims)
     count = round(options.ratio * options.points)
     print(f"{count} of {tuple(x.shape)}, {torch.get_num_threads()} threads")
-    methods: list[Method] = [ours, plain_torch]
+    methods: list[Method] = [ours, in_rounds, plain_torch]
     if find_spec("anomalib"):
         methods.append(anomalib)
     for method in methods:

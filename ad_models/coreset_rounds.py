@@ -1,0 +1,65 @@
+"""Greedy k-center in rounds: many centres for one reading of the points."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+NEARLY = 0.97  # of the distance of the farthest point: what a centre must have at least
+CANDIDATES = 2048  # farthest points among which a round chooses
+TABLE = 2**24  # distances that are computed at once
+Tick = Callable[[int, int], None]
+
+
+def rounds(x: Tensor, count: int, start: int, tick: Tick) -> tuple[Tensor, float]:
+    """Indices (count,) of rows of x (N, D) that cover it, and their covering radius.
+
+    Distances to the set only fall. So while a candidate is still nearly as far as the first row
+    that is no candidate was when the round began, it is nearly the farthest of all, and the other
+    rows need not be looked at: Gonzalez's bound holds with 2 / NEARLY instead of 2. Each round
+    ends with one matrix product. Distances are expanded in the type of x: points closer than a
+    thousandth of the longest vector count as equal. Fewer indices come back where x has fewer
+    distinct points.
+    """
+    norms = x.square().sum(1)
+    nearest = torch.full_like(norms, torch.inf)  # squared distance to the set so far
+    floor = 1e-6 * float(norms.max())  # rounding of the expanded square, not a distance
+    chosen = new = torch.tensor([start], device=x.device)
+    while True:
+        lower(nearest, x, norms, new)
+        if len(chosen) == count or float(nearest.max()) <= floor:
+            break
+        far, candidates = nearest.topk(min(CANDIDATES, len(x)))
+        last = float(far[-1]) if len(far) < len(x) else 0.0
+        picked = pick(x[candidates], far, count - len(chosen), max(floor, NEARLY**2 * last))
+        new = candidates[picked]
+        chosen = torch.cat([chosen, new])
+        tick(len(chosen), count)
+    return chosen.cpu(), float(nearest.max().clamp(min=0)) ** 0.5
+
+
+def lower(nearest: Tensor, x: Tensor, norms: Tensor, new: Tensor) -> None:
+    """Let the squared distances (N,) know of the centres `new`."""
+    centres, across = x[new], norms[new]
+    size = max(1, TABLE // len(new))
+    for first in range(0, len(x), size):
+        part = slice(first, first + size)
+        table = torch.addmm(across, x[part], centres.T, alpha=-2)  # less the norm of the row
+        nearest[part] = torch.minimum(nearest[part], table.amin(1) + norms[part])
+    nearest[new] = 0  # exactly, so that they are never taken again
+
+
+def pick(candidates: Tensor, far: Tensor, count: int, least: float) -> Tensor:
+    """Up to `count` places in the candidates (M, D), each the farthest of them by then, the first
+    in any case, the others while their squared distances, `far` (M,) at first, exceed `least`."""
+    apart = torch.cdist(candidates, candidates).square().cpu().numpy()
+    left = far.cpu().numpy().copy()
+    taken: list[int] = []
+    while len(taken) < count:
+        at = int(left.argmax())
+        if taken and left[at] <= least:
+            break
+        taken.append(at)
+        left = left.clip(max=apart[at])
+        left[at] = 0
+    return torch.tensor(taken, device=candidates.device)
