@@ -2,10 +2,12 @@
 
 from typing import Self
 
+import numpy as np
 import torch
+from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
-BLOCK = 256  # positions at a time
+BLOCK = 64  # positions at a time
 
 
 class RunningGaussian:
@@ -96,10 +98,27 @@ def whitening(covariance: Tensor, ridge: float, block: int = BLOCK) -> Tensor:
     |whitening @ (x - mean)| is the Mahalanobis distance. Never `torch.linalg.inv`: batched LU
     gives wrong numbers on multi-threaded CPUs (pytorch PR 181570).
     """
+    covariance.diagonal(dim1=1, dim2=2).add_(ridge)
+    if covariance.is_cpu:
+        return _whitened(covariance)
     identity = torch.eye(covariance.shape[-1], device=covariance.device)
     for part in covariance.split(block):
-        factor = torch.linalg.cholesky(part + ridge * identity)
+        factor = torch.linalg.cholesky(part)
         part.copy_(torch.linalg.solve_triangular(factor, identity.expand_as(part), upper=False))
+    return covariance
+
+
+def _whitened(covariance: Tensor) -> Tensor:
+    """The same by LAPACK, matrix by matrix and in place. torch's threads get into each other's way
+    on matrices this small, and it has no inverse of a triangle, only a solve of twice the work."""
+    matrices = covariance.numpy()
+    factorise, invert = get_lapack_funcs(["potrf", "trtri"], [matrices])
+    for number, matrix in enumerate(matrices):
+        # LAPACK counts by columns: the upper triangle that it sees is our lower one
+        _, failed = factorise(matrix.T, lower=0, clean=1, overwrite_a=1)
+        if failed:
+            raise np.linalg.LinAlgError(f"covariance {number} is not positive definite")
+        invert(matrix.T, lower=0, overwrite_c=1)
     return covariance
 
 
