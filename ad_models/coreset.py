@@ -14,6 +14,7 @@ from torch import Tensor
 from ad_models.coreset_rounds import lower, rounds
 
 TICK = 0.2  # seconds between two ticks
+LONG = 5 * 10**11  # numbers to read one centre at a time, two minutes of one core; more: rounds
 SHARE = 2**19  # numbers of x that are worth a thread: a tenth of a millisecond
 
 # Takes the index of a new centre; gives the index farthest from all centres so far and how far
@@ -86,6 +87,25 @@ def cover(
                 ticked = time.monotonic()
     tick(count, count)
     return Cover(chosen, far**0.5)
+
+
+def is_long(rows: int, count: int, dims: int) -> bool:
+    """Whether `count` of `rows` rows of `dims` numbers are better chosen in rounds."""
+    return rows * count * dims > LONG
+
+
+def coreset(
+    x: Tensor,
+    count: int,
+    projected: int,
+    seed: int,
+    tick: Callable[[int, int], None] = lambda done, total: None,
+) -> Tensor:
+    """Indices (count,) of rows of x (N, D) that cover it, chosen in `projected` dims; in rounds
+    where the work is long. On the device of x."""
+    narrow = project(x, projected, seed)
+    fast = is_long(len(x), count, narrow.shape[1])
+    return cover(narrow, count, seed, tick, fast).indices.to(x.device)
 
 
 def pace(dims: int, rows: int, device: torch.device, fast: bool = False) -> float:

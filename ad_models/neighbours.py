@@ -50,3 +50,10 @@ def _products(x: Tensor, bank: Tensor) -> Tensor:
         best = torch.where(closer, squared, best)
         index = torch.where(closer, at + start, index)
     return index
+
+
+def around(bank: Tensor, count: int) -> Tensor:
+    """Indices (N, count) of the bank's rows (N, D) nearest to each of them, itself first."""
+    count = min(count, len(bank))
+    parts = bank.split(1024)  # or the table would be N x N
+    return torch.cat([torch.cdist(part, bank).topk(count, largest=False).indices for part in parts])

@@ -19,11 +19,10 @@ import torch
 from torch import Tensor
 
 from ad_models.budget import size
-from ad_models.coreset import cover, pace, project
+from ad_models.coreset import cover, is_long, pace, project
 from ad_models.errors import InputError
 
-LONG = 5 * 10**11  # numbers to read one centre at a time, two minutes of one core; more: rounds
-LONGEST = 40 * LONG  # in rounds; more takes many minutes on two cores
+LONGEST = 2 * 10**13  # numbers to read, in rounds; more takes many minutes on two cores
 CANDIDATES = 4, 20  # for each row of the coreset, least and most, where there are two stages
 FEWEST = 2  # and where memory is short
 
@@ -46,7 +45,7 @@ class Plan:
     @property
     def fast(self) -> bool:
         """Whether the work is too long for one centre at a time."""
-        return self.capacity * self.count * min(self.dims, self.projected) > LONG
+        return is_long(self.capacity, self.count, min(self.dims, self.projected))
 
     @property
     def share(self) -> float:

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from ad_models.errors import ConfigError
 
-AT_LEAST = {"batch": 1, "epochs": 1, "steps": 1, "seed": 0, "sigma": 0}  # wherever they occur
+AT_LEAST = {"batch": 1, "epochs": 0, "steps": 1, "seed": 0, "sigma": 0}  # wherever they occur
 
 
 def checked(kind: type, algorithm: str, parameters: Mapping[str, Any]) -> Any:

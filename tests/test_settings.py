@@ -26,7 +26,7 @@ def test_numbers_and_lists_come_through():
         ("padim", {"layers": ["layer1", 2]}, "padim.layers: .*string, got 2"),
         ("patchcore", {"reweight": "no"}, "patchcore.reweight: .*boolean, got 'no'"),
         ("padim", {"sigma": -1.0}, "sigma must be at least 0, got -1.0"),
-        ("reverse_distillation", {"epochs": 0}, "epochs must be at least 1, got 0"),
+        ("reverse_distillation", {"epochs": -1}, "epochs must be at least 0, got -1"),
         ("reverse_distillation", {"lr": 0.0}, "lr must be above 0, got 0.0"),
         ("patchcore", {"ratio": 2.0}, "^ratio must be above 0 and at most 1, got 2.0"),
         ("patchcore", {"reweight_neighbours": 1}, "reweight_neighbours must be at least 2, got 1"),

@@ -24,7 +24,7 @@ from ad_models.coreset import project
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
-from ad_models.neighbours import nearest
+from ad_models.neighbours import around, nearest
 from ad_models.patches import locally_aware
 from ad_models.reservoir import FEWEST, Plan, Reservoir, plan
 from ad_models.run import Run
@@ -158,13 +158,7 @@ class Patchcore(Detector):
         run.log(covering_radius=radius)
         tick(count, count)
         if self.config.reweight:
-            b = min(self.config.reweight_neighbours, len(self.bank))
-            self.around = torch.cat(
-                [
-                    torch.cdist(part, self.bank).topk(b, largest=False).indices
-                    for part in self.bank.split(1024)  # or the table would be N x N
-                ]
-            )
+            self.around = around(self.bank, self.config.reweight_neighbours)
 
     def forward(self, images: Tensor) -> Prediction:
         patches, grid = self.embed(images)

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
-from ad_models.coreset import greedy, project
+from ad_models.coreset import coreset
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid, stack
 from ad_models.maps import finish
@@ -137,9 +137,8 @@ class Pni(Detector):
         inner = trimmed(features, config.neighbourhood // 2)
         patches = inner.flatten(2).mT.flatten(0, 1)  # (B * P, D)
         count = max(1, round(features.shape[0] * features[0, 0].numel() * config.ratio))
-        narrow = project(patches, config.projected, config.seed)
-        chosen = greedy(narrow, count, config.seed, tick=run.tick("coreset"))
-        self.bank = patches[chosen.to(patches.device)]
+        chosen = coreset(patches, count, config.projected, config.seed, run.tick("coreset"))
+        self.bank = patches[chosen]
         self.owner = nearest(self.bank, self.bank[: config.expected])[1]
 
     def owner_of(self, features: Tensor) -> Tensor:

@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from ad_models.adamp import AdamP
 from ad_models.base import Batch, Detector, Prediction
-from ad_models.coreset import greedy, project
+from ad_models.coreset import coreset
 from ad_models.errors import ConfigError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
-from ad_models.neighbours import nearest
+from ad_models.neighbours import around, nearest
 from ad_models.patches import Kept, locally_aware
 from ad_models.run import Run
 
@@ -118,15 +118,9 @@ class Reconpatch(Detector):
     def remember(self, patches: Tensor, run: Run) -> None:
         """Keep a coreset of learned features (N, D), and who is near whom in it."""
         c = self.config
-        narrow = project(patches, c.projected, c.seed)
         count = max(2, round(len(patches) * c.ratio))
-        chosen = greedy(narrow, count, c.seed, tick=run.tick("coreset"))
-        self.bank = patches[chosen.to(patches.device)]
-        b = min(c.reweight_neighbours, len(self.bank))
-        parts = self.bank.split(1024)  # or the table would be N x N
-        self.around = torch.cat(
-            [torch.cdist(part, self.bank).topk(b, largest=False).indices for part in parts]
-        )
+        self.bank = patches[coreset(patches, count, c.projected, c.seed, run.tick("coreset"))]
+        self.around = around(self.bank, c.reweight_neighbours)
 
     def forward(self, images: Tensor) -> Prediction:
         features, grid = self.embed(images)

@@ -82,7 +82,7 @@ def trained(**more):
 
 
 def test_without_training_it_is_patchcore_in_the_layer_s_space():
-    detector, images = trained(lr=0, ratio=1.0, weight_decay=0)
+    detector, images = trained(lr=1e-30, ratio=1.0, weight_decay=0)
     patchcore = create("patchcore", backbone="resnet18", weights="random", ratio=1.0, sigma=4.0)
     patchcore.pyramid.load_state_dict(detector.pyramid.state_dict())
     queries = torch.randn(2, 3, 64, 64)
@@ -102,7 +102,7 @@ def test_without_training_it_is_patchcore_in_the_layer_s_space():
 
 
 def test_training_lowers_the_loss_and_moves_only_the_layer():
-    untrained, images = trained(lr=0, weight_decay=0)
+    untrained, images = trained(lr=1e-30, weight_decay=0)
     detector, _ = trained(lr=1e-2, epochs=20)
     losses = []
     for model in (untrained, detector):

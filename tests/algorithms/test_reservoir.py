@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ad_models import reservoir
+from ad_models import coreset
 from ad_models.coreset import greedy, project
 from ad_models.errors import InputError
 from ad_models.reservoir import Plan, Reservoir, plan
@@ -84,7 +84,7 @@ def test_long_work_is_done_in_rounds(monkeypatch):
     exact = planned(10**9)
     assert not exact.fast
     expected = gathered(exact).coreset(20)
-    monkeypatch.setattr(reservoir, "LONG", 1)
+    monkeypatch.setattr(coreset, "LONG", 1)
     assert exact.fast
     bank, covered = gathered(exact).coreset(20)
     assert covered == pytest.approx(radius(bank), rel=1e-4) and covered <= 1.03 * expected[1]
