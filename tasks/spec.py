@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from tasks.automatic import AUTO, choice_of
 from tasks.errors import SpecError, hint
 from tasks.sections import Regions, Section, Severity, Share, Threshold, fields_at
 from tasks.workspace import PACKAGE
@@ -74,7 +75,9 @@ class Gates(Section):
 
 
 def _named(algorithms: Any) -> Any:
-    """A list of names is a mapping of names to no overrides."""
+    """A list of names is a mapping of names to no overrides; `auto` names none itself."""
+    if algorithms == AUTO:
+        return {}
     return dict.fromkeys(algorithms) if isinstance(algorithms, list) else algorithms
 
 
@@ -122,10 +125,18 @@ class Line(Section):
     retries: Annotated[int, Field(ge=0, le=10)] = 1
 
 
+def _steps(steps: dict[int, list[str]]) -> dict[int, list[str]]:
+    """Raise unless each name is an algorithm."""
+    for names in steps.values():
+        _known(dict.fromkeys(names))
+    return steps
+
+
 class Params(Section):
     """params.yaml."""
 
     defaults: Product = Product()
+    auto: Annotated[dict[int, list[str]], AfterValidator(_steps)] = {}
     presets: dict[str, Algorithms] = {}
     algorithms: Algorithms = {}
     line: Line = Line()
@@ -156,7 +167,16 @@ def read_product(workspace: Path, product: str) -> Product:
     own = read_yaml(path)
     check(Product, own, path)  # first alone: an error then names the file it stands in
     merged = _over(own, defaults)
+    if merged.get("algorithms") == AUTO:
+        merged["algorithms"] = list(choice_of(path.parent)["algorithms"])
     return check(Product, merged, path)
+
+
+def is_automatic(workspace: Path, product: str) -> bool:
+    """Whether the product's algorithms are chosen by its images."""
+    own = read_yaml(workspace / "data" / product / "product.yaml")
+    defaults = read_yaml(workspace / "params.yaml").get("defaults") or {}
+    return bool(own.get("algorithms", defaults.get("algorithms")) == AUTO)
 
 
 def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from typing import Any
 
 import yaml
 
+from tasks.automatic import refresh
 from tasks.code import STEPS, closure
 from tasks.files import write_text
 from tasks.spec import (
+    is_automatic,
     per_product,
     preset_of,
     read_params,
@@ -38,12 +40,33 @@ READS = {
 def sync(workspace: Workspace) -> list[Path]:
     """Bring every dvc.yaml in line with the specs; the files that changed."""
     link_package(workspace)
+    chosen = choose_automatically(workspace)
     graphs = {workspace.root / "dvc.yaml": workspace_graph(workspace)}
     for algorithm in filter(per_product, _used(workspace)):
         graphs[workspace.recipe(algorithm)] = recipe(workspace, algorithm)
     for product in workspace.products:
         graphs[workspace.product(product) / "dvc.yaml"] = product_graph(workspace, product)
-    return [path for path, graph in graphs.items() if _write(path, graph)]
+    return chosen + [path for path, graph in graphs.items() if _write(path, graph)]
+
+
+def choose_automatically(workspace: Workspace) -> list[Path]:
+    """Bring the choices of products with `algorithms: auto` up to date; the files that changed."""
+    products = workspace.products
+    chosen = [product for product in products if is_automatic(workspace.root, product)]
+    if not chosen:
+        return []
+    steps = read_params(workspace.root).auto
+    specs = {product: read_product(workspace.root, product) for product in products}
+    sizes = {spec.image.seen for spec in specs.values()}
+    known = {
+        "others": len(products) > 1 and len(sizes) == 1,  # what is shared is learned at one size
+        "shared": tuple(name for names in steps.values() for name in names if per_product(name)),
+    }
+    return [
+        workspace.product(product) / "auto.yaml"
+        for product in chosen
+        if refresh(workspace, product, steps, gates=specs[product].gates.model_dump(), **known)
+    ]
 
 
 def workspace_graph(workspace: Workspace) -> dict[str, Any]:
