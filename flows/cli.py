@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import line, releases
+from flows.commands import line, products, releases
 from tasks.errors import LineError
 
 
@@ -56,6 +56,7 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
 
 for command in (
     line.init,
+    products.new,
     line.ingest,
     line.run,
     line.results,
@@ -63,6 +64,8 @@ for command in (
     releases.releases,
     releases.promote,
     releases.rollback,
+    products.rename,
+    products.remove,
     line.sync,
     line.report,
     line.demo,

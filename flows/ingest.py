@@ -10,9 +10,7 @@ from tasks.workspace import Workspace
 
 def ingest_product(workspace: Workspace, product: str, source: str) -> IngestReport:
     """What was new, known and refused; the images are under DVC, and pushed where a remote is."""
-    check_product_name(product)
-    read_params(workspace.root)  # a mistake there is told before a thousand images are copied
-    report = ingest(source, workspace.images(product), workspace.scratch / "ingest")
+    report = bring_in(workspace, product, source)
     spec = workspace.product(product) / "product.yaml"
     if not spec.exists():
         write_text(spec, f"# The spec of {product}; params.yaml holds the defaults of every key.\n")
@@ -20,3 +18,10 @@ def ingest_product(workspace: Workspace, product: str, source: str) -> IngestRep
     push(workspace, [str(workspace.product(product) / "images.dvc")])
     sync(workspace)
     return report
+
+
+def bring_in(workspace: Workspace, product: str, source: str) -> IngestReport:
+    """Copy what is new at `source` into the product's images, and no more."""
+    check_product_name(product)
+    read_params(workspace.root)  # a mistake there is told before a thousand images are copied
+    return ingest(source, workspace.images(product), workspace.scratch / "ingest")

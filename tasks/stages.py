@@ -26,7 +26,7 @@ from tasks.spec import (
     shared_parameters,
     trained_on,
 )
-from tasks.workspace import SCRATCH, Workspace, link_package
+from tasks.workspace import PACKAGE, SCRATCH, Workspace, link_package
 
 HEAD = "# Written by `inspectline sync` from params.yaml and product.yaml. Edit those instead.\n"
 # Which sections of the spec each step reads: only these make it stale.
@@ -55,7 +55,7 @@ def choose_automatically(workspace: Workspace) -> list[Path]:
     chosen = [product for product in products if is_automatic(workspace.root, product)]
     if not chosen:
         return []
-    steps = read_params(workspace.root).auto
+    steps = read_params(workspace.root).auto or read_params(PACKAGE).auto
     specs = {product: read_product(workspace.root, product) for product in products}
     sizes = {spec.image.seen for spec in specs.values()}
     known = {

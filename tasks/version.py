@@ -4,17 +4,18 @@ from tasks.errors import StoreError, WorkspaceError
 from tasks.workspace import Workspace
 
 
-def version(workspace: Workspace, product: str) -> None:
-    """`dvc add` of the product's images; unchanged images change nothing."""
+def version(workspace: Workspace, *products: str) -> None:
+    """`dvc add` of the products' images; unchanged images change nothing."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     with Repo(str(workspace.root)) as repo:
         try:
             repo.scm_context.quiet = True  # its hints are for people at its own door
-            repo.add([str(workspace.images(product))])
+            repo.add([str(workspace.images(product)) for product in products])
         except DvcException as error:
-            raise WorkspaceError(f"dvc add data/{product}/images: {error}") from error
+            names = ", ".join(f"data/{product}/images" for product in products)
+            raise WorkspaceError(f"dvc add {names}: {error}") from error
 
 
 def push(workspace: Workspace, targets: list[str]) -> int | None:

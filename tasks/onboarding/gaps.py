@@ -1,0 +1,31 @@
+"""What a product's images cannot yet show, and what would."""
+
+from typing import Any
+
+from tasks.bounds import expected
+
+FEW = 16  # good images
+
+
+def gaps(counts: dict[str, Any]) -> list[str]:
+    """Sentences on what is missing; counts as a validation has them."""
+    good, test, bad = counts["train_good"], counts["test_good"], counts["test_defective"]
+    found = []
+    if good <= FEW:
+        share = 100 * expected(0, good)
+        found.append(
+            f"{good} good images: no threshold can promise less than {share:.0f} % overkill; "
+            "each new good part lowers that"
+        )
+    if not bad:
+        found.append(
+            "no defective image: AUROC and miss are unknown, so set gates.image_auroc: null until "
+            "some are in test/<defect>"
+        )
+    if not test:
+        found.append("no good image in test/good: overkill on new parts is unknown")
+    if bad and not counts["masks"]:
+        found.append("no mask in ground_truth/<defect>: pixel AUROC and AUPRO are unknown")
+    elif counts["masks"] < bad:
+        found.append(f"{bad - counts['masks']} of {bad} defective images have no mask")
+    return found
