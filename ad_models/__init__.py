@@ -37,6 +37,7 @@ ALGORITHMS = {  # name (also the module's) -> class
     "cpr": "Cpr",
     "cyclegan": "Cyclegan",
     "denoising_autoencoder": "DenoisingAutoencoder",
+    "diffusionad": "Diffusionad",
     "efficientad": "Efficientad",
     "f_anogan": "FAnogan",
     "fastflow": "Fastflow",

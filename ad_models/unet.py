@@ -8,18 +8,24 @@ from ad_models.errors import ConfigError, InputError
 
 
 class UNet(nn.Module):
-    """Images (B, 3, H, W) to (B, 3, H, W), unbounded; H and W multiples of 2 ** (levels - 1).
+    """Images (B, inputs, H, W) to (B, outputs, H, W), unbounded; H and W multiples of
+    2 ** (levels - 1).
 
     `widths`: channels of each level, outermost first. Strided convolutions go down, transposed
     ones up; batch norm and ReLU after each (Zavrtanik et al. 2021).
     """
 
-    def __init__(self, widths: tuple[int, ...] = (64, 128, 256, 512, 512)) -> None:
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (64, 128, 256, 512, 512),
+        inputs: int = 3,
+        outputs: int = 3,
+    ) -> None:
         super().__init__()
         if len(widths) < 2 or min(widths) < 1:
             raise ConfigError(f"widths must be two or more positive numbers, got {widths}")
         self.multiple = 2 ** (len(widths) - 1)
-        self.first = nn.Sequential(_same(3, widths[0]), _same(widths[0], widths[0]))
+        self.first = nn.Sequential(_same(inputs, widths[0]), _same(widths[0], widths[0]))
         self.downs = nn.ModuleList()
         self.ups = nn.ModuleList()
         self.joins = nn.ModuleList()
@@ -29,7 +35,7 @@ class UNet(nn.Module):
             self.downs.append(nn.Sequential(_normed(down), _same(deep, deep)))
             self.ups.append(_normed(up))
             self.joins.append(nn.Sequential(_same(2 * out, out), _same(out, out)))
-        self.last = nn.Conv2d(widths[0], 3, 3, padding=1)
+        self.last = nn.Conv2d(widths[0], outputs, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2] % self.multiple or x.shape[-1] % self.multiple:

@@ -29,6 +29,9 @@ SMALL = {  # parameters that make a fit take a second
     "kdad": {"layers": ("layer1", "layer2", "layer3"), "epochs": 10},
     "autoencoder": {"loss": "l2", "side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3},
     "denoising_autoencoder": {"widths": (8, 16), "epochs": 8, "lr": 3e-3},
+    "diffusionad": {"size": 16, "widths": (8, 16), "blocks": 1, "attention": (), "heads": 1}
+    | {"marker": (8, 16), "gamma": 1.0, "spoiled": 0.75, "own": 0.0, "top": 2}
+    | {"epochs": 20, "lr": 2e-3, "marker_lr": 1e-2},
     "favae": {"layers": ("layer1",), "side": 64, "code": 8, "width": 8, "epochs": 6},
     "reconpatch": {"dims": 16, "epochs": 2, "ratio": 0.1},
     "cpr": {"layers": ["layer1", "layer2"], "steps": 4, "batch": 4, "points": 20, "channels": 8}
