@@ -31,6 +31,7 @@ __all__ = [
     "config",
     "create",
     "load",
+    "seeded",
 ]
 
 ALGORITHMS = {  # name (also the module's) -> class

@@ -1,20 +1,22 @@
-"""Put a product's images under DVC, and send what DVC holds to its remote."""
+"""Put images and other files under DVC, and send what DVC holds to its remote."""
+
+from pathlib import Path
 
 from tasks.errors import StoreError, WorkspaceError
 from tasks.workspace import Workspace
 
 
-def version(workspace: Workspace, product: str) -> None:
-    """`dvc add` of the product's images; unchanged images change nothing."""
+def version(workspace: Workspace, path: Path) -> None:
+    """`dvc add` of a file or folder in the workspace; unchanged ones change nothing."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     with Repo(str(workspace.root)) as repo:
         try:
             repo.scm_context.quiet = True  # its hints are for people at its own door
-            repo.add([str(workspace.images(product))])
+            repo.add([str(path)])
         except DvcException as error:
-            raise WorkspaceError(f"dvc add data/{product}/images: {error}") from error
+            raise WorkspaceError(f"dvc add {path.relative_to(workspace.root)}: {error}") from error
 
 
 def push(workspace: Workspace, targets: list[str]) -> int | None:
