@@ -29,6 +29,7 @@ __all__ = [
     "config",
     "create",
     "load",
+    "seeded",
 ]
 
 ALGORITHMS = {  # name (also the module's) -> class

@@ -3,10 +3,12 @@
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.transforms.functional import rgb_to_grayscale
 
@@ -77,6 +79,14 @@ class PatchDescription(nn.Module):
                 parameter.copy_(value)
         self.source = fingerprint(path)
 
+    def write(self, path: Path) -> None:
+        """A file that `read` takes; its header says what the weights were distilled from."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        state = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
+        save_file(state, partial, metadata={"source": self.source})
+        partial.replace(path)
+
 
 def _layer_order(name: str) -> tuple[list[int], bool]:
     """`conv2.weight` before `conv2.bias` before `conv10.weight`."""
@@ -136,18 +146,27 @@ class Lessons(nn.Module):
         return self.standard(self.features(images))
 
 
+@dataclass(frozen=True)
+class Plan:
+    """How a teacher is distilled: for so many batches, at this rate, with these images."""
+
+    steps: int
+    lr: float
+    natural: Textures | None = None
+
+
 def distil(
     teacher: PatchDescription,
     lessons: Lessons,
     loader: Iterable[Batch],
     run: Run,
-    steps: int,
-    natural: Textures | None = None,
+    plan: Plan,
 ) -> None:
-    """Train `teacher` for `steps` batches to answer as the backbone does (section 3.1).
+    """Train `teacher` to answer as the backbone does (section 3.1).
 
     A batch of the loader's images is joined by as many natural ones, where there are any.
     """
+    natural = plan.natural
 
     def images() -> Iterator[Tensor]:
         for batch in run.steps(loader):
@@ -159,8 +178,8 @@ def distil(
 
     for _ in run.epochs(1, lessons.standard, stage="lessons"):
         lessons.standard.learn(lessons.features(x) for x in images())
-    epochs = math.ceil(steps / int(lessons.standard.seen[0]))
-    optimiser = torch.optim.Adam(teacher.parameters(), lr=1e-4, weight_decay=1e-5)  # section 3.1
+    epochs = math.ceil(plan.steps / int(lessons.standard.seen[0]))
+    optimiser = torch.optim.Adam(teacher.parameters(), plan.lr, weight_decay=1e-5)  # section 3.1
     for _ in run.epochs(epochs, teacher, optimiser, stage="teacher"):
         for x in images():
             seen = faded(x, 0.1)

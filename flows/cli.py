@@ -66,6 +66,7 @@ for command in (
     releases.rollback,
     products.rename,
     products.remove,
+    line.distil,
     line.sync,
     line.report,
     line.demo,

@@ -14,7 +14,7 @@ def ingest_product(workspace: Workspace, product: str, source: str) -> IngestRep
     spec = workspace.product(product) / "product.yaml"
     if not spec.exists():
         write_text(spec, f"# The spec of {product}; params.yaml holds the defaults of every key.\n")
-    version(workspace, product)
+    version(workspace, workspace.images(product))
     push(workspace, [str(workspace.product(product) / "images.dvc")])
     sync(workspace)
     return report

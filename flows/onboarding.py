@@ -147,7 +147,7 @@ def from_row(workspace: Workspace, row: dict[str, Any]) -> Begun:
 
 def settle(workspace: Workspace, products: list[str]) -> None:
     """Put the images of products under DVC, and the graph in line with their specs."""
-    version(workspace, *products)
+    version(workspace, *(workspace.images(product) for product in products))
     push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
     sync(workspace)
 

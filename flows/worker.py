@@ -79,6 +79,7 @@ def work(
     messenger = Messenger(connection)
     try:
         _limit(threads)
+        os.chdir(workspace.root)  # where the paths in specs begin
         function = getattr(importlib.import_module(f"tasks.{step}"), step)
         function(workspace, *arguments, messenger)
         outcome = ("done", "")

@@ -1,5 +1,6 @@
 """Run one step as a program of its own: what `dvc repro` calls."""
 
+import os
 import signal
 import sys
 import time
@@ -48,6 +49,8 @@ def main(step: Callable[..., Any]) -> None:
     from tasks.workspace import find
 
     try:
-        step(find(), *sys.argv[1:], Listener(" ".join(sys.argv[1:])))
+        workspace = find()
+        os.chdir(workspace.root)  # where the paths in specs begin
+        step(workspace, *sys.argv[1:], Listener(" ".join(sys.argv[1:])))
     except (LineError, AnomalyError) as error:
         sys.exit(f"error: {error}")

@@ -36,26 +36,15 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
     forget_others(checkpoint)
     device = choose(read_params(workspace.root).line.device)
     run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)
-    paths = {}
-    for name, table in tables.items():
-        rows = read_rows(table)
-        sides = split([row["sha256"] for row in rows], recipe["products"][name]["calibration"])
-        kept = [row for row, held in zip(rows, sides, strict=True) if not held]
-        paths[name] = [workspace.images(name) / row["path"] for row in kept]
-    loaders = [
-        ImageLoader(
-            paths[name], Preprocess(image), recipe["batch_size"], True, name, CACHE // len(images)
-        )
-        for name, image in images.items()
-    ]
+    loader = mixed(workspace, recipe, images)
     started = time.perf_counter()
-    detector = create(algorithm, **recipe["parameters"]).fit(Mixed(loaders), run)
+    detector = create(algorithm, **recipe["parameters"]).fit(loader, run)
     card = {
         "algorithm": algorithm,
         "parameters": asdict(detector.config),
         "backbone_weights": detector.weights,
         "image_size": size,
-        "fit_images": {name: len(found) for name, found in paths.items()},
+        "fit_images": {part.category: len(part.paths) for part in loader.loaders},
         "calibration": {name: one["calibration"] for name, one in recipe["products"].items()},
         "identity": identity,
         "device": str(device),
@@ -68,6 +57,21 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
         write_json(partial / CARD, card)
     checkpoint.unlink(missing_ok=True)  # or the next fit would resume this finished one
     return folder
+
+
+def mixed(workspace: Workspace, recipe: dict[str, Any], images: dict[str, Image]) -> Mixed:
+    """The good images of the recipe's products, without those that will set a threshold."""
+    loaders = []
+    for name, image in images.items():
+        rows = read_rows(workspace.validation(name) / "train.csv")
+        sides = split([row["sha256"] for row in rows], recipe["products"][name]["calibration"])
+        kept = [row for row, held in zip(rows, sides, strict=True) if not held]
+        paths = [workspace.images(name) / row["path"] for row in kept]
+        room = CACHE // len(images)
+        loaders.append(
+            ImageLoader(paths, Preprocess(image), recipe["batch_size"], True, name, room)
+        )
+    return Mixed(loaders)
 
 
 def common_size(algorithm: str, images: dict[str, Image]) -> list[int]:

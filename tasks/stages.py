@@ -15,8 +15,10 @@ import yaml
 
 from tasks.automatic import refresh
 from tasks.code import STEPS, closure
+from tasks.errors import SpecError
 from tasks.files import write_text
 from tasks.spec import (
+    algorithm_parameters,
     is_automatic,
     per_product,
     preset_of,
@@ -154,6 +156,12 @@ VALIDATION_OUTS = ("manifest.csv", "train.csv", "test.csv", "result.json", "docs
 
 
 def _fit(workspace: Workspace, product: str, algorithm: str) -> dict[str, Any]:
+    teacher = algorithm_parameters(workspace.root, product, algorithm).get("teacher")
+    if teacher and not (workspace.root / teacher).is_file():
+        raise SpecError(
+            f"{algorithm}.teacher: no file {teacher} in {workspace.root}; `inspectline distil` "
+            "makes one"
+        )
     return {
         "cmd": f"python -m tasks.fit {product} {algorithm}",
         # train.csv carries every image's hash: a dependency on the folder itself would have
@@ -163,6 +171,7 @@ def _fit(workspace: Workspace, product: str, algorithm: str) -> dict[str, Any]:
             "../.code/fit.json",
             f"../.code/{algorithm}.json",
             *([f"../.shared/{algorithm}"] if per_product(algorithm) else []),
+            *([str(Path("../..", teacher))] if teacher else []),
         ],
         "params": _params(workspace, product, READS["fit"], algorithm),
         "outs": [f"cells/{algorithm}/model"],

@@ -1,20 +1,22 @@
-"""Put a product's images under DVC, and send what DVC holds to its remote."""
+"""Put images and other files under DVC, and send what DVC holds to its remote."""
+
+from pathlib import Path
 
 from tasks.errors import StoreError, WorkspaceError
 from tasks.workspace import Workspace
 
 
-def version(workspace: Workspace, *products: str) -> None:
-    """`dvc add` of the products' images; unchanged images change nothing."""
+def version(workspace: Workspace, *paths: Path) -> None:
+    """`dvc add` of files or folders in the workspace; unchanged ones change nothing."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     with Repo(str(workspace.root)) as repo:
         try:
             repo.scm_context.quiet = True  # its hints are for people at its own door
-            repo.add([str(workspace.images(product)) for product in products])
+            repo.add([str(path) for path in paths])
         except DvcException as error:
-            names = ", ".join(f"data/{product}/images" for product in products)
+            names = ", ".join(str(path.relative_to(workspace.root)) for path in paths)
             raise WorkspaceError(f"dvc add {names}: {error}") from error
 
 

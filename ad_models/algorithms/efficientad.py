@@ -40,6 +40,7 @@ from ad_models.patch_description import (
     REACH,
     Lessons,
     PatchDescription,
+    Plan,
     Standard,
     distil,
     faded,
@@ -64,6 +65,7 @@ class EfficientadConfig:
     natural: str = "none"  # images of other things: a folder (paper: ImageNet), drawn or none
     teacher: str = ""  # file of a distilled teacher; empty: distil one first
     teacher_steps: int = 60000  # batches; section 3.1
+    teacher_lr: float = 1e-4  # of Adam; section 3.1
     backbone: str = "wide_resnet101_2"  # that is distilled; section 3.1
     layers: tuple[str, ...] = ("layer2", "layer3")  # of the backbone; section 3.1
     channels: int = 384  # of the teacher's descriptions; appendix
@@ -126,9 +128,7 @@ class Efficientad(Detector):
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         config = self.config
-        natural = None
-        if config.natural != "none":
-            natural = Textures(None if config.natural == "drawn" else config.natural)
+        natural = self.natural()
         self.teach(loader, run, natural)
         for _ in run.epochs(1, self.standard, stage="statistics"):
             with torch.no_grad():
@@ -148,6 +148,12 @@ class Efficientad(Detector):
                     schedule.step()
                     run.log(**losses)
 
+    def natural(self) -> Textures | None:
+        """Images of other things, if there are to be any."""
+        if self.config.natural == "none":
+            return None
+        return Textures(None if self.config.natural == "drawn" else self.config.natural)
+
     def teach(self, loader: Iterable[Batch], run: Run, natural: Textures | None) -> None:
         """Take the teacher from its file, or distil it, and write down which."""
         config = self.config
@@ -155,7 +161,8 @@ class Efficientad(Detector):
             self.teacher.read(Path(config.teacher))
         else:
             lessons = Lessons(config.backbone, config.layers, config.weights, config.channels)
-            distil(self.teacher, lessons.to(run.device), loader, run, config.teacher_steps, natural)
+            plan = Plan(config.teacher_steps, config.teacher_lr, natural)
+            distil(self.teacher, lessons.to(run.device), loader, run, plan)
         images = f"{len(natural.paths)} images" if natural and natural.paths else config.natural
         self.teacher.source += f"; natural images: {images}"
 

@@ -68,6 +68,27 @@ def results(ctx: click.Context, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("products", nargs=-1)
+@click.pass_context
+def distil(ctx: click.Context, products: tuple[str, ...]) -> None:
+    """Distil a teacher of EfficientAD from the good images of PRODUCTS, by default of all.
+
+    It is made as algorithms.efficientad in params.yaml says, and serves every product there.
+    """
+    from tasks.command import Listener
+    from tasks.teacher import teacher
+    from tasks.version import push, version
+
+    workspace = here(ctx)
+    path = teacher(workspace, list(products), Listener("distil"))
+    version(workspace, path)
+    push(workspace, [f"{path}.dvc"])
+    click.echo(
+        f"set algorithms.efficientad.teacher: {path.relative_to(workspace.root)} in params.yaml"
+    )
+
+
+@click.command()
 @click.pass_context
 def sync(ctx: click.Context) -> None:
     """Write dvc.yaml anew from params.yaml and the specs, for `dvc repro` after editing them."""

@@ -140,6 +140,10 @@ def test_a_teacher_file_is_taken_whatever_its_names_and_never_moves(tmp_path):
         assert torch.equal(ours, value)
     assert model.weights.startswith("teacher.pth sha256:")
     assert model.weights.endswith("natural images: drawn")
+    model.teacher.write(tmp_path / "again.safetensors")
+    again = PatchDescription("small", 16, 16)
+    again.read(tmp_path / "again.safetensors")
+    assert torch.equal(again(texture(1, 0)), model.teacher(texture(1, 0)))
     with pytest.raises(WeightsError, match="no such teacher"):
         PatchDescription("medium", 16, 16).read(tmp_path / "teacher.pth")
 

@@ -97,6 +97,35 @@ def test_guided_relus_pass_only_positive_gradients_and_only_inside():
     torch.testing.assert_close(outside, (active * last.weight[0]) @ first.weight)
 
 
+class ByHand(torch.autograd.Function):
+    """Guided backpropagation as Springenberg et al. define it, without any hook."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x > 0)
+        return x.clamp_min(0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0] * (gradient > 0)
+
+
+def test_the_guided_gradient_against_relus_that_are_guided_by_hand():
+    by_hook, plain, by_hand = (
+        detector(localisation=how).double() for how in ("guided", "gradient", "gradient")
+    )
+    for model in (plain, by_hand):
+        model.load_state_dict(by_hook.state_dict())
+    relus = [layer for layer in by_hand.modules() if isinstance(layer, nn.ReLU)]
+    for relu in relus:
+        relu.forward = ByHand.apply
+    assert len(relus) > 10
+    images = torch.rand(2, 3, 64, 64, dtype=torch.float64)
+    expected = by_hand.gradient(images)
+    torch.testing.assert_close(by_hook.gradient(images), expected, rtol=1e-9, atol=1e-15)
+    assert (expected - plain.gradient(images)).abs().max() > 0.1 * expected.abs().max()
+
+
 def test_without_noise_smooth_is_the_gradient():
     images = torch.rand(2, 3, 64, 64)
     one = detector(localisation="gradient").saliency(images)[1]

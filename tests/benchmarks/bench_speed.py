@@ -1,11 +1,14 @@
 """ms per image of algorithms on a CPU: torch, ONNX Runtime, and anomalib's where it has the same.
+With --train also what a training image takes, of what is trained in steps.
 
 python tests/benchmarks/bench_speed.py fastflow reverse_distillation efficientad:epochs=1 \\
-    [--side 256] [--batches 1 16] [--threads 2] [--rounds 5] [--anomalib]
+    [--side 256] [--batches 1 16] [--threads 2] [--rounds 5] [--anomalib] \\
+    [--train] [--cpu-time]
 Weights are random, which changes no time; shapes are those of resnet18 where there is a backbone.
 NAME:KEY=VALUE,... sets parameters. What a fit has to gather (a memory, Gaussians, quantiles) comes
 from a fit of one epoch on noise. anomalib's models are built with the same shapes, and are run in
-torch and, as it exports them, in ONNX Runtime. Every round takes each of them once.
+torch and, as it exports them, in ONNX Runtime. Every round takes each of them once. --cpu-time
+counts what the process worked instead of what passed: on a shared machine, with --threads 1.
 """
 
 import argparse
@@ -13,7 +16,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,16 +36,22 @@ SHAPES: dict[str, dict[str, Any]] = {
     "patchcore": {"projected": 8},  # the coreset of noise need not be good
 }
 Run = Callable[[Tensor], Any]
+TRAINED = ("efficientad", "fastflow", "reverse_distillation")
+CLOCKS = {False: time.perf_counter, True: time.process_time}
+
+
+def parameters(name: str, side: int, more: dict[str, Any]) -> dict[str, Any]:
+    """Ours, for the shapes of a real fit."""
+    general = {"backbone": "resnet18", "weights": "random", "epochs": 1} | SHAPES.get(name, {})
+    if name == "patchcore":
+        general["ratio"] = ROWS / (8 * (side // 8) ** 2)
+    return {key: value for key, value in general.items() if key in config_fields(name)} | more
 
 
 def fitted(name: str, side: int, more: dict[str, Any]) -> Detector:
     """Our detector with the shapes of a real fit."""
-    parameters = {"backbone": "resnet18", "weights": "random", "epochs": 1} | SHAPES.get(name, {})
-    if name == "patchcore":
-        parameters["ratio"] = ROWS / (8 * (side // 8) ** 2)
-    known = {key: value for key, value in parameters.items() if key in config_fields(name)}
     noise = [Batch(torch.randn(4, 3, side, side), ["part"] * 4) for _ in range(2)]
-    return create(name, **known | more).fit(noise, normals=noise[:1])
+    return create(name, **parameters(name, side, more)).fit(noise, normals=noise[:1])
 
 
 def exported(detector: Detector, side: int, folder: Path) -> Run | None:
@@ -108,12 +117,16 @@ def exported_peer(model: nn.Module, name: str, side: int, folder: Path) -> Run:
     return lambda batch: session.run(None, {"input": batch.numpy()})
 
 
+def parsed(argument: str) -> tuple[str, dict[str, Any]]:
+    """NAME and its parameters of NAME:KEY=VALUE,..."""
+    name, _, rest = argument.partition(":")
+    pairs = (part.partition("=") for part in rest.split(","))
+    return name, {key: yaml.safe_load(value) for key, _, value in pairs if value}
+
+
 def runs_of(name: str, options: argparse.Namespace, folder: Path) -> dict[str, Run | None]:
     """What is timed of an algorithm, by column."""
-    name, _, rest = name.partition(":")
-    more = {
-        key: yaml.safe_load(v) for key, _, v in (p.partition("=") for p in rest.split(",")) if v
-    }
+    name, more = parsed(name)
     detector = fitted(name, options.side, more)
     runs = {"torch": detector.predict, "onnx": exported(detector, options.side, folder)}
     if options.anomalib:
@@ -123,11 +136,82 @@ def runs_of(name: str, options: argparse.Namespace, folder: Path) -> dict[str, R
     return runs
 
 
-def milliseconds(run: Run, images: Tensor) -> float:
-    """Wall time of one call, per image."""
-    start = time.perf_counter()
+class Stamped:
+    """Yields the same batch again and again, and notes when each was asked for."""
+
+    def __init__(self, batch: Batch, count: int, clock: Callable[[], float]) -> None:
+        self.batch, self.count, self.clock = batch, count, clock
+        self.asked: list[float] = []
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.asked = []  # of the last pass, which is one of training
+        for _ in range(self.count):
+            self.asked.append(self.clock())
+            yield self.batch
+        self.asked.append(self.clock())
+
+    def milliseconds(self) -> float:
+        """Median per image, without the first batch, which warms up."""
+        pairs = zip(self.asked[1:], self.asked[2:], strict=False)
+        return 1000 * statistics.median(b - a for a, b in pairs) / len(self.batch.image)
+
+
+def trained(argument: str, options: argparse.Namespace, folder: Path) -> float:
+    """ms of one of our training images, by one pass of a fit."""
+    name, more = parsed(argument)
+    given = parameters(name, options.side, more)
+    count = 1 if name == "efficientad" else options.batches[-1]
+    if name == "efficientad":
+        given |= {"natural": "drawn", "steps": options.rounds, "teacher": str(folder / "teacher")}
+        create(name, **given).teacher.write(folder / "teacher.safetensors")
+        given["teacher"] += ".safetensors"
+    images = torch.randn(count, 3, options.side, options.side)
+    loader = Stamped(Batch(images), options.rounds, CLOCKS[options.cpu_time])
+    create(name, **given).fit(loader)
+    return loader.milliseconds()
+
+
+def trained_peer(argument: str, options: argparse.Namespace) -> float | None:
+    """The same of anomalib's model, with its own loss and optimiser."""
+    name, _ = parsed(argument)
+    model: Any = peer(name, options.side)
+    count = 1 if name == "efficientad" else options.batches[-1]
+    images = torch.rand(count, 3, options.side, options.side)
+    if name == "fastflow":
+        from anomalib.models.image.fastflow.loss import FastflowLoss
+
+        losses = [FastflowLoss()]
+        parts, more = model.parameters(), {"weight_decay": 1e-5}
+    elif name == "reverse_distillation":
+        from anomalib.models.image.reverse_distillation.loss import ReverseDistillationLoss
+
+        losses = [ReverseDistillationLoss()]
+        parts, more = [*model.decoder.parameters(), *model.bottleneck.parameters()], {}
+    else:
+        losses = []
+        parts, more = [*model.student.parameters(), *model.ae.parameters()], {"weight_decay": 1e-5}
+    optimiser = torch.optim.Adam(parts, **more)
+    model.train()
+    loader = Stamped(Batch(images), options.rounds, CLOCKS[options.cpu_time])
+    for batch in loader:
+        if losses:
+            loss = losses[0](*model(batch.image))
+        else:
+            loss = sum(model(batch=batch.image, batch_imagenet=batch.image))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return loader.milliseconds()
+
+
+def milliseconds(run: Run, images: Tensor, clock: Callable[[], float]) -> float:
+    """Time of one call, per image."""
+    start = clock()
     run(images)
-    return 1000 * (time.perf_counter() - start) / len(images)
+    return 1000 * (clock() - start) / len(images)
 
 
 def main() -> None:
@@ -139,6 +223,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--anomalib", action="store_true", help="its models too, if it is there")
+    parser.add_argument("--train", action="store_true", help="training images too")
+    parser.add_argument("--cpu-time", action="store_true", help="of this process, not on the wall")
     options = parser.parse_args()
     if options.anomalib and not find_spec("anomalib"):
         print("anomalib cannot be imported: its columns are left out")
@@ -146,13 +232,19 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     print(f"ms per image, {options.side} x {options.side}, {options.threads} threads")
     with tempfile.TemporaryDirectory() as folder:
+        for argument in options.algorithms if options.train else []:
+            if parsed(argument)[0] in TRAINED:
+                ours = trained(argument, options, Path(folder))
+                theirs = trained_peer(argument, options) if options.anomalib else None
+                told = "-" if theirs is None else f"{theirs:.1f}"
+                print(f"{argument:24} training: ours {ours:.1f}, anomalib {told}", flush=True)
         tables = {name: runs_of(name, options, Path(folder)) for name in options.algorithms}
         columns = list(next(iter(tables.values())))
         print(f"{'':24} {'batch':>5} " + " ".join(f"{column:>14}" for column in columns))
         for count in options.batches:
             images = torch.randn(count, 3, options.side, options.side)
             with torch.no_grad():
-                found = medians(tables, images, options.rounds)
+                found = medians(tables, images, options.rounds, CLOCKS[options.cpu_time])
             for name in tables:
                 cells = [found.get((name, column)) for column in columns]
                 shown = " ".join(
@@ -162,14 +254,17 @@ def main() -> None:
 
 
 def medians(
-    tables: dict[str, dict[str, Run | None]], images: Tensor, rounds: int
+    tables: dict[str, dict[str, Run | None]],
+    images: Tensor,
+    rounds: int,
+    clock: Callable[[], float],
 ) -> dict[tuple[str, str], float]:
     """Median ms per image by algorithm and column. Rounds: a change of load falls on everyone."""
     runs = {(n, column): run for n, table in tables.items() for column, run in table.items() if run}
     found: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
     for number in range(rounds + 1):  # the first warms up
         for key, run in runs.items():
-            took = milliseconds(run, images)
+            took = milliseconds(run, images, clock)
             found[key] += [took] if number else []
     return {key: statistics.median(times) for key, times in found.items()}
 
