@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from flows.commands import line, products, releases
-from tasks.errors import LineError
+from flows.commands import line, products, releases, service
+from tasks.errors import BusyError, LineError
 
 
 class Commands(click.Group):
@@ -24,7 +24,14 @@ class Commands(click.Group):
         except Exception as error:
             if (text := expected(error)) is None:
                 raise
-            raise click.ClickException(text) from error
+            told = Later if isinstance(error, BusyError) else click.ClickException
+            raise told(text) from error
+
+
+class Later(click.ClickException):
+    """The same command will do once another run has ended."""
+
+    exit_code = 75  # EX_TEMPFAIL
 
 
 def expected(error: Exception) -> str | None:
@@ -59,8 +66,11 @@ for command in (
     products.new,
     line.ingest,
     line.run,
+    service.watch,
     line.results,
     releases.predict,
+    service.serve,
+    service.drift,
     releases.releases,
     releases.promote,
     releases.rollback,

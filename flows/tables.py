@@ -76,3 +76,17 @@ def prediction_line(found: Row) -> str:
     return (
         f"{found['decision'].upper():<7} {found['score']:.4g} (threshold {limit}) {found['image']}"
     )
+
+
+def drift_table(findings: list[Any]) -> None:
+    """One line a comparison."""
+    table = Table("", "compared", box=None, header_style="bold")
+    for heading in ("parts", "beyond chance", "limit", "now", "reference"):
+        table.add_column(heading, justify="right")
+    for one in findings:
+        known = "DRIFTED" if one.drifted else "-" if one.distance is None else "ok"
+        figures = [" ".join(f"{v:.4g}" for v in part.values()) for part in (one.now, one.reference)]
+        certain = shown(one.distance, "{:.3f}")
+        table.add_row(known, one.name, str(one.parts), certain, f"{one.limit:g}", *figures)
+    print_table(table)
+    print("scores and looks: quantiles 0.5, 0.9, 0.99; - is too little to say")

@@ -4,7 +4,8 @@ LineError
   SpecError         a key of params.yaml or product.yaml is unknown, mistyped or out of range
   DataError         an image, a mask, an archive or a folder of images cannot be used
   ValidationError   a product's images failed validation; its cells were not trained
-  WorkspaceError    the folder is no workspace, or another run holds it
+  WorkspaceError    the folder is no workspace
+  BusyError         another run holds the workspace (a WorkspaceError)
   StoreError        the store cannot be reached, refuses, or holds a damaged object
   ConflictError     somebody else changed the champion first (a StoreError)
   CellError         a cell's process crashed or ran out of memory
@@ -28,6 +29,9 @@ class ValidationError(LineError, RuntimeError): ...
 
 
 class WorkspaceError(LineError, RuntimeError): ...
+
+
+class BusyError(WorkspaceError): ...
 
 
 class StoreError(LineError, OSError): ...

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from tasks.errors import WorkspaceError
+from tasks.errors import BusyError
 from tasks.workspace import Workspace
 
 
@@ -26,7 +26,7 @@ def run_lock(workspace: Workspace) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
-            raise WorkspaceError(f"{workspace.root} is in use: {_holder(file.read())}") from None
+            raise BusyError(f"{workspace.root} is in use: {_holder(file.read())}") from None
         file.seek(0)
         file.truncate()
         since = datetime.now().isoformat(timespec="seconds")

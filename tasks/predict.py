@@ -2,22 +2,17 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tasks.display import Display
-from tasks.errors import DataError, StoreError
+from tasks.errors import DataError
 from tasks.gate import store_of
 from tasks.imaging.images import IMAGE_SUFFIXES
-from tasks.map_regions import regions
+from tasks.predictions import PredictionLog, record_of
 from tasks.storage.publish import fetch
-from tasks.storage.store import open_store
-from tasks.threshold import decide
+from tasks.storage.release import MANIFEST
+from tasks.storage.store import Store, open_store
 from tasks.workspace import CARD, find
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 def locate(workspace: Path | None, product: str, release: str | None = None) -> Path:
@@ -25,13 +20,28 @@ def locate(workspace: Path | None, product: str, release: str | None = None) -> 
 
     product: a release folder, `s3://bucket/prefix/NAME` of a store, or a product's name.
     """
-    if (Path(product) / "manifest.json").is_file() or (Path(product) / CARD).is_file():
+    if (Path(product) / MANIFEST).is_file() or (Path(product) / CARD).is_file():
         return Path(product)
+    store, name, cache = source_of(workspace, product)
+    return fetch(store, name, release, cache)
+
+
+def source_of(workspace: Path | None, product: str) -> tuple[Store, str, Path]:
+    """Store of a product, the product's name in it, and the folder that keeps its releases here.
+
+    product: `s3://bucket/prefix/NAME` of a store, or the name of one of the workspace's.
+    """
     if product.startswith("s3://"):
         address, _, name = product.rstrip("/").rpartition("/")
-        return fetch(open_store(address), name, release, Path.home() / ".cache" / "inspectline")
+        return open_store(address), name, Path.home() / ".cache" / "inspectline"
     home = find(workspace)
-    return fetch(store_of(home), product, release, home.scratch / "releases")
+    return store_of(home), product, home.scratch / "releases"
+
+
+def release_of(folder: Path) -> dict[str, Any]:
+    """The manifest of a release's folder: release, product, algorithm; empty for a cell's."""
+    path = folder / MANIFEST
+    return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
@@ -51,68 +61,37 @@ def expand(paths: Iterable[Path]) -> list[Path]:
 
 
 def predict_images(
-    folder: Path, paths: list[Path], maps: Path | None, device: str
+    folder: Path,
+    paths: list[Path],
+    maps: Path | None,
+    device: str,
+    log: PredictionLog | None = None,
 ) -> Iterator[dict[str, Any]]:
     """One record an image: image, score, threshold, decision, and the heat map's path.
 
     The decision is taken on the raw score: a defect is what lies above the threshold.
     """
-    from tasks.device import choose
-    from tasks.imaging.images import read_image
-    from tasks.imaging.pictures import heat_map, save_jpeg
-    from tasks.inspector import Inspector
+    from tasks.imaging.decoding import decode
+    from tasks.imaging.images import read_bytes
+    from tasks.imaging.pictures import save_jpeg
+    from tasks.judge import Judge
 
-    decision = read_decision(folder)
-    inspector = Inspector.load(folder, str(choose(device)))
+    judge = Judge.load(folder, device)
+    release = release_of(folder).get("release")
     names = _distinct(paths)
-    accept = decision.get("accept", decision["threshold"])  # older releases have one threshold
-    display = Display(decision["threshold"], span_of(decision))
-    roi = inspector.preprocess.spec.roi
     for path in paths:
-        image = read_image(path)
-        found = inspector.inspect(image)
-        record: dict[str, Any] = {
-            "image": str(path),
-            "score": found.score,
-            "threshold": decision["threshold"],
-            "accept": accept,
-            "decision": decide(found.score, decision["threshold"], accept),
-            "displayed": display.score(found.score),
-            "displayed_text": display.text(found.score, 1),
-            "regions": regions_of(found.map, decision, roi),
-        }
+        picture = decode(read_bytes(path), path)
+        image = picture.unit
+        found = judge.inspector.inspect(image)
+        verdict = judge.verdict(found)
+        if log:
+            log.add(record_of(picture, verdict, release, str(path)))
+        record = {"image": str(path), **verdict}
         if maps:
             maps.mkdir(parents=True, exist_ok=True)
-            picture = heat_map(inspector.preprocess.region(image), found.map, decision["map_top"])
-            record["map"] = str(save_jpeg(picture, maps / f"{names[path]}.jpg"))
+            drawn = judge.picture(image, found)
+            record["map"] = str(save_jpeg(drawn, maps / f"{names[path]}.jpg"))
         yield record
-
-
-def span_of(decision: dict[str, Any]) -> float:
-    """How far below the threshold the displayed score is 0."""
-    return decision.get("display_span") or Display.of(decision["threshold"]).span
-
-
-def regions_of(
-    map: "np.ndarray", decision: dict[str, Any], roi: tuple[int, int, int, int] | None
-) -> list[dict[str, Any]]:
-    """Regions of the map above the pixel threshold, boxes in pixels of the original image."""
-    if decision.get("pixel_threshold") is None:
-        return []
-    filters = decision.get("region_min_area", 1), decision.get("region_opening", 0)
-    found = regions(map, decision["pixel_threshold"], *filters, origin=roi[:2] if roi else (0, 0))
-    return [asdict(one) for one in found]
-
-
-def read_decision(folder: Path) -> dict[str, Any]:
-    """threshold.json of a release."""
-    path = folder / "threshold.json"
-    if not path.is_file():
-        raise StoreError(f"{folder} holds no threshold.json; it is no release")
-    decision = json.loads(path.read_text())
-    if decision["threshold"] is None:
-        raise StoreError(f"{path} holds no threshold; give the product more good images and run")
-    return decision
 
 
 def _distinct(paths: list[Path]) -> dict[Path, str]:

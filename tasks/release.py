@@ -8,8 +8,9 @@ from typing import Any
 from tasks.calibration import identity
 from tasks.challenge import reported
 from tasks.device import choose
+from tasks.drift import LOOKS, MEASURES
 from tasks.evaluate import latency
-from tasks.files import read_rows, write_json
+from tasks.files import read_rows, write_json, write_rows
 from tasks.inspector import Inspector
 from tasks.provenance import provenance
 from tasks.shipped import differences, export
@@ -30,6 +31,8 @@ def assemble(
     shutil.copytree(workspace.model(product, algorithm), folder)
     for name in FROM_EVALUATION:
         shutil.copy(workspace.evaluation(product, algorithm) / name, folder / name)
+    train = read_rows(workspace.validation(product) / "train.csv")
+    write_rows(folder / LOOKS, MEASURES, [{name: row[name] for name in MEASURES} for row in train])
     write_json(folder / "provenance.json", provenance(workspace, product, algorithm))
     if spec.release.onnx:
         export(folder, spec.image.seen)

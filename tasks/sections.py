@@ -67,6 +67,15 @@ class Regions(Section):
     opening: Annotated[int, Field(ge=0)] = 0  # radius in pixels: what is thinner vanishes
 
 
+class Drift(Section):
+    """When production counts as changed."""
+
+    distance: Between = 0.2  # between two distribution functions, beyond chance
+    defects: Share = 0.05  # of parts that are usually defective: they are no false alarms
+    parts: Annotated[int, Field(ge=1)] = 100  # fewer say nothing
+    days: Annotated[int, Field(ge=1)] = 7  # of the log that are looked at
+
+
 class Limits(Section):
     miss: Share | None = None  # at most this share of the class may pass
     min_area: Annotated[int, Field(ge=0)] = 0  # pixels; a smaller defect is no miss

@@ -16,7 +16,7 @@ from pydantic import (
 
 from tasks.automatic import AUTO, choice_of
 from tasks.errors import SpecError, hint
-from tasks.sections import Regions, Section, Severity, Share, Threshold, fields_at
+from tasks.sections import Drift, Regions, Section, Severity, Share, Threshold, fields_at
 from tasks.workspace import PACKAGE
 
 
@@ -115,6 +115,7 @@ class Product(Section):
     evaluation: Evaluation = Evaluation()
     gates: Gates = Gates()
     release: Release = Release()
+    drift: Drift = Drift()
 
 
 class Line(Section):

@@ -6,6 +6,13 @@ import click
 
 from tasks.workspace import Workspace, find
 
+log_option = click.option(
+    "--log",
+    envvar="INSPECTLINE_LOG",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Log predictions in this folder; `drift` reads them. Also as INSPECTLINE_LOG.",
+)
+
 
 def here(ctx: click.Context) -> Workspace:
     """The workspace that a command works on."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import here
+from flows.commands import here, log_option
 from tasks.provenance import operator
 
 
@@ -18,6 +18,7 @@ from tasks.provenance import operator
 )
 @click.option("--release", help="Another release than the champion.")
 @click.option("--device", default="auto", show_default=True)
+@log_option
 @click.pass_context
 def predict(
     ctx: click.Context,
@@ -27,16 +28,20 @@ def predict(
     maps: Path | None,
     release: str | None,
     device: str,
+    log: Path | None,
 ) -> None:
     """Inspect IMAGES (files or folders) with the published champion of PRODUCT.
 
     PRODUCT is a name, a release folder, or s3://bucket/prefix/PRODUCT of a store.
     """
     from flows.tables import prediction_line
-    from tasks.predict import expand, locate, predict_images
+    from tasks.predict import expand, locate, predict_images, release_of
+    from tasks.predictions import PredictionLog
 
     folder = locate(ctx.obj, product, release)
-    for found in predict_images(folder, expand(images), maps, device):
+    name = release_of(folder).get("product", "unpublished")
+    records = PredictionLog(log, name) if log else None
+    for found in predict_images(folder, expand(images), maps, device, records):
         click.echo(json.dumps(found) if as_json else prediction_line(found))
 
 

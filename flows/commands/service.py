@@ -1,0 +1,147 @@
+"""Commands that run beside the production: the watcher, the HTTP service, its drift."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.commands import here, log_option
+
+TOKEN = "INSPECTLINE_TOKEN"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@click.command()
+@click.argument("products", nargs=-1, required=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: every network.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
+@click.option("--device", default="auto", show_default=True)
+@click.option("--upload-mb", default=20.0, show_default=True, help="Largest upload.")
+@click.option("--megapixels", default=50.0, show_default=True, help="Largest image.")
+@click.option("--batch", default=8, show_default=True, help="Images scored together at most.")
+@click.option("--waiting", default=64, show_default=True, help="Requests at work at most.")
+@click.option(
+    "--every", default=10.0, show_default=True, help="Seconds from look to look for a champion."
+)
+@log_option
+@click.pass_context
+def serve(
+    ctx: click.Context,
+    products: tuple[str, ...],
+    host: str,
+    port: int,
+    device: str,
+    every: float,
+    log: Path | None,
+    **bounds: Any,
+) -> None:
+    """Inspect over HTTP with the champions of PRODUCTS.
+
+    POST an image as the body to /products/PRODUCT/inspect; ?heat_map=true adds the map. A new
+    champion is taken up while the service runs. Where INSPECTLINE_TOKEN is set, clients send it
+    as 'Authorization: Bearer TOKEN'.
+
+    PRODUCT is a name, or s3://bucket/prefix/PRODUCT of a store.
+    """
+    from tasks.serving.app import create_app
+    from tasks.serving.settings import Settings
+
+    served = [_load(ctx.obj, product, device) for product in products]
+    token = os.environ.get(TOKEN, "")
+    if not token and host not in LOOPBACK:
+        click.echo(f"warning: anybody who reaches {host} may use this; set {TOKEN}", err=True)
+    app = create_app(served, Settings(**bounds, log=log), token, every)
+    _listen(app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True))
+
+
+def _load(workspace: Path | None, product: str, device: str) -> Any:
+    from tasks.predict import source_of
+    from tasks.serving.served import Served
+
+    store, name, cache = source_of(workspace, product)
+    served = Served(store, name, cache, device)
+    now = served.champion
+    note = f" (the store is away: {served.trouble})" if served.trouble else ""
+    click.echo(f"{name}: {now.algorithm} {now.release}{note}", err=True)
+    return served
+
+
+def _listen(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests under way are answered."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        app, host, port, log_level="warning", access_log=False, timeout_graceful_shutdown=30
+    )
+    listening = config.bind_socket()
+    say(f"http://{host}:{listening.getsockname()[1]}")
+    sys.stderr.flush()
+    uvicorn.Server(config).run([listening])
+
+
+@click.command()
+@click.argument("product")
+@log_option
+@click.option("--days", type=click.IntRange(min=1), help="Of the log; by default the spec's.")
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def drift(
+    ctx: click.Context, product: str, log: Path | None, days: int | None, as_json: bool
+) -> None:
+    """Compare logged predictions of PRODUCT's champion with what its release was made from.
+
+    Scores of passed parts, the rate of rejects, brightness and sharpness; exits with 1 where one
+    has drifted. The limits stand in the spec, under `drift`.
+    """
+    from dataclasses import asdict
+
+    from flows.tables import drift_table
+    from tasks.drifting import look
+
+    if log is None:
+        raise click.UsageError("name the folder of the log: --log DIR, or INSPECTLINE_LOG")
+    findings = look(ctx.obj, product, log, days)
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in findings], indent=1))
+    else:
+        drift_table(findings)
+    ctx.exit(1 if any(one.drifted for one in findings) else 0)
+
+
+@click.command()
+@click.argument("pairs", nargs=-1, required=True, metavar="PRODUCT=SOURCE...")
+@click.option("--settle", default=10.0, show_default=True, help="Seconds unchanged: it is whole.")
+@click.option("--gather", default=30.0, show_default=True, help="Seconds without news: take it.")
+@click.option("--at-most", default=600.0, show_default=True, help="Seconds that an image waits.")
+@click.option("--every", default=2.0, show_default=True, help="Seconds between looks.")
+@click.option("--once", is_flag=True, help="End when everything that is there is done.")
+@click.pass_context
+def watch(
+    ctx: click.Context,
+    pairs: tuple[str, ...],
+    settle: float,
+    gather: float,
+    at_most: float,
+    every: float,
+    once: bool,
+) -> None:
+    """Ingest what arrives in SOURCE for PRODUCT, then run the line for it, again and again.
+
+    SOURCE is a folder or s3://bucket/prefix, as of `ingest`; nothing in it is changed. Images that
+    arrive together become one run; those that come while it is under way get the next.
+    """
+    from flows.watch import Watcher, start_run, watched_by
+
+    workspace = here(ctx)
+    watched = watched_by(workspace, pairs, (settle, gather, at_most))
+    watcher = Watcher(workspace, watched, start_run(workspace), lambda t: click.echo(t, err=True))
+    while True:
+        watcher.step()
+        if once and watcher.idle:
+            return
+        time.sleep(every)

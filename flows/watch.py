@@ -1,0 +1,179 @@
+"""`inspectline watch`: ingests what arrives and has the line run for it, again and again."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from flows.ingest import ingest_product
+from tasks.arrival.sources import room_in
+from tasks.checks.layout import EXPECTED, MASKS
+from tasks.errors import BusyError, DataError, LineError
+from tasks.ingest import IngestReport, check_product_name
+from tasks.lock import run_lock
+from tasks.watching.notes import Notes
+from tasks.watching.sources import Source, source_at, takeable
+from tasks.watching.waiting import Waiting
+from tasks.workspace import Workspace
+
+RETRY = 60.0  # seconds after a failure
+TRIES = 3  # further runs after one that failed: a store may be away for a while
+FAILED = 1  # exit code of a run that ended and tells what failed
+Start = Callable[[list[str]], "subprocess.Popen[bytes]"]
+
+
+@dataclass
+class Watched:
+    """One source of one product."""
+
+    product: str
+    source: Source
+    waiting: Waiting
+    notes: Notes  # shared by the product's sources
+    not_before: float = 0.0
+    told: str = ""
+
+
+@dataclass
+class Watcher:
+    """`step` looks once. Only one run at a time, and nothing is ingested while one is under way:
+    a run keeps the version that it began with, and what came meanwhile gets the next."""
+
+    workspace: Workspace
+    watched: list[Watched]
+    start: Start
+    say: Callable[[str], None]
+    clock: Callable[[], float] = time.time
+    _run: "subprocess.Popen[bytes] | None" = None
+    _running: list[str] = field(default_factory=list)
+    _not_before: float = 0.0
+    _tries: int = 0
+
+    def step(self) -> None:
+        free = not self._busy()
+        for one in self.watched:
+            self._attempt(one, free)
+        if free:
+            self._begin()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs or waits, but masks without an image."""
+        waits = (path for one in self.watched for path in one.waiting.new)
+        due = any(one.notes.due for one in self.watched)
+        return self._run is None and not due and all(MASKS in path.parts for path in waits)
+
+    def _attempt(self, one: Watched, free: bool) -> None:
+        """What fails is told once and tried again later; the other sources go on."""
+        try:
+            taken = one.notes.taken.get(one.source.address, {})
+            one.waiting.look(one.source.listing(), taken, self.clock())
+            if free and self.clock() >= one.not_before:
+                self._take(one)
+                one.told = ""
+        except (LineError, OSError) as error:
+            if not isinstance(error, BusyError):
+                one.not_before = self.clock() + RETRY
+            if str(error) != one.told:
+                one.told = str(error)
+                self.say(f"{one.product}: {error}")
+
+    def _take(self, one: Watched) -> None:
+        """Ingest what is whole, if it is time."""
+        now = self.clock()
+        if not one.waiting.due(now):
+            return
+        listing = one.source.listing()
+        whole = one.waiting.whole(now)
+        known = one.notes.taken.get(one.source.address, {})
+        whole |= {path for path, stamp in listing.items() if known.get(path) == stamp}
+        paths, misplaced = takeable(listing, one.waiting.new, whole, one.source.address)
+        for path in sorted(misplaced):
+            self.say(f"{one.product}: refused {path}: not in its place; expected {EXPECTED}")
+        if not paths | misplaced:
+            return
+        with run_lock(self.workspace), room_in(self.workspace.scratch / "watch") as room:
+            before, one.notes.due = one.notes.due, True
+            one.notes.write()
+            report = IngestReport()
+            if paths:
+                one.source.stage(sorted(paths), room)
+                report = ingest_product(self.workspace, one.product, str(room))
+            kept = {path: stamp for path, stamp in known.items() if path in listing}
+            one.notes.taken[one.source.address] = kept | {p: listing[p] for p in paths | misplaced}
+            one.notes.due = before or report.changed
+            one.notes.write()
+        if paths:
+            self.say(f"{one.product}: {report.summary()}")
+
+    def _busy(self) -> bool:
+        """Whether a run is under way; one that has ended is told of."""
+        if self._run is None:
+            return False
+        code = self._run.poll()
+        if code is None:
+            return True
+        self._run = None
+        self._tries = 0 if code == 0 else self._tries + 1
+        names = ", ".join(self._running)
+        if code == 0 or (code == FAILED and self._tries > TRIES):
+            more = "; the next images start another" if code else ""
+            self.say(f"run of {names} ended{more}")
+            self._tries = 0
+            for notes in self._notes():
+                notes.due = False
+                notes.write()
+        else:
+            pause = RETRY * 2 ** (self._tries - 1)
+            self.say(f"run of {names} failed (exit code {code}); again in {pause:g} s")
+            self._not_before = self.clock() + pause
+        return False
+
+    def _begin(self) -> None:
+        """One run for every product that is due."""
+        due = sorted({one.product for one in self.watched if one.notes.due})
+        if not due or self.clock() < self._not_before or not self._free():
+            return
+        self.say(f"run of {', '.join(due)}")
+        self._running = due
+        self._run = self.start(due)
+
+    def _free(self) -> bool:
+        try:
+            with run_lock(self.workspace):
+                return True
+        except BusyError:
+            return False
+
+    def _notes(self) -> list[Notes]:
+        return [one.notes for one in self.watched if one.product in self._running]
+
+
+def start_run(workspace: Workspace) -> Start:
+    """`inspectline run` for products, in a process of its own."""
+
+    def start(products: list[str]) -> "subprocess.Popen[bytes]":
+        named = [word for product in products for word in ("-p", product)]
+        command = [sys.executable, "-m", "flows.cli", "-w", str(workspace.root), "run", *named]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    return start
+
+
+def watched_by(
+    workspace: Workspace, pairs: Sequence[str], patience: tuple[float, float, float]
+) -> list[Watched]:
+    """Of PRODUCT=SOURCE; names and sources are checked. patience: of `Waiting`."""
+    found: list[Watched] = []
+    notes: dict[str, Notes] = {}
+    for pair in pairs:
+        product, equals, address = pair.partition("=")
+        if not equals or not address:
+            raise DataError(f"'{pair}' names no source; write PRODUCT=FOLDER or PRODUCT=s3://...")
+        check_product_name(product)
+        source = source_at(address)
+        source.listing()
+        notes.setdefault(product, Notes.read(workspace, product))
+        found.append(Watched(product, source, Waiting(*patience), notes[product]))
+    return found

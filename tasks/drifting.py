@@ -1,0 +1,29 @@
+"""The drift of a product: its log against its champion."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tasks.drift import Finding, drift, read_reference
+from tasks.errors import DataError
+from tasks.predict import locate, release_of
+from tasks.predictions import read_log
+from tasks.sections import Drift
+from tasks.spec import read_product
+from tasks.workspace import find
+
+
+def look(workspace: Path | None, product: str, log: Path, days: int | None = None) -> list[Finding]:
+    """Findings on what the present champion inspected in the last days."""
+    folder = locate(workspace, product)
+    manifest = release_of(folder)
+    name = manifest.get("product", product)
+    limits = Drift() if "/" in product else read_product(find(workspace).root, product).drift
+    span = days or limits.days
+    if not (log / name).is_dir():
+        raise DataError(f"{log / name}: no log; `predict` and `serve` write one with --log {log}")
+    records = [
+        record
+        for record in read_log(log, name, span, datetime.now(UTC))
+        if record["release"] == manifest.get("release")
+    ]
+    return drift(records, read_reference(folder), limits)

@@ -1,0 +1,1 @@
+"""The line's champions behind HTTP."""

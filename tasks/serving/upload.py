@@ -1,0 +1,73 @@
+"""What a client sends, taken in within bounds, or refused with the reason."""
+
+import asyncio
+import io
+from contextlib import suppress
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from tasks.errors import DataError
+from tasks.imaging.decoding import (
+    DECODERS,
+    DECODING_ERRORS,
+    READABLE,
+    Picture,
+    decode,
+    sniff,
+)
+from tasks.serving.settings import Settings
+
+NAME = "image"  # what an upload is called in messages
+
+
+class Refused(Exception):
+    """An answer other than 200."""
+
+    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = headers
+
+
+async def receive(request: Request, settings: Settings) -> bytes:
+    """The body; too large a one is refused before it is read to its end."""
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise Refused(415, "send the image alone as the body (curl --data-binary @FILE), no form")
+    most = int(settings.upload_mb * 1e6)
+    text = f"the upload exceeds {settings.upload_mb:g} MB; send a smaller image"
+    if int(request.headers.get("content-length", "0")) > most:
+        raise Refused(413, text)
+    data = bytearray()
+    try:
+        async with asyncio.timeout(settings.patience):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > most:
+                    raise Refused(413, text)
+    except TimeoutError:
+        raise Refused(
+            408, f"no whole image within {settings.patience:g} s; send it again"
+        ) from None
+    except ClientDisconnect:
+        raise Refused(400, "the client went away") from None
+    return bytes(data)
+
+
+def picture_of(data: bytes, settings: Settings) -> Picture:
+    """The image in an upload: 415 where it is none of those read here, 422 where it is damaged."""
+    if not data:
+        raise Refused(422, f"the body is empty; send a {READABLE} image as the body")
+    try:
+        form = sniff(data, NAME)
+    except DataError as error:
+        raise Refused(415, str(error)) from None
+    with suppress(*DECODING_ERRORS):  # decode tells what is wrong
+        width, height = DECODERS[form](io.BytesIO(data)).size  # of its header: no pixel is read yet
+        if width * height > settings.megapixels * 1e6:
+            text = f"above the limit of {settings.megapixels:g} megapixels; scale the image down"
+            raise Refused(422, f"{NAME}: {width} x {height} pixels, {text}")
+    try:
+        return decode(data, NAME)
+    except DataError as error:
+        raise Refused(422, str(error)) from None

@@ -1,0 +1,1 @@
+"""Sources that images keep arriving in."""

@@ -1,0 +1,238 @@
+"""The watcher: what arrives together is one run, nothing is lost, nothing is taken twice."""
+
+import hashlib
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import PurePosixPath
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from flows.watch import FAILED, RETRY, TRIES, Watcher, watched_by
+from tasks.lock import run_lock
+from tasks.watching.notes import Notes
+from tests.flows.conftest import refused
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+class Run:
+    """A run that ends when it is told to."""
+
+    def __init__(self, products):
+        self.products = products
+        self.code = None
+
+    def poll(self):
+        return self.code
+
+
+@pytest.fixture
+def drop(tmp_path):
+    folder = tmp_path / "drop"
+    (folder / "train" / "good").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def scene(workspace, drop):
+    return Scene(workspace, drop)
+
+
+class Scene:
+    def __init__(self, workspace, drop):
+        self.workspace = workspace
+        self.drop = drop
+        self.runs = []
+        self.said = []
+        self.clock = Clock()
+        self.restart()
+
+    def restart(self):
+        watched = watched_by(self.workspace, [f"cap={self.drop}"], (5, 30, 600))
+        self.watcher = Watcher(self.workspace, watched, self.start, self.said.append, self.clock)
+
+    def start(self, products):
+        self.runs.append(Run(products))
+        return self.runs[-1]
+
+    def wait(self, seconds):
+        for _ in range(seconds // 2):
+            self.clock.now += 2
+            self.watcher.step()
+
+    def images(self):
+        return sorted(self.workspace.images("cap").rglob("*.png"))
+
+
+def put(drop, index, where="train/good"):
+    path = drop / where / f"{index:03d}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(index).integers(0, 255, (8, 8, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def digests(paths):
+    return sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
+
+
+def test_ten_drops_become_one_run_and_what_comes_meanwhile_gets_the_next(scene):
+    for index in range(10):
+        put(scene.drop, index)
+        scene.wait(6)
+    assert not scene.runs and not scene.images()
+    scene.wait(40)
+    assert [run.products for run in scene.runs] == [["cap"]]
+    assert digests(scene.images()) == digests(scene.drop.rglob("*.png"))
+    put(scene.drop, 10)
+    scene.wait(100)
+    assert len(scene.runs) == 1 and len(scene.images()) == 10  # the run keeps what it began with
+    scene.runs[0].code = 0
+    scene.wait(10)
+    assert len(scene.runs) == 2 and len(scene.images()) == 11
+    scene.runs[1].code = 0
+    scene.wait(700)
+    assert len(scene.runs) == 2 and scene.watcher.idle
+
+
+def test_what_is_half_written_waits_and_what_is_no_image_is_told(scene):
+    whole = put(scene.drop, 1)
+    content = whole.read_bytes()
+    half = scene.drop / "train" / "good" / "half.png"
+    for part in range(1, 20):
+        half.write_bytes(content[: part * 4])
+        scene.wait(4)
+    (scene.drop / "stray.png").write_bytes(content)
+    half.write_bytes(put(scene.drop, 2).read_bytes()[:-10])
+    scene.wait(60)
+    assert any("half.png" in text and "damaged" in text for text in scene.said)
+    assert any("refused stray.png" in text for text in scene.said)
+    assert len(scene.images()) == 2 and len(scene.runs) == 1
+    half.write_bytes(put(scene.drop, 3).read_bytes())
+    scene.runs[0].code = 0
+    scene.wait(60)
+    assert len(scene.images()) == 3 and len(scene.runs) == 2
+
+
+def test_a_restart_forgets_nothing_and_repeats_nothing(scene):
+    put(scene.drop, 1)
+    scene.wait(40)
+    assert len(scene.runs) == 1
+    scene.restart()  # killed amid the run: whether it ended is not known
+    scene.wait(4)
+    assert len(scene.runs) == 2 and len(scene.images()) == 1
+    scene.runs[1].code = 0
+    scene.wait(4)
+    scene.restart()
+    scene.wait(100)
+    assert len(scene.runs) == 2 and scene.watcher.idle
+
+
+def test_a_run_that_fails_is_tried_again_but_not_for_ever(scene):
+    put(scene.drop, 1)
+    scene.wait(40)
+    for tried in range(TRIES):
+        scene.runs[-1].code = FAILED
+        scene.wait(2)
+        assert len(scene.runs) == tried + 1
+        scene.wait(int(RETRY) * 2**tried + 4)
+        assert len(scene.runs) == tried + 2
+    scene.runs[-1].code = FAILED
+    scene.wait(3000)
+    assert len(scene.runs) == TRIES + 1 and scene.watcher.idle
+    put(scene.drop, 2)
+    scene.wait(40)
+    assert len(scene.runs) == TRIES + 2
+
+
+def test_a_run_by_hand_is_waited_for(scene):
+    put(scene.drop, 1)
+    with run_lock(scene.workspace):
+        scene.wait(100)
+        assert not scene.images() and not scene.runs
+        assert sum("in use" in text for text in scene.said) == 1
+    scene.wait(4)
+    assert len(scene.images()) == 1 and len(scene.runs) == 1
+
+
+def test_a_source_that_goes_away_is_told_once_and_taken_when_it_is_back(scene):
+    scene.drop.rename(scene.drop.with_name("away"))
+    scene.wait(200)
+    assert sum("no such folder" in text for text in scene.said) == 1
+    scene.drop.with_name("away").rename(scene.drop)
+    put(scene.drop, 1)
+    scene.wait(120)
+    assert len(scene.runs) == 1
+
+
+def test_wrong_sources_are_named(workspace, command, tmp_path):
+    refused(command(workspace, "watch", "cap"), "'cap' names no source", "PRODUCT=FOLDER")
+    refused(command(workspace, "watch", f"cap={tmp_path}/x", "--once"), "no such folder")
+    refused(command(workspace, "watch", f"a b={tmp_path}"), "cannot name a product")
+
+
+KILLS = 20
+
+
+@pytest.mark.slow
+def test_killed_at_random_every_image_is_in_the_version_once(workspace, drop):
+    """kill -9, twenty times, while images keep arriving."""
+    import dvc.repo  # noqa: F401, before the forks: each of them would import it
+
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    chance = random.Random(seed)
+    for index in range(5):
+        put(drop, index)
+    version = workspace.product("cap") / "images.dvc"
+    for kill in range(KILLS):
+        put(drop, 5 + kill)
+        child = os.fork()
+        if child == 0:
+            watch_for_ever(workspace, drop)
+        time.sleep(chance.uniform(0.05, 3.0))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    watch_until_idle(workspace, drop)
+    assert digests(drop.rglob("*.png")) == digests(workspace.images("cap").rglob("*.png"))
+    assert f"nfiles: {5 + KILLS}" in version.read_text()
+    assert not Notes.read(workspace, "cap").due
+
+
+def quick(workspace, drop):
+    import subprocess
+
+    watched = watched_by(workspace, [f"cap={drop}"], (0.05, 0.1, 1.0))
+    return Watcher(workspace, watched, lambda _: subprocess.Popen(["true"]), print)
+
+
+def watch_for_ever(workspace, drop):
+    try:
+        watcher = quick(workspace, drop)
+        while True:
+            watcher.step()
+            time.sleep(0.02)
+    finally:
+        sys.stdout.flush()
+        os._exit(1)
+
+
+def watch_until_idle(workspace, drop):
+    watcher = quick(workspace, drop)
+    until = time.monotonic() + 300
+    while True:
+        watcher.step()
+        if watcher.idle and all(not one.waiting.new for one in watcher.watched):
+            return
+        assert time.monotonic() < until, PurePosixPath(drop)
+        time.sleep(0.02)
