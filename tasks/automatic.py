@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from tasks.files import write_text
-from tasks.imaging.images import IMAGE_SUFFIXES
 from tasks.workspace import Workspace
 
 AUTO = "auto"
@@ -59,6 +58,8 @@ def choose(
 
 def refresh(workspace: Workspace, product: str, steps: dict[int, list[str]], **known: Any) -> bool:
     """Write the choice of a product; whether it changed."""
+    from tasks.imaging.images import IMAGE_SUFFIXES  # here: every command reads specs, few images
+
     folder = workspace.product(product)
     before = choice_of(folder)
     train = workspace.images(product) / "train" / "good"

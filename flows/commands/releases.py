@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from flows.commands import here, log_option
-from tasks.provenance import operator
 
 
 @click.command()
@@ -76,6 +75,7 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
 def promote(ctx: click.Context, product: str, release: str, reason: str) -> None:
     """Make a published RELEASE the champion of PRODUCT."""
     from tasks.gate import store_of
+    from tasks.provenance import operator
     from tasks.storage.publish import promote as change
 
     pointer = change(store_of(here(ctx)), product, release, reason=reason, by=operator())
@@ -89,6 +89,7 @@ def promote(ctx: click.Context, product: str, release: str, reason: str) -> None
 def rollback(ctx: click.Context, product: str, reason: str) -> None:
     """Make the champion before the present one champion of PRODUCT again."""
     from tasks.gate import store_of
+    from tasks.provenance import operator
     from tasks.storage.publish import rollback as change
 
     pointer = change(store_of(here(ctx)), product, reason=reason, by=operator())
