@@ -10,7 +10,7 @@ from flows.cli import main
 from tasks.init import init
 from tasks.spec import read_params
 
-HEAVY = ("torch", "great_expectations", "prefect", "dvc", "pandas", "boto3")
+HEAVY = ("torch", "great_expectations", "prefect", "dvc", "pandas", "boto3", "pydantic", "numpy")
 COMMANDS = sorted(main.commands)
 
 
