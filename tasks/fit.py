@@ -19,7 +19,7 @@ from tasks.imaging.preprocess import Preprocess
 from tasks.inspector import Inspector
 from tasks.resume import forget_others, teller
 from tasks.spec import Product, algorithm_parameters, per_product, read_params, read_product
-from tasks.split import folds, split
+from tasks.split import consecutive_folds, consecutive_split, folds, split
 from tasks.workspace import CALIBRATION, CARD, MODEL, Workspace
 
 Rows = list[dict[str, str]]
@@ -120,7 +120,7 @@ class Job:
         detector = create(self.algorithm, **self.parameters)
         held = []
         if not (detector.one_pass and self.spec.training.folds > 1):
-            sides = split([row["sha256"] for row in rows], self.spec.training.calibration)
+            sides = self.split(rows)
             held = [row for row, side in zip(rows, sides, strict=True) if side]
             rows = [row for row, side in zip(rows, sides, strict=True) if not side]
         normals = self.loader(held) if held else None
@@ -155,7 +155,7 @@ class Job:
     def score_folds(self, rows: Rows, run: Run) -> list[dict[str, Any]]:
         """Scores of all rows, each by a detector fitted without it."""
         count = self.folds(rows)
-        parts = folds([row["sha256"] for row in rows], count) if count > 1 else []
+        parts = self.parts(rows, count) if count > 1 else []
         scores = []
         for number in range(count):
             left_out = [row for row, part in zip(rows, parts, strict=True) if part == number]
@@ -164,6 +164,19 @@ class Job:
             part_run = Run(run.device, should_stop=run.should_stop)
             scores += self.score(self.again(seen, part_run), left_out)
         return sorted(scores, key=lambda row: row["path"])
+
+    def parts(self, rows: Rows, count: int) -> list[int]:
+        """The number of the part that each image is left out with."""
+        if (order := self.spec.training.order) is not None:
+            return consecutive_folds([Path(row["path"]).stem for row in rows], order, count)
+        return folds([row["sha256"] for row in rows], count)
+
+    def split(self, rows: Rows) -> list[bool]:
+        """True for the images that are kept out of the one fit there is."""
+        share = self.spec.training.calibration
+        if (order := self.spec.training.order) is not None:
+            return consecutive_split([Path(row["path"]).stem for row in rows], order, share)
+        return split([row["sha256"] for row in rows], share)
 
     def again(self, rows: Rows, run: Run) -> Detector:
         """Another detector, of these images alone."""

@@ -1,6 +1,7 @@
 """The product's spec: what product.yaml and params.yaml may say, checked."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -50,10 +51,19 @@ class Image(Section):
         return (self.tile, self.tile) if self.tile else self.size
 
 
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"training.order '{text}' is no regular expression: {error}") from None
+    return text
+
+
 class Training(Section):
     batch_size: Annotated[int, Field(ge=1)] = 16
     calibration: Annotated[float, Field(gt=0, lt=1)] = 0.2
     folds: Annotated[int, Field(ge=0, le=20)] = 4
+    order: Annotated[str, AfterValidator(_pattern)] | None = None
 
 
 class Evaluation(Section):

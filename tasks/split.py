@@ -1,5 +1,9 @@
 """Which good training images the fit sees, and which are kept for the threshold."""
 
+import re
+
+from tasks.errors import SpecError
+
 
 def folds(sha256s: list[str], count: int) -> list[int]:
     """Number of the part, 0 to count - 1, that each image is left out with; parts of equal size.
@@ -26,3 +30,36 @@ def split(sha256s: list[str], share: float) -> list[bool]:
     held[extremes[0]] = True  # the smallest hash is the first to be held out at any share
     held[extremes[-1]] = False
     return held
+
+
+def consecutive_folds(names: list[str], pattern: str, count: int) -> list[int]:
+    """The same for pictures that follow each other: each part is a stretch of them.
+
+    Where neighbours are alike, one of them in the fit would make the other look more normal than a
+    new part will. Their order is that of what `pattern` finds in their names, numbers as numbers.
+    """
+    parts = [0] * len(names)
+    for place, index in enumerate(_in_order(names, pattern)):
+        parts[index] = place * count // len(names)
+    return parts
+
+
+def consecutive_split(names: list[str], pattern: str, share: float) -> list[bool]:
+    """True for the last `share` of the pictures in that order, at least one of two."""
+    count = max(1, round(share * len(names))) if len(names) > 1 else 0
+    held = [False] * len(names)
+    for index in _in_order(names, pattern)[len(names) - count :]:
+        held[index] = True
+    return held
+
+
+def _in_order(names: list[str], pattern: str) -> list[int]:
+    """Indices, ordered by the first group of the pattern, or by all that it matches."""
+    keys = []
+    for name in names:
+        found = re.search(pattern, name)
+        if found is None:
+            raise SpecError(f"training.order '{pattern}' finds nothing in the name {name}")
+        text = found.group(found.re.groups and 1) or ""
+        keys.append([int(p) if p.isdigit() else p for p in re.split(r"(\d+)", text)])
+    return sorted(range(len(names)), key=lambda index: (keys[index], names[index]))
