@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flows.tables import results_table
+from tasks.automatic import choice_of, explain
 from tasks.doubts import doubts
 from tasks.errors import LineError, StoreError, hint
 from tasks.gate import last_decision, store_of, undecided
@@ -16,7 +17,7 @@ from tasks.leaderboard import results
 from tasks.lock import run_lock
 from tasks.provenance import operator
 from tasks.report import CellResult, write_report
-from tasks.spec import known_algorithms, read_product
+from tasks.spec import is_automatic, known_algorithms, read_product
 from tasks.storage.publish import champion
 from tasks.workspace import Workspace
 
@@ -132,7 +133,12 @@ def write_run_report(workspace: Workspace, failures: dict[str, str] | None = Non
     path = workspace.root / "report" / stamp / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     doubted = {product: doubts(workspace, product) for product in workspace.products}
-    return write_report(cells, decided, path, workspace.root.name, skipped, doubted)
+    chosen = {
+        product: explain(choice_of(workspace.product(product)))
+        for product in workspace.products
+        if is_automatic(workspace.root, product)
+    }
+    return write_report(cells, decided, path, workspace.root.name, skipped, doubted, chosen)
 
 
 def intervals(folder: Path) -> dict[str, Any]:

@@ -85,11 +85,12 @@ def write_report(
     title: str,
     skipped: dict[str, str] | None = None,
     doubts: dict[str, list[Record]] | None = None,
+    chosen: dict[str, list[str]] | None = None,
 ) -> Path:
     """Write the page and return its path.
 
     skipped: product -> why its images failed validation; doubts: product -> labels that most
-    algorithms contradict.
+    algorithms contradict; chosen: product -> why it trains what it does, where that is automatic.
     """
     from jinja2 import ChainableUndefined, Environment, FileSystemLoader
     from markupsafe import Markup
@@ -115,6 +116,7 @@ def write_report(
         products=_products(cells, decisions),
         best=best_figures(cells),
         skipped=dict(sorted((skipped or {}).items())),
+        chosen=chosen or {},
         doubts={product: rows for product, rows in (doubts or {}).items() if rows},
     )
     # a file name with a lone surrogate (bytes that are no UTF-8) must not lose the page

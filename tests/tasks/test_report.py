@@ -208,6 +208,12 @@ def test_gallery_calls_misses_and_false_alarms_by_name(tmp_path: Path) -> None:
     assert "1 of 2 missed" in missed and "1 of 2 false alarms" in alarms
 
 
+def test_an_automatic_choice_is_explained(tmp_path: Path) -> None:
+    _, page = render(tmp_path, cell(tmp_path), chosen={"tile": ["padim: 12 <good> images"]})
+    assert "padim: 12 <good> images" in page.text
+    assert "chosen by" not in render(tmp_path, cell(tmp_path))[1].text
+
+
 def test_a_missed_critical_defect_stands_out(tmp_path: Path) -> None:
     html, page = render(tmp_path, cell(tmp_path))
     assert "<td class=fail>critical</td>" in html
