@@ -70,6 +70,7 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
         **figures(result),
         "critical_missed": critical["missed"] if critical["n"] else None,
         "threshold": decision["threshold"],
+        "accept": decision["accept"],
         "threshold_policy": decision["policy_used"],
         "calibration_images": len(normals),
         "calibration_defects": len(defects),

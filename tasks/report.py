@@ -196,6 +196,22 @@ def histogram(scores: list[Score], threshold: float | None) -> Record | None:
     }
 
 
+def slider(scores: list[Score], metrics: Record) -> Record | None:
+    """What the page needs to count decisions at any threshold; None where there is none to move.
+
+    Raw scores with every digit: the counts are those that the line would take.
+    """
+    threshold = _number(metrics.get("threshold"))
+    if threshold is None or not scores:
+        return None
+    return {
+        "threshold": threshold,
+        "accept": _number(metrics.get("accept")),
+        "good": sorted(row.score for row in scores if row.label == "good"),
+        "defective": sorted(row.score for row in scores if row.label != "good"),
+    }
+
+
 def recalls(scores: list[Score], types: dict[str, Record]) -> list[Record]:
     """Per label the images, the decisions on them, how much it matters, and the median score.
 
@@ -242,6 +258,7 @@ def _view(cell: CellResult, verdict: str, room: int) -> Record:
         "roc": _curve(cell.folder / "roc.csv", "tpr", 1.0, notes) if "image_auroc" in known else "",
         "pro": _curve(cell.folder / "pro.csv", "pro", 0.3, notes) if "aupro_30" in known else "",
         "histogram": histogram(scores, _number(cell.metrics.get("threshold"))),
+        "slider": slider(scores, cell.metrics),
         "recalls": recalls(scores, _severities(cell.folder, notes)),
         "galleries": [
             _gallery(worst(scores, defective), cell.folder, room) for defective in (True, False)

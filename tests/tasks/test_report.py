@@ -6,10 +6,13 @@ import base64
 import csv
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -26,6 +29,7 @@ from tasks.report import (
     worst,
     write_report,
 )
+from tasks.threshold import decide
 
 NASTY = "test/crack/<img src=x onerror=alert(1)>&\"'.png"
 METRICS: dict[str, Any] = {
@@ -333,3 +337,43 @@ def test_report_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
         render(tmp_path, title="second")
     assert "<title>first</title>" in (tmp_path / "report.html").read_text("utf-8")
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+
+
+@pytest.mark.skipif(not BROWSER, reason="no chromium on the PATH")
+def test_the_slider_counts_as_the_line_decides(tmp_path: Path) -> None:
+    scores = [score for _, _, score, _, _ in ROWS]
+    tried = [0.4, 0.5, 0.75, 1.0, 1.7, 2.5, float(np.nextafter(2.5, 0)), 5.0, 9.0, 9.5]
+    cells = [
+        cell(tmp_path, "tile", f"a{number}", threshold=threshold, accept=0.9)
+        for number, threshold in enumerate(tried)
+    ]
+    render(tmp_path, *cells)
+    command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", (tmp_path / "report.html").as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    shown = re.findall(r'data-count="(\w+)\.(\w+)">(\d+)<', dom)
+    assert len(shown) == 6 * len(tried)
+    kinds = {"accepted": "good", "review": "review", "rejected": "defect"}
+    for number, threshold in enumerate(tried):
+        for label, kind, count in shown[6 * number : 6 * number + 6]:
+            decided = [
+                decide(score, threshold, 0.9)
+                for (_, of, *_), score in zip(ROWS, scores, strict=True)
+                if (of == "good") == (label == "good")
+            ]
+            assert int(count) == decided.count(kinds[kind]), (threshold, label, kind)
+
+
+def test_without_a_threshold_there_is_nothing_to_slide(tmp_path: Path) -> None:
+    assert "form" not in {
+        name for name, _ in render(tmp_path, cell(tmp_path, threshold=None))[1].tags
+    }
+    html, page = render(tmp_path, cell(tmp_path))
+    [form] = page.all("form")
+    data = json.loads(form["data-scores"] or "")
+    assert data == {"threshold": 2.0, "accept": None, "good": [1.0, 2.5], "defective": [0.5, 9.0]}
