@@ -339,9 +339,7 @@ def test_report_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.Monk
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
 
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or ""
 
 
 @pytest.mark.skipif(not BROWSER, reason="no chromium on the PATH")
@@ -373,7 +371,7 @@ def test_without_a_threshold_there_is_nothing_to_slide(tmp_path: Path) -> None:
     assert "form" not in {
         name for name, _ in render(tmp_path, cell(tmp_path, threshold=None))[1].tags
     }
-    html, page = render(tmp_path, cell(tmp_path))
+    _, page = render(tmp_path, cell(tmp_path))
     [form] = page.all("form")
     data = json.loads(form["data-scores"] or "")
     assert data == {"threshold": 2.0, "accept": None, "good": [1.0, 2.5], "defective": [0.5, 9.0]}
