@@ -38,13 +38,13 @@ def begin(
     product: str,
     source: str,
     like: str | None = None,
-    agree: Agree = lambda product, similarity: False,
+    agree: Agree | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> Begun:
     """A new product from the images at `source`, with its spec; not yet under DVC.
 
     like: the product whose spec it starts from, or `auto`: the most similar one. Without it the
-    most similar one is proposed, and `agree` decides.
+    most similar one is proposed to `agree`, if there is somebody to ask.
     """
     check_product_name(product)
     if like not in (None, "auto"):
@@ -52,8 +52,8 @@ def begin(
     spec = workspace.product(product) / "product.yaml"
     begun = Begun(product, summary=bring_in(workspace, product, source).summary())
     seen = look(workspace.images(product))
-    begun.like, begun.similarity = like, None
-    if like in (None, "auto"):
+    begun.like = like
+    if like == "auto" or (like is None and agree):
         begun.like, begun.similarity = alike(workspace, product, like, agree, begun.remarks)
     if begun.like:
         text = (workspace.product(begun.like) / "product.yaml").read_text()
@@ -68,7 +68,7 @@ def begin(
 
 
 def alike(
-    workspace: Workspace, product: str, like: str | None, agree: Agree, remarks: list[str]
+    workspace: Workspace, product: str, like: str | None, agree: Agree | None, remarks: list[str]
 ) -> tuple[str | None, float | None]:
     """The product to start from, if any, and its similarity."""
     from ad_models.errors import WeightsError
@@ -82,7 +82,7 @@ def alike(
     if not found:
         return None, None
     best = found[0]
-    if agree(*best) if like is None else best.similarity >= ALIKE:
+    if agree(*best) if like is None and agree else best.similarity >= ALIKE:
         return best
     remarks.append(f"most like {best.product}, similarity {best.similarity:.2f}")
     return None, None
@@ -122,12 +122,12 @@ def new_products(
     done: list[Begun] = []
     failed: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
-        name = str(row.get("name") or f"row {number}")
+        name = f"row {number} {row.get('name') or ''}".strip()
         try:
             done.append(from_row(workspace, row))
         except (LineError, OSError) as error:
             failed[name] = str(error)
-        tell(f"{number}/{len(rows)} {name}: {failed.get(name) or done[-1].summary}")
+        tell(f"{name}, of {len(rows)}: {failed.get(name) or done[-1].summary}")
     if done:
         settle(workspace, [one.product for one in done])
     return done, failed

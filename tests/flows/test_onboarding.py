@@ -101,7 +101,7 @@ def test_a_table_begins_many_and_names_what_failed(workspace, samples, command, 
     assert read_product(workspace.root, "cap").gates.image_auroc == 0.5
     assert read_product(workspace.root, "weave").gates.image_auroc == 0.5
     again = command(workspace, "new", "--table", table)
-    assert "1/5 cap: 0 new images" in again.output
+    assert "row 1 cap, of 5: 0 new images" in again.output
 
 
 def test_a_table_in_yaml(workspace, samples, command, tmp_path):

@@ -1,0 +1,117 @@
+"""From `new` to a champion with a handful of good images, and fifty products from one table.
+
+python tests/benchmarks/bench_new.py FOLDER... [--good 2 4 8 16]
+python tests/benchmarks/bench_new.py --table 50
+
+FOLDER: products in MVTec AD layout. Of each the first so many good training images by name are
+taken, with the whole test set; the defaults of the package, `algorithms: auto`, and a gate that
+asks for nothing but a comparison. Prints what a user would see, minutes by the clock, and the
+overkill that happened beside the one that so few images can promise.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def line(root: Path, *arguments: str, ok: tuple[int, ...] = (0,)) -> str:
+    """What a command of the package printed."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    command = [sys.executable, "-m", "flows.cli", "--workspace", str(root), *arguments]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"PATH": path}
+    )
+    if ended.returncode not in ok:
+        sys.exit(f"{' '.join(arguments)}:\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}")
+    return ended.stdout
+
+
+def workspace(folder: Path) -> Path:
+    """A fresh workspace."""
+    made = [sys.executable, "-m", "flows.cli", "init", str(folder)]
+    subprocess.run(made, check=True, capture_output=True)
+    return folder
+
+
+def few(source: Path, count: int, target: Path) -> Path:
+    """A copy of the product with `count` training images."""
+    for part in ("test", "ground_truth"):
+        if (source / part).is_dir():
+            shutil.copytree(source / part, target / part)
+    good = target / "train" / "good"
+    good.mkdir(parents=True)
+    for path in sorted((source / "train" / "good").iterdir())[:count]:
+        shutil.copy(path, good)
+    return target
+
+
+def start(room: Path, source: Path, count: int) -> None:
+    """Print one row for each algorithm of a product that began with `count` images."""
+    root = workspace(room / f"{source.name}-{count}")
+    name = source.name
+    began = time.monotonic()
+    images = few(source, count, room / "images" / f"{name}-{count}")
+    line(root, "new", name, "--from", str(images))
+    spec = root / "data" / name / "product.yaml"
+    spec.write_text(spec.read_text().replace("image_auroc: 0.8", "image_auroc: null"))
+    line(root, "run")
+    minutes = (time.monotonic() - began) / 60
+    champion = next(row for row in json.loads(line(root, "releases", name, "--json")))["algorithm"]
+    for path in sorted((root / "data" / name / "cells").glob("*/evaluation/metrics.json")):
+        row = json.loads(path.read_text())
+        star = "*" if row["algorithm"] == champion else " "
+        pro = "-" if row["aupro_30"] is None else f"{row['aupro_30']:.3f}"
+        print(
+            f"{name:<18} {count:>3} {minutes:5.1f} min  {row['algorithm']:<14}{star}"
+            f" AUROC {row['image_auroc']:.3f}  AUPRO {pro}  miss {row['miss']:6.1%}"
+            f"  overkill {row['overkill']:6.1%} of {row['overkill_bound']:.1%} promised",
+            flush=True,
+        )
+
+
+def table(room: Path, count: int) -> None:
+    """Print how long a table of `count` products takes, ten rows of it broken."""
+    from tasks.samples.draw import draw_samples
+
+    draw_samples(room / "samples", size=64, train=8, good=4, per_defect=1)
+    kinds = sorted(path.name for path in (room / "samples").iterdir())
+    root = workspace(room / "many")
+    path = room / "products.csv"
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["name", "folder", "gates.image_auroc"])
+        for number in range(count - 10):
+            kind = kinds[number % len(kinds)]
+            rows.writerow([f"{kind}{number}", room / "samples" / kind, ""])
+        for number in range(10):
+            name = "bad name" if number % 2 else f"missing{number}"
+            rows.writerow([name, room / "nowhere", "high" if number % 3 else ""])
+    began = time.monotonic()
+    told = line(root, "new", "--table", str(path), ok=(1,))
+    print(f"{count} rows in {time.monotonic() - began:.0f} s")
+    print(told[told.index(" products begun") - 3 :])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="*", type=Path)
+    parser.add_argument("--good", nargs="*", type=int, default=[2, 4, 8, 16])
+    parser.add_argument("--table", type=int, help="rows; instead of FOLDERs")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        if options.table:
+            table(Path(temporary), options.table)
+        for folder in options.folders:
+            for count in options.good:
+                start(Path(temporary), folder, count)
+
+
+if __name__ == "__main__":
+    main()
