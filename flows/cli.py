@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import line, releases, service
+from flows.commands import line, releases, server, service
 from tasks.errors import BusyError, LineError
 
 
@@ -73,6 +73,8 @@ for command in (
     releases.releases,
     releases.promote,
     releases.rollback,
+    server.deploy,
+    server.status,
     line.sync,
     line.report,
     line.demo,

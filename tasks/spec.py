@@ -113,6 +113,7 @@ class Product(Section):
     gates: Gates = Gates()
     release: Release = Release()
     drift: Drift = Drift()
+    schedule: str | None = None
 
 
 class Line(Section):
