@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import line, products, releases, service
+from flows.commands import line, products, releases, server, service
 from tasks.errors import BusyError, LineError
 
 
@@ -77,6 +77,8 @@ for command in (
     products.rename,
     products.remove,
     line.distil,
+    server.deploy,
+    server.status,
     line.sync,
     line.report,
     line.demo,

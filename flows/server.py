@@ -50,6 +50,20 @@ def start(verbose: bool = False) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def ask() -> None:
+    """Have Prefect speak with the server that PREFECT_API_URL names, or say why it cannot."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from prefect.settings import PREFECT_API_URL
+
+    if not (url := PREFECT_API_URL.value()):
+        raise LineError(
+            "no Prefect server is named; start one (`prefect server start`), then set "
+            "PREFECT_API_URL, for example http://127.0.0.1:4200/api"
+        )
+    _greet(url)
+
+
 def end() -> None:
     """End the server that was started here, if any."""
     from prefect.server.api.server import SubprocessASGIServer

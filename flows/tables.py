@@ -90,3 +90,21 @@ def drift_table(findings: list[Any]) -> None:
         table.add_row(known, one.name, str(one.parts), certain, f"{one.limit:g}", *figures)
     print_table(table)
     print("scores and looks: quantiles 0.5, 0.9, 0.99; - is too little to say")
+
+
+def status_tables(told: Row) -> None:
+    """Workers, queue, runs, cells and products, each in a table."""
+    for title in ("workers", "queue", "runs", "cells"):
+        rows = told[title]
+        table = Table(title, *list(rows[0])[1:] if rows else (), box=None, header_style="bold")
+        for row in rows:
+            table.add_row(*(str(value or "-") for value in row.values()))
+        if not rows:
+            table.add_row("none")
+        print_table(table)
+    columns = ("product", "champion", "release", "since", "last_gate", "at")
+    table = Table(*columns, "why", box=None, header_style="bold")
+    for row in told["products"]:
+        why = "; ".join(row["reasons"])
+        table.add_row(*(str(row[name] or "-") for name in columns), why)
+    print_table(table)

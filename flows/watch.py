@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from flows.ingest import ingest_product
 from tasks.arrival.sources import room_in
@@ -20,7 +21,15 @@ from tasks.workspace import Workspace
 RETRY = 60.0  # seconds after a failure
 TRIES = 3  # further runs after one that failed: a store may be away for a while
 FAILED = 1  # exit code of a run that ended and tells what failed
-Start = Callable[[list[str]], "subprocess.Popen[bytes]"]
+UNHEARD = 75  # of a server that was told in vain
+
+
+class Process(Protocol):
+    def poll(self) -> int | None:
+        """The exit code; None while it runs."""
+
+
+Start = Callable[[list[str]], Process]
 
 
 @dataclass
@@ -45,7 +54,7 @@ class Watcher:
     start: Start
     say: Callable[[str], None]
     clock: Callable[[], float] = time.time
-    _run: "subprocess.Popen[bytes] | None" = None
+    _run: Process | None = None
     _running: list[str] = field(default_factory=list)
     _not_before: float = 0.0
     _tries: int = 0
@@ -125,7 +134,7 @@ class Watcher:
                 notes.due = False
                 notes.write()
         else:
-            pause = RETRY * 2 ** (self._tries - 1)
+            pause = RETRY * 2 ** min(self._tries - 1, TRIES)
             self.say(f"run of {names} failed (exit code {code}); again in {pause:g} s")
             self._not_before = self.clock() + pause
         return False
@@ -157,6 +166,37 @@ def start_run(workspace: Workspace) -> Start:
         named = [word for product in products for word in ("-p", product)]
         command = [sys.executable, "-m", "flows.cli", "-w", str(workspace.root), "run", *named]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    return start
+
+
+class Announced:
+    """A run that the server starts: nothing is left to do here once it was told."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def poll(self) -> int:
+        return self.code
+
+
+def start_announced(workspace: Workspace) -> Start:
+    """An event for each product, from which the server's automations make runs."""
+
+    def start(products: list[str]) -> Announced:
+        import httpx
+
+        from flows.deploy import announce
+
+        try:
+            announce(workspace, products)
+        except (
+            LineError,
+            RuntimeError,
+            httpx.HTTPError,
+        ):  # the server is away
+            return Announced(UNHEARD)
+        return Announced(0)
 
     return start
 

@@ -126,6 +126,7 @@ class Product(Section):
     gates: Gates = Gates()
     release: Release = Release()
     drift: Drift = Drift()
+    schedule: str | None = None
 
 
 class Line(Section):

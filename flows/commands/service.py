@@ -120,6 +120,7 @@ def drift(
 @click.option("--at-most", default=600.0, show_default=True, help="Seconds that an image waits.")
 @click.option("--every", default=2.0, show_default=True, help="Seconds between looks.")
 @click.option("--once", is_flag=True, help="End when everything that is there is done.")
+@click.option("--announce", is_flag=True, help="Have the Prefect server start the runs.")
 @click.pass_context
 def watch(
     ctx: click.Context,
@@ -129,17 +130,24 @@ def watch(
     at_most: float,
     every: float,
     once: bool,
+    announce: bool,
 ) -> None:
     """Ingest what arrives in SOURCE for PRODUCT, then run the line for it, again and again.
 
     SOURCE is a folder or s3://bucket/prefix, as of `ingest`; nothing in it is changed. Images that
-    arrive together become one run; those that come while it is under way get the next.
+    arrive together become one run; those that come while it is under way get the next. With
+    --announce the runs are those of `deploy`, on the server that PREFECT_API_URL names.
     """
-    from flows.watch import Watcher, start_run, watched_by
+    from flows.watch import Watcher, start_announced, start_run, watched_by
 
     workspace = here(ctx)
     watched = watched_by(workspace, pairs, (settle, gather, at_most))
-    watcher = Watcher(workspace, watched, start_run(workspace), lambda t: click.echo(t, err=True))
+    if announce:
+        from flows.server import ask
+
+        ask()
+    start = (start_announced if announce else start_run)(workspace)
+    watcher = Watcher(workspace, watched, start, lambda text: click.echo(text, err=True))
     while True:
         watcher.step()
         if once and watcher.idle:

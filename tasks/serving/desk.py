@@ -55,6 +55,9 @@ class Desk:
                 return await self._aside(self._told, served, answer, picture, image, heat_map)
             except DataError as error:  # it is smaller than the region of interest, or such
                 raise Refused(422, str(error)) from None
+            except Exception:  # let through, it would end the connection with it
+                log.exception("%s: an inspection failed", served.product)
+                raise Refused(500, "the inspection failed; the service's log says why") from None
 
     def _told(
         self, served: Served, answer: Answer, picture: Picture, image: np.ndarray, heat_map: bool

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.watch import FAILED, RETRY, TRIES, Watcher, watched_by
+from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_by
+from tasks.errors import LineError
 from tasks.lock import run_lock
 from tasks.watching.notes import Notes
 from tests.flows.conftest import refused
@@ -173,6 +174,26 @@ def test_a_source_that_goes_away_is_told_once_and_taken_when_it_is_back(scene):
     put(scene.drop, 1)
     scene.wait(120)
     assert len(scene.runs) == 1
+
+
+def test_a_server_that_is_away_is_told_when_it_is_back(scene, monkeypatch):
+    import flows.deploy
+
+    away = [LineError("refused"), RuntimeError("Failed to reach API")]
+    told = []
+
+    def announce(workspace, products):
+        if away:
+            raise away.pop()
+        told.append((workspace.root, products))
+
+    monkeypatch.setattr(flows.deploy, "announce", announce)
+    scene.watcher.start = start_announced(scene.workspace)
+    put(scene.drop, 1)
+    scene.wait(40)
+    assert not told and len(scene.images()) == 1
+    scene.wait(3 * int(RETRY) + 10)
+    assert told == [(scene.workspace.root, ["cap"])] and scene.watcher.idle
 
 
 def test_wrong_sources_are_named(workspace, command, tmp_path):

@@ -233,6 +233,19 @@ def test_a_log_that_cannot_be_written_costs_no_inspection(line, served, tmp_path
     assert "not logged" in caplog.text
 
 
+def test_a_failure_of_the_model_is_an_answer_too(copy):
+    served = served_from(copy)
+
+    def broken(_):
+        raise RuntimeError("out of memory")
+
+    served.champion.judge.inspector.inspect_all = broken
+    with listening(create_app([served], Settings())) as client:
+        answer = post(client, images(copy)[0].read_bytes())
+        assert answer.status_code == 500 and "log says why" in answer.json()["error"]
+        assert 'inspectline_refused_total{status="500"} 1.0' in client.get("/metrics").text
+
+
 def test_waiting_is_bounded(served, line):
     """With room for one, a second request is asked to come again, and then is answered."""
     data = images(line)[0].read_bytes()

@@ -1,0 +1,70 @@
+"""Commands that speak with a Prefect server: register there, ask how it goes."""
+
+import json
+from typing import Any
+
+import click
+
+from flows.commands import here
+
+
+@click.command()
+@click.pass_context
+def deploy(ctx: click.Context) -> None:
+    """Register the workspace on the Prefect server that PREFECT_API_URL names. Safe to run again.
+
+    A work pool, a deployment, the schedules of the specs, and for each product an automation that
+    starts a run when `watch --announce` says that images came.
+    """
+    from flows.server import ask
+
+    workspace = here(ctx)
+    ask()
+    from flows.deploy import deploy as register
+
+    for text in register(workspace):
+        click.echo(text)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show workers, waiting and running runs, their cells, champions and last decisions."""
+    from flows.server import ask
+    from flows.tables import status_tables
+
+    workspace = here(ctx)
+    ask()
+    from flows.status import status as look
+
+    told: dict[str, Any] = {**vars(look()), "products": _products(workspace)}
+    if as_json:
+        click.echo(json.dumps(told, indent=1))
+    else:
+        status_tables(told)
+
+
+def _products(workspace: Any) -> list[dict[str, Any]]:
+    """Champion and last decision of each product."""
+    from flows.run import read_champions
+    from tasks.gate import last_decision
+
+    champions = read_champions(workspace, workspace.products)
+    found = []
+    for product in workspace.products:
+        champion = champions.get(product) or {}
+        decision = last_decision(workspace, product) or {}
+        verdict = {True: "promoted", False: "refused", None: ""}[decision.get("accepted")]
+        found.append(
+            {
+                "product": product,
+                "champion": champion.get("algorithm"),
+                "release": champion.get("release"),
+                "since": champion.get("since"),
+                "last_gate": verdict,
+                "at": decision.get("time"),
+                "reasons": decision.get("reasons", []),
+            }
+        )
+    return found

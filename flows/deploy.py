@@ -1,0 +1,153 @@
+"""Registers a workspace on a Prefect server. Whoever does so again changes only what differs.
+
+work pool     inspectline                      workers take runs from it
+deployment    inspectline-run/<name>           one run at a time, the others queue
+schedules     of the deployment, one a product whose spec has `schedule`
+automations   inspectline <name> <product>     a run when the watcher says that images came
+"""
+
+import json
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig
+from prefect.events import Event
+from prefect.events.actions import RunDeployment
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound
+from prefect.schedules import Cron, Schedule
+from prefect.types.entrypoint import EntrypointType
+
+from flows.scheduled import scheduled
+from tasks.errors import LineError, SpecError
+from tasks.spec import read_product
+from tasks.workspace import Workspace, safe_name
+
+POOL = "inspectline"
+ARRIVED = "inspectline.images.arrived"
+
+
+def name_of(workspace: Workspace) -> str:
+    """What a workspace is called on the server: its folder's name."""
+    return safe_name(workspace.root.name)
+
+
+def deploy(workspace: Workspace) -> list[str]:
+    """What is registered now, one line each."""
+    name = name_of(workspace)
+    times = schedules(workspace)
+    with get_client(sync_client=True) as client:
+        made = [f"{_pool(client)} work pool {POOL}"]
+        deployment = scheduled.to_deployment(
+            name,
+            schedules=list(times.values()),
+            concurrency_limit=ConcurrencyLimitConfig(limit=1),
+            parameters={"workspace": str(workspace.root)},
+            work_pool_name=POOL,
+            entrypoint_type=EntrypointType.MODULE_PATH,
+        )
+        made.append(f"set  deployment {scheduled.name}/{name}")
+        identity = cast(UUID, deployment.apply())  # type: ignore[union-attr]
+        for old in client.read_deployment_schedules(identity):
+            if old.slug not in {one.slug for one in times.values()}:  # an empty list deletes none
+                client.delete_deployment_schedule(identity, old.id)
+                made.append(f"gone schedule {old.slug}")
+        made += [f"set  schedule of {product}: {one.cron}" for product, one in times.items()]
+        made += _automations(client, workspace, identity)
+    return made
+
+
+def schedules(workspace: Workspace) -> dict[str, Schedule]:
+    """The schedule of each product that has one."""
+    found = {}
+    for product in workspace.products:
+        cron = read_product(workspace.root, product).schedule
+        if not cron:
+            continue
+        again = {"products": [product], "reason": f"schedule of {product}"}
+        try:
+            found[product] = Cron(cron, parameters=again, slug=safe_name(product))
+        except ValueError as error:
+            path = workspace.product(product) / "product.yaml"
+            raise SpecError(f"{path}: schedule: '{cron}' is no cron line") from error
+    return found
+
+
+def announce(workspace: Workspace, products: list[str]) -> None:
+    """Tell the server that images of the products came; LineError where it does not take it.
+
+    Posted and not left to Prefect's background: what is lost there would start no run.
+    """
+    events = [Event(event=ARRIVED, resource=_resource(workspace, one)) for one in products]
+    body = [event.model_dump(mode="json") for event in events]
+    with get_client(sync_client=True) as client:
+        answer = client.request("POST", "/events", json=body)
+        if answer.is_error:
+            raise LineError(f"the Prefect server refused the event: {answer.status_code}")
+
+
+def _resource(workspace: Workspace, product: str) -> Any:
+    return {"prefect.resource.id": f"inspectline.{name_of(workspace)}.{product}"}
+
+
+def _pool(client: SyncPrefectClient) -> str:
+    try:
+        client.read_work_pool(POOL)
+    except ObjectNotFound:
+        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        return "made"
+    return "kept"
+
+
+def _automations(client: SyncPrefectClient, workspace: Workspace, deployment: Any) -> list[str]:
+    """One a product; those of products that are gone go."""
+    prefix = f"inspectline {name_of(workspace)} "
+    wanted = {prefix + p: _automation(workspace, p, deployment) for p in workspace.products}
+    done = []
+    for old in client.read_automations():
+        if old.name not in wanted and old.name.startswith(prefix):
+            client.delete_automation(old.id)
+            done.append(f"gone automation {old.name}")
+    for name, automation in wanted.items():
+        [*known] = client.read_automations_by_name(name)
+        if not known:
+            client.create_automation(automation)
+            done.append(f"made automation {name}")
+        elif _told(known[0]) != _told(automation):
+            client.update_automation(known[0].id, automation)
+            done.append(f"set  automation {name}")
+        else:
+            done.append(f"kept automation {name}")
+    return done
+
+
+def _automation(workspace: Workspace, product: str, deployment: Any) -> AutomationCore:
+    return AutomationCore(
+        name=f"inspectline {name_of(workspace)} {product}",
+        description=f"Runs the line when images of {product} came",
+        trigger=EventTrigger(
+            expect={ARRIVED},
+            match=_resource(workspace, product),
+            posture=Posture.Reactive,
+            threshold=1,
+        ),
+        actions=[
+            RunDeployment(
+                source="selected",
+                job_variables=None,
+                schedule_after=timedelta(0),
+                deployment_id=deployment,
+                parameters={"products": [product], "reason": f"new images of {product}"},
+            )
+        ],
+    )
+
+
+def _told(automation: AutomationCore) -> str:
+    """What an automation says, to compare."""
+    actions = [action.model_dump(mode="json") for action in automation.actions]
+    trigger = automation.trigger.model_dump(mode="json", include={"expect", "match", "threshold"})
+    return json.dumps([actions, trigger], sort_keys=True, default=sorted)

@@ -1,0 +1,26 @@
+"""What a worker runs for a deployment: the line for some products, when their workspace is free."""
+
+import time
+from pathlib import Path
+
+from prefect import flow
+
+from flows.run import run_line
+from tasks.errors import BusyError, CellError
+from tasks.workspace import Workspace
+
+LOOK = 15.0  # seconds between looks at a workspace that another run holds
+
+
+@flow(name="inspectline-run", flow_run_name="{reason}", log_prints=True)
+def scheduled(workspace: str, products: list[str] | None = None, reason: str = "by hand") -> None:
+    """Bring products up to date and decide on each; all of the workspace's where none is named."""
+    root = Workspace(Path(workspace))
+    while True:
+        try:
+            if not run_line(root, products or [], None):
+                raise CellError("something failed; the tasks of this run and its report say what")
+            return
+        except BusyError as error:
+            print(error)
+            time.sleep(LOOK)

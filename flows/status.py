@@ -1,0 +1,80 @@
+"""What happens on a Prefect server: workers, runs that wait or work, their cells."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
+from prefect.exceptions import ObjectNotFound
+
+from flows.deploy import POOL
+from flows.line import line
+from flows.scheduled import scheduled
+
+WAITING = [StateType.SCHEDULED, StateType.PENDING]
+WORKING = [StateType.RUNNING, StateType.CANCELLING]
+SHOWN = 50  # runs and cells at most
+
+
+@dataclass(frozen=True)
+class Status:
+    workers: list[dict[str, Any]]  # name, status
+    queue: list[dict[str, Any]]  # runs that wait: name, state, since or when
+    runs: list[dict[str, Any]]  # runs under way: name, state, started
+    cells: list[dict[str, Any]]  # tasks under way: name, state, started
+
+
+def status() -> Status:
+    """Asked of the server that PREFECT_API_URL names."""
+    with get_client(sync_client=True) as client:
+        cells = client.read_task_runs(
+            flow_filter=_flows(line.name),
+            task_run_filter=TaskRunFilter(
+                state=TaskRunFilterState(type=TaskRunFilterStateType(any_=WORKING))
+            ),
+            limit=SHOWN,
+        )
+        return Status(
+            workers=_workers(client),
+            queue=_runs(client, WAITING, scheduled.name),
+            runs=_runs(client, WORKING, scheduled.name, line.name),
+            cells=[_told(one, one.start_time) for one in cells],
+        )
+
+
+def _workers(client: SyncPrefectClient) -> list[dict[str, Any]]:
+    try:
+        found = client.read_workers_for_work_pool(POOL)
+    except ObjectNotFound:
+        return []
+    return [{"name": one.name, "status": (one.status or "").lower()} for one in found]
+
+
+def _runs(client: SyncPrefectClient, states: list[StateType], *names: str) -> list[dict[str, Any]]:
+    found = client.read_flow_runs(
+        flow_filter=_flows(*names),
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=states))
+        ),
+        limit=SHOWN,
+    )
+    return [_told(one, one.start_time or one.expected_start_time) for one in found]
+
+
+def _flows(*names: str) -> FlowFilter:
+    return FlowFilter(name=FlowFilterName(any_=list(names)))
+
+
+def _told(run: Any, since: Any) -> dict[str, Any]:
+    state = run.state.name if run.state else ""
+    return {"name": run.name, "state": state, "since": since and since.isoformat("T", "seconds")}

@@ -1,0 +1,182 @@
+"""A workspace on a Prefect server: registered once however often, run by workers, looked at."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tasks.errors import BusyError, CellError, SpecError
+from tasks.gate import store_of
+from tasks.storage.publish import champion
+from tests.flows.conftest import edit, refused
+from tests.s3_servers import free_port
+
+PATIENCE = 1200.0  # seconds; a busy machine takes a while to start a server, a worker and a run
+
+
+def crons(name):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        known = client.read_deployment_by_name(f"inspectline-run/{name}")
+        return {one.slug: (one.schedule.cron, one.parameters) for one in known.schedules}, known
+
+
+def automations(prefix):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        found = client.read_automations()
+        return {one.name: one for one in found if one.name.startswith(prefix)}
+
+
+def test_deploying_again_changes_only_what_differs(make, tmp_path, prefect):
+    from flows.deploy import deploy
+
+    workspace = make(tmp_path / "Line 7", "cap", "plate")
+    edit(workspace, "cap", schedule="0 3 * * 1")
+    first = deploy(workspace)
+    assert "made automation inspectline line-7 cap" in first
+    found, known = crons("line-7")
+    again = {"products": ["cap"], "reason": "schedule of cap"}
+    assert found == {"cap": ("0 3 * * 1", again)}
+    assert known.parameters == {"workspace": str(workspace.root)}
+    assert known.global_concurrency_limit.limit == 1 and known.work_pool_name == "inspectline"
+    ids = {name: one.id for name, one in automations("inspectline line-7 ").items()}
+    assert len(ids) == 2
+    second = deploy(workspace)
+    assert second[0] == "kept work pool inspectline"
+    assert sum(text.startswith("kept automation") for text in second) == 2
+    assert {name: one.id for name, one in automations("inspectline line-7 ").items()} == ids
+    assert crons("line-7")[1].id == known.id
+
+    edit(workspace, "cap", schedule="30 4 * * *")
+    (workspace.product("plate") / "product.yaml").unlink()
+    assert "gone automation inspectline line-7 plate" in deploy(workspace)
+    assert crons("line-7")[0] == {"cap": ("30 4 * * *", again)}
+    edit(workspace, "cap", schedule=None)
+    deploy(workspace)
+    assert crons("line-7")[0] == {}
+    edit(workspace, "cap", schedule="at night")
+    with pytest.raises(SpecError, match=r"cap/product.yaml: schedule: 'at night' is no cron line"):
+        deploy(workspace)
+
+
+def test_without_a_server_the_remedy_is_told(workspace, command, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    for name in ("deploy", "status"):
+        refused(command(workspace, name), "prefect server start", "PREFECT_API_URL")
+
+
+def test_a_scheduled_run_waits_for_its_workspace_and_fails_where_something_failed(
+    monkeypatch, tmp_path, capsys
+):
+    from flows import scheduled
+
+    outcomes = [BusyError("in use"), True, False]
+    asked = []
+
+    def run_line(workspace, products, algorithms):
+        asked.append((workspace.root, products))
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(scheduled, "run_line", run_line)
+    monkeypatch.setattr(scheduled, "LOOK", 0.0)
+    scheduled.scheduled.fn(str(tmp_path), ["cap"])
+    assert asked == [(tmp_path, ["cap"])] * 2 and "in use" in capsys.readouterr().out
+    with pytest.raises(CellError):
+        scheduled.scheduled.fn(str(tmp_path))
+    assert asked[-1] == (tmp_path, [])
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Environment of a server that stays, with a home of its own."""
+    port = free_port()
+    environment = os.environ | {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_LOGGING_LEVEL": "INFO",
+    }
+    with started(["prefect", "server", "start", "--port", str(port)], environment, tmp_path):
+        yield environment
+
+
+class started:  # noqa: N801
+    """As a context: a process with its output in a file, ended with all of its own."""
+
+    def __init__(self, words, environment, folder):
+        self.log = (folder / f"{words[1]}.log").open("wb")
+        command = [str(Path(sys.executable).parent / words[0]), *words[1:]]
+        self.process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd=folder,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def __enter__(self):
+        return self.process
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        try:
+            self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+def until(found, what):
+    end = time.monotonic() + PATIENCE
+    while not (value := found()):
+        assert time.monotonic() < end, what
+        time.sleep(1)
+    return value
+
+
+def call(workspace, environment, *words):
+    command = [sys.executable, "-m", "flows.cli", "-w", str(workspace.root), *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_what_the_watcher_announces_is_run_by_a_worker_and_ends_in_a_champion(
+    make, samples, tmp_path, server
+):
+    workspace = make(tmp_path / "line", "cap")
+    edit(workspace, "cap", algorithms=["padim"])
+    (tmp_path / "drop").mkdir()
+    image = Image.open(next((samples / "cap" / "train" / "good").glob("*.png")))
+    image.transpose(Image.Transpose.ROTATE_180).save(tmp_path / "drop" / "new.png")
+    until(lambda: call(workspace, server, "deploy").returncode == 0, "no server")
+    with started(["prefect", "worker", "start", "--pool", "inspectline"], server, tmp_path):
+        until(lambda: told(workspace, server)["workers"], "no worker")
+        options = ["--once", "--settle", "0", "--gather", "0", "--announce"]
+        watched = call(workspace, server, "watch", f"cap={tmp_path / 'drop'}", *options)
+        assert watched.returncode == 0 and "1 new images" in watched.stderr, watched.stderr
+        store = store_of(workspace)
+        until(lambda: champion(store, "cap"), "no champion")
+        until(lambda: not told(workspace, server)["runs"], "the run does not end")
+    [product] = told(workspace, server)["products"]
+    assert product["champion"] == "padim" and product["last_gate"] == "promoted"
+    assert len(list(workspace.images("cap").glob("train/good/*"))) == 13
+
+
+def told(workspace, environment):
+    result = call(workspace, environment, "status", "--json")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
