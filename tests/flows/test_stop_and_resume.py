@@ -117,6 +117,8 @@ def test_a_cell_that_always_dies_leaves_the_others(workspace, capfd, monkeypatch
 
 
 def test_ctrl_c_keeps_the_checkpoint_and_leaves_no_process(workspace, trained, steps, tmp_path):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background job, and it
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # would be inherited
     said = tmp_path / "said"
     with said.open("w") as file:
         line = subprocess.Popen(
