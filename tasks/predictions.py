@@ -2,8 +2,8 @@
 
     DIR/<product>/2026-05-04.jsonl     the day in UTC
 
-A record is one write of one line, so that several processes may log at once and a killed one
-leaves whole lines. What a power cut tears is skipped when read, and never joined to the next.
+A record is one write of one line, under a lock that ends with its process, so that several may log
+at once. What a kill or a power cut tears is skipped when read, and never joined to the next.
 """
 
 import json
@@ -47,11 +47,14 @@ class PredictionLog:
 
     def add(self, record: dict[str, Any]) -> None:
         """One line in the file of the record's day."""
+        import fcntl
+
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"{record['time'][:10]}.jsonl"
         line = json.dumps(record, allow_nan=False) + "\n"
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # or a line being written would look torn
             if _torn(descriptor):
                 line = "\n" + line
             os.write(descriptor, line.encode())
