@@ -1,6 +1,7 @@
 """The demo: three sample products, drawn, ingested and run in a workspace of their own."""
 
 import os
+import shutil
 from pathlib import Path
 
 import click
@@ -35,6 +36,7 @@ def run_demo(directory: Path) -> bool:
     content["algorithms"] |= SMALL["algorithms"]
     write_text(params, yaml.safe_dump(content, sort_keys=False))
     source = workspace.scratch / "samples"
+    shutil.rmtree(source, ignore_errors=True)  # the same bytes are drawn again
     for folder in draw_samples(source):
         report = ingest_product(workspace, folder.name, str(folder))
         click.echo(f"{folder.name}: {report.summary()}")
