@@ -90,6 +90,13 @@ class Detector(nn.Module, ABC):
     def calibrate(self, normals: Iterable[Batch], run: Run) -> None:
         """See normal images kept out of `learn`: a support set, map quantiles. Repeatable."""
 
+    def reconstruct(self, images: Tensor) -> Tensor | None:
+        """What the model makes of images (B, 3, H, W), normalised as they are; None: nothing.
+
+        For people to look at: no score comes from here.
+        """
+        return None
+
     @property
     def weights(self) -> str | None:
         """Where the frozen backbone's weights came from; None where there is no backbone."""
@@ -138,6 +145,16 @@ class Detector(nn.Module, ABC):
         self.eval()
         found = [self(part.to(self.fitted.device)) for part in blocks(images)]
         return Prediction(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+    @torch.inference_mode()
+    def reconstruction(self, images: Tensor) -> Tensor | None:
+        """`reconstruct` of images from any device, in parts that fit into memory."""
+        if not self.fitted:
+            raise NotFittedError(f"{type(self).__name__} is not fitted; call fit() or load() first")
+        self.eval()
+        made = [self.reconstruct(part.to(self.fitted.device)) for part in blocks(images)]
+        parts = [part for part in made if part is not None]
+        return torch.cat(parts) if parts else None
 
     def save(self, path: Path) -> None:
         """Write all that `load` needs as safetensors: numbers and JSON, no code."""
