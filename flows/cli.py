@@ -64,6 +64,7 @@ def main(ctx: click.Context, workspace: Path | None) -> None:
 for command in (
     line.init,
     products.new,
+    products.fetch,
     line.ingest,
     line.run,
     service.watch,

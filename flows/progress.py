@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 class Terminal(AbstractContextManager):
     """Use as a context; `start`, `update` and `end` are safe from any thread."""
 
-    def __init__(self, total: int, every: float = 15.0) -> None:
+    def __init__(self, total: int, title: str = "line", every: float = 15.0) -> None:
         self.console = Console(file=sys.stderr)
         self.every = every
         self._told: dict[str, float] = {}
@@ -26,7 +26,7 @@ class Terminal(AbstractContextManager):
             console=self.console,
             disable=not self.console.is_terminal,
         )
-        self._all = self._bars.add_task("line", total=max(total, 1), note="")
+        self._all = self._bars.add_task(title, total=max(total, 1), note="")
 
     def __enter__(self) -> "Terminal":
         self._bars.start()

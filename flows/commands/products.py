@@ -1,4 +1,4 @@
-"""Commands that begin, rename and remove products."""
+"""Commands that begin, fetch, rename and remove products."""
 
 import sys
 from pathlib import Path
@@ -50,6 +50,43 @@ def new(
     for remark in begun.remarks:
         click.echo(f"  {remark}")
     click.echo(f"next: `inspectline run -p {name}`")
+
+
+@click.command()
+@click.argument("name")
+@click.option("--category", "-c", "categories", multiple=True, help="Only this one; repeatable.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="public",
+    show_default=True,
+    help="The folder of public sets.",
+)
+@click.option("--accept-licence", is_flag=True, help="Agree to the licence without being asked.")
+@click.option("--archive", type=click.Path(path_type=Path, exists=True), help="It is here already.")
+@click.option("--url", help="A mirror to download from, instead of the publisher.")
+@click.option("--sha256", help="Checksum of the archive, where it is another than the known one.")
+def fetch(
+    name: str,
+    categories: tuple[str, ...],
+    to: Path,
+    accept_licence: bool,
+    archive: Path | None,
+    url: str | None,
+    sha256: str | None,
+) -> None:
+    """Bring a public data set here: mvtec-ad, visa, mpdd, btad, kolektor-sdd2 or magnetic-tile.
+
+    It is downloaded, checked and laid out as products, with a table for `inspectline new`.
+    """
+    from flows.fetch import fetch_set
+
+    def agreed(notice: str) -> bool:
+        click.echo(notice)
+        return accept_licence or (sys.stdin.isatty() and click.confirm("Do you agree?"))
+
+    for line in fetch_set(name, list(categories), to, agreed, url, archive, sha256):
+        click.echo(line)
 
 
 @click.command()

@@ -43,12 +43,14 @@ def is_archive(path: Path) -> bool:
         return False
 
 
-def unpack(archive: Path, folder: Path) -> None:
-    """Write the images among the members of an archive below `folder`."""
+def unpack(
+    archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool] = image_like
+) -> None:
+    """Write the members of an archive that are wanted, by default its images, below `folder`."""
     with opened(archive) as members:
-        images = [member for member in members if image_like(member.path)]
-        need_space(folder, sum(member.size for member in images), f"{archive} unpacked")
-        for member in images:
+        chosen = [member for member in members if wanted(member.path)]
+        need_space(folder, sum(member.size for member in chosen), f"{archive} unpacked")
+        for member in chosen:
             target = folder / member.path
             with writing(target):
                 target.parent.mkdir(parents=True, exist_ok=True)

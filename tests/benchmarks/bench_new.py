@@ -1,18 +1,21 @@
 """From `new` to a champion with a handful of good images, and fifty products from one table.
 
-python tests/benchmarks/bench_new.py FOLDER... [--good 2 4 8 16]
+python tests/benchmarks/bench_new.py FOLDER... [--good 2 4 8 16] [--beside FOLDER...]
 python tests/benchmarks/bench_new.py --table 50
 
 FOLDER: products in MVTec AD layout. Of each the first so many good training images by name are
 taken, with the whole test set; the defaults of the package, `algorithms: auto`, and a gate that
-asks for nothing but a comparison. Prints what a user would see, minutes by the clock, and the
-overkill that happened beside the one that so few images can promise.
+asks for nothing but a comparison. Products named by --beside are in the workspace before, whole,
+for RegAD to learn from; the product itself is left out of them. Prints what a user would see,
+minutes by the clock and of the processor from `new` to the champion, and the overkill that
+happened beside the one that so few images can promise.
 """
 
 import argparse
 import csv
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -52,26 +55,38 @@ def few(source: Path, count: int, target: Path) -> Path:
     return target
 
 
-def start(room: Path, source: Path, count: int) -> None:
+def processor() -> float:
+    """Seconds of all processors that the commands have taken."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def start(room: Path, source: Path, count: int, beside: list[Path]) -> None:
     """Print one row for each algorithm of a product that began with `count` images."""
     root = workspace(room / f"{source.name}-{count}")
     name = source.name
-    began = time.monotonic()
+    for other in beside:
+        if other.name != name:
+            line(root, "new", other.name, "--from", str(other))
     images = few(source, count, room / "images" / f"{name}-{count}")
+    began, spent = time.monotonic(), processor()
     line(root, "new", name, "--from", str(images))
     spec = root / "data" / name / "product.yaml"
     spec.write_text(spec.read_text().replace("image_auroc: 0.8", "image_auroc: null"))
-    line(root, "run")
-    minutes = (time.monotonic() - began) / 60
-    champion = next(row for row in json.loads(line(root, "releases", name, "--json")))["algorithm"]
+    line(root, "run", "-p", name)
+    minutes, busy = (time.monotonic() - began) / 60, (processor() - spent) / 60
+    champion = [
+        one for one in json.loads(line(root, "releases", name, "--json")) if one["champion"]
+    ]
     for path in sorted((root / "data" / name / "cells").glob("*/evaluation/metrics.json")):
         row = json.loads(path.read_text())
-        star = "*" if row["algorithm"] == champion else " "
+        star = "*" if row["algorithm"] in champion else " "
         pro = "-" if row["aupro_30"] is None else f"{row['aupro_30']:.3f}"
         print(
-            f"{name:<18} {count:>3} {minutes:5.1f} min  {row['algorithm']:<14}{star}"
-            f" AUROC {row['image_auroc']:.3f}  AUPRO {pro}  miss {row['miss']:6.1%}"
-            f"  overkill {row['overkill']:6.1%} of {row['overkill_bound']:.1%} promised",
+            f"{name:<18} {count:>3} {minutes:5.1f} min ({busy:.1f} CPU)"
+            f"  {row['algorithm']:<14}{star} AUROC {row['image_auroc']:.3f}  AUPRO {pro}"
+            f"  miss {row['miss']:6.1%}  overkill {row['overkill']:6.1%}"
+            f" of {row['overkill_bound']:.1%} promised",
             flush=True,
         )
 
@@ -103,6 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--good", nargs="*", type=int, default=[2, 4, 8, 16])
+    parser.add_argument("--beside", nargs="*", type=Path, default=[])
     parser.add_argument("--table", type=int, help="rows; instead of FOLDERs")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
@@ -110,7 +126,7 @@ def main() -> None:
             table(Path(temporary), options.table)
         for folder in options.folders:
             for count in options.good:
-                start(Path(temporary), folder, count)
+                start(Path(temporary), folder, count, options.beside)
 
 
 if __name__ == "__main__":

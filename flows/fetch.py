@@ -1,0 +1,150 @@
+"""A public set: its licence agreed to, its archive here and checked, its images laid out."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from flows.progress import Terminal
+from tasks.arrival.archives import is_archive, unpack
+from tasks.arrival.sources import room_in
+from tasks.arrival.space import need_space, writing
+from tasks.checks.layout import image_like
+from tasks.errors import DataError, hint
+from tasks.public.catalogue import PublicSet, catalogue
+from tasks.public.convert import SOURCE, lay_out, write_papers
+from tasks.public.download import download
+
+ARCHIVES = ".archives"  # of all sets, beside them
+
+
+def fetch_set(
+    name: str,
+    categories: list[str],
+    to: Path,
+    agreed: Callable[[str], bool],
+    url: str | None = None,
+    archive: Path | None = None,
+    sha256: str | None = None,
+) -> list[str]:
+    """What came of it, in sentences; the folder is `to/<name>`, with one below it a category.
+
+    url: instead of the publisher's. archive: the file, or the folder it was unpacked to, already
+    here. sha256: of a file that is another than the one known.
+    """
+    if name not in catalogue():
+        raise DataError(f"no public set '{name}'; {hint(name, catalogue())}")
+    known = catalogue()[name]
+    folder = to / name
+    wanted = [one for one in known.wanted(categories) if not (folder / one).is_dir()]
+    if not wanted:
+        return [f"{folder} holds all of that already; a category that you delete is made again"]
+    if not agreed(known.notice()):
+        raise DataError("the licence was not agreed to; --accept-licence does, for scripts")
+    with writing(to):
+        folder.mkdir(parents=True, exist_ok=True)
+    (to / ".gitignore").write_text("*\n")  # images are no matter for the git around them
+    with Terminal(3, "fetch") as terminal:
+        file, digest = archive, ""
+        if file is None:
+            file = obtained(known, to, url or known.url, sha256, len(wanted), terminal)
+        if file.is_file():
+            digest = checked(
+                known, file, expected(known, folder, sha256), archive is None, terminal
+            )
+        told = laid_out(known, file, folder, wanted, terminal)
+    table = write_papers(name, known, folder, url or str(archive or known.url), digest)
+    lines = [f"{category}: {counts}" for category, counts in told.items()]
+    absent = [category for category in wanted if category not in told]
+    if absent:
+        lines.append(f"not in {file}: {', '.join(absent)}")
+    if archive is None:
+        size = file.stat().st_size / 1e6
+        lines.append(f"the archive is kept, {size:,.0f} MB: {file}")
+    return [*lines, f"next, in a workspace: inspectline new --table {table.resolve()}"]
+
+
+def obtained(
+    known: PublicSet, to: Path, url: str | None, sha256: str | None, wanted: int, terminal: Terminal
+) -> Path:
+    """The archive, downloaded as far as it was not here."""
+    if not url:
+        raise DataError(
+            f"{known.title} has no address to download from by program. Get the archive at "
+            f"{known.page} and give it as --archive FILE, or name a mirror with --url"
+        )
+    target = to / ARCHIVES / known.file
+    if target.is_file():
+        return target
+    share = wanted / len(known.categories)
+    if known.bytes:  # images hardly shrink in an archive
+        need_space(to, round(known.bytes * (1 + share)), f"{known.title}, packed and unpacked,")
+
+    def report(here: int, total: int | None) -> None:
+        of = f" of {total / 1e6:,.0f}" if total else ""
+        terminal.update(label, f"{here / 1e6:,.0f}{of} MB", here / total if total else 0.0, {})
+
+    label = f"download {known.file}"
+    terminal.start(label)
+    try:
+        download(url, target, report, checked=bool(sha256 or known.sha256))
+    except DataError as error:
+        elsewhere = f"; the file may have moved: see {known.page}, and give --url or --archive"
+        raise DataError(f"{error}{elsewhere}") from error
+    terminal.end(label, "done")
+    return target
+
+
+def expected(known: PublicSet, folder: Path, sha256: str | None) -> str | None:
+    """The checksum that an archive must have: as given, as published, or as of the first time."""
+    if sha256 or known.sha256:
+        return (sha256 or known.sha256 or "").lower()
+    source = folder / SOURCE
+    return json.loads(source.read_text())["sha256"] or None if source.is_file() else None
+
+
+def checked(
+    known: PublicSet, file: Path, wanted: str | None, downloaded: bool, terminal: Terminal
+) -> str:
+    """sha256 of the archive. A download that has another is put aside and refused; the user's own
+    file is taken as it is, and that it differs is said."""
+    terminal.start("checksum")
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    terminal.end("checksum", "done" if wanted else "unknown before, kept now:")
+    if wanted in (None, digest):
+        return digest
+    differs = f"{file} has the sha256 {digest}, and not {wanted}"
+    if not downloaded:
+        terminal.say(f"{differs}: another file than the one known; taken as it is yours")
+        return digest
+    aside = file.replace(file.with_name(f"{file.name}.refused"))
+    raise DataError(
+        f"{differs}: damaged, or changed by its publisher. It was put aside as {aside}. The same "
+        f"command downloads it anew; if {known.page} says that it changed, give --sha256 {digest}"
+    )
+
+
+def laid_out(
+    known: PublicSet, file: Path, folder: Path, wanted: list[str], terminal: Terminal
+) -> dict[str, str]:
+    """Unpack what is wanted and write it in our layout."""
+    if file.is_dir():
+        return lay_out(known, file, folder, wanted, shutil.copyfile)
+    if not is_archive(file):
+        raise DataError(f"{file}: no whole zip or tar file; get it again at {known.page}")
+
+    def chosen(path: PurePosixPath) -> bool:
+        alone = len(known.categories) == 1
+        return path.suffix == ".csv" or (
+            image_like(path) and (alone or not known.categories_in(path) - set(wanted))
+        )
+
+    terminal.start("unpack")
+    with room_in(folder.parent / ARCHIVES) as room:
+        unpack(file, room, chosen)
+        told = lay_out(known, room, folder, wanted, os.replace)
+    terminal.end("unpack", "done")
+    return told
