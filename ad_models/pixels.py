@@ -1,5 +1,7 @@
 """Between ImageNet-normalised images and colours in 0..1."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,3 +25,8 @@ def signed(images: Tensor, side: int) -> Tensor:
     """ImageNet-normalised images (B, 3, H, W) as colours in -1..1 (B, 3, side, side)."""
     small = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
     return 2 * unit(small) - 1
+
+
+def unsigned(colours: Tensor, size: Sequence[int]) -> Tensor:
+    """Colours in -1..1 (B, 3, h, w) as ImageNet-normalised images (B, 3, *size)."""
+    return normalised((F.interpolate(colours, tuple(size), mode="bilinear") + 1) / 2)

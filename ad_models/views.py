@@ -33,25 +33,25 @@ def draw(images: Tensor, side: int, stride: int | None) -> Tensor:
 
 
 def assemble(
-    residual: Callable[[Tensor], Tensor], images: Tensor, side: int, stride: int | None
+    seen: Callable[[Tensor], Tensor], images: Tensor, side: int, stride: int | None
 ) -> Tensor:
-    """Maps (B, 1, H, W) of `residual`, which maps views (N, C, side, side) to (N, 1, side, side).
+    """What `seen` makes of views (N, C, side, side), maps or images, put together: (B, D, H, W).
 
     Where patches overlap, their mean.
     """
     height, width = size = images.shape[-2:]
     if stride is None:
-        return resized(residual(resized(images, (side, side))), size)
+        return resized(seen(resized(images, (side, side))), size)
     _fitting(images, side)
     tops, lefts = _starts(height, side, stride), _starts(width, side, stride)
-    maps = torch.zeros_like(images[:, :1])
+    whole = torch.zeros_like(images[:, :1])
     for top in tops:  # a row of patches at a time: all at once would not fit for large images
         row = [images[:, :, top : top + side, left : left + side] for left in lefts]
-        parts = residual(torch.cat(row)).unflatten(0, (len(lefts), -1))
+        parts = seen(torch.cat(row)).unflatten(0, (len(lefts), -1))
         for left, part in zip(lefts, parts.unbind(0), strict=True):
-            maps = maps + F.pad(part, (left, width - left - side, top, height - top - side))
+            whole = whole + F.pad(part, (left, width - left - side, top, height - top - side))
     count = _covered(tops, side, height)[:, None] * _covered(lefts, side, width)
-    return maps / count.to(maps)
+    return whole / count.to(whole)
 
 
 def resized(images: Tensor, size: Sequence[int]) -> Tensor:

@@ -48,6 +48,8 @@ SMALL = {  # parameters that make a fit take a second
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 3, "loss": "position"},
 }
+REBUILDS = {"anogan", "autoencoder", "cyclegan", "denoising_autoencoder", "diffusionad", "f_anogan"}
+REBUILDS |= {"favae", "ganomaly", "riad", "vae"}  # those that make an image of an image
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 SIDE = 64
 
@@ -118,6 +120,15 @@ def test_a_square_scores_higher_and_is_found(fitted):
     inside = bad.map[:, :, 20:40, 20:40]
     outside = (bad.map.sum() - inside.sum()) / (bad.map.numel() - inside.numel())
     assert inside.mean() > 1.2 * outside
+
+
+def test_a_reconstruction_has_the_shape_of_its_image(name, fitted):
+    images = texture(4, 4)
+    made, again = fitted.reconstruction(images), fitted.reconstruction(images)
+    assert (made is not None) == (name in REBUILDS)
+    if made is not None:
+        assert made.shape == images.shape and made.dtype == images.dtype
+        assert made.isfinite().all() and torch.equal(made, again)
 
 
 def test_predict_changes_nothing(fitted):

@@ -23,7 +23,7 @@ from ad_models.base import Batch, Detector, Prediction
 from ad_models.dcgan import Decoder, Encoder, widths
 from ad_models.errors import ConfigError
 from ad_models.maps import finish
-from ad_models.pixels import signed
+from ad_models.pixels import signed, unsigned
 from ad_models.run import Run
 
 
@@ -106,11 +106,18 @@ class Anogan(Detector):
             optimiser.step()
         return codes.detach()
 
-    def forward(self, images: Tensor) -> Prediction:
+    def redraw(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images as the networks see them, and as they draw them best (B, 3, size, size)."""
         with torch.inference_mode(False), torch.enable_grad():
             seen = signed(images.clone(), self.config.size)  # clone: may be an inference tensor
             codes = self.search(seen)
-        drawn = self.generator(codes)
+        return seen, self.generator(codes)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return unsigned(self.redraw(images)[1], images.shape[-2:])
+
+    def forward(self, images: Tensor) -> Prediction:
+        seen, drawn = self.redraw(images)
         maps = (seen - drawn).abs().mean(1, keepdim=True)
         maps = finish(maps, images.shape[-2:], self.config.sigma)
         return Prediction(score=self.loss(seen, drawn), map=maps)

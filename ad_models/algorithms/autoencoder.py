@@ -25,7 +25,7 @@ from ad_models.base import Batch, Detector, Prediction
 from ad_models.convnets import decoder, encoder
 from ad_models.errors import ConfigError
 from ad_models.maps import smooth
-from ad_models.pixels import unit
+from ad_models.pixels import normalised, unit
 from ad_models.run import Run
 from ad_models.similarity import ssim
 from ad_models.views import assemble, check_views, draw
@@ -79,6 +79,9 @@ class Autoencoder(Detector):
         squared = self.config.loss == "l2"  # equation 2; else equation 8
         each = (views - rebuilt).square() if squared else 1 - ssim(views, rebuilt)
         return each.mean(dim=1, keepdim=True)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return normalised(assemble(self.net, unit(images), self.config.side, self.config.stride))
 
     def forward(self, images: Tensor) -> Prediction:
         maps = assemble(self.residual, unit(images), self.config.side, self.config.stride)

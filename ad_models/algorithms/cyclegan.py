@@ -23,7 +23,7 @@ from ad_models.base import Batch, Detector, Prediction
 from ad_models.dcgan import initialise
 from ad_models.errors import ConfigError
 from ad_models.maps import finish
-from ad_models.pixels import normalised, signed
+from ad_models.pixels import normalised, signed, unsigned
 from ad_models.run import Run
 from ad_models.synthetic import Textures, altered, spoil
 
@@ -186,6 +186,9 @@ class Cyclegan(Detector):
     def judge_loss(self, judge: nn.Module, pool: nn.Module, real: Tensor, drawn: Tensor) -> Tensor:
         """Half the loss: the discriminator learns at half the generators' pace; section 4."""
         return (verdict(judge, real, True) + verdict(judge, pool(drawn.detach()), False)) / 2
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return unsigned(self.heal(signed(images, self.config.size)), images.shape[-2:])
 
     def forward(self, images: Tensor) -> Prediction:
         seen = signed(images, self.config.size)

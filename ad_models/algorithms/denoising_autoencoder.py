@@ -22,7 +22,7 @@ from torch import Tensor
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.errors import ConfigError
 from ad_models.maps import smooth
-from ad_models.pixels import unit
+from ad_models.pixels import normalised, unit
 from ad_models.run import Run
 from ad_models.unet import UNet
 
@@ -72,6 +72,9 @@ class DenoisingAutoencoder(Detector):
     def clean(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W), 0 to 1, without what is taken for noise."""
         return self.net(images)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return normalised(self.clean(unit(images)))
 
     def forward(self, images: Tensor) -> Prediction:
         images = unit(images)

@@ -28,7 +28,7 @@ from ad_models.base import Batch, Detector, Prediction
 from ad_models.denoiser import Denoiser
 from ad_models.diffusion import denoised, guided, noised, schedule
 from ad_models.errors import ConfigError
-from ad_models.pixels import unit
+from ad_models.pixels import normalised, unit
 from ad_models.run import Run
 from ad_models.synthetic import Textures, altered, shuffled, spoil, uniform
 from ad_models.unet import UNet
@@ -158,13 +158,19 @@ class Diffusionad(Detector):
         focal = (wrong.sigmoid() ** self.config.gamma * F.softplus(wrong)).mean() / 2  # alpha 0.5
         return self.config.focal * focal + F.smooth_l1_loss(logits.sigmoid(), masks)
 
-    def forward(self, images: Tensor) -> Prediction:
+    def views(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images as the networks see them, and what they would be if normal: 0 to 1."""
         c = self.config
         small = unit(resized(images, (c.size, c.size)))
         count = small.shape[0]  # len() would fix it in an exported graph
         noise = self.noise.unsqueeze(1).expand(-1, count, -1, -1, -1)
         steps = torch.tensor([[c.little], [c.much]], device=small.device).expand(-1, count)
-        rebuilt, _ = self.rebuild(small, noise, steps)
-        maps = self.mark(small, rebuilt).sigmoid()
-        score = maps.flatten(1).topk(c.top, dim=1).values.mean(dim=1)
+        return small, self.rebuild(small, noise, steps)[0]
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return normalised(resized(self.views(images)[1], images.shape[-2:]))
+
+    def forward(self, images: Tensor) -> Prediction:
+        maps = self.mark(*self.views(images)).sigmoid()
+        score = maps.flatten(1).topk(self.config.top, dim=1).values.mean(dim=1)
         return Prediction(score=score, map=resized(maps, images.shape[-2:]))

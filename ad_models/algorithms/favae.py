@@ -26,7 +26,7 @@ from ad_models.errors import ConfigError
 from ad_models.features import Pyramid
 from ad_models.gaussian_code import divergence, sample, split, surprise
 from ad_models.maps import smooth
-from ad_models.pixels import unit
+from ad_models.pixels import normalised, unit
 from ad_models.run import Run
 from ad_models.views import assemble, check_views, draw, resized
 
@@ -124,6 +124,7 @@ class Favae(Detector):
             self.adapters.append(
                 nn.Sequential(nn.Conv2d(channels, out, 1), nn.ReLU(), nn.Conv2d(out, out, 1))
             )
+        self.to(memory_format=torch.channels_last)  # a quarter faster on a CPU
         self.usual: Tensor
         self.register_buffer("usual", torch.ones(1 + len(features)))  # mean residual of each space
 
@@ -166,6 +167,11 @@ class Favae(Detector):
                 means.append(torch.stack([error.mean() for error in errors]))
             self.usual = torch.stack(means).mean(dim=0).clamp(min=1e-8)
 
+    def rebuilt(self, views: Tensor) -> Tensor:
+        """What the mean code of views (B, 3, side, side) decodes to, 0 to 1."""
+        mean, _ = split(self.encoder(views))
+        return self.decoder(mean)[0]
+
     def residuals(self, views: Tensor) -> list[Tensor]:
         """Squared residual (B, 1, h, w) of each space at the mean code, a mean over channels."""
         mean, _ = split(self.encoder(views))
@@ -177,6 +183,9 @@ class Favae(Detector):
         side = (self.config.side, self.config.side)
         each = zip(self.residuals(views), self.usual, strict=True)
         return torch.stack([resized(error, side) / usual for error, usual in each]).sum(dim=0)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return normalised(assemble(self.rebuilt, images, self.config.side, self.config.stride))
 
     def forward(self, images: Tensor) -> Prediction:
         maps = assemble(self.residual, images, self.config.side, self.config.stride)

@@ -23,7 +23,7 @@ from ad_models.base import Batch, Detector, Prediction
 from ad_models.dcgan import Decoder, Encoder, initialise, widths
 from ad_models.errors import ConfigError
 from ad_models.maps import finish
-from ad_models.pixels import signed
+from ad_models.pixels import signed, unsigned
 from ad_models.run import Run
 
 WON = 1e-5  # a discriminator with a smaller loss starts anew; official code
@@ -95,6 +95,10 @@ class Ganomaly(Detector):
         real, fake = self.discriminator(images), self.discriminator(drawn)
         right = F.binary_cross_entropy_with_logits(real, torch.ones_like(real))
         return (right + F.binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))) / 2
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        drawn = self.decoder(self.encoder(signed(images, self.config.size)))
+        return unsigned(drawn, images.shape[-2:])
 
     def forward(self, images: Tensor) -> Prediction:
         seen = signed(images, self.config.size)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.errors import ConfigError, InputError
-from ad_models.pixels import unit
+from ad_models.pixels import normalised, unit
 from ad_models.run import Run
 from ad_models.similarity import multiscale_gms, ssim
 from ad_models.unet import UNet
@@ -105,6 +105,11 @@ class Riad(Detector):
             for scale in multiscale_gms(images, painted, SCALES)
         ]
         return torch.stack(maps).mean(dim=0)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """The mean over all sizes of cells."""
+        painted = [self.repaint(unit(images), owner) for owner in self.kept]
+        return normalised(torch.stack(painted).mean(dim=0))
 
     def forward(self, images: Tensor) -> Prediction:
         if images.shape[-2:] != self.kept.shape[-2:]:

@@ -26,7 +26,7 @@ from ad_models.convnets import decoder, encoder
 from ad_models.errors import ConfigError
 from ad_models.gaussian_code import divergence, sample, split, surprise
 from ad_models.maps import smooth
-from ad_models.pixels import unit
+from ad_models.pixels import normalised, unit
 from ad_models.run import Run
 from ad_models.views import assemble, check_views, draw
 
@@ -78,10 +78,19 @@ class Vae(Detector):
                 optimiser.step()
                 run.log(loss=loss, fidelity=fidelity, kl=kl)
 
-    def residual(self, views: Tensor) -> Tensor:
-        """Squared difference (B, 1, side, side) of views from what their mean code decodes to."""
+    def rebuilt(self, views: Tensor) -> Tensor:
+        """What the mean code of views (B, 3, side, side) decodes to."""
         mean, _ = split(self.encoder(views))
-        return (views - self.decoder(mean)).square().mean(dim=1, keepdim=True)
+        return self.decoder(mean)
+
+    def residual(self, views: Tensor) -> Tensor:
+        """Squared difference (B, 1, side, side) of views from their copies."""
+        return (views - self.rebuilt(views)).square().mean(dim=1, keepdim=True)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        return normalised(
+            assemble(self.rebuilt, unit(images), self.config.side, self.config.stride)
+        )
 
     def forward(self, images: Tensor) -> Prediction:
         maps = assemble(self.residual, unit(images), self.config.side, self.config.stride)

@@ -1,5 +1,6 @@
 """Patches, similarity maps and the convolutional halves, against independent formulas."""
 
+import kornia
 import numpy as np
 import pytest
 import torch
@@ -62,6 +63,13 @@ def test_views_that_cannot_be():
 def test_ssim_of_equal_images_is_one_everywhere():
     x = torch.rand(2, 3, 24, 20)
     torch.testing.assert_close(ssim(x, x), torch.ones_like(x))
+
+
+@pytest.mark.parametrize("shape", [(32, 20), (11, 64)])
+def test_ssim_equals_kornia_s(shape):
+    x, y = torch.rand(2, 3, 3, *shape, dtype=torch.float64)
+    expected = kornia.metrics.ssim(x, y, 11, max_val=1.0, eps=0.0)
+    torch.testing.assert_close(ssim(x, y), expected)
 
 
 def test_ssim_of_constant_images_has_a_closed_form():
