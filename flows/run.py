@@ -1,23 +1,18 @@
 """`inspectline run`: the flow, with what a person at a terminal wants around it."""
 
-import json
 from contextlib import suppress
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.tables import results_table
-from tasks.automatic import choice_of, explain
-from tasks.doubts import doubts
 from tasks.errors import LineError, StoreError, hint
 from tasks.gate import last_decision, store_of, undecided
 from tasks.leaderboard import results
 from tasks.lock import run_lock
 from tasks.provenance import operator
-from tasks.report import CellResult, write_report
-from tasks.spec import is_automatic, known_algorithms, read_product
+from tasks.report import report
+from tasks.spec import known_algorithms, read_product
 from tasks.storage.publish import champion
 from tasks.workspace import Workspace
 
@@ -92,7 +87,7 @@ def conclude(workspace: Workspace, decided: dict[str, Any], failures: dict[str, 
         click.echo(verdict(product, decision, champions.get(product)))
     for name, reason in failures.items():
         click.echo(f"failed: {name}: {reason}", err=True)
-    click.echo(f"report: {write_run_report(workspace, failures)}")
+    click.echo(f"report: {report(workspace, failures)}")
 
 
 def read_champions(workspace: Workspace, products: list[str]) -> Pointers:
@@ -114,33 +109,3 @@ def verdict(product: str, decision: dict[str, Any], now: dict[str, Any] | None) 
         return f"{product}: {is_now}, since a {now['kind']} by {now['by']} ({now['reason']})"
     reasons = "; ".join(decision["reasons"])
     return f"{product}: {challenger['algorithm']} refused ({reasons}); {is_now}"
-
-
-def write_run_report(workspace: Workspace, failures: dict[str, str] | None = None) -> Path:
-    """report/<time>/report.html of everything the workspace knows."""
-    cells = [
-        CellResult(row["product"], row["algorithm"], row | {"intervals": intervals(folder)}, folder)
-        for row in results(workspace)
-        for folder in [workspace.evaluation(row["product"], row["algorithm"])]
-    ]
-    decided = {p: d for p in workspace.products if (d := last_decision(workspace, p))}
-    skipped = {
-        name.split()[1]: reason
-        for name, reason in (failures or {}).items()
-        if name.startswith("validate")
-    }
-    stamp = datetime.now().strftime("%Y-%m-%d-%H%M%S")
-    path = workspace.root / "report" / stamp / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    doubted = {product: doubts(workspace, product) for product in workspace.products}
-    chosen = {
-        product: explain(choice_of(workspace.product(product)))
-        for product in workspace.products
-        if is_automatic(workspace.root, product)
-    }
-    return write_report(cells, decided, path, workspace.root.name, skipped, doubted, chosen)
-
-
-def intervals(folder: Path) -> dict[str, Any]:
-    """Intervals of an evaluation's figures, by name."""
-    return json.loads((folder / "details.json").read_text())["intervals"]

@@ -14,7 +14,7 @@ from tasks.calibration import parted
 from tasks.command import Listener, main
 from tasks.device import choose
 from tasks.display import Display
-from tasks.exhibits import draw, write_curves, write_scores
+from tasks.exhibits import Exhibits, write_curves, write_scores
 from tasks.figures import details, figures
 from tasks.files import beside, read_rows, write_json
 from tasks.imaging.images import read_image
@@ -56,7 +56,8 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     normals = aside or read_rows(model / CALIBRATION)
     defects = score(inspector, images, parts.defects, listener.report)
     decision = decide(spec, normals, defects)
-    result = test(inspector, images, parts.test, spec, listener.report)
+    exhibits = Exhibits(inspector, decision, spec.evaluation.pictures)
+    result = test(inspector, images, parts.test, spec, exhibits, listener.report)
     result.decisions = [
         thresholds.decide(value, decision["threshold"], decision["accept"])
         for value in result.scores
@@ -82,12 +83,12 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     }
     folder = workspace.evaluation(product, algorithm)
     with beside(folder) as partial:
-        shown = draw(inspector, images, result, decision, partial / "pictures")
         write_json(partial / "metrics.json", metrics)
         write_json(partial / "threshold.json", decision)
         write_json(partial / "details.json", behind)
-        write_scores(partial / "scores.csv", result, shown)
+        write_scores(partial / "scores.csv", result)
         write_curves(partial, result)
+        exhibits.write(partial / "exhibits.zip")
     return folder
 
 
@@ -144,7 +145,12 @@ def pixel_threshold(regions: Regions, peaks: np.ndarray) -> float | None:
 
 
 def test(
-    inspector: Inspector, images: Path, rows: Rows, spec: Product, report: Report
+    inspector: Inspector,
+    images: Path,
+    rows: Rows,
+    spec: Product,
+    exhibits: Exhibits,
+    report: Report,
 ) -> TestResult:
     """Score test images; pixel figures where there are masks, in one streaming pass."""
     result = TestResult(rows)
@@ -155,6 +161,7 @@ def test(
             for row, image, found in zip(part, batch, inspector.inspect_all(batch), strict=True):
                 result.scores.append(found.score)
                 mask = mask_of(inspector.preprocess, images, row, image)
+                exhibits.add(len(result.scores) - 1, row["label"], image, *found[:2], mask)
                 if masks and mask is not None:
                     at = found.map if native else found.model_map
                     metrics.update(at, at_resolution(mask, at.shape), row["label"])

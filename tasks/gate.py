@@ -11,6 +11,7 @@ from typing import Any
 from tasks.challenge import Challenge
 from tasks.files import write_json
 from tasks.provenance import origin, provenance
+from tasks.reporting.album import deposit
 from tasks.spec import Gates, Product, read_params, read_product
 from tasks.storage.publish import champion, fetch, promote, publish, record
 from tasks.storage.store import Store, open_store
@@ -174,6 +175,7 @@ def carry_out(
             folder = Path(scratch) / "release"
             about = assemble(workspace, product, algorithm, decision["metrics"], folder)
             release = publish(folder, product, store, about)
+        deposit(store, workspace, product, algorithm, release)
         decision["challenger"]["release"] = release
         folder = fetch(store, product, release, workspace.scratch / "releases")
         facts, reasons = shipped(workspace, product, spec, folder)

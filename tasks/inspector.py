@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ad_models import Prediction, load
+from ad_models.base import MEAN, STD, Detector
 from tasks.errors import StoreError
 from tasks.imaging.preprocess import Preprocess
 from tasks.imaging.tiles import cut, join
@@ -60,6 +61,23 @@ class Inspector:
             self._inspection(image, score, part)
             for image, score, part in zip(images, scores, maps, strict=True)
         ]
+
+    def reconstruct(self, image: np.ndarray) -> np.ndarray | None:
+        """What the model makes of the region of interest (H, W, 3) in 0..1; None: nothing."""
+        if not isinstance(self.detector, Detector):
+            return None
+        seen, tile = self.preprocess(image), self.preprocess.spec.tile
+        made = self.detector.reconstruction(cut(seen, tile) if tile else seen[None])
+        if made is None:
+            return None
+        parts = made.float().cpu()
+        shape = self.preprocess.region(image).shape[:2]
+        planes = [
+            join(part, self.preprocess.spec.size) if tile else part[0]
+            for part in parts.movedim(1, 0)
+        ]
+        whole = torch.stack([self.preprocess.restore(plane, shape) for plane in planes], dim=2)
+        return (whole * torch.tensor(STD) + torch.tensor(MEAN)).clamp(0, 1).numpy()
 
     def _inspection(self, image: np.ndarray, score: Tensor, maps: Tensor) -> Inspection:
         whole = join(maps, self.preprocess.spec.size) if self.preprocess.spec.tile else maps[0]

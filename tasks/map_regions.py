@@ -61,6 +61,17 @@ def regions(
     return sorted(found, key=lambda one: (-one.score, -one.area, one.box))
 
 
+def reported(map: np.ndarray, threshold: float, min_area: int, opening: int) -> np.ndarray:
+    """Which pixels (H, W) of a map belong to its `regions`."""
+    above = opened(map > threshold, opening)
+    if min_area == 1 or not above.any():
+        return above
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(above, structure=np.ones((3, 3)))
+    return above & (np.bincount(labels.ravel())[labels] >= min_area)
+
+
 def opened(mask: np.ndarray, radius: int) -> np.ndarray:
     """The union of all discs of this radius (pixels) that fit into the mask (H, W).
 

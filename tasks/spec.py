@@ -69,6 +69,7 @@ class Training(Section):
 class Evaluation(Section):
     resolution: Literal["native", "model"] = "native"
     resamples: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    pictures: Annotated[int, Field(ge=0)] = 1000
 
 
 class Gates(Section):

@@ -151,7 +151,7 @@ def product_graph(workspace: Workspace, product: str) -> dict[str, Any]:
     return {"stages": stages}
 
 
-EVALUATION_OUTS = ("scores.csv", "threshold.json", "details.json", "pictures")
+EVALUATION_OUTS = ("scores.csv", "threshold.json", "details.json", "exhibits.zip")
 VALIDATION_OUTS = ("manifest.csv", "train.csv", "test.csv", "result.json", "docs")
 
 

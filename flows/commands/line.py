@@ -106,9 +106,9 @@ def sync(ctx: click.Context) -> None:
 @click.pass_context
 def report(ctx: click.Context) -> None:
     """Write the report of the workspace as it is now, one HTML file."""
-    from flows.run import write_run_report
+    from tasks.report import report as write
 
-    click.echo(write_run_report(here(ctx)))
+    click.echo(write(here(ctx)))
 
 
 @click.command()

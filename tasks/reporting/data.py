@@ -1,0 +1,127 @@
+"""What the data page says: counts, sizes, looks, repeats and doubtful labels of a product."""
+
+import re
+from collections import Counter
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from tasks.corrections import read_corrections
+from tasks.doubts import doubts
+from tasks.drift import CONFIDENCE, chance, distance
+from tasks.errors import LineError
+from tasks.reporting.history import folder
+from tasks.reporting.reading import nested, number, record, table
+from tasks.reporting.view import DataView, Record
+from tasks.workspace import Workspace
+
+LOOKS = ("brightness", "sharpness")
+REPEATS = ("near_duplicate", "duplicate")
+TWIN = re.compile(r"same (?:picture|content) as (.+)$")
+FEWEST = 10  # images on each side of a comparison, or it says nothing
+
+
+def data_view(workspace: Workspace, product: str, notes: list[str]) -> DataView | None:
+    """None where nothing was validated yet."""
+    place = workspace.validation(product)
+    if not (place / "result.json").is_file():
+        return None
+
+    def source(name: str) -> bytes:
+        return folder(place, name)
+
+    result = record(source, "result.json", notes)
+    rows = [row for row in table(source, "manifest.csv", notes) if not row.get("error")]
+    findings = [
+        {**item, "severe": name == "failures"}
+        for name in ("failures", "warnings")
+        for item in result.get(name) or []
+    ]
+    return DataView(
+        passed=bool(result.get("passed")),
+        counts=nested(result, "counts"),
+        sizes=sizes(rows),
+        looks=[look(name, rows, nested(result, "ranges", name)) for name in LOOKS],
+        shifts=[shift(name, rows) for name in LOOKS],
+        twins=[pair for item in findings if (pair := twin(item))],
+        findings=[item for item in findings if not twin(item)],
+        corrections=corrections(workspace, product, notes),
+        doubts=doubted(workspace, product, notes),
+        paths=[row["path"] for row in rows],
+    )
+
+
+def sizes(rows: list[dict[str, str]]) -> list[Record]:
+    """How many images have which size."""
+    found = Counter((row.get("width"), row.get("height")) for row in rows)
+    return [{"width": w, "height": h, "images": n} for (w, h), n in found.most_common()]
+
+
+def look(name: str, rows: list[dict[str, str]], usual: Record) -> Record:
+    """One measure of every image: training, then test by label, each in the order of names."""
+    order = sorted(rows, key=lambda row: (*part_of(row)[:2], row["path"]))
+    groups = [
+        {"split": split, "label": label, "values": [v for row in part if (v := number(row[name]))]}
+        for (_, _, split, label), part in groupby(order, part_of)
+    ]
+    return {"name": name, "groups": groups, "low": usual.get("low"), "high": usual.get("high")}
+
+
+def part_of(row: dict[str, str]) -> tuple[int, bool, str, str]:
+    """Sorts by split, training first, and good ones before defects."""
+    split, label = row["split"], row["label"]
+    return (
+        ("train", "calibration").index(split) if split != "test" else 2,
+        label != "good",
+        split,
+        label,
+    )
+
+
+def shift(name: str, rows: list[dict[str, str]]) -> Record:
+    """How far good test images lie from the training images, beyond what is chance."""
+    train, test = (
+        np.array(
+            [
+                v
+                for row in rows
+                if (row["split"], row["label"]) == (split, "good")
+                and (v := number(row[name])) is not None
+            ]
+        )
+        for split in ("train", "test")
+    )
+    known: dict[str, Any] = {"name": name, "train": len(train), "test": len(test)}
+    if min(len(train), len(test)) < FEWEST:
+        return known | {"certain": None, "distance": None}
+    apart = distance(test, train)
+    certain = max(0.0, apart - chance(len(test), len(train)))
+    return known | {"certain": certain, "distance": apart, "confidence": CONFIDENCE}
+
+
+def twin(finding: Record) -> Record | None:
+    """The pair that a finding about a repeated image names."""
+    other = TWIN.search(str(finding.get("reason", "")))
+    if finding.get("check") not in REPEATS or other is None:
+        return None
+    return {"path": finding["file"], "other": other[1], "same": finding["check"] == "duplicate"}
+
+
+def corrections(workspace: Workspace, product: str, notes: list[str]) -> list[Record]:
+    """Labels that somebody mended."""
+    try:
+        found = read_corrections(workspace.corrections(product))
+    except LineError as error:
+        notes.append(str(error))
+        return []
+    return [{"path": one.path, **one.entry.model_dump(exclude={"new"})} for one in found]
+
+
+def doubted(workspace: Workspace, product: str, notes: list[str]) -> list[Record]:
+    """Candidates for relabelling."""
+    try:
+        return doubts(workspace, product)
+    except (LineError, ValueError, KeyError) as error:
+        notes.append(f"doubtful labels cannot be found: {error}")
+        return []

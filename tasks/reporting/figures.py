@@ -1,0 +1,99 @@
+"""The figures of the pages: which, how they are written, and which is best."""
+
+from dataclasses import dataclass
+from statistics import median
+
+from tasks.reporting.plots import by_label
+from tasks.reporting.reading import number
+from tasks.reporting.view import ModelView, Record, View
+
+
+@dataclass(frozen=True)
+class Column:
+    """A figure of the leaderboard. better: 1 more is better, -1 less is better, 0 neither."""
+
+    key: str
+    title: str
+    style: str
+    better: int
+    missing: str = "not measured"
+
+
+COLUMNS = (
+    Column("image_auroc", "Image AUROC", ".3f", 1, "no test images"),
+    Column("pixel_auroc", "Pixel AUROC", ".3f", 1, "no masks"),
+    Column("aupro_30", "AUPRO 0.3", ".3f", 1, "no masks"),
+    Column("aupro_05", "AUPRO 0.05", ".3f", 1, "no masks"),
+    Column("image_f1_max", "F1 max", ".3f", 1, "no test images"),
+    Column("threshold", "Threshold", "#.4g", 0),
+    Column("miss", "Miss", ".1%", -1, "no test images"),
+    Column("overkill", "Overkill", ".1%", -1, "no test images"),
+    Column("ms_per_image", "ms / image", ",.1f", -1),
+    Column("fit_seconds", "Fit, s", ",.0f", -1),
+    Column("peak_memory_mb", "Peak, MB", ",.0f", -1),
+)
+
+
+def figure(value: object, style: str) -> str | None:
+    """The number as text, or None where there is no finite number."""
+    found = number(value)
+    return None if found is None else format(found, style)
+
+
+def span(model: ModelView, column: Column) -> str | None:
+    """A figure's 95 % interval as text."""
+    ends = model.intervals.get(column.key)
+    low, high = (figure(end, column.style) for end in ends) if ends else (None, None)
+    return f"{low} – {high}" if low and high else None
+
+
+def cells(view: View) -> list[ModelView]:
+    """All cells, products in order; releases that are none left out."""
+    return [m for product in view.products for m in product.models if m.key == m.algorithm]
+
+
+def best_figures(view: View) -> set[tuple[str, str, str]]:
+    """(product, model, metric) of every figure that none of its product beats."""
+    best = set()
+    for product in view.products:
+        rivals = [model for model in product.models if model.key == model.algorithm]
+        for column in (column for column in COLUMNS if column.better):
+            known = {model.key: number(model.metrics.get(column.key)) for model in rivals}
+            values = {name: value for name, value in known.items() if value is not None}
+            top = max((column.better * value for value in values.values()), default=0.0)
+            won = {name for name, value in values.items() if column.better * value == top}
+            if len(won) < len(values):  # a figure that all share says nothing
+                best |= {(product.name, name, column.key) for name in won}
+    return best
+
+
+def missing(column: Column, metrics: Record) -> str:
+    """Why a cell has no such figure."""
+    good, defective = metrics.get("test_good"), metrics.get("test_defective")
+    decided = column.key in ("threshold", "miss", "overkill")
+    if decided and "threshold" in metrics and metrics["threshold"] is None:
+        return "no threshold: too few good images"
+    if column.missing == "not measured" or None in (good, defective):
+        return column.missing
+    if not good and not defective:
+        return "no test images"
+    if column.missing == "no masks" or (good and defective):
+        return column.missing
+    return "no good test images" if defective else "no defective test images"
+
+
+def recalls(model: ModelView) -> list[Record]:
+    """Per label the images, the decisions on them, how much it matters, and the median score."""
+    return [
+        {
+            "label": label,
+            "severity": model.severities.get(label, {}).get("severity", ""),
+            "images": len(group),
+            "flagged": sum(row.decision == "defect" for row in group),
+            "review": sum(row.decision == "review" for row in group),
+            "passed": sum(row.decision == "good" for row in group),
+            "decided": all(row.decision for row in group),
+            "median": median(row.score for row in group),
+        }
+        for label, group in by_label(model.rows)
+    ]

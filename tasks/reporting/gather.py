@@ -1,0 +1,114 @@
+"""Everything that the pages say about a workspace, as it is now."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from tasks.automatic import choice_of, explain
+from tasks.errors import LineError
+from tasks.gate import last_decision
+from tasks.reporting import history
+from tasks.reporting.album import EXHIBITS
+from tasks.reporting.data import data_view
+from tasks.reporting.history import Shelf
+from tasks.reporting.reading import curve, nested, record, scores
+from tasks.reporting.view import ModelView, ProductView, View
+from tasks.spec import is_automatic, read_product
+from tasks.storage.store import Store
+from tasks.workspace import Workspace
+
+
+def gather(workspace: Workspace, failures: dict[str, str] | None = None) -> View:
+    """failures: why stages of the run that is reported failed, by their name."""
+    failures = failures or {}
+    away: list[str] = []
+    store = history.opened(workspace, away)
+    products = [product_view(workspace, store, name, failures, away) for name in workspace.products]
+    return View(workspace.root.name, datetime.now(UTC), products, failures)
+
+
+def product_view(
+    workspace: Workspace,
+    store: Store | None,
+    product: str,
+    failures: dict[str, str],
+    notes: list[str],
+) -> ProductView:
+    """One product; notes: what is known to be missing already."""
+    notes = list(notes)
+    known = Shelf()
+    try:
+        known = history.shelf(store, product) if store else known
+    except (LineError, ValueError) as error:
+        notes.append(f"the store's records of {product} cannot be read: {error}")
+        store = None
+    decision = last_decision(workspace, product)
+    cells = [
+        cell
+        for name in asked(workspace, product, notes)
+        if (cell := cell_view(workspace, store, product, name, known))
+    ]
+    cells = [replace(cell, verdict=verdict(cell, known, decision)) for cell in cells]
+    others = history.earlier(workspace, store, product, known, cells) if store else []
+    automatic = is_automatic(workspace.root, product)
+    return ProductView(
+        name=product,
+        folder=workspace.product(product),
+        champion=known.champion,
+        decision=decision,
+        releases=known.releases,
+        history=known.history,
+        models=cells + others,
+        data=data_view(workspace, product, notes),
+        chosen=explain(choice_of(workspace.product(product))) if automatic else [],
+        skipped=failures.get(f"validate {product}", ""),
+        notes=notes,
+    )
+
+
+def asked(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
+    """The algorithms that the spec asks for."""
+    try:
+        return list(read_product(workspace.root, product).algorithms)
+    except LineError as error:
+        notes.append(str(error))
+        return []
+
+
+def cell_view(
+    workspace: Workspace, store: Store | None, product: str, algorithm: str, known: Shelf
+) -> ModelView | None:
+    """A cell that was evaluated; None for another."""
+    folder = workspace.evaluation(product, algorithm)
+    if not (folder / "metrics.json").is_file():
+        return None
+    notes: list[str] = []
+    source = partial(history.folder, folder)
+    details = record(source, "details.json", notes)
+    rows = scores(source, notes)
+    metrics = record(source, "metrics.json", notes)
+    release = history.published_as(rows, algorithm, known, store, product) if store else ""
+    return ModelView(
+        product=product,
+        key=algorithm,
+        algorithm=algorithm,
+        release=release,
+        metrics=metrics,
+        intervals=nested(details, "intervals"),
+        severities=nested(details, "severity", "types"),
+        rows=rows,
+        roc=curve(source, "roc.csv", "tpr", 1.0, notes),
+        pro=curve(source, "pro.csv", "pro", 0.3, notes),
+        exhibits=folder / EXHIBITS,
+        notes=notes,
+    )
+
+
+def verdict(cell: ModelView, known: Shelf, decision: dict[str, Any] | None) -> str:
+    """champion: the store says so; refused: the last decision was about this cell."""
+    if known.champion and known.champion["release"] == cell.release:
+        return "champion"
+    challenger = nested(decision, "challenger").get("algorithm")
+    refused = decision is not None and not decision.get("accepted")
+    return "refused" if refused and challenger == cell.algorithm else ""

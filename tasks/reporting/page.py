@@ -1,0 +1,98 @@
+"""The page itself: a view through the templates, in one file that needs nothing else."""
+
+import base64
+import hashlib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tasks.reporting import figures, plots
+from tasks.reporting.packing import Packed, pack
+from tasks.reporting.view import View
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+SCRIPTS = ("pages", "table", "threshold", "album", "gallery", "viewer", "compare")
+
+
+@dataclass(frozen=True)
+class Live:
+    """What differs where the page is served: pictures come when they are looked at, and templates
+    of the server's own are included at the hooks top, product, cell and image."""
+
+    pictures: str  # address below which a picture is /<product>/<model>/<kind>/<index>
+    parts: dict[str, str] = field(default_factory=dict)  # hook -> name of a template
+    style: str = ""
+    script: str = ""
+
+
+def render(view: View, live: Live | None = None) -> str:
+    """The whole HTML document."""
+    from markupsafe import Markup
+
+    style = text("report.css") + (live.style if live else "")
+    script = "\n".join(text(f"{name}.js") for name in SCRIPTS) + (live.script if live else "")
+    first = text("first.js")
+    packed = {one.name: pack(one, len(view.products), bool(live)) for one in view.products}
+    html = (
+        rooms()
+        .get_template("report/page.html.j2")
+        .render(
+            view=view,
+            live=live,
+            packed=packed,
+            style=Markup(style),
+            script=Markup(script),
+            first=Markup(first),
+            policy=content_policy([style], [first, script], live),
+            columns=figures.COLUMNS,
+            best=figures.best_figures(view),
+            plots=plots,
+            figures=figures,
+        )
+    )
+    return str(html.lstrip())
+
+
+@cache
+def rooms() -> Any:
+    """The templates with their filters."""
+    from jinja2 import ChainableUndefined, Environment, FileSystemLoader
+
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=ChainableUndefined,  # a record may lack a key; it shows as a dash
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters["figure"] = figures.figure
+    return found
+
+
+def text(name: str) -> str:
+    """A file beside the templates."""
+    return (TEMPLATES / "report" / name).read_text("utf-8")
+
+
+def content_policy(styles: list[str], scripts: list[str], live: Live | None = None) -> str:
+    """A policy under which only these texts act on the page, whatever a name smuggles in."""
+    allowed = [
+        "default-src 'none'",
+        "img-src data: 'self'" if live else "img-src data:",
+        f"style-src {hashes(styles)}",
+        f"script-src {hashes(scripts)}",
+        "base-uri 'none'",
+    ]
+    if live:
+        allowed += ["connect-src 'self'", "form-action 'self'"]
+    return "; ".join(allowed)
+
+
+def hashes(texts: list[str]) -> str:
+    """Their sha256 as a policy names them."""
+    digests = (hashlib.sha256(each.encode()).digest() for each in texts)
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+
+
+__all__ = ["Live", "Packed", "render"]

@@ -1,0 +1,82 @@
+"""Everything that the pages say, as plain records. No logic, and nothing that needs a model."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A test image as a model judged it. decision: good, review, defect; empty: no threshold."""
+
+    path: str
+    label: str
+    score: float
+    decision: str
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """A cell (product x algorithm), or a release that is no cell's any more."""
+
+    product: str
+    key: str  # in addresses: the algorithm, or release-<id>
+    algorithm: str
+    release: str = ""  # id under which exactly this was published, if it was
+    verdict: str = ""  # champion, refused, or empty
+    metrics: Record = field(default_factory=dict)
+    intervals: Record = field(default_factory=dict)  # name -> [low, high], 95 %
+    severities: dict[str, Record] = field(default_factory=dict)  # defect type -> its tally
+    rows: list[Row] = field(default_factory=list)
+    roc: Points = field(default_factory=list)  # false and true positive rate of images
+    pro: Points = field(default_factory=list)  # false positive rate of pixels, region overlap
+    exhibits: Path | None = None  # the archive of its pictures
+    notes: list[str] = field(default_factory=list)  # what could not be read
+
+    @property
+    def title(self) -> str:
+        short = f" {self.release[:8]}" if self.key.startswith("release-") else ""
+        return f"{self.algorithm}{short}"
+
+
+@dataclass(frozen=True)
+class DataView:
+    """What validation measured of a product's images."""
+
+    passed: bool
+    counts: Record
+    sizes: list[Record]  # width, height, images; the most frequent first
+    looks: list[Record]  # brightness and sharpness: groups of values in the order of names
+    shifts: list[Record]  # test against training images, good ones
+    twins: list[Record]  # pairs of images that are nearly the same
+    findings: list[Record]  # check, file, reason, severe
+    corrections: list[Record]  # path, label, by, why
+    doubts: list[Record]  # labels that most algorithms contradict
+    paths: list[str]  # of all images; a picture of one is asked for by its place here
+
+
+@dataclass(frozen=True)
+class ProductView:
+    name: str
+    folder: Path
+    champion: Record | None  # the store's pointer
+    decision: Record | None  # the gate's last
+    releases: list[Record]  # oldest first
+    history: list[Record]  # promotions, rollbacks, refusals; the newest first
+    models: list[ModelView]
+    data: DataView | None
+    chosen: list[str]  # why these algorithms, where the line chose them
+    skipped: str = ""  # why its images failed validation
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class View:
+    title: str
+    time: datetime
+    products: list[ProductView]
+    failures: dict[str, str] = field(default_factory=dict)  # of the run, by stage

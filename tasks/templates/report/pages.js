@@ -1,0 +1,30 @@
+"use strict";
+// One page at a time, chosen by the address; without scripts all of them follow each other.
+const pages = [...document.querySelectorAll(".page")];
+
+function turn() {
+  const name = decodeURIComponent(location.hash.slice(1)) || "overview";
+  document.body.classList.toggle("everything", name === "everything");
+  const target = document.getElementById(name);
+  const page = target?.closest(".page") ?? (target ? null : pages[0]);
+  if (page) {
+    for (const each of pages) each.classList.toggle("shown", each === page);
+    const product = page.dataset.product ?? name.split("/")[1];
+    for (const link of document.querySelectorAll("header nav a, .tabs a")) {
+      const there = decodeURIComponent(link.hash.slice(1));
+      const here = there === page.id || (link.closest("header") && there === `p/${product}`);
+      if (here) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    document.title = `${page.getAttribute("aria-label")} · ${document.querySelector(".brand b").textContent}`;
+    page.dispatchEvent(new Event("turned"));
+    if (target === page) scrollTo(0, 0);
+  }
+  if (target && target !== page) target.focus();
+}
+addEventListener("hashchange", turn);
+addEventListener("DOMContentLoaded", turn); // once all the pictures are there
+addEventListener("beforeprint", () => {
+  for (const each of document.querySelectorAll(".page.shown details")) each.open = true;
+  for (const each of document.querySelectorAll(".page.shown img")) each.loading = "eager";
+});
