@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import line, products, releases, server, service
+from flows.commands import by_hand, line, products, releases, server, service
 from tasks.errors import BusyError, LineError
 
 
@@ -75,6 +75,8 @@ for command in (
     releases.releases,
     releases.promote,
     releases.rollback,
+    by_hand.threshold,
+    by_hand.correct,
     products.rename,
     products.remove,
     line.distil,

@@ -34,10 +34,11 @@ def cell(runner: Runner, stage: Stage) -> None:
 
 
 @task(task_run_name="gate {product}", cache_policy=NO_CACHE)
-def decide(plan: Plan, product: str, by: str) -> dict[str, Any] | None:
+def decide(runner: Runner, plan: Plan, product: str, by: str) -> dict[str, Any] | None:
     """Promote or refuse the best of the product's cells that are up to date."""
     stop.check()
-    decision = gate(plan.workspace, product, by, plan.current(product))
+    with runner.noted(f"gate {product}"):
+        decision = gate(plan.workspace, product, by, plan.current(product))
     if decision:
         artifacts.decision(decision)
     return decision
@@ -65,7 +66,8 @@ def line(
 
 def run_plan(plan: Plan, by: str) -> dict[str, str]:
     """Submit every stage of a plan behind those it needs; gates wait for all cells of theirs."""
-    runner = Runner(plan.workspace, plan.cells, plan.stages)
+    gates = [f"gate {product}" for product in plan.products]
+    runner = Runner(plan.workspace, plan.cells, plan.stages, gates)
     with runner, stop.stoppable(runner.terminal.say, at_once):
         # Submitted in the order of the graph: a task that waits for an earlier one occupies a
         # thread, and first in, first out is what keeps the earlier one from waiting for it.
@@ -79,7 +81,7 @@ def run_plan(plan: Plan, by: str) -> dict[str, str]:
                 futures[str(stage)] = pool.submit(attempt, arguments, wait_for=needs)
             for product in plan.products:
                 cells = [futures[str(s)] for s in plan.stages if s.product == product]
-                arguments = {"plan": plan, "product": product, "by": by}
+                arguments = {"runner": runner, "plan": plan, "product": product, "by": by}
                 after = [allow_failure(future) for future in cells]
                 futures[f"gate {product}"] = pool.submit(decide, arguments, wait_for=after)
             wait(list(futures.values()))

@@ -2,8 +2,8 @@
 
 import os
 import queue
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from flows import artifacts, stop
@@ -11,6 +11,7 @@ from flows.process import prepare, run_step
 from flows.progress import Terminal
 from tasks.cells import Cells, Stage
 from tasks.errors import CellError
+from tasks.journal import Journal
 from tasks.spec import read_params
 from tasks.workspace import Workspace
 
@@ -18,7 +19,14 @@ from tasks.workspace import Workspace
 class Runner(AbstractContextManager):
     """Use as a context; `run` may be called from as many threads as there are slots."""
 
-    def __init__(self, workspace: Workspace, cells: Cells, stages: Sequence[Stage]) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        cells: Cells,
+        stages: Sequence[Stage],
+        after: Sequence[str] = (),
+    ) -> None:
+        """after: what else the run means to do, for its journal."""
         line = read_params(workspace.root).line
         self.workspace = workspace
         self.cells = cells
@@ -30,30 +38,47 @@ class Runner(AbstractContextManager):
         for slot in range(self.slots):
             self._free.put(self.devices[slot % len(self.devices)])
         self.terminal = Terminal(len(stages))
+        self.journal = Journal(workspace, [*map(str, stages), *after], self.slots)
         prepare(worth_importing(stages))
 
     def __enter__(self) -> "Runner":
+        self.journal.__enter__()
         self.terminal.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.terminal.__exit__(*error)
+        self.journal.__exit__(*error)
+
+    @contextmanager
+    def noted(self, name: str, device: str = "") -> Iterator[None]:
+        """What is done inside stands in the journal, with how it ended."""
+        self.journal.begin(name, device)
+        try:
+            yield
+        except Exception as error:
+            state = "stopped" if isinstance(error, stop.Stopped) else "failed"
+            self.journal.end(name, state, str(error))
+            raise
+        self.journal.end(name, "done")
 
     def run(self, stage: Stage) -> None:
         """Bring one stage up to date: run it where it is stale, and record it."""
         stop.check()
-        if not self.cells.stale([stage]):
-            return
         name = str(stage)
+        if not self.cells.stale([stage]):
+            self.journal.end(name, "unchanged")
+            return
         before = self.cells.inputs(stage)
         artifact = artifacts.Progress(name)
         self.terminal.start(name)
         outcome = "failed "
         device = self._free.get()
         try:
-            self._work(stage, device, artifact)
-            if self.cells.commit([(stage, before)]):
-                raise CellError(f"{name}: an input changed while it ran; run again to use it")
+            with self.noted(name, device):
+                self._work(stage, device, artifact)
+                if self.cells.commit([(stage, before)]):
+                    raise CellError(f"{name}: an input changed while it ran; run again to use it")
             outcome = "done   "
         except stop.Stopped:
             outcome = "stopped"
@@ -66,6 +91,7 @@ class Runner(AbstractContextManager):
     def _work(self, stage: Stage, device: str, artifact: artifacts.Progress) -> None:
         def report(step: str, fraction: float, **metrics: float) -> None:
             self.terminal.update(str(stage), step, fraction, metrics)
+            self.journal.tell(str(stage), step, fraction, metrics)
             artifact.update(fraction)
 
         def say(text: str) -> None:

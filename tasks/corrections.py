@@ -41,13 +41,18 @@ class Correction:
 
 def read_corrections(file: Path) -> list[Correction]:
     """The corrections in their order; none where there is no such file."""
-    if not file.is_file():
-        return []
     try:
-        text = file.read_text(encoding="utf-8")
+        return parse_corrections(file.read_text(encoding="utf-8"), file) if file.is_file() else []
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{file} is no valid YAML: {error}") from error
+
+
+def parse_corrections(text: str, file: Path) -> list[Correction]:
+    """The corrections that the text of this file says."""
+    try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         raise SpecError(f"{file} is no valid YAML: {error}") from error
     if content is None:
         return []

@@ -6,6 +6,7 @@ LineError
   ValidationError   a product's images failed validation; its cells were not trained
   WorkspaceError    the folder is no workspace
   BusyError         another run holds the workspace (a WorkspaceError)
+  ChangedError      a file was changed by somebody else since it was looked at
   StoreError        the store cannot be reached, refuses, or holds a damaged object
   ConflictError     somebody else changed the champion first (a StoreError)
   CellError         a cell's process crashed or ran out of memory
@@ -32,6 +33,9 @@ class WorkspaceError(LineError, RuntimeError): ...
 
 
 class BusyError(WorkspaceError): ...
+
+
+class ChangedError(LineError, RuntimeError): ...
 
 
 class StoreError(LineError, OSError): ...

@@ -3,27 +3,28 @@
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from tasks.errors import BusyError
 from tasks.workspace import Workspace
 
 
 @contextmanager
-def run_lock(workspace: Workspace) -> Iterator[None]:
+def run_lock(workspace: Workspace, patience: float = 0.0) -> Iterator[None]:
     """Hold the workspace; a second run is told who holds it since when.
 
     The operating system drops the lock with the process, however that ends: none is ever stale.
+    patience: seconds to wait for it.
     """
-    import fcntl
-
     path = workspace.scratch / "run.lock"
     path.parent.mkdir(exist_ok=True)
     with path.open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file, patience)
         except OSError:
             file.seek(0)
             raise BusyError(f"{workspace.root} is in use: {_holder(file.read())}") from None
@@ -33,6 +34,20 @@ def run_lock(workspace: Workspace) -> Iterator[None]:
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
         file.flush()
         yield
+
+
+def _lock(file: Any, patience: float) -> None:
+    """Take the lock; OSError where it stays somebody else's."""
+    import fcntl
+
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.05)
 
 
 def _holder(text: str) -> str:

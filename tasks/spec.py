@@ -175,9 +175,14 @@ def read_params(workspace: Path) -> Params:
 
 def read_product(workspace: Path, product: str) -> Product:
     """The product's whole spec: its own keys over the workspace's defaults."""
+    own = read_yaml(workspace / "data" / product / "product.yaml")
+    return product_of(workspace, product, own)
+
+
+def product_of(workspace: Path, product: str, own: dict[str, Any]) -> Product:
+    """The whole spec of a product whose product.yaml says `own`."""
     defaults = read_yaml(workspace / "params.yaml").get("defaults") or {}
     path = workspace / "data" / product / "product.yaml"
-    own = read_yaml(path)
     check(Product, own, path)  # first alone: an error then names the file it stands in
     merged = _over(own, defaults)
     if merged.get("algorithms") == AUTO:

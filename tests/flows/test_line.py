@@ -7,6 +7,7 @@ import shutil
 from flows.plan import make_plan
 from flows.run import run_line
 from tasks.gate import last_decision, store_of
+from tasks.journal import journals
 from tasks.storage.publish import champion
 from tests.flows.conftest import edit, write_params
 
@@ -41,6 +42,17 @@ def test_a_run_leaves_every_cell_a_champion_and_a_report(trained, command):
         assert decision["metrics"]["image_auroc"] == best
     [report] = trained.root.glob("report/*/report.html")
     assert all(name in report.read_text() for cell in CELLS for name in cell)
+
+
+def test_a_run_leaves_a_journal_of_every_stage_and_gate(trained):
+    [told] = journals(trained)
+    steps = {(*name.split(), "")[:3] for name in told["stages"]}
+    cells = {(step, *cell) for step in ("fit", "evaluate") for cell in CELLS}
+    per_product = {(step, p, "") for step in ("validate", "gate") for p in ("cap", "plate")}
+    assert steps == cells | per_product | {("leaderboard", "", "")}
+    assert {stage["state"] for stage in told["stages"].values()} == {"done"}
+    assert told["ended"] and not told["alive"]
+    assert any(stage.get("step") for stage in told["stages"].values())
 
 
 def test_a_second_run_trains_nothing(copy, command):

@@ -1,0 +1,76 @@
+"""Set the threshold of a product: what its spec says of it, by whom, when and why."""
+
+from typing import Any
+
+from tasks.by_hand import Content, alone, put, rewritten_to, said
+from tasks.errors import LineError, SpecError, hint
+from tasks.sections import Threshold
+from tasks.spec import Product, product_of, read_product, read_yaml
+from tasks.workspace import Workspace
+
+GIVEN = ("policy", "value", "overkill", "miss", "confidence", "review")  # what may be set here
+
+
+def set_threshold(
+    workspace: Workspace,
+    product: str,
+    change: Content,
+    *,
+    by: str,
+    reason: str,
+    seen: str | None = None,
+) -> Content:
+    """The record of the change; it decides from the next run on.
+
+    change: keys of the spec's threshold; a value alone means policy fixed.
+    seen: version of product.yaml that the caller looked at; another one is a ChangedError.
+    """
+    workspace.require(product)
+    by, reason, change = said(by, "the name"), said(reason, "the reason"), complete(change)
+    path = workspace.product(product) / "product.yaml"
+    with alone(workspace, path, seen):
+        text, own = path.read_text(encoding="utf-8"), read_yaml(path)
+        old = read_product(workspace.root, product).threshold
+        expected = own | {"threshold": (own.get("threshold") or {}) | change}
+        new = _usable(product_of(workspace.root, product, expected), change)
+        if new == old:
+            raise LineError(f"the threshold of {product} stands like that already")
+        after = rewritten_to(text, expected, lambda spec: _enter(spec, change), path)
+        told = {"by": by, "reason": reason, "old": _told(old), "new": _told(new)}
+        return put(workspace, product, "threshold", path, after, told)
+
+
+def complete(change: Content) -> Content:
+    """The keys to set, without those that are unknown here."""
+    for key in change:
+        if key not in GIVEN:
+            raise SpecError(f"threshold has no key '{key}' to set; {hint(key, GIVEN)}")
+    if not change:
+        raise SpecError(f"nothing to set; give one of {', '.join(GIVEN)}")
+    return {"policy": "fixed", **change} if "value" in change else change
+
+
+def _usable(spec: Product, change: Content) -> Threshold:
+    """What the spec says now; SpecError where a rule lacks its value or a value its rule."""
+    threshold = spec.threshold
+    for name, rule in (("threshold", threshold), ("threshold.review", threshold.review)):
+        if rule and rule.policy == "fixed" and rule.value is None:
+            raise SpecError(f"{name}.policy is fixed: give the raw score as its value")
+    if change.get("value") is not None and threshold.policy != "fixed":
+        raise SpecError(
+            f"threshold.value decides only under policy fixed, and not under {threshold.policy}; "
+            "give one of the two"
+        )
+    return threshold
+
+
+def _enter(spec: Any, change: Content) -> None:
+    section = spec.get("threshold")
+    if section is None:
+        spec["threshold"] = dict(change)
+    else:
+        section.update(change)
+
+
+def _told(threshold: Threshold) -> Content:
+    return threshold.model_dump(mode="json")
