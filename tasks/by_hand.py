@@ -72,9 +72,7 @@ def rewritten(text: str, change: Callable[[Any], None]) -> str:
     return head + out.getvalue()
 
 
-def rewritten_to(
-    text: str, expected: Content, change: Callable[[Any], None], path: Path
-) -> str:
+def rewritten_to(text: str, expected: Content, change: Callable[[Any], None], path: Path) -> str:
     """As `rewritten`, where that says what is expected and nothing else; SpecError where not."""
     after = rewritten(text, change)
     if yaml.safe_load(after) != expected:

@@ -12,6 +12,7 @@ import threading
 import time
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,15 @@ def journals(workspace: Workspace) -> list[Record]:
     found = []
     for path in sorted((workspace.scratch / "runs").glob("*.json"), reverse=True):
         with suppress(OSError, ValueError):  # one that is gone again, or was cut by a full disk
-            record = json.loads(path.read_text())
+            record = parsed(path, path.stat().st_mtime_ns)
             found.append(record | {"alive": record["ended"] is None and held(path)})
     return found
+
+
+@lru_cache(maxsize=2 * KEPT)
+def parsed(path: Path, written: int) -> Record:
+    """A journal as it was `written` (nanoseconds); most are over and never change again."""
+    return dict(json.loads(path.read_text()))
 
 
 def hold(path: Path) -> Any:

@@ -56,7 +56,7 @@ def serve(
     if not token and host not in LOOPBACK:
         click.echo(f"warning: anybody who reaches {host} may use this; set {TOKEN}", err=True)
     app = create_app(served, Settings(**bounds, log=log), token, every)
-    _listen(app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True))
+    listen(app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True))
 
 
 def _load(workspace: Path | None, product: str, device: str) -> Any:
@@ -71,7 +71,7 @@ def _load(workspace: Path | None, product: str, device: str) -> Any:
     return served
 
 
-def _listen(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
+def listen(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way are answered."""
     import uvicorn
 

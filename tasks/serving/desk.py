@@ -16,9 +16,10 @@ from tasks.errors import DataError
 from tasks.imaging.decoding import Picture
 from tasks.predictions import PredictionLog, record_of
 from tasks.serving.batches import Answer, Batches
+from tasks.serving.refused import Refused
 from tasks.serving.served import Served
 from tasks.serving.settings import Settings
-from tasks.serving.upload import Refused, picture_of
+from tasks.serving.upload import picture_of
 
 THREADS = 4  # that decode and draw
 log = logging.getLogger(__name__)

@@ -16,18 +16,10 @@ from tasks.imaging.decoding import (
     decode,
     sniff,
 )
+from tasks.serving.refused import Refused
 from tasks.serving.settings import Settings
 
 NAME = "image"  # what an upload is called in messages
-
-
-class Refused(Exception):
-    """An answer other than 200."""
-
-    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
-        super().__init__(text)
-        self.status = status
-        self.headers = headers
 
 
 async def receive(request: Request, settings: Settings) -> bytes:

@@ -31,14 +31,17 @@ def promote(
     reason: str,
     by: str,
     record: dict[str, Any] | None = None,
+    seen: str | None = None,
 ) -> Pointer:
     """The pointer after making a whole release the champion; unchanged where it was already.
 
     record: the decision behind it; where it names the champion that it compared with, another
     champion in between is a ConflictError.
+    seen: the release that whoever asks took for the champion (empty: none); likewise.
     """
     manifest = check_whole(store, product, release)
     current, tag = _read(store, product)
+    _check_seen(seen, current, product)
     if current is not None and current["release"] == release:
         _write_record(store, current)
         return current
@@ -48,9 +51,15 @@ def promote(
     return _change(store, current, tag, {**pointer, "decision": record})
 
 
-def rollback(store: Store, product: str, *, reason: str, by: str) -> Pointer:
-    """The pointer after going back to the champion before; going back again goes further back."""
+def rollback(
+    store: Store, product: str, *, reason: str, by: str, seen: str | None = None
+) -> Pointer:
+    """The pointer after going back to the champion before; going back again goes further back.
+
+    seen: as of `promote`.
+    """
     current, tag = _read(store, product)
+    _check_seen(seen, current, product)
     if current is None or not current["history"]:
         raise StoreError(
             f"product '{product}' has no earlier champion to go back to; promote a release instead"
@@ -120,6 +129,12 @@ def _lost(product: str, winner: Pointer | None) -> ConflictError:
         f"({winner['algorithm']}), by {winner['by']} since {winner['since']}; "
         "compare with it before trying again"
     )
+
+
+def _check_seen(seen: str | None, current: Pointer | None, product: str) -> None:
+    """Refuse a change by somebody who looked at another champion than the present one."""
+    if seen is not None and seen != (current["release"] if current is not None else ""):
+        raise _lost(product, current)
 
 
 def _check_decision(decision: dict[str, Any] | None, current: Pointer | None, product: str) -> None:

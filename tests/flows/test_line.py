@@ -49,7 +49,7 @@ def test_a_run_leaves_a_journal_of_every_stage_and_gate(trained):
     steps = {(*name.split(), "")[:3] for name in told["stages"]}
     cells = {(step, *cell) for step in ("fit", "evaluate") for cell in CELLS}
     per_product = {(step, p, "") for step in ("validate", "gate") for p in ("cap", "plate")}
-    assert steps == cells | per_product | {("leaderboard", "", "")}
+    assert steps == cells | per_product | {("leaderboard", "")}
     assert {stage["state"] for stage in told["stages"].values()} == {"done"}
     assert told["ended"] and not told["alive"]
     assert any(stage.get("step") for stage in told["stages"].values())

@@ -1,0 +1,25 @@
+"""Answers other than 200, and the token that a client must show."""
+
+import hmac
+
+from starlette.requests import Request
+
+
+class Refused(Exception):
+    """An answer other than 200; its text is the reason."""
+
+    def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = headers
+
+
+def shows(request: Request, token: str) -> bool:
+    """Whether a request carries the token as its bearer; compared in constant time."""
+    given = request.headers.get("authorization", "").encode()
+    return hmac.compare_digest(given, f"Bearer {token}".encode())
+
+
+def unauthorised() -> Refused:
+    text = "a token is needed; send the header 'Authorization: Bearer TOKEN'"
+    return Refused(401, text, {"WWW-Authenticate": "Bearer"})
