@@ -64,9 +64,9 @@ class CprConfig:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
-def _conv(channels: int, out: int, side: int = 1) -> nn.Sequential:
+def _conv(channels: int, out: int, side: int = 1, *after: nn.Module) -> nn.Sequential:
     layer = nn.Conv2d(channels, out, side, padding=side // 2, bias=False)
-    return nn.Sequential(layer, nn.BatchNorm2d(out), nn.ReLU())
+    return nn.Sequential(layer, *after, nn.BatchNorm2d(out), nn.ReLU())
 
 
 class Local(nn.Module):
@@ -81,7 +81,7 @@ class Local(nn.Module):
                 _conv(192, 64),
                 nn.Sequential(_conv(192, 48), _conv(48, 64, 3)),
                 _conv(192, 64),
-                nn.Sequential(pool, _conv(192, 64)),
+                _conv(192, 64, 1, pool),  # the same as after the pool, of a third of the channels
             ]
         )
         self.last = nn.Conv2d(256, out, 1)
@@ -132,18 +132,24 @@ class Cpr(Detector):
         if not len(images):
             raise InputError("CPR needs at least 1 normal image")
         with torch.no_grad():
-            fine = torch.cat([self.pyramid(part)[0] for part in images.split(8)])
-            self.centres, self.plane, self.offset = words_and_front(fine, self.config)
-            self.histograms, self.fronts = self.histogram(fine), self.front(fine)
-            del fine
-        self.compare(images, run)
+            known = self.describe(images)
+        self.compare(images, known, run)
+        del known
         self.eval()
         with torch.no_grad():
             found = [self.local(self.pyramid(part)) for part in images.split(8)]
             self.fine, self.coarse = (torch.cat(f).half() for f in zip(*found, strict=True))
 
-    def compare(self, images: Tensor, run: Run) -> None:
-        """Train the local features on pairs of a spoiled image and one like it."""
+    def describe(self, images: Tensor) -> list[Tensor]:
+        """Fill all that retrieval goes by; backbone features of the images, half precision."""
+        parts = [self.pyramid(part) for part in images.split(8)]
+        fine = torch.cat([part[0] for part in parts])
+        self.centres, self.plane, self.offset = words_and_front(fine, self.config)
+        self.histograms, self.fronts = self.histogram(fine), self.front(fine)
+        return [fine.half(), torch.cat([part[1].half() for part in parts])]
+
+    def compare(self, images: Tensor, known: list[Tensor], run: Run) -> None:
+        """Train the local features on pairs of a spoiled image and one like it, as `known`."""
         config = self.config
         alike = divergence(self.histograms, self.histograms)
         alike.fill_diagonal_(torch.inf)  # an image is its own best reference, and teaches nothing
@@ -159,7 +165,8 @@ class Cpr(Detector):
                 others = alike[chosen, rank]
                 spoiled, masks = self.synthetic(images[chosen], self.fronts[chosen])
                 with torch.no_grad():
-                    features = self.pyramid(torch.cat([spoiled, images[others]]))
+                    pairs = zip(self.pyramid(spoiled), known, strict=True)
+                    features = [torch.cat([f, k[others].float()]) for f, k in pairs]
                 loss = self.loss(features, masks, self.fronts[chosen], self.fronts[others])
                 optimiser.zero_grad()
                 loss.backward()

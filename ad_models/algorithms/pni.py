@@ -69,13 +69,15 @@ class Expectation(nn.Module):
     """Which entry of the bank belongs in the middle of its surroundings: logits (..., M).
 
     A perceptron over all features of the window but the centre's. Its first layer is a
-    convolution, so whole maps go through without their windows being written out.
+    convolution, so whole maps go through without their windows being written out. Its weights lie
+    as windows do, the features of one position side by side.
     """
 
     def __init__(self, channels: int, config: PniConfig) -> None:
         super().__init__()
         width = config.hidden
-        self.first = nn.Conv2d(channels, width, config.window, padding=config.window // 2)
+        first = nn.Conv2d(channels, width, config.window, padding=config.window // 2)
+        self.first = first.to(memory_format=torch.channels_last)
         self.middle = config.window // 2
         with torch.no_grad():  # it stays zero: the centre of every window trained on is zero
             self.first.weight[:, :, self.middle, self.middle] = 0
@@ -90,10 +92,28 @@ class Expectation(nn.Module):
         return self.rest(found.flatten(0, 1)).unflatten(0, (-1, found.shape[1]))
 
     def of_windows(self, windows: Tensor) -> Tensor:
-        """Logits (K, M) in the middle of each of windows (K, D, window, window)."""
-        windows[:, :, self.middle, self.middle] = 0
-        weight = self.first.weight.flatten(1)
+        """Logits (K, M) in the middle of each of windows (K, window, window, D)."""
+        windows[:, self.middle, self.middle] = 0
+        weight = self.first.weight.movedim(1, -1).flatten(1)  # a view
         return self.rest(F.linear(windows.flatten(1), weight, self.first.bias))
+
+
+class Windows:
+    """What lies around the positions of features (B, D, h, w), zeros beyond the border."""
+
+    def __init__(self, features: Tensor, window: int) -> None:
+        reach = window // 2
+        padded = F.pad(features, (reach,) * 4).movedim(1, -1)
+        self.rows, self.columns = padded.shape[1:3]
+        self.flat = padded.flatten(0, 2)  # (B * rows * columns, D): whole positions are copied
+        steps = torch.arange(window, device=features.device)
+        self.steps = steps[:, None] * self.columns + steps
+
+    def around(self, image: Tensor, y: Tensor, x: Tensor) -> Tensor:
+        """Windows (K, window, window, D) around K positions."""
+        corner = (image * self.rows + y) * self.columns + x
+        places = corner[:, None, None] + self.steps
+        return self.flat.index_select(0, places.flatten()).unflatten(0, places.shape)
 
 
 def _active(width: int) -> list[nn.Module]:
@@ -150,9 +170,7 @@ class Pni(Detector):
     def expect(self, features: Tensor, owner: Tensor, run: Run) -> None:
         """Train the network on windows of features (B, D, h, w) to name `owner` (B, h, w)."""
         config = self.config
-        reach = config.window // 2
-        padded = F.pad(features, (reach,) * 4)
-        windows = padded.unfold(2, config.window, 1).unfold(3, config.window, 1)  # a view
+        windows = Windows(features, config.window)
         optimiser = torch.optim.Adam(self.expectation.parameters(), config.lr)
         places = owner.numel()
         for epoch in run.epochs(config.epochs, self.expectation, optimiser, stage="expectation"):
@@ -161,7 +179,7 @@ class Pni(Detector):
                 if len(part) == 1 and places > 1:
                     continue  # batch norm needs two
                 at = torch.unravel_index(part, owner.shape)
-                logits = self.expectation.of_windows(windows[at[0], :, at[1], at[2]])
+                logits = self.expectation.of_windows(windows.around(*at))
                 loss = F.cross_entropy(logits, owner[at])
                 optimiser.zero_grad()
                 loss.backward()

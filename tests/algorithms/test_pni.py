@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 
 from ad_models import Batch, create
-from ad_models.algorithms.pni import Pni, position_chances
+from ad_models.algorithms.pni import Pni, Windows, position_chances
 from ad_models.errors import ConfigError, InputError
 
 SMALL = {"backbone": "resnet18", "weights": "random", "hidden": 8, "depth": 3, "epochs": 1}
@@ -79,12 +79,20 @@ def test_the_network_sees_the_neighbours_and_not_the_centre():
     with torch.no_grad():
         whole = detector.expectation(features).unflatten(1, (8, 8))
         columns = F.unfold(features, 9, padding=4).mT.unflatten(2, (384, 9, 9))  # (B, P, D, 9, 9)
-        each = detector.expectation.of_windows(columns.flatten(0, 1).clone())
+        each = detector.expectation.of_windows(columns.flatten(0, 1).movedim(1, -1).clone())
         torch.testing.assert_close(whole.flatten(0, 2), each, rtol=1e-3, atol=1e-4)
         features[:, :, 3, 5] += 100
         changed = detector.expectation(features).unflatten(1, (8, 8))
     torch.testing.assert_close(changed[:, 3, 5], whole[:, 3, 5])
     assert (changed[:, 3, 4] - whole[:, 3, 4]).abs().max() > 0.01
+
+
+def test_windows_are_cut_from_the_maps():
+    features = torch.randn(3, 5, 6, 7)
+    every = torch.meshgrid(*(torch.arange(n) for n in (3, 6, 7)), indexing="ij")
+    found = Windows(features, 3).around(*(at.flatten() for at in every))
+    expected = F.unfold(features, 3, padding=1).mT.flatten(0, 1).unflatten(1, (5, 3, 3))
+    assert torch.equal(found, expected.movedim(1, -1))
 
 
 def test_every_entry_belongs_to_the_nearest_of_the_first():
