@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import by_hand, line, products, releases, server, service
+from flows.commands import board, by_hand, line, products, releases, server, service
 from tasks.errors import BusyError, LineError
 
 
@@ -84,6 +84,7 @@ for command in (
     server.status,
     line.sync,
     line.report,
+    board.board,
     line.demo,
 ):
     main.add_command(command)

@@ -1,0 +1,34 @@
+"""The board: the workspace in a browser."""
+
+import os
+
+import click
+
+from flows.commands import here
+from flows.commands.service import LOOPBACK, TOKEN, listen
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: every network.")
+@click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--name", "names", multiple=True, help="Another name it is asked for by, as of a proxy."
+)
+@click.pass_context
+def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> None:
+    """Show the workspace in a browser: the report as it is now, what runs, and changes by hand.
+
+    There an engineer sets a threshold, marks a label as wrong, promotes or rolls back, by the
+    rules of the commands of these names. Where INSPECTLINE_TOKEN is set, it asks for that; without
+    a token nothing is changed but from this machine.
+    """
+    from flows.queue import Queue
+    from tasks.board.access import Access
+    from tasks.board.app import create_app
+
+    workspace = here(ctx)
+    token = os.environ.get(TOKEN, "")
+    if not token and host not in LOOPBACK:
+        click.echo(f"warning: anybody who reaches {host} may look; set {TOKEN}", err=True)
+    app = create_app(workspace, Access(token, names), Queue().now)
+    listen(app, host, port, lambda url: click.echo(f"the board is at {url}; Ctrl-C ends it"))

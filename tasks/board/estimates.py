@@ -1,0 +1,54 @@
+"""How long a run goes on: from how long its stages took before."""
+
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+Record = dict[str, Any]
+
+
+def left(
+    working: list[Record], waiting: list[str], usual: dict[str, float], slots: int
+) -> int | None:
+    """Seconds that a run is likely to go on; None where a stage of its never ran before."""
+    known = [usual_of(name, usual) for name in waiting]
+    rest = [one["left"] if one["known"] else None for one in working]
+    parts = [part for part in (*known, *rest) if part is not None]
+    if len(parts) < len(known) + len(rest):
+        return None
+    return round(max([sum(parts) / slots, *(part for part in rest if part is not None)]))
+
+
+def durations(told: list[Record]) -> dict[str, float]:
+    """Seconds that each stage took when it was last done; by step and algorithm alone, the median
+    over products."""
+    found: dict[str, float] = {}
+    kinds: dict[str, list[float]] = {}
+    for record in told:
+        for name, stage in record["stages"].items():
+            if stage["state"] == "done" and stage.get("began") and name not in found:
+                found[name] = seconds(stage["began"], stage["ended"])
+                kinds.setdefault(kind_of(name), []).append(found[name])
+    return {kind: median(values) for kind, values in kinds.items()} | found
+
+
+def usual_of(name: str, usual: dict[str, float]) -> float | None:
+    return usual.get(name, usual.get(kind_of(name)))
+
+
+def kind_of(name: str) -> str:
+    """A stage's name without the product: `fit bottle padim` is a `fit * padim`."""
+    step, *rest = name.split()
+    return " ".join([step, "*", *rest[1:]])
+
+
+def stamp(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
+
+
+def seconds(began: str, ended: str) -> float:
+    return stamp(ended) - stamp(began)
+
+
+def since(time: str) -> float:
+    return datetime.now(UTC).timestamp() - stamp(time)

@@ -1,0 +1,84 @@
+"""A workspace with something to change, and the board of it, for tests."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+
+from tasks.board.access import Access
+from tasks.board.app import create_app
+from tasks.gate import store_of
+from tasks.storage.publish import promote, publish
+from tasks.workspace import Workspace
+from tests.tasks.workspaces import ROWS, cell, workspace
+
+SPEC = "# ask Maria\nalgorithms: [padim, patchcore]\nthreshold:\n  overkill: 0.02  # agreed\n"
+
+
+def line(root: Path) -> Workspace:
+    """Product `tile`: two evaluated cells, its images, two releases of which the newer leads."""
+    made = workspace(root)
+    (root / ".dvc").mkdir()
+    for algorithm in ("padim", "patchcore"):
+        cell(made, "tile", algorithm)
+    (made.product("tile") / "product.yaml").write_text(SPEC)
+    for path in [*(row[0] for row in ROWS), "train/good/0.png"]:
+        file = made.images("tile") / path.replace("/>", ">")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    for number, algorithm in enumerate(("padim", "patchcore")):
+        release(made, root / f"made{number}", algorithm)
+    return made
+
+
+def release(made: Workspace, folder: Path, algorithm: str) -> str:
+    folder.mkdir()
+    (folder / "model.bin").write_text(algorithm)
+    store = store_of(made)
+    about = {"algorithm": algorithm, "metrics": {"image_auroc": 0.9}}
+    found = publish(folder, "tile", store, about)
+    promote(store, "tile", found, reason="it is better", by="the gate")
+    return found
+
+
+class Client:
+    """Asks an app without a network, as who has this address."""
+
+    def __init__(self, app: Any, url: str, peer: tuple[str, int]) -> None:
+        self.app, self.url, self.peer = app, url, peer
+        self.cookies = httpx.Cookies()
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._ask("GET", path, options))
+
+    def post(self, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._ask("POST", path, options))
+
+    async def _ask(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app, client=self.peer)
+        about: dict[str, Any] = {"base_url": self.url, "cookies": self.cookies}
+        async with httpx.AsyncClient(transport=transport, **about) as client:
+            answer = await client.request(method, path, **options)
+            self.cookies = client.cookies
+        return answer
+
+
+@contextmanager
+def listening(made: Workspace, token: str = "", server: Any = lambda: None) -> Iterator[str]:
+    """The address of the board, which listens on a port of its own."""
+    app = create_app(made, Access(token), server)
+    config = uvicorn.Config(app, port=0, log_level="warning", proxy_headers=False)
+    socket = config.bind_socket()
+    service = uvicorn.Server(config)
+    thread = threading.Thread(target=service.run, args=([socket],))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{socket.getsockname()[1]}"
+    finally:
+        service.should_exit = True
+        thread.join(60)
