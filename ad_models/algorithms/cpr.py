@@ -32,6 +32,8 @@ from ad_models.synthetic import Textures, altered, shuffled, spoil, uniform
 
 BLOCKS = 5  # a side, of the histograms; official code
 SAMPLED = 50_000  # features that k-means sees; official code
+WHOLE = 1e8  # a word that a block lacks has one part in so many; official code
+TIE = 1e-5  # divergence that decides nothing: rounding is a fifth of it
 ROUND = 50  # steps between two checkpoints
 AGREE, DIFFER = 0.8, -0.2  # cosines beyond which a pair costs nothing; equation 9
 APART = 4 * math.sqrt(2)  # pixels between two different places; official code
@@ -93,7 +95,6 @@ class Local(nn.Module):
 
 class Cpr(Detector):
     Config = CprConfig
-    no_export = "the graph that we have departs from torch by percents, where it retrieves images"
 
     def __init__(self, config: CprConfig) -> None:
         super().__init__(config)
@@ -151,9 +152,9 @@ class Cpr(Detector):
     def compare(self, images: Tensor, known: list[Tensor], run: Run) -> None:
         """Train the local features on pairs of a spoiled image and one like it, as `known`."""
         config = self.config
-        alike = divergence(self.histograms, self.histograms)
-        alike.fill_diagonal_(torch.inf)  # an image is its own best reference, and teaches nothing
-        alike = alike.topk(min(config.retrieved, max(1, len(images) - 1)), largest=False).indices
+        unlike = divergence(self.histograms, self.histograms)
+        unlike.fill_diagonal_(torch.inf)  # an image is its own best reference, and teaches nothing
+        alike = lowest(unlike, min(config.retrieved, max(1, len(images) - 1)))
         optimiser = torch.optim.AdamW(
             self.locals.parameters(), config.lr, weight_decay=config.decay
         )
@@ -226,8 +227,8 @@ class Cpr(Detector):
 
     def forward(self, images: Tensor) -> Prediction:
         features = self.pyramid(images)
-        like = divergence(self.histogram(features[0]), self.histograms)
-        like = like.topk(min(self.config.retrieved, len(self.histograms)), largest=False).indices
+        unlike = divergence(self.histogram(features[0]), self.histograms)
+        like = lowest(unlike, min(self.config.retrieved, len(self.histograms)))
         fine, coarse = self.local(features)
         front = self.front(features[0])
         best = [torch.full_like(f[:, 0], -1.0) for f in (fine, coarse)]
@@ -250,9 +251,17 @@ def divergence(query: Tensor, reference: Tensor) -> Tensor:
 
     The Kullback-Leibler divergence of each block, summed over the four fifths that fit best.
     """
-    query, reference = query.unsqueeze(1) + 1e-8, reference.unsqueeze(0) + 1e-8
-    blocks = (query * (query / reference).log()).sum(2)  # (B, N, 25)
+    # in units of what is added to each share: ONNX's exporter takes + 1e-8 for + 0
+    query, reference = WHOLE * query.unsqueeze(1) + 1, WHOLE * reference.unsqueeze(0) + 1
+    blocks = (query * (query / reference).log()).sum(2) / WHOLE  # (B, N, 25)
     return blocks.topk(BLOCKS * BLOCKS * 4 // 5, largest=False).values.sum(-1)
+
+
+def lowest(unlike: Tensor, count: int) -> Tensor:
+    """Places (B, count) of the lowest of unlike (B, N), of equals the first: which of them it is
+    must not be for rounding to say, or an exported graph retrieves others."""
+    order = TIE * torch.arange(unlike.shape[1], device=unlike.device)
+    return (unlike + order).topk(count, largest=False).indices
 
 
 def around(query: Tensor, reference: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from ad_models.algorithms.cpr import (
     drawn,
     elsewhere,
     front_plane,
+    lowest,
     picked,
 )
 from ad_models.errors import ConfigError
@@ -62,6 +63,11 @@ def test_divergence_is_kullback_leibler_over_the_best_four_fifths():
             assert float(found[i, j]) == pytest.approx(float(expected), abs=1e-5)
     same = divergence(a, a)
     assert same.diagonal().abs().max() < 1e-5 and (same.argmin(1) == torch.arange(2)).all()
+
+
+def test_of_equally_unlike_images_the_first_are_retrieved():
+    unlike = torch.tensor([[3.0, 1.0, 0.5, 1.0 - 1e-6, 2.0, 1.0]])
+    assert lowest(unlike, 3).tolist() == [[2, 1, 3]]
 
 
 def test_neighbours_only_bring_patches_closer():
