@@ -5,18 +5,23 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from tasks.calibration import identity
 from tasks.challenge import reported
 from tasks.device import choose
 from tasks.drift import LOOKS, MEASURES
 from tasks.evaluate import latency
 from tasks.files import read_rows, write_json, write_rows
+from tasks.imaging.loader import ImageLoader
+from tasks.imaging.preprocess import Preprocess
 from tasks.inspector import Inspector
 from tasks.provenance import provenance
 from tasks.shipped import differences, export
 from tasks.spec import Product, read_params, read_product
 from tasks.workspace import MODEL, ONNX, Workspace
 
+CALIBRATING = 32  # good images whose ranges an 8-bit model takes for its own
 FROM_EVALUATION = ("metrics.json", "threshold.json", "details.json", "scores.csv")
 
 
@@ -35,9 +40,17 @@ def assemble(
     write_rows(folder / LOOKS, MEASURES, [{name: row[name] for name in MEASURES} for row in train])
     write_json(folder / "provenance.json", provenance(workspace, product, algorithm))
     if spec.release.onnx:
-        export(folder, spec.image.seen)
+        seen = normals(workspace.images(product), train, spec) if spec.release.int8 else []
+        export(folder, spec.image.seen, seen)
     test_set = identity(reported(workspace, product, spec))
     return {"algorithm": algorithm, "metrics": metrics, "test_set": test_set}
+
+
+def normals(images: Path, rows: list[dict[str, Any]], spec: Product) -> list[Tensor]:
+    """Good training images, spread over all of them, as the algorithm sees them (B, 3, H, W)."""
+    chosen = rows[:: max(1, len(rows) // CALIBRATING)][:CALIBRATING]
+    paths = [images / row["path"] for row in chosen]
+    return [batch.image for batch in ImageLoader(paths, Preprocess(spec.image), 1, cache=0)]
 
 
 def shipped(

@@ -5,27 +5,33 @@ back out of the store and has it score the golden images: a release that decides
 than the cell that was evaluated is no release of it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from ad_models import load
 from tasks.imaging.images import read_image
 from tasks.inspector import Inspector
+from tasks.quantise import quantise
 from tasks.workspace import MODEL, ONNX
 
 GOLDEN = 32  # images that a shipped model scores before it may be promoted
 
 
-def export(folder: Path, seen: tuple[int, int]) -> None:
+def export(folder: Path, seen: tuple[int, int], normals: Sequence[Tensor] = ()) -> None:
     """Write model.onnx beside the folder's model, for images of `seen` height and width.
 
-    Where the algorithm has none, the release is run by torch on every device.
+    In 8 bits where there are `normals` to calibrate on, preprocessed images (B, 3, *seen). Where
+    the algorithm has no ONNX form, the release is run by torch on every device.
     """
     detector = load(folder / MODEL)
     if not detector.no_export:
         detector.export(folder / ONNX, seen)
+        if normals:
+            quantise(folder / ONNX, normals)
 
 
 def golden(scores: list[float], threshold: float, count: int = GOLDEN) -> list[int]:

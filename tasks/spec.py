@@ -111,6 +111,7 @@ Algorithms = Annotated[
 
 class Release(Section):
     onnx: bool = True
+    int8: bool = False
 
 
 class Product(Section):

@@ -1,6 +1,9 @@
 """What ships decides as what was evaluated, and is refused where it does not."""
 
+import shutil
+
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -9,8 +12,9 @@ from tasks.exported import OnnxDetector
 from tasks.files import write_json
 from tasks.imaging.images import read_image
 from tasks.inspector import Inspector
+from tasks.quantise import worthwhile
 from tasks.shipped import differences, export, golden
-from tasks.workspace import CARD, MODEL
+from tasks.workspace import CARD, MODEL, ONNX
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +84,25 @@ def test_golden_images_lie_near_the_threshold_and_over_the_range():
     assert {scores.index(s) for s in (29.5, 30.0, 30.5)} <= set(chosen)
     assert 0 in chosen and 200 in chosen
     assert golden([1.0, 2.0], 1.5) == [0, 1]
+
+
+def test_eight_bits_are_smaller_and_score_much_the_same(release, tmp_path):
+    folder, rows = release
+    for name in (CARD, MODEL):
+        shutil.copy(folder / name, tmp_path / name)
+    images = [read_image(folder / row["path"]) for row in rows]
+    export(tmp_path, (64, 64), [_preprocess()(image)[None] for image in images[:6]])
+    assert (tmp_path / ONNX).stat().st_size < 0.5 * (folder / ONNX).stat().st_size
+    float32 = np.array([float(row["score"]) for row in rows])
+    scores = np.array([found.score for found in Inspector.load(tmp_path).inspect_all(images)])
+    assert 1e-6 < np.abs(scores - float32).max() < 0.05 * float32.max()
+
+
+def test_what_stays_float(release):
+    """The first layer, which sees colours, and the blur of the map, which sees one channel."""
+    model = onnx.load(release[0] / ONNX)
+    inputs = {tensor.name: tensor.dims[1] for tensor in model.graph.initializer if tensor.dims[1:]}
+    convolutions = {n.name: inputs[n.input[1]] for n in model.graph.node if n.op_type == "Conv"}
+    chosen = worthwhile(model)
+    assert {convolutions[name] for name in set(convolutions) - set(chosen)} == {1, 3}
+    assert len(chosen) > 10

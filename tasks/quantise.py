@@ -1,0 +1,69 @@
+"""An ONNX model in 8 bits: about half the time on CPUs with VNNI or AMX, and scores that differ.
+
+Only convolutions that carry work are quantised, each channel with a scale of its own; distances,
+likelihoods and the blur of the map stay float. The ranges of what flows between are taken from
+good images. How far scores then depart, and whether a decision does, is for the gate to say.
+"""
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import Tensor
+
+INPUTS = 16  # channels that enter a convolution worth quantising: the first layer keeps its colours
+
+
+def quantise(path: Path, images: Iterable[Tensor]) -> None:
+    """Replace model.onnx by its 8-bit form, calibrated on preprocessed images (B, 3, H, W)."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, _silent():
+        folded, small = Path(scratch) / "folded.onnx", Path(scratch) / "int8.onnx"
+        quant_pre_process(path, folded, skip_symbolic_shape=True)  # batch norms go into the weights
+        quantize_static(
+            folded,
+            small,
+            _Reader(images),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_quantize=worthwhile(onnx.load(folded)),
+        )
+        small.replace(path)
+
+
+def worthwhile(model: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions of enough channels."""
+    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "Conv" and shapes.get(node.input[1], [0, 0])[1] >= INPUTS
+    ]
+
+
+class _Reader(CalibrationDataReader):
+    def __init__(self, images: Iterable[Tensor]) -> None:
+        self.images: Iterator[Tensor] = iter(images)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        image = next(self.images, None)
+        return None if image is None else {"images": image.numpy()}
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """The quantiser logs to the root logger and prints advice that we have followed."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(level)
