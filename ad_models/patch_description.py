@@ -124,19 +124,27 @@ class Standard(nn.Module):
 class Lessons(nn.Module):
     """What a teacher is to answer (B, C, H / 4, W / 4): features of a backbone (section 3.1).
 
-    The image is seen at twice its size; each position is the mean of its 3 x 3 neighbourhood, and
+    The image is seen enlarged; each position is the mean of its 3 x 3 neighbourhood, and
     neighbouring channels are averaged until C are left.
     """
 
-    def __init__(self, backbone: str, layers: tuple[str, ...], weights: str, channels: int) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        layers: tuple[str, ...],
+        weights: str,
+        channels: int,
+        enlarged: int,
+    ) -> None:
         super().__init__()
         self.pyramid = Pyramid(backbone, layers, weights)
         self.standard = Standard(channels)
         self.channels = channels
+        self.enlarged = enlarged
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        larger = resized(images, [2 * side for side in images.shape[-2:]])
+        larger = resized(images, [self.enlarged * side for side in images.shape[-2:]])
         maps = [F.avg_pool2d(f, 3, stride=1, padding=1) for f in self.pyramid(larger)]
         joined = stack(maps, mode="bilinear")
         pooled = F.adaptive_avg_pool1d(joined.flatten(2).mT, self.channels)

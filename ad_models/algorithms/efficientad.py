@@ -11,10 +11,10 @@ together. Each of the two maps is put on one scale by quantiles of normal images
 
 Differs from the paper: a teacher file is not needed, since one can be distilled here first, from
 the product's own images and the natural ones; there, the backbone sees the loaded image enlarged,
-not the original at twice the size, and its layers are joined as in our PatchCore. Before it is
-enlarged, a map is continued by its edge values to the image's border, which no patch is centred
-on. The penalty needs a folder of natural images; without one it is left out, or falls back on
-drawn textures.
+not the original at twice the size, and its layers are joined as in our PatchCore. The border of a
+map, on which no patch is centred, is filled before the quantiles scale it, with the distance 0:
+filled after, it would stand out from most of a good image. The penalty needs a folder of natural
+images; without one it is left out, or falls back on drawn textures.
 """
 
 import math
@@ -68,6 +68,7 @@ class EfficientadConfig:
     teacher_lr: float = 1e-4  # of Adam; section 3.1
     backbone: str = "wide_resnet101_2"  # that is distilled; section 3.1
     layers: tuple[str, ...] = ("layer2", "layer3")  # of the backbone; section 3.1
+    enlarged: int = 2  # times, of the image that the backbone sees; section 3.1
     channels: int = 384  # of the teacher's descriptions; appendix
     width: int = 128  # channels of the first layer of small; all networks follow it; appendix
     side: int = 256  # pixels: images of another size are resized for the autoencoder; appendix
@@ -160,7 +161,9 @@ class Efficientad(Detector):
         if config.teacher:
             self.teacher.read(Path(config.teacher))
         else:
-            lessons = Lessons(config.backbone, config.layers, config.weights, config.channels)
+            lessons = Lessons(
+                config.backbone, config.layers, config.weights, config.channels, config.enlarged
+            )
             plan = Plan(config.teacher_steps, config.teacher_lr, natural)
             distil(self.teacher, lessons.to(run.device), loader, run, plan)
         images = f"{len(natural.paths)} images" if natural and natural.paths else config.natural
@@ -188,27 +191,27 @@ class Efficientad(Detector):
             losses["penalty"] = answers[len(images) :].square().mean()
         return losses
 
-    def maps(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Squared distances (B, 1, H, W) of the student to the teacher and to the autoencoder."""
+    def maps(self, images: Tensor) -> Tensor:
+        """Squared distances (B, 2, h, w) of the student to the teacher and to the autoencoder."""
         if min(images.shape[-2:]) < REACH:
             raise InputError(f"image sides must be at least {REACH}, got {images.shape[-2:]}")
         wanted = self.standard(self.teacher(images))
         answers, predicted = self.student(images).chunk(2, dim=1)
         rebuilt = self.autoencoder(images, wanted.shape[-2:])
-        return whole(wanted - answers, images), whole(rebuilt - predicted, images)
+        return torch.stack([wanted - answers, rebuilt - predicted], dim=1).square().mean(2)
 
     @torch.no_grad()
     def calibrate(self, normals: Iterable[Batch], run: Run) -> None:
-        """Find the quantiles of both maps over all pixels of normal images (section 3.4)."""
-        found = [torch.cat(self.maps(batch.image), dim=1).cpu() for batch in run.steps(normals)]
+        """Find the quantiles of both maps over all positions of normal images (section 3.4)."""
+        found = [self.maps(batch.image).cpu() for batch in run.steps(normals)]
         if found:
-            pixels = torch.cat(found).transpose(0, 1).flatten(1).numpy()  # (2, N)
-            bounds = np.quantile(pixels, self.config.quantiles, axis=1).T
+            distances = torch.cat(found).transpose(0, 1).flatten(1).numpy()  # (2, N)
+            bounds = np.quantile(distances, self.config.quantiles, axis=1).T
             self.bounds.copy_(torch.from_numpy(bounds))
 
     def forward(self, images: Tensor) -> Prediction:
         low, high = self.bounds.unbind(1)
-        maps = torch.cat(self.maps(images), dim=1)
+        maps = resized(F.pad(self.maps(images), [LOST] * 4), images.shape[-2:])
         scaled = 0.1 * (maps - low.view(2, 1, 1)) / (high - low).clamp_min(1e-12).view(2, 1, 1)
         maps = scaled.mean(1, keepdim=True)  # section 3.4
         return Prediction(score=maps.amax(dim=(1, 2, 3)), map=maps)
@@ -234,9 +237,3 @@ def penalised(images: Tensor, natural: Textures) -> Tensor:
     height, width = images.shape[-2:]
     larger = normalised(natural(len(images), (2 * height, 2 * width), images.device))
     return center_crop(faded(larger, 0.3), [height, width])
-
-
-def whole(differences: Tensor, images: Tensor) -> Tensor:
-    """From differences (B, C, h, w) to squared distances (B, 1, H, W) over the whole image."""
-    distances = differences.square().mean(1, keepdim=True)
-    return resized(F.pad(distances, [LOST] * 4, mode="replicate"), images.shape[-2:])

@@ -80,7 +80,7 @@ def test_a_student_that_agrees_has_an_empty_map_and_no_hard_loss():
     model = agreeing()
     images = texture(2, 0)
     with torch.no_grad():
-        local, overall = model.maps(images)
+        local, overall = model.maps(images).unbind(1)
         assert local.abs().max() < 1e-10 < overall.max()
         assert model.losses(images, None)["hard"] < 1e-10
 
@@ -105,15 +105,23 @@ def test_quantiles_of_normals_become_0_and_a_tenth():
     with torch.no_grad():
         found = [model.maps(batch.image) for batch in normals]
     for which in (0, 1):
-        pixels = np.concatenate([maps[which].numpy().ravel() for maps in found])
-        low, high = np.quantile(pixels, 0.9), np.quantile(pixels, 0.995)
+        distances = np.concatenate([maps[:, which].numpy().ravel() for maps in found])
+        low, high = np.quantile(distances, 0.9), np.quantile(distances, 0.995)
         assert model.bounds[which].tolist() == pytest.approx([low, high], rel=1e-5)
     low, high = model.bounds.T
     for level, expected in ((low, 0), (high, 0.1)):
-        model.maps = lambda images, level=level: [
-            torch.full_like(images[:, :1], float(value)) for value in level
-        ]
-        assert model(texture(1, 0)).map.mean().item() == pytest.approx(expected, abs=1e-6)
+        model.maps = lambda images, level=level: level.view(1, 2, 1, 1).expand(1, 2, 8, 8)
+        inside = model(texture(1, 0)).map[..., 24:40, 24:40]
+        assert inside.mean().item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_border_says_nothing():
+    """No patch is centred on it: the distance there is 0, below all that good images show."""
+    model = detector()
+    model.calibrate([Batch(texture(3, 0))], Run())
+    found = model(texture(1, 1)).map[0, 0]
+    frame = torch.cat([found[0], found[-1], found[:, 0], found[:, -1]])
+    assert frame.std() < 1e-6 and frame.max() < found[24:40, 24:40].min()
 
 
 def test_standard_descriptions():
@@ -163,7 +171,8 @@ def test_small_dark_squares_are_found():
     model = detector(steps=160).fit([Batch(texture(16, 0))], normals=[Batch(texture(8, 1))])
     good, bad = model.predict(texture(12, 4)), model.predict(spoiled)
     assert roc_auc_score([0] * 12 + [1] * 12, torch.cat([good.score, bad.score])) > 0.95
-    assert roc_auc_score(masks.flatten(), bad.map.flatten()) > 0.9
+    inside = (..., slice(16, -16), slice(16, -16))  # where patches are centred
+    assert roc_auc_score(masks[inside].flatten(), bad.map[inside].flatten()) > 0.9
 
 
 @pytest.mark.parametrize(
