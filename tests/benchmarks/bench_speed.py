@@ -3,7 +3,7 @@ With --train also what a training image takes, of what is trained in steps.
 
 python tests/benchmarks/bench_speed.py fastflow reverse_distillation efficientad:epochs=1 \\
     [--side 256] [--batches 1 16] [--threads 2] [--rounds 5] [--anomalib] \\
-    [--train] [--cpu-time]
+    [--train] [--int8] [--cpu-time]
 Weights are random, which changes no time; shapes are those of resnet18 where there is a backbone.
 NAME:KEY=VALUE,... sets parameters. What a fit has to gather (a memory, Gaussians, quantiles) comes
 from a fit of one epoch on noise. anomalib's models are built with the same shapes, and are run in
@@ -12,6 +12,7 @@ counts what the process worked instead of what passed: on a shared machine, with
 """
 
 import argparse
+import shutil
 import statistics
 import tempfile
 import time
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 
 from ad_models import Batch, Detector, create
 from tasks.exported import OnnxDetector
+from tasks.quantise import quantise
 from tasks.spec import config_fields
 
 ROWS = 2000  # of PatchCore's memory: about 1 % of the patches of 200 images
@@ -60,6 +62,14 @@ def exported(detector: Detector, side: int, folder: Path) -> Run | None:
         return None
     path = folder / f"{type(detector).__name__}.onnx"
     detector.export(path, (side, side))
+    return OnnxDetector(path).predict
+
+
+def in_8_bits(detector: Detector, side: int, folder: Path) -> Run:
+    """The exported detector as it ships with `release.int8`."""
+    name = type(detector).__name__
+    path = Path(shutil.copy(folder / f"{name}.onnx", folder / f"{name}_int8.onnx"))
+    quantise(path, [torch.randn(1, 3, side, side) for _ in range(4)])
     return OnnxDetector(path).predict
 
 
@@ -129,6 +139,8 @@ def runs_of(name: str, options: argparse.Namespace, folder: Path) -> dict[str, R
     name, more = parsed(name)
     detector = fitted(name, options.side, more)
     runs = {"torch": detector.predict, "onnx": exported(detector, options.side, folder)}
+    if options.int8 and runs["onnx"]:
+        runs["onnx int8"] = in_8_bits(detector, options.side, folder)
     if options.anomalib:
         model = peer(name, options.side)
         runs["anomalib torch"] = model
@@ -224,6 +236,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--anomalib", action="store_true", help="its models too, if it is there")
     parser.add_argument("--train", action="store_true", help="training images too")
+    parser.add_argument("--int8", action="store_true", help="what ships with release.int8 too")
     parser.add_argument("--cpu-time", action="store_true", help="of this process, not on the wall")
     options = parser.parse_args()
     if options.anomalib and not find_spec("anomalib"):
