@@ -27,12 +27,14 @@ SMALL = {  # parameters that make a fit take a second
     },
     "fcdd": {"layer": "layer1", "frozen": "maxpool", "epochs": 12, "lr": 0.01, "sigma": 4.0},
     "kdad": {"layers": ("layer1", "layer2", "layer3"), "epochs": 10},
-    "autoencoder": {"loss": "l2", "side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3},
-    "denoising_autoencoder": {"widths": (8, 16), "epochs": 8, "lr": 3e-3},
+    "autoencoder": {"loss": "l2", "side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3}
+    | {"batches": 2},
+    "denoising_autoencoder": {"widths": (8, 16), "epochs": 8, "lr": 3e-3, "batches": 2},
     "diffusionad": {"size": 16, "widths": (8, 16), "blocks": 1, "attention": (), "heads": 1}
     | {"marker": (8, 16), "gamma": 1.0, "spoiled": 0.75, "own": 0.0, "top": 2}
     | {"epochs": 20, "lr": 2e-3, "marker_lr": 1e-2},
-    "favae": {"layers": ("layer1",), "side": 64, "code": 8, "width": 8, "epochs": 6},
+    "favae": {"layers": ("layer1",), "side": 64, "code": 8, "width": 8, "epochs": 6}
+    | {"batches": 2},
     "reconpatch": {"dims": 16, "epochs": 2, "ratio": 0.1},
     "cpr": {"layers": ["layer1", "layer2"], "steps": 4, "batch": 4, "points": 20, "channels": 8}
     | {"words": 4, "retrieved": 3, "sigma": 2},
@@ -41,7 +43,7 @@ SMALL = {  # parameters that make a fit take a second
     "semi_orthogonal": {"dims": 20},
     "simplenet": {"hidden": 32, "epochs": 8},
     "riad": {"cells": (8,), "widths": (8, 16), "window": 7, "epochs": 6, "lr": 3e-3},
-    "vae": {"side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3},
+    "vae": {"side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3, "batches": 2},
     "fastflow": {"steps": 2, "epochs": 4},
     "msflow": {"blocks": (1, 1, 1), "epochs": 4, "lr": 1e-3},
     "padim": {"dims": 20},

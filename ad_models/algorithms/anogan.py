@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.dcgan import Decoder, Encoder, widths
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.maps import finish
 from ad_models.pixels import signed, unsigned
@@ -33,14 +34,16 @@ class AnoganConfig:
     base: int = 64  # channels of the first layer; DCGAN
     code: int = 100  # dimensions; DCGAN
     epochs: int = 1000  # ours (section 3: 20, of a million patches)
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 2e-4  # of both Adams; DCGAN
     steps: int = 500  # of the search; section 3
     search_lr: float = 0.02  # of its Adam; after Bergmann et al. 2019
     share: float = 0.1  # lambda, of the discriminator's features in the loss; section 3
-    sigma: float = 0.0  # blur of the map, pixels; ours
+    sigma: float = 4.0  # blur of the map, pixels; ours
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         widths(self.size, self.base)
         for name in ("base", "code", "epochs", "steps"):
             if getattr(self, name) < 1:
@@ -66,7 +69,7 @@ class Anogan(Detector):
         judging = torch.optim.Adam(self.discriminator.parameters(), self.config.lr, betas)
         changing = (self.generator, self.discriminator, drawing, judging)
         for _ in run.epochs(self.config.epochs, *changing):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 images = signed(batch.image, self.config.size)
                 codes = 2 * torch.rand(len(images), self.config.code).to(images.device) - 1
                 drawn = self.generator(codes)

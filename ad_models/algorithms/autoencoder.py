@@ -8,11 +8,10 @@ there. The difference is taken pixel by pixel (L2), or as structural similarity 
 windows around each pixel (SSIM), which sees defects of equal brightness too. The same
 measure is the loss and the map.
 
-Differs from the paper: an epoch is one pass over the images, each whole or as one random
-patch, where the paper draws 10,000 patches beforehand: for as many steps, raise `epochs`.
-Colour channels are compared one by one and averaged; the constants of SSIM are the usual squares
-of the 0.01 and 0.03 in its text. The final blur and the image score, which the paper does not
-have, are ours; weights start as in He et al. 2015.
+Differs from the paper: the views of an epoch, images or random patches, are drawn anew each time,
+where the paper draws its 10,000 once. Colour channels are compared one by one and averaged; the
+constants of SSIM are the usual squares of the 0.01 and 0.03 in its text. The final blur and the
+image score, which the paper does not have, are ours; weights start as in He et al. 2015.
 """
 
 from collections.abc import Iterable
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.convnets import decoder, encoder
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.maps import smooth
 from ad_models.pixels import normalised, unit
@@ -39,6 +39,7 @@ class AutoencoderConfig:
     code: int = 500  # numbers in the code; 100 for simple textures; section 4
     width: int = 32  # channels of the outer layers; table 1
     epochs: int = 200  # section 4
+    batches: int = 625  # of an epoch: 10,000 views, 16 each; section 4
     lr: float = 2e-4  # of Adam; section 4
     weight_decay: float = 1e-5  # section 4
     sigma: float = 4.0  # blur of the final map, pixels; ours: a single pixel decides nothing
@@ -46,6 +47,7 @@ class AutoencoderConfig:
 
     def __post_init__(self) -> None:
         check_views(self.side, self.stride)
+        check_epoch(self.batches)
         if self.loss not in ("ssim", "l2"):
             raise ConfigError(f"loss must be ssim or l2, got '{self.loss}'")
         if self.code < 1:
@@ -66,7 +68,7 @@ class Autoencoder(Detector):
         c = self.config
         optimiser = torch.optim.Adam(self.net.parameters(), c.lr, weight_decay=c.weight_decay)
         for _ in run.epochs(c.epochs, self.net, optimiser):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, c.batches)):
                 loss = self.residual(draw(unit(batch.image), c.side, c.stride)).mean()
                 optimiser.zero_grad()
                 loss.backward()

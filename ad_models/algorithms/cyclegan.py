@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.dcgan import initialise
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.maps import finish
 from ad_models.pixels import normalised, signed, unsigned
@@ -35,6 +36,7 @@ class CycleganConfig:
     blocks: int = 9  # residual blocks, 6 for 128 pixels; section 4
     epochs: int = 100  # at full learning rate; section 4
     decay_epochs: int = 100  # more, down to zero; section 4
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 2e-4  # of both Adams; section 4
     cycle: float = 10.0  # lambda; section 4
     identity: float = 0.5  # times lambda; section 5.2
@@ -44,6 +46,7 @@ class CycleganConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if self.size < 32 or self.size % 4:
             raise ConfigError(f"size must be a multiple of 4 and at least 32, got {self.size}")
         for name in ("base", "blocks", "epochs", "pool"):
@@ -136,10 +139,10 @@ class Cyclegan(Detector):
             for net in (generators, judges)
         )
         changing = (generators, judges, pools, drawing, judging)
-        for epoch in run.epochs(config.epochs + config.decay_epochs, *changing):
+        for done in run.epochs(config.epochs + config.decay_epochs, *changing):
             for group in (*drawing.param_groups, *judging.param_groups):
-                group["lr"] = self.rate(epoch)
-            for batch in run.steps(loader):
+                group["lr"] = self.rate(done)
+            for batch in run.steps(epoch(loader, config.batches)):
                 normal, spoiled = self.pair(batch.image, textures)
                 healed, painted = self.heal(spoiled), self.spoil(normal)
                 loss = self.generator_loss(judges, normal, spoiled, healed, painted)
@@ -156,9 +159,9 @@ class Cyclegan(Detector):
                 judging.step()
                 run.log(generator=loss, discriminator=judged)
 
-    def rate(self, epoch: int) -> float:
-        """Learning rate: constant, then linearly towards zero; section 4."""
-        after = max(0, epoch + 1 - self.config.epochs)
+    def rate(self, done: int) -> float:
+        """Learning rate after so many epochs: constant, then linearly towards zero; section 4."""
+        after = max(0, done + 1 - self.config.epochs)
         return self.config.lr * (1 - after / (self.config.decay_epochs + 1))
 
     def pair(self, images: Tensor, textures: Textures) -> tuple[Tensor, Tensor]:

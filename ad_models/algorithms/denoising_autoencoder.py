@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.maps import smooth
 from ad_models.pixels import normalised, unit
@@ -35,11 +36,13 @@ class DenoisingAutoencoderConfig:
     # has to see many blotches, or it takes uneven light for noise
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     epochs: int = 200  # ours: the paper counts 67,200 steps of 16 images
+    batches: int = 336  # of an epoch, whatever the number of images: as many steps
     lr: float = 1e-4  # of Adam, falling to 0 by a cosine
     sigma: float = 4.0  # blur of the final map, pixels; ours
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if self.noise <= 0:
             raise ConfigError(f"noise must be positive, got {self.noise}")
         if self.grid < 2:
@@ -59,7 +62,7 @@ class DenoisingAutoencoder(Detector):
         optimiser = torch.optim.Adam(self.net.parameters(), self.config.lr)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, self.config.epochs)
         for _ in run.epochs(self.config.epochs, self.net, optimiser, schedule):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 clean = unit(batch.image)
                 noisy = clean + coarse_noise(clean, self.config.grid, self.config.noise)
                 loss = (self.clean(noisy) - clean).square().mean()

@@ -27,6 +27,7 @@ from torch import Tensor
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.denoiser import Denoiser
 from ad_models.diffusion import denoised, guided, noised, schedule
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.pixels import normalised, unit
 from ad_models.run import Run
@@ -55,12 +56,14 @@ class DiffusionadConfig:
     focal: float = 5.0  # weight of the focal loss; official code
     gamma: float = 4.0  # of the focal loss; official code
     epochs: int = 3000  # section 4
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 1e-4  # of the denoiser's Adam; official code
     marker_lr: float = 1e-5  # of the second network's; official code
     top: int = 50  # pixels of the map whose mean is the score; official code
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         multiple = 2 ** (max(len(self.widths), len(self.marker)) - 1)
         if self.size < 16 or self.size % multiple:
             raise ConfigError(
@@ -105,7 +108,7 @@ class Diffusionad(Detector):
         )
         fall = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, c.epochs)
         for _ in run.epochs(c.epochs, self, optimiser, fall):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, c.batches)):
                 images, masks = self.spoil(batch.image, textures)
                 noise = torch.randn(2, *images.shape).to(images.device)
                 rebuilt, found = self.rebuild(images, noise, self.draw(len(images)))

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.dcgan import gradient_penalty, widths
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.maps import finish
 from ad_models.pixels import signed, unsigned
@@ -34,15 +35,17 @@ class FAnoganConfig:
     code: int = 128  # dimensions; official code
     epochs: int = 2000  # of the GAN; ours (official code: 7, of a million patches)
     encoder_epochs: int = 1000  # ours (official code: 50,000 steps)
+    batches: int = 0  # of an epoch; 0: one pass over the images
     critic_steps: int = 5  # per step of the generator; official code
     penalty: float = 10.0  # weight of the gradient penalty; official code
     kappa: float = 1.0  # weight of the critic's features; equation 4
     lr: float = 1e-4  # of the GAN's Adams; official code
     encoder_lr: float = 5e-5  # of RMSProp; official code
-    sigma: float = 0.0  # blur of the map, pixels; ours
+    sigma: float = 4.0  # blur of the map, pixels; ours
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         widths(self.size, self.base)
         for name in ("base", "code", "epochs", "encoder_epochs", "critic_steps"):
             if getattr(self, name) < 1:
@@ -143,7 +146,7 @@ class FAnogan(Detector):
         drawing = torch.optim.Adam(self.generator.parameters(), self.config.lr, betas)
         judging = torch.optim.Adam(self.critic.parameters(), self.config.lr, betas)
         for _ in run.epochs(self.config.epochs, self, drawing, judging, stage="gan"):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 images = signed(batch.image, self.config.size)
                 loss = self.critic_loss(images, self.draw(len(images)).detach())
                 judging.zero_grad()
@@ -171,7 +174,7 @@ class FAnogan(Detector):
         optimiser = torch.optim.RMSprop(self.encoder.parameters(), self.config.encoder_lr, 0.9)
         epochs = self.config.encoder_epochs
         for _ in run.epochs(epochs, self.encoder, optimiser, stage="encoder"):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 loss = self.distance(*self.redraw(batch.image)).mean()
                 optimiser.zero_grad()
                 loss.backward()

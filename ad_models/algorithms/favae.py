@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.features import Pyramid
 from ad_models.gaussian_code import divergence, sample, split, surprise
@@ -40,6 +41,7 @@ class FavaeConfig:
     code: int = 100  # dimensions of the code; re-implementation
     width: int = 128  # channels of the outer layers; re-implementation
     epochs: int = 100  # re-implementation
+    batches: int = 625  # of an epoch: 10,000 views, 16 each; re-implementation
     lr: float = 1e-3  # of Adam; ours: 5e-3 there
     weight_decay: float = 1e-5  # re-implementation
     sigma: float = 4.0  # blur of the final map, pixels; re-implementation
@@ -48,6 +50,7 @@ class FavaeConfig:
 
     def __post_init__(self) -> None:
         check_views(self.side, self.stride)
+        check_epoch(self.batches)
         if not self.layers:
             raise ConfigError("layers must name at least one layer of the backbone")
         if self.code < 1:
@@ -144,7 +147,7 @@ class Favae(Detector):
         parameters = [p for part in changing for p in part.parameters()]
         optimiser = torch.optim.Adam(parameters, c.lr, weight_decay=c.weight_decay)
         for _ in run.epochs(c.epochs, *changing, optimiser):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, c.batches)):
                 views = draw(batch.image, c.side, c.stride)
                 mean, log_variance = split(self.encoder(views))
                 pairs = self.spaces(views, sample(mean, log_variance))

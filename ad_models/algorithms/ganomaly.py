@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.dcgan import Decoder, Encoder, initialise, widths
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.maps import finish
 from ad_models.pixels import signed, unsigned
@@ -35,14 +36,16 @@ class GanomalyConfig:
     base: int = 64  # channels of the first layer; official code
     code: int = 100  # dimensions; section 4.2
     epochs: int = 15  # section 4.2, of tens of thousands of images: few images need more
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 2e-4  # of both Adams; section 4.2
     adversarial: float = 1.0  # weights of the losses; section 4.2
     contextual: float = 50.0
     latent: float = 1.0  # "encoder loss" in the paper
-    sigma: float = 0.0  # blur of the map, pixels; ours
+    sigma: float = 4.0  # blur of the map, pixels; ours
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         widths(self.size, self.base)
         for name in ("base", "code", "epochs"):
             if getattr(self, name) < 1:
@@ -66,7 +69,7 @@ class Ganomaly(Detector):
         judging = torch.optim.Adam(self.discriminator.parameters(), self.config.lr, betas)
         changing = (generator, self.discriminator, generating, judging)
         for _ in run.epochs(self.config.epochs, *changing):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 images = signed(batch.image, self.config.size)
                 codes = self.encoder(images)
                 drawn = self.decoder(codes)

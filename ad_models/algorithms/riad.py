@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError, InputError
 from ad_models.pixels import normalised, unit
 from ad_models.run import Run
@@ -39,10 +40,12 @@ class RiadConfig:
     window: int = 21  # side of the mean filter over the map, pixels; section 3
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)  # of the U-Net; re-implementations
     epochs: int = 300  # section 4; a tenth of `lr` for the last sixth
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 1e-4  # of Adam; section 4
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if not self.cells or min(self.cells) < 1:
             raise ConfigError(f"cells must be positive sides in pixels, got {self.cells}")
         if self.sets < 2:
@@ -65,7 +68,7 @@ class Riad(Detector):
         optimiser = torch.optim.Adam(self.net.parameters(), c.lr)
         drop = torch.optim.lr_scheduler.MultiStepLR(optimiser, [c.epochs * 5 // 6], gamma=0.1)
         for _ in run.epochs(c.epochs, self, optimiser, drop):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, c.batches)):
                 images = unit(batch.image)
                 size = images.shape[-2:]
                 if self.kept.shape[-2:] != size:

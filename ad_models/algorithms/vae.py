@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.convnets import decoder, encoder
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.gaussian_code import divergence, sample, split, surprise
 from ad_models.maps import smooth
@@ -39,6 +40,7 @@ class VaeConfig:
     width: int = 32  # channels of the outer layers; Bergmann et al., table 1
     beta: float = 1.0  # weight of the divergence; 1 is the bound of Kingma and Welling
     epochs: int = 200  # Bergmann et al.
+    batches: int = 625  # of an epoch: 10,000 views, 16 each; Bergmann et al.
     lr: float = 2e-4  # of Adam; Bergmann et al.
     weight_decay: float = 1e-5  # Bergmann et al.
     sigma: float = 4.0  # blur of the final map, pixels; ours
@@ -46,6 +48,7 @@ class VaeConfig:
 
     def __post_init__(self) -> None:
         check_views(self.side, self.stride)
+        check_epoch(self.batches)
         if self.code < 1:
             raise ConfigError(f"code must be at least 1, got {self.code}")
         if self.beta < 0:
@@ -66,7 +69,7 @@ class Vae(Detector):
         parameters = [p for half in halves for p in half.parameters()]
         optimiser = torch.optim.Adam(parameters, c.lr, weight_decay=c.weight_decay)
         for _ in run.epochs(c.epochs, *halves, optimiser):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, c.batches)):
                 views = draw(unit(batch.image), c.side, c.stride)
                 mean, log_variance = split(self.encoder(views))
                 rebuilt = self.decoder(sample(mean, log_variance))

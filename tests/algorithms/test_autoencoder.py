@@ -6,7 +6,7 @@ from ad_models import Batch, create
 from ad_models.errors import ConfigError
 from tests.algorithms.strokes import batches, discs, found
 
-SMALL = {"side": 64, "code": 16, "width": 8, "epochs": 20, "lr": 3e-3}
+SMALL = {"side": 64, "code": 16, "width": 8, "epochs": 20, "lr": 3e-3, "batches": 4}
 
 
 @pytest.mark.parametrize("loss", ["ssim", "l2"])
@@ -37,7 +37,7 @@ def test_images_of_any_size_come_back_at_their_size():
 
 @pytest.mark.parametrize(("size", "stride"), [((48, 64), 20), ((80, 50), None)])
 def test_patches_and_resized_images_export(tmp_path, size, stride):
-    parameters = {"side": 32, "stride": stride, "code": 8, "width": 4, "epochs": 1}
+    parameters = {"side": 32, "stride": stride, "code": 8, "width": 4, "epochs": 1, "batches": 1}
     detector = create("autoencoder", **parameters).fit([Batch(discs(4, 0, 96))])
     detector.export(tmp_path / "model.onnx", size)
     session = onnxruntime.InferenceSession(

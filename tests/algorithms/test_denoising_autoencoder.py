@@ -7,7 +7,7 @@ from ad_models.errors import ConfigError, InputError
 from ad_models.pixels import unit
 from tests.algorithms.strokes import batches, discs, found
 
-SMALL = {"widths": (8, 16, 32, 64), "lr": 5e-3, "sigma": 1.0}
+SMALL = {"widths": (8, 16, 32, 64), "lr": 5e-3, "sigma": 1.0, "batches": 4}
 
 
 def test_painted_strokes_are_found():

@@ -14,6 +14,7 @@ SMALL = {
     "code": 16,
     "width": 16,
     "sigma": 1.0,
+    "batches": 4,
 }
 
 

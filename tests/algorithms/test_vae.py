@@ -7,7 +7,7 @@ from ad_models.errors import ConfigError
 from ad_models.gaussian_code import divergence, sample, split, surprise
 from tests.algorithms.strokes import batches, found
 
-SMALL = {"side": 64, "code": 16, "width": 8, "lr": 3e-3}
+SMALL = {"side": 64, "code": 16, "width": 8, "lr": 3e-3, "batches": 4}
 
 
 def test_painted_strokes_are_found():

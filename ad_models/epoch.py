@@ -1,0 +1,39 @@
+"""What an epoch is, where that is not one pass over the images.
+
+Papers that draw so many patches beforehand take as many steps whatever the number of images. With
+a few dozen of these, single passes would end a fit before it has learnt anything.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from ad_models.base import Batch
+from ad_models.errors import ConfigError
+
+
+def check_epoch(batches: int) -> None:
+    """Raise ConfigError for a number of batches that no epoch can have."""
+    if batches < 0:
+        raise ConfigError(f"batches must be at least 1, or 0 for one pass, got {batches}")
+
+
+def epoch(loader: Iterable[Batch], batches: int) -> Iterable[Batch]:
+    """So many batches, over as many passes as that takes; 0: one pass."""
+    return Epoch(loader, batches) if batches else loader
+
+
+class Epoch:
+    def __init__(self, loader: Iterable[Batch], batches: int) -> None:
+        self.loader = loader
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        given, before = 0, -1
+        while before < given < self.batches:  # a loader that gives nothing ends it
+            before = given
+            for batch in islice(self.loader, self.batches - given):
+                yield batch
+                given += 1
