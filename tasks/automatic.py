@@ -15,6 +15,9 @@ from tasks.files import write_text
 from tasks.workspace import Workspace
 
 AUTO = "auto"
+FEW = (
+    16  # good images: a product that has no more is taught by the others, and teaches them nothing
+)
 HEAD = "# What `algorithms: auto` means for now. Written by `inspectline sync`.\n"
 # A gate's limit, and the measured figure that it is held against.
 LIMITS = (("ms_per_image", "ms an image"), ("ms_p95", "ms an image at the 95th percentile"))
@@ -56,24 +59,39 @@ def choose(
     return {"images": images, "algorithms": chosen, "left_out": left_out}
 
 
-def refresh(workspace: Workspace, product: str, steps: dict[int, list[str]], **known: Any) -> bool:
+def refresh(
+    workspace: Workspace, product: str, steps: dict[int, list[str]], images: int, **known: Any
+) -> bool:
     """Write the choice of a product; whether it changed."""
-    from tasks.imaging.images import IMAGE_SUFFIXES  # here: every command reads specs, few images
-
     folder = workspace.product(product)
     before = choice_of(folder)
-    train = workspace.images(product) / "train" / "good"
-    images = (
-        sum(path.suffix.lower() in IMAGE_SUFFIXES for path in train.iterdir())
-        if train.is_dir()
-        else before["images"]  # a clone that has not pulled them
-    )
     measured = {**before["left_out"], **figures(workspace, product)}
     choice = choose(steps, images, measured=measured, **known)
     if choice == before and (folder / "auto.yaml").is_file():
         return False
     write_text(folder / "auto.yaml", HEAD + yaml.safe_dump(choice, sort_keys=False, width=100))
     return True
+
+
+def count(workspace: Workspace, product: str) -> int:
+    """Good training images of a product; in a clone that has not pulled them, as last written."""
+    from tasks.imaging.images import IMAGE_SUFFIXES  # here: every command reads specs, few images
+
+    train = workspace.images(product) / "train" / "good"
+    if not train.is_dir():
+        return int(choice_of(workspace.product(product))["images"])
+    return sum(path.suffix.lower() in IMAGE_SUFFIXES for path in train.iterdir())
+
+
+def teachers(images: dict[str, int], products: list[str]) -> list[str]:
+    """Products that others learn from, unless params.yaml names them: all but those with a choice
+    of algorithms made from a few images; all where that would leave less than two.
+
+    images: of the products with such a choice. So a new product makes nothing stale, and its own
+    images, all of which it needs, can set its threshold.
+    """
+    grown = [product for product in products if images.get(product, FEW + 1) > FEW]
+    return grown if len(grown) > 1 else products
 
 
 def figures(workspace: Workspace, product: str) -> dict[str, dict[str, float]]:

@@ -86,11 +86,12 @@ class Shared:
 
     def part(self, product: str, rows: Rows, shots: int) -> tuple[Rows, Rows]:
         """The images to calibrate on, by content, and the others that set the threshold: of a
-        product that it learned from only those that were kept out of that."""
+        product that it learned from only those that were kept out of that; of one with few images
+        none, for there each sets the threshold in a calibration without it."""
         learned = self.card["calibration"].get(product)
         ordered = sorted(rows, key=lambda row: row["sha256"])
         if learned is None:
-            return ordered[:shots], ordered[shots:]
+            return ordered[:shots], ordered[shots:] if len(ordered) >= 2 * shots else []
         sides = split([row["sha256"] for row in ordered], learned)
         known = [row for row, side in zip(ordered, sides, strict=True) if not side]
         return known[:shots], [row for row, side in zip(ordered, sides, strict=True) if side]
@@ -146,10 +147,14 @@ class Job:
         """How many parts the images are dealt into; a fit needs two images at least.
 
         More parts where images are few: a fit without a quarter of a dozen is quite another fit,
-        and with so few it costs nothing.
+        and with so few it costs nothing. What is shared is calibrated on one image at least, and as
+        often as it takes for each calibration to have all its shots.
         """
-        if len(rows) < 3:
+        if len(rows) < (2 if self.shared else 3):
             return 0
+        if self.shared:
+            spare = len(rows) - config(self.algorithm, **self.parameters).shots
+            return -(-len(rows) // spare) if spare > 0 else len(rows)
         return min(len(rows), max(self.spec.training.folds, 160 // len(rows)))
 
     def score_folds(self, rows: Rows, run: Run) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from tasks.automatic import AUTO, choice_of
+from tasks.automatic import AUTO, choice_of, teachers
 from tasks.errors import SpecError, hint
 from tasks.sections import Drift, Regions, Section, Severity, Share, Threshold, fields_at
 from tasks.workspace import PACKAGE
@@ -220,7 +220,11 @@ def shared_parameters(workspace: Path, algorithm: str) -> dict[str, Any]:
 
 def trained_on(workspace: Path, algorithm: str, products: list[str]) -> list[str]:
     """Those of the workspace's products that a shared algorithm learns from, sorted."""
-    named = _chosen(read_params(workspace), algorithm, {}).get(TRAIN_ON, products)
+    named = _chosen(read_params(workspace), algorithm, {}).get(TRAIN_ON)
+    if named is None:
+        automatic = [product for product in products if is_automatic(workspace, product)]
+        images = {p: int(choice_of(workspace / "data" / p)["images"]) for p in automatic}
+        named = teachers(images, products)
     if not isinstance(named, list) or not named:
         raise SpecError(f"{algorithm}.{TRAIN_ON} must list products, got {named!r}")
     for name in named:

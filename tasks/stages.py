@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tasks.automatic import refresh
+from tasks.automatic import count, refresh, teachers
 from tasks.code import STEPS, closure
 from tasks.errors import SpecError
 from tasks.files import write_text
@@ -59,15 +59,23 @@ def choose_automatically(workspace: Workspace) -> list[Path]:
         return []
     steps = read_params(workspace.root).auto or read_params(PACKAGE).auto
     specs = {product: read_product(workspace.root, product) for product in products}
-    sizes = {spec.image.seen for spec in specs.values()}
-    known = {
-        "others": len(products) > 1 and len(sizes) == 1,  # what is shared is learned at one size
-        "shared": tuple(name for names in steps.values() for name in names if per_product(name)),
-    }
+    images = {product: count(workspace, product) for product in chosen}
+    teaching = teachers(images, products)
+    sizes = {specs[product].image.seen for product in teaching}
+    shared = tuple(name for names in steps.values() for name in names if per_product(name))
     return [
         workspace.product(product) / "auto.yaml"
         for product in chosen
-        if refresh(workspace, product, steps, gates=specs[product].gates.model_dump(), **known)
+        if refresh(
+            workspace,
+            product,
+            steps,
+            images[product],
+            gates=specs[product].gates.model_dump(),
+            # what is shared is learned at one size
+            others=teaching != [product] and sizes == {specs[product].image.seen},
+            shared=shared,
+        )
     ]
 
 

@@ -2,9 +2,8 @@
 
 from typing import Any
 
+from tasks.automatic import FEW
 from tasks.bounds import expected
-
-FEW = 16  # good images
 
 
 def gaps(counts: dict[str, Any]) -> list[str]:

@@ -24,13 +24,15 @@ import time
 from pathlib import Path
 
 
+def environment() -> dict[str, str]:
+    """Of this process, with the commands of its Python first."""
+    return os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
 def line(root: Path, *arguments: str, ok: tuple[int, ...] = (0,)) -> str:
     """What a command of the package printed."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     command = [sys.executable, "-m", "flows.cli", "--workspace", str(root), *arguments]
-    ended = subprocess.run(
-        command, capture_output=True, text=True, check=False, env=os.environ | {"PATH": path}
-    )
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment())
     if ended.returncode not in ok:
         sys.exit(f"{' '.join(arguments)}:\n{ended.stdout[-2000:]}\n{ended.stderr[-2000:]}")
     return ended.stdout
@@ -61,13 +63,22 @@ def processor() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def start(room: Path, source: Path, count: int, beside: list[Path]) -> None:
-    """Print one row for each algorithm of a product that began with `count` images."""
-    root = workspace(room / f"{source.name}-{count}")
+def factory(folder: Path, products: list[Path]) -> Path:
+    """A workspace with these products, and what RegAD learned from them."""
+    root = workspace(folder)
+    for product in products:
+        line(root, "new", product.name, "--from", str(product))
+    if products:
+        dvc = [str(Path(sys.executable).with_name("dvc")), "repro", "-q", "dvc.yaml:pretrain-regad"]
+        subprocess.run(dvc, cwd=root, check=True, env=environment(), capture_output=True)
+    return root
+
+
+def start(room: Path, before: Path, source: Path, count: int) -> None:
+    """Print one row for each algorithm of a product that began with `count` images, in a copy of
+    the workspace `before`."""
     name = source.name
-    for other in beside:
-        if other.name != name:
-            line(root, "new", other.name, "--from", str(other))
+    root = shutil.copytree(before, room / f"{name}-{count}", symlinks=True)
     images = few(source, count, room / "images" / f"{name}-{count}")
     began, spent = time.monotonic(), processor()
     line(root, "new", name, "--from", str(images))
@@ -125,8 +136,10 @@ def main() -> None:
         if options.table:
             table(Path(temporary), options.table)
         for folder in options.folders:
+            others = [path for path in options.beside if path.name != folder.name]
+            before = factory(Path(temporary) / f"{folder.name}-before", others)
             for count in options.good:
-                start(Path(temporary), folder, count, options.beside)
+                start(Path(temporary), before, folder, count)
 
 
 if __name__ == "__main__":

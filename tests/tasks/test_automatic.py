@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tasks.automatic import choice_of, choose, explain
-from tasks.spec import read_product
+from tasks.automatic import FEW, choice_of, choose, explain, teachers
+from tasks.spec import read_product, trained_on
 from tasks.stages import sync
 from tasks.workspace import Workspace
 
@@ -90,3 +90,28 @@ def test_what_was_too_slow_stays_out_when_its_cell_is_gone(workspace):
     assert choice_of(workspace.product("cap"))["left_out"] == {"padim": {"ms_per_image": 70.5}}
     (workspace.product("cap") / "product.yaml").write_text("algorithms: auto\n")
     assert names(workspace) == ["patchcore", "padim"]
+
+
+def test_a_product_with_few_images_is_taught_and_teaches_nothing():
+    products = ["cap", "new", "plate"]
+    assert teachers({}, products) == products  # whoever chose its algorithms by hand is grown
+    assert teachers({"new": FEW}, products) == ["cap", "plate"]
+    assert teachers({"new": FEW + 1}, products) == products
+    assert (
+        teachers({"new": 3, "plate": 3}, products) == products
+    )  # one alone would teach too little
+
+
+def test_a_new_product_makes_nothing_that_is_shared_stale(workspace):
+    for name in ("plate", "weave"):
+        (workspace.root / "data" / name).mkdir()
+        (workspace.product(name) / "product.yaml").write_text("algorithms: [regad]\n")
+    (workspace.root / "params.yaml").write_text("auto: {2: [patchcore, regad]}\n")
+    images(workspace, 3)
+    assert names(workspace) == ["patchcore", "regad"]
+    assert trained_on(workspace.root, "regad", workspace.products) == ["plate", "weave"]
+    recipe = workspace.recipe("regad").read_text()
+    assert "cap" not in recipe
+    images(workspace, FEW + 1)
+    sync(workspace)
+    assert trained_on(workspace.root, "regad", workspace.products) == ["cap", "plate", "weave"]

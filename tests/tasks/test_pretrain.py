@@ -106,6 +106,17 @@ def test_a_new_product_needs_its_support_only(workspace):
     assert (card["fit_images"], card["parameters"]["shots"]) == (6, 8)
 
 
+@pytest.mark.parametrize(("shots", "parts"), [(3, None), (4, 3), (5, 6), (6, 6), (9, 6)])
+def test_few_images_set_the_threshold_each_in_a_calibration_without_it(workspace, shots, parts):
+    learn(workspace)
+    write_params(workspace, shots=shots)
+    rows = {row["path"] for row in rows_of(workspace, "new")}  # 6
+    assert len(scored(workspace, "new")) == (6 if parts else 3)
+    card = json.loads((workspace.model("new", "regad") / "fit.json").read_text())
+    assert card["calibration"] == (f"{parts} folds" if parts else "held out")
+    assert scored(workspace, "new") <= rows and card["fit_images"] == min(shots, 6)
+
+
 def test_products_of_another_size_are_refused(workspace):
     (workspace.product("pin") / "product.yaml").write_text("image: {size: 64}")
     with pytest.raises(SpecError, match=r"nut has \[32, 32\] and pin \[64, 64\].*train_on"):
