@@ -48,6 +48,7 @@ FOREIGN = {
     b"MM\0+": "BigTIFF",
     b"%PDF": "PDF",
 }
+BOXED = {b"heic": "HEIC", b"heix": "HEIC", b"mif1": "HEIC", b"msf1": "HEIC", b"avif": "AVIF"}
 DECODING_ERRORS = (
     OSError,
     SyntaxError,
@@ -109,6 +110,7 @@ def sniff(data: bytes, name: PurePath | str) -> str:
     if not data:
         raise DataError(f"{name}: the file is empty (0 bytes); copy or export it again")
     kind = next((kind for start, kind in FOREIGN.items() if data.startswith(start)), None)
+    kind = kind or (BOXED.get(data[8:12]) if data[4:8] == b"ftyp" else None)
     found = f"a {kind}" if kind else "not an image"
     raise DataError(f"{name}: {found}; export it as {READABLE}")
 

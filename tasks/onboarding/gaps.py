@@ -18,8 +18,8 @@ def gaps(counts: dict[str, Any]) -> list[str]:
         )
     if not bad:
         found.append(
-            "no defective image: AUROC and miss are unknown, so set gates.image_auroc: null until "
-            "some are in test/<defect>"
+            "no defective image: AUROC and miss are unknown until some are in test/<defect>, and a "
+            "gate cannot ask for them (gates.image_auroc: null)"
         )
     if not test:
         found.append("no good image in test/good: overkill on new parts is unknown")

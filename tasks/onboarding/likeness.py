@@ -25,10 +25,10 @@ class Likeness(NamedTuple):
 
 def most_alike(workspace: Workspace, product: str, weights: str = "imagenet") -> list[Likeness]:
     """The other products, the most similar first."""
-    net = Pyramid(BACKBONE, LAYERS, weights)
     others = [name for name in workspace.products if name != product and _sample(workspace, name)]
     if not others:
         return []
+    net = Pyramid(BACKBONE, LAYERS, weights)
     portraits = {name: portrait(net, _sample(workspace, name)) for name in [product, *others]}
     found = [Likeness(name, float(portraits[product] @ portraits[name])) for name in others]
     return sorted(found, key=lambda one: (-one.similarity, one.product))

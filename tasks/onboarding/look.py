@@ -21,6 +21,7 @@ WORTH = 0.7  # a region larger than this share of the picture is not worth a sug
 @dataclass(frozen=True)
 class Look:
     images: int  # good training images
+    defects: bool  # whether the test set has any
     sizes: dict[tuple[int, int], int]  # (height, width) -> images looked at
     grey: bool
     region: tuple[int, int, int, int] | None  # left, top, width, height that holds every part
@@ -56,7 +57,8 @@ def look(folder: Path) -> Look:
     region = None
     if len(sizes) == 1 and all(box is not None for box in boxes):
         region = around([box for box in boxes if box], next(iter(sizes)))
-    return Look(len(paths), sizes, grey, region)
+    labels = {path.parent.name for path in folder.glob("test/*/*")}
+    return Look(len(paths), bool(labels - {"good"}), sizes, grey, region)
 
 
 def part_of(image: np.ndarray) -> tuple[int, int, int, int] | None:

@@ -18,6 +18,7 @@ def proposal(product: str, seen: Look) -> str:
     text = rooms.from_string(TEMPLATE.read_text()).render(
         product=product,
         images=seen.images,
+        defects=seen.defects,
         size=str(height) if height == width else f"[{height}, {width}]",
         usual=f"{usual[1]} x {usual[0]}",
         several=len(seen.sizes) > 1,

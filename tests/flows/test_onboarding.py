@@ -51,6 +51,8 @@ def test_good_images_alone_and_what_they_leave_open(workspace, samples, command)
     result = command(workspace, "new", "cap", "--from", samples / "cap" / "train" / "good")
     assert result.exit_code == 0
     assert "no defective image" in result.output and "no good image in test/good" in result.output
+    assert "image_auroc: null # unknown without defects" in spec_of(workspace, "cap")
+    assert read_product(workspace.root, "cap").gates.image_auroc is None
 
 
 def test_like_another_product(workspace, samples, command):

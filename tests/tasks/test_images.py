@@ -143,6 +143,7 @@ def test_one_flipped_bit_in_a_png_is_found(tmp_path: Path):
         (b"", "empty"),
         (b"hello", "not an image"),
         (b"GIF89a...", "a GIF"),
+        (b"\0\0\0\x18ftypheic....", "a HEIC"),  # of a phone, whatever its name says
         (b"\x89PNG\r\n", "image"),
     ],
 )
