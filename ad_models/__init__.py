@@ -28,6 +28,7 @@ __all__ = [
     "Run",
     "config",
     "create",
+    "kind",
     "load",
     "seeded",
 ]
@@ -62,14 +63,14 @@ ALGORITHMS = {  # name (also the module's) -> class
 
 def config(name: str, **parameters: Any) -> Any:
     """The checked Config of an algorithm; a list in `parameters` becomes a tuple."""
-    return checked(_find(name).Config, name, parameters)
+    return checked(kind(name).Config, name, parameters)
 
 
 def create(name: str, **parameters: Any) -> Detector:
     """Build an unfitted detector; `parameters` are the fields of its Config."""
     chosen = config(name, **parameters)
     with seeded(chosen.seed):
-        return _find(name)(chosen)
+        return kind(name)(chosen)
 
 
 def load(path: Path | str, device: torch.device | str = "cpu") -> Detector:
@@ -94,7 +95,8 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Detector:
     return detector.eval()
 
 
-def _find(name: str) -> type[Detector]:
+def kind(name: str) -> type[Detector]:
+    """The class of an algorithm."""
     if name not in ALGORITHMS:
         raise ConfigError(f"unknown algorithm '{name}'{hint(name, ALGORITHMS)}")
     return getattr(importlib.import_module(f"ad_models.algorithms.{name}"), ALGORITHMS[name])

@@ -60,6 +60,7 @@ class Detector(nn.Module, ABC):
     Config: ClassVar[type]
     needs_normals: ClassVar[bool] = False  # True: fit must be given images to calibrate on
     one_pass: ClassVar[bool] = False  # True: learn sees each image once; to fit again is cheap
+    fewest: ClassVar[int] = 1  # normal images that learn needs
     no_export: str = ""  # why there can be no ONNX file, where there can be none
     # Not empty: `learn` runs once over several products, which share what it learned; each only
     # calibrates, on `config.shots` images, and these parameters are its own. A plain tuple: the

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ad_models import Detector, Run, config, create, load
+from ad_models import Detector, Run, config, create, kind, load
 from tasks.code import fingerprint
 from tasks.command import Listener, main
 from tasks.device import choose, peak_memory_mb
@@ -144,13 +144,13 @@ class Job:
         return detector
 
     def folds(self, rows: Rows) -> int:
-        """How many parts the images are dealt into; a fit needs two images at least.
+        """How many parts the images are dealt into; 0 where a fit without one had too few.
 
         More parts where images are few: a fit without a quarter of a dozen is quite another fit,
-        and with so few it costs nothing. What is shared is calibrated on one image at least, and as
-        often as it takes for each calibration to have all its shots.
+        and with so few it costs nothing. What is shared is calibrated as often as it takes for each
+        calibration to have all its shots.
         """
-        if len(rows) < (2 if self.shared else 3):
+        if len(rows) <= kind(self.algorithm).fewest:
             return 0
         if self.shared:
             spare = len(rows) - config(self.algorithm, **self.parameters).shots

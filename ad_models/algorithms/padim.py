@@ -52,6 +52,7 @@ class PadimConfig:
 class Padim(Detector):
     Config = PadimConfig
     one_pass = True
+    fewest = 2
 
     def __init__(self, config: PadimConfig) -> None:
         super().__init__(config)

@@ -46,6 +46,7 @@ class SemiOrthogonalConfig:
 class SemiOrthogonal(Detector):
     Config = SemiOrthogonalConfig
     one_pass = True
+    fewest = 2
 
     def __init__(self, config: SemiOrthogonalConfig) -> None:
         super().__init__(config)

@@ -77,12 +77,16 @@ def test_two_images_are_both_for_the_fit(tmp_path, rows):
     asked = job(tmp_path, folds=4)
     _, seen, held = asked.fit(rows[:2], Run())
     assert (seen, held, asked.score_folds(rows[:2], Run())) == (2, [], [])
+    able = job(tmp_path, "patchcore", {"backbone": "resnet18", "weights": "random"}, folds=4)
+    assert len(able.score_folds(rows[:2], Run())) == 2  # a memory of one image scores the other
 
 
 @pytest.mark.parametrize(
     ("images", "parts"), [(1, 0), (2, 0), (3, 3), (9, 9), (20, 8), (40, 4), (200, 4)]
 )
-def test_folds_need_three_images_and_are_more_where_images_are_few(tmp_path, images, parts):
+def test_folds_of_gaussians_need_three_images_and_are_more_where_images_are_few(
+    tmp_path, images, parts
+):
     assert job(tmp_path, folds=4).folds([{}] * images) == parts
 
 
