@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,20 @@ def listen(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
     import uvicorn
 
     config = uvicorn.Config(
-        app, host, port, log_level="warning", access_log=False, timeout_graceful_shutdown=30
+        app,
+        host,
+        port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=30,
+        proxy_headers=False,  # who asks is who is connected, whatever a header says
     )
     listening = config.bind_socket()
+    listening.listen(config.backlog)  # who comes once the address is told waits, and is not refused
     say(f"http://{host}:{listening.getsockname()[1]}")
     sys.stderr.flush()
-    uvicorn.Server(config).run([listening])
+    with suppress(KeyboardInterrupt):  # the way it is ended
+        uvicorn.Server(config).run([listening])
 
 
 @click.command()

@@ -1,0 +1,115 @@
+"""`inspectline board` listens where it is told, and shows the queue of a Prefect server."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import httpx
+import pytest
+
+from flows import queue, status
+from flows.queue import Queue
+from tests.tasks.boards import line
+
+ROOT = __file__.rsplit("/tests/", 1)[0]
+
+
+@pytest.fixture
+def started(tmp_path):
+    """A function that starts the board, and gives its address and what it said."""
+    made = line(tmp_path / "ws")
+    running = []
+
+    def start(*options, **environment):
+        words = [sys.executable, "-m", "flows.cli", "-w", str(made.root), "board", "--port", "0"]
+        process = subprocess.Popen(
+            [*words, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"PYTHONPATH": ROOT, "PYTHONUNBUFFERED": "1"} | environment,
+        )
+        running.append(process)
+        said = ""
+        while "Ctrl-C" not in said:
+            text = process.stdout.readline()
+            assert text, said
+            said += text
+        return re.search(r"http://\S+:(\d+)", said)[1], said
+
+    yield start
+    for process in running:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+        process.stdout.close()
+
+
+def test_it_listens_on_loopback_and_needs_no_token_there(started):
+    port, said = started()
+    assert f"http://127.0.0.1:{port}" in said and "warning" not in said
+    told = httpx.get(f"http://127.0.0.1:{port}/progress", trust_env=False, timeout=60).json()
+    assert told["may_change"] and told["server"] is None
+
+
+def test_elsewhere_it_warns_and_a_token_and_names_are_taken(started):
+    _, said = started("--host", "0.0.0.0")
+    assert "warning: anybody who reaches 0.0.0.0 may look; set INSPECTLINE_TOKEN" in said
+    port, said = started("--host", "0.0.0.0", "--name", "line.example", INSPECTLINE_TOKEN="x")
+    assert "warning" not in said
+    url = f"http://127.0.0.1:{port}/progress"
+    for host, token, expected in (
+        ("line.example", "x", 200),
+        ("line.example", "y", 401),
+        ("other.example", "x", 421),
+    ):
+        headers = {"Host": host, "Authorization": f"Bearer {token}"}
+        assert httpx.get(url, headers=headers, trust_env=False, timeout=60).status_code == expected
+
+
+def first(known):
+    until = time.monotonic() + 60
+    while (told := known.now()) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    return told
+
+
+def test_without_a_server_there_is_no_queue():
+    assert queue.asked() is None
+
+
+def test_a_server_that_is_away_is_told():
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        told = queue.asked()
+    assert told["ui"] == "http://127.0.0.1:9" and "no Prefect server answers" in told["trouble"]
+
+
+def test_the_queue_of_a_server_is_shown(monkeypatch):
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    waits = {"name": "nightly", "state": "Scheduled", "since": "2026-05-04T03:00:00+00:00"}
+    monkeypatch.setattr("flows.server.ask", lambda: None)
+    monkeypatch.setattr(status, "status", lambda: status.Status([], [waits], [], []))
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        told = queue.asked()
+    assert told["queue"] == [waits] and told["trouble"] == "" and told["runs"] == []
+
+
+def test_a_slow_server_is_not_waited_for_and_asked_by_one_at_a_time(monkeypatch):
+    asked, answer = [], threading.Event()
+
+    def slow():
+        asked.append(1)
+        answer.wait(60)
+        return {"queue": []}
+
+    monkeypatch.setattr(queue, "asked", slow)
+    known = Queue()
+    assert [known.now() for _ in range(5)] == [None] * 5
+    answer.set()
+    assert first(known) == {"queue": []} and known.now() and len(asked) == 1
