@@ -42,6 +42,7 @@ def correct(
         after = rewritten_to(before, expected, lambda lines: _enter(lines, image, entry), path)
         corrected(rows, parse_corrections(after, path))
         told = {"by": by, "reason": reason, "image": image, "old": old, "new": label}
+        told["what"] = f"{image}: {old} → {label}"
         return put(workspace, product, "correction", path, after, told)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.files import write_text
+from tasks.lock import is_held
 from tasks.workspace import Workspace
 
 EVERY = 1.0  # seconds from one report of progress to the next; begins and ends are told at once
@@ -97,7 +98,8 @@ def journals(workspace: Workspace) -> list[Record]:
     for path in sorted((workspace.scratch / "runs").glob("*.json"), reverse=True):
         with suppress(OSError, ValueError):  # one that is gone again, or was cut by a full disk
             record = parsed(path, path.stat().st_mtime_ns)
-            found.append(record | {"alive": record["ended"] is None and held(path)})
+            alive = record["ended"] is None and is_held(path.with_suffix(".lock"))
+            found.append(record | {"alive": alive})
     return found
 
 
@@ -114,20 +116,6 @@ def hold(path: Path) -> Any:
     file = path.with_suffix(".lock").open("w")
     fcntl.flock(file, fcntl.LOCK_EX)
     return file
-
-
-def held(path: Path) -> bool:
-    """Whether a process holds the lock of a journal."""
-    import fcntl
-
-    try:
-        with path.with_suffix(".lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def forget(folder: Path) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from tasks.errors import BusyError
@@ -14,7 +15,7 @@ from tasks.workspace import Workspace
 
 
 @contextmanager
-def run_lock(workspace: Workspace, patience: float = 0.0) -> Iterator[None]:
+def run_lock(workspace: Workspace, patience: float = 0.2) -> Iterator[None]:
     """Hold the workspace; a second run is told who holds it since when.
 
     The operating system drops the lock with the process, however that ends: none is ever stale.
@@ -34,6 +35,25 @@ def run_lock(workspace: Workspace, patience: float = 0.0) -> Iterator[None]:
         json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
         file.flush()
         yield
+
+
+def in_use(workspace: Workspace) -> bool:
+    """Whether somebody holds the workspace now."""
+    return is_held(workspace.scratch / "run.lock")
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock on a file; asking takes less than anybody's patience."""
+    import fcntl
+
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _lock(file: Any, patience: float) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from tasks.by_hand import Content, alone, put, rewritten_to, said
 from tasks.errors import LineError, SpecError, hint
-from tasks.sections import Threshold
+from tasks.sections import Rule, Threshold
 from tasks.spec import Product, product_of, read_product, read_yaml
 from tasks.workspace import Workspace
 
@@ -37,6 +37,7 @@ def set_threshold(
             raise LineError(f"the threshold of {product} stands like that already")
         after = rewritten_to(text, expected, lambda spec: _enter(spec, change), path)
         told = {"by": by, "reason": reason, "old": _told(old), "new": _told(new)}
+        told["what"] = f"{brief(old)} → {brief(new)}"
         return put(workspace, product, "threshold", path, after, told)
 
 
@@ -70,6 +71,20 @@ def _enter(spec: Any, change: Content) -> None:
         spec["threshold"] = dict(change)
     else:
         section.update(change)
+
+
+def brief(rule: Rule) -> str:
+    """A rule in a few words: its policy, and what that goes by."""
+    keys = {
+        "fixed": ("value",),
+        "normal_quantile": ("overkill",),
+        "max_overkill": ("overkill", "confidence"),
+        "max_miss": ("miss",),
+    }
+    parts = [f"{key} {getattr(rule, key, None):g}" for key in keys.get(rule.policy, ())]
+    if isinstance(rule, Threshold) and rule.review:
+        parts.append(f"review {brief(rule.review)}")
+    return ", ".join([rule.policy, *parts])
 
 
 def _told(threshold: Threshold) -> Content:

@@ -40,9 +40,7 @@ def threshold(ctx: click.Context, product: str, reason: str | None, **asked: Any
     if not reason:
         raise LineError("say why with --reason; it goes into the record")
     told = set_threshold(workspace, product, change, by=operator(), reason=reason)
-    differs = {k: v for k, v in told["new"].items() if v != told["old"][k]}
-    for key, value in differs.items():
-        click.echo(f"{key}: {told['old'][key]} -> {value}")
+    click.echo(told["what"])
     click.echo(f"wrote {told['file']}, recorded in {told['record']}")
     click.echo(f"next: `inspectline run -p {product}`")
 
@@ -66,5 +64,5 @@ def correct(
     from tasks.provenance import operator
 
     told = change(here(ctx), product, image, label, by=operator(), reason=reason, new=new)
-    click.echo(f"{image}: {told['old']} -> {told['new']}, in {told['file']}")
+    click.echo(f"{told['what']}, in {told['file']}")
     click.echo(f"next: `inspectline run -p {product}`")

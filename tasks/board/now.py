@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.board.estimates import durations, left, since, stamp, usual_of
 from tasks.journal import journals
+from tasks.lock import in_use
 from tasks.workspace import CARD, Workspace
 
 Record = dict[str, Any]
@@ -15,12 +16,14 @@ EARLIEST = 0.05  # of a part's fraction: before it nothing is extrapolated
 
 
 def now(workspace: Workspace) -> Record:
-    """run: the newest run there is, or None; failures: what failed and was not mended since."""
+    """run: the newest run there is, or None; planning: one has begun and looks what is to be done;
+    failures: what failed and was not mended since."""
     told = journals(workspace)
     usual = durations(told)
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "run": run_now(told[0], usual) if told else None,
+        "planning": in_use(workspace) and not (told and told[0]["alive"]),
         "failures": failures(workspace, told),
     }
 

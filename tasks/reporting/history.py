@@ -43,6 +43,7 @@ def event(body: Record) -> Record:
         "kind": str(body.get("kind") or "record"),
         "algorithm": subject.get("algorithm") or "",
         "release": subject.get("release") or "",
+        "what": body.get("what") or "",  # of a change that is about no release
         "by": body.get("by") or "",
         "reason": reason,
     }

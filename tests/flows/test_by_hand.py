@@ -19,7 +19,7 @@ def cap(workspace, samples):
 def test_threshold_shows_and_sets(cap, command):
     assert "policy: normal_quantile" in command(cap, "threshold", "cap").output
     told = command(cap, "threshold", "cap", "--value", "3.5", "--reason", "trial").output
-    assert "value: None -> 3.5" in told and "policy: normal_quantile -> fixed" in told
+    assert "normal_quantile, overkill 0.2 → fixed, value 3.5" in told
     assert "data/cap/product.yaml" in told and "records/cap/" in told
     assert "value: 3.5" in command(cap, "threshold", "cap").output
     text = (cap.product("cap") / "product.yaml").read_text()
@@ -30,7 +30,7 @@ def test_threshold_shows_and_sets(cap, command):
 def test_correct_marks_a_label(cap, command):
     image = sorted(p.relative_to(cap.images("cap")) for p in cap.images("cap").glob("test/*/*"))[0]
     told = command(cap, "correct", "cap", image, "drop", "--reason", "out of focus").output
-    assert f"{image}: {image.parent.name} -> drop, in data/cap/corrections.yaml" in told
+    assert f"{image}: {image.parent.name} → drop, in data/cap/corrections.yaml" in told
     [entry] = yaml.safe_load(cap.corrections("cap").read_text()).values()
     assert entry["label"] == "drop" and entry["why"] == "out of focus" and entry["by"]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from tasks.board.estimates import durations, left
 from tasks.board.now import now
 from tasks.journal import Journal, hold
+from tasks.lock import run_lock
 from tasks.workspace import Workspace
 
 START = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -64,6 +66,35 @@ def test_a_run_at_work_is_counted(workspace):
         assert told["left"] is None and not stage["known"]  # nothing like it has run before
     told = now(workspace)["run"]
     assert told["state"] == "done" and told["ended"] and told["working"] == []
+
+
+def test_a_run_that_looks_what_is_to_be_done_is_told(workspace):
+    run(workspace, 0, {"gate cap": done(0, 1)}, 2)
+    assert now(workspace)["planning"] is False
+    with run_lock(workspace):
+        assert now(workspace)["planning"] is True
+        with Journal(workspace, ["gate cap"]):
+            assert now(workspace)["planning"] is False
+    assert now(workspace)["planning"] is False
+
+
+def test_a_look_takes_the_workspace_from_nobody(workspace):
+    ended, looks = threading.Event(), 0
+
+    def look():
+        nonlocal looks
+        while not ended.is_set():
+            now(workspace)
+            looks += 1
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    for _ in range(300):
+        with run_lock(workspace):
+            pass
+    ended.set()
+    thread.join()
+    assert looks > 3
 
 
 def test_a_run_that_was_killed_is_told_from_one_at_work(workspace):

@@ -13,6 +13,7 @@ from tasks.by_hand import version_of
 from tasks.corrections import read_corrections
 from tasks.gate import store_of
 from tasks.journal import Journal
+from tasks.lock import run_lock
 from tasks.set_threshold import set_threshold
 from tasks.spec import read_product
 from tasks.storage.publish import champion, releases
@@ -103,6 +104,8 @@ def test_a_run_is_followed_without_a_reload(made, tab, monkeypatch):
             tab.wait("document.querySelector('#now progress')?.value === 0.75")
             journal.end("fit tile padim", "failed", "<b>no</b> image")
         tab.wait("document.querySelector('#now .tag')?.textContent === 'failed'")
+        with run_lock(made):
+            tab.wait("document.querySelector('#now .tag')?.textContent === 'planning'")
         assert tab.run("document.querySelector('#now progress')") is None
         assert shown(tab, "#now .failed pre") == "<b>no</b> image"
         assert tab.run("window.before")
@@ -138,7 +141,8 @@ def test_the_keyboard_sets_a_threshold(made, tab):
         type_in(tab, "#change [name=overkill]", "0.05")
         confirm(tab)
         assert "Threshold of tile" in shown(tab, "#now .notice")
-        assert "anna (board)" in shown(tab, "[id='p/tile'] .history")
+        history = shown(tab, "[id='p/tile'] .history")
+        assert "anna (board)" in history and "overkill 0.02 → normal_quantile" in history
     rule = read_product(made.root, "tile").threshold
     assert (rule.policy, rule.overkill) == ("normal_quantile", 0.05)
 

@@ -74,6 +74,7 @@ def test_the_record_says_who_when_why_and_what_stood_there(workspace):
     [record] = records(workspace, "threshold")
     assert record.items() >= WHO.items() and record["time"] and record["origin"]["host"]
     assert (record["old"]["overkill"], record["new"]["overkill"]) == (0.02, 0.005)
+    assert record["what"] == "normal_quantile, overkill 0.02 → normal_quantile, overkill 0.005"
     assert record["before"] == before and record["after"] == version_of(spec(workspace))
     assert told["record"] in store_of(workspace).keys("records/cap/")
 

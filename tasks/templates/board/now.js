@@ -4,8 +4,9 @@
   const copy = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
   const WORDS = {
     working: "a run is at work", done: "the last run is done", failed: "the last run failed in places",
-    stopped: "the last run was stopped", killed: "the last run was killed",
+    stopped: "the last run was stopped", planning: "a run looks what is out of date", killed: "the last run was killed",
   };
+  const PLANNING = { state: "planning", done: 0, total: 0, working: [], waiting: [], left: null };
   let shown; // the state of the results that this page shows
 
   const span = (seconds) => {
@@ -67,11 +68,11 @@
     const tag = part("tag");
     tag.hidden = !told;
     if (!told) return put(part("told"), "nothing has run here yet; inspectline run begins");
-    tag.className = `tag ${{ done: "champion", working: "working" }[told.state] ?? "refused"}`;
+    tag.className = `tag ${{ done: "champion", working: "working", planning: "working" }[told.state] ?? "refused"}`;
     put(tag, told.state);
     const left = told.left === null ? "" : `, about ${span(told.left)} left`;
-    put(part("told"), `${WORDS[told.state]}, ${told.done} of ${told.total} stages`);
-    put(part("when"), told.state === "working" ? `begun ${ago(told.began, now)} ago${left}` : clock(told.ended));
+    put(part("told"), told.total ? `${WORDS[told.state]}, ${told.done} of ${told.total} stages` : WORDS[told.state]);
+    put(part("when"), told.state === "working" ? `begun ${ago(told.began, now)} ago${left}` : told.ended ? `${told.state === "killed" ? "last news " : ""}${clock(told.ended)}` : "");
     stages(told.working);
     fold("waiting", told.waiting, `${told.waiting.length} wait`, item);
     const share = told.total ? Math.floor((100 * told.done) / told.total) : 0;
@@ -93,7 +94,7 @@
   function draw(told) {
     shown ??= told.stamp;
     board.classList.remove("away");
-    run(told.run, told.time);
+    run(told.planning ? PLANNING : told.run, told.time);
     server(told.server);
     fold("failed", told.failures, `${told.failures.length} failed`, failure);
     part("fresh").hidden = told.stamp === shown;
