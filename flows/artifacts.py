@@ -1,9 +1,13 @@
-"""What a run leaves in the Prefect UI: a progress bar per cell, the table, each decision."""
+"""What a run leaves in the Prefect UI: a progress bar per cell, the table, each decision with its
+worst pictures, and where the report is."""
 
+import base64
 import time
+from pathlib import Path
 from typing import Any
 
 from prefect.artifacts import (
+    create_link_artifact,
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
@@ -12,7 +16,8 @@ from prefect.artifacts import (
 from prefect.context import TaskRunContext
 
 from tasks.leaderboard import COLUMNS
-from tasks.workspace import safe_name
+from tasks.reporting.strips import Strip, worst
+from tasks.workspace import Workspace, safe_name
 
 EVERY = 5.0  # seconds between updates of a bar
 
@@ -42,14 +47,35 @@ def table(rows: list[dict[str, Any]]) -> None:
     create_table_artifact(shown, key="leaderboard", description="All cells of the workspace")
 
 
-def decision(decided: dict[str, Any]) -> None:
-    """Why a product's challenger was promoted or refused."""
+def decision(workspace: Workspace, decided: dict[str, Any]) -> None:
+    """Why a product's challenger was promoted or refused, and what it gets most wrong."""
+    product, algorithm = decided["product"], decided["challenger"]["algorithm"]
     verdict = "promoted" if decided["accepted"] else "refused"
-    lines = [f"## {decided['product']}: {decided['challenger']['algorithm']} {verdict}", ""]
+    lines = [f"## {product}: {algorithm} {verdict}", ""]
     lines += [f"- {reason}" for reason in decided["reasons"]]
     lines += ["", "| gate | limit | value | passed |", "|---|---|---|---|"]
     for check in decided["floors"]:
         lines.append(
             f"| {check['name']} | {check['limit']} | {check['value']} | {check['passed']} |"
         )
-    create_markdown_artifact("\n".join(lines), key=f"decision-{safe_name(decided['product'])}")
+    if release := decided["challenger"]["release"]:
+        lines += ["", f"Release: `{decided['store']}/releases/{product}/{release}`"]
+    for strip in worst(workspace.evaluation(product, algorithm)):
+        lines += ["", caption(strip), "", f"![{strip.path}]({address(strip.picture)})"]
+    create_markdown_artifact("\n".join(lines), key=f"decision-{safe_name(product)}")
+
+
+def caption(strip: Strip) -> str:
+    """What is seen: the image, and beside it its heat map."""
+    return f"`{strip.path}` **{strip.outcome}**, score {strip.score:.4g}"
+
+
+def address(picture: bytes) -> str:
+    """The picture itself: a server elsewhere has no files of this workspace."""
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+
+
+def report(path: Path) -> None:
+    """Where the report is."""
+    text = "The report, on the machine that ran the line; `inspectline board` shows the same live"
+    create_link_artifact(path.as_uri(), link_text=str(path), key="report", description=text)

@@ -18,6 +18,7 @@ from tasks.cells import Cells, Stage
 from tasks.errors import CellError, StoreError
 from tasks.gate import gate
 from tasks.leaderboard import complete, results
+from tasks.report import report
 from tasks.version import push
 from tasks.workspace import Workspace
 
@@ -40,7 +41,7 @@ def decide(runner: Runner, plan: Plan, product: str, by: str) -> dict[str, Any] 
     with runner.noted(f"gate {product}"):
         decision = gate(plan.workspace, product, by, plan.current(product))
     if decision:
-        artifacts.decision(decision)
+        artifacts.decision(plan.workspace, decision)
     return decision
 
 
@@ -52,11 +53,12 @@ def line(
     by: str = "flow",
     name: str = "line",
     stages: list[Stage] | None = None,
-) -> dict[str, str]:
+) -> tuple[dict[str, str], str]:
     """Bring the cells of `products` up to date and decide on each product.
 
     stages: those to run, in the order of the graph, where the caller has asked DVC already.
-    Returns why each failed task failed, by its name. One product's failure stops no other.
+    Returns why each failed task failed, by its name, and the path of the report. One product's
+    failure stops no other.
     """
     root = Workspace(Path(workspace))
     if stages is None:
@@ -64,7 +66,7 @@ def line(
     return run_plan(Plan(root, Cells(root), products, stages), by)
 
 
-def run_plan(plan: Plan, by: str) -> dict[str, str]:
+def run_plan(plan: Plan, by: str) -> tuple[dict[str, str], str]:
     """Submit every stage of a plan behind those it needs; gates wait for all cells of theirs."""
     gates = [f"gate {product}" for product in plan.products]
     runner = Runner(plan.workspace, plan.cells, plan.stages, gates)
@@ -91,7 +93,10 @@ def run_plan(plan: Plan, by: str) -> dict[str, str]:
     artifacts.table(results(plan.workspace))
     failures = {name: reason for name, f in futures.items() if (reason := failure(f.state))}
     done = [s for s in plan.stages if futures[str(s)].state.is_completed()]
-    return failures | send(plan.workspace, done)
+    failures |= send(plan.workspace, done)
+    path = report(plan.workspace, failures)
+    artifacts.report(path)
+    return failures, str(path)
 
 
 def send(workspace: Workspace, stages: list[Stage]) -> dict[str, str]:

@@ -32,12 +32,13 @@ def run_line(
 
         plan = make_plan(workspace, products, algorithms)
         failures: dict[str, str] = {}
+        page = ""
         if not plan.stages:
             click.echo("every cell is up to date: nothing to train")
         if plan.stages or any(_open(workspace, product) for product in products):
-            failures = _flow(plan, verbose)
+            failures, page = _flow(plan, verbose)
         decided = {p: d for p in products if (d := last_decision(workspace, p))}
-        conclude(workspace, decided, failures)
+        conclude(workspace, decided, failures, page or str(report(workspace)))
     return not failures
 
 
@@ -64,8 +65,8 @@ def chosen(workspace: Workspace, products: list[str], algorithms: list[str] | No
     return products
 
 
-def _flow(plan: "Plan", verbose: bool) -> dict[str, str]:
-    """Run the Prefect flow; failures by stage."""
+def _flow(plan: "Plan", verbose: bool) -> tuple[dict[str, str], str]:
+    """Run the Prefect flow; failures by stage, and the report."""
     from flows.server import start
 
     start(verbose)
@@ -75,7 +76,9 @@ def _flow(plan: "Plan", verbose: bool) -> dict[str, str]:
     return line(str(root), plan.products, by=operator(), name=root.name, stages=plan.stages)
 
 
-def conclude(workspace: Workspace, decided: dict[str, Any], failures: dict[str, str]) -> None:
+def conclude(
+    workspace: Workspace, decided: dict[str, Any], failures: dict[str, str], page: str
+) -> None:
     """Table, champions, failures and report."""
     rows = results(workspace)
     champions = read_champions(workspace, list(decided))
@@ -87,7 +90,7 @@ def conclude(workspace: Workspace, decided: dict[str, Any], failures: dict[str, 
         click.echo(verdict(product, decision, champions.get(product)))
     for name, reason in failures.items():
         click.echo(f"failed: {name}: {reason}", err=True)
-    click.echo(f"report: {report(workspace, failures)}")
+    click.echo(f"report: {page}")
 
 
 def read_champions(workspace: Workspace, products: list[str]) -> Pointers:

@@ -25,6 +25,7 @@ from tasks.imaging.pictures import SIDE, encoded, heat, picture, shrunk
 from tasks.inspector import Inspector
 from tasks.map_regions import reported
 from tasks.metrics import roc_curve
+from tasks.threshold import wrongness
 
 if TYPE_CHECKING:
     from tasks.evaluate import TestResult
@@ -89,12 +90,6 @@ class Exhibits:
                 for kind, data in sorted(drawn.items()):
                     archive.writestr(ZipInfo(f"{kind}/{index:04d}.webp"), data)
         return write_bytes(path, content.getvalue())
-
-
-def wrongness(score: float, label: str, threshold: float | None) -> float:
-    """How far the score lies on the wrong side of the threshold; higher is worse."""
-    above = score - (threshold or 0.0)
-    return above if label == "good" else -above
 
 
 def write_scores(path: Path, result: "TestResult") -> None:

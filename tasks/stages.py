@@ -159,7 +159,12 @@ def product_graph(workspace: Workspace, product: str) -> dict[str, Any]:
     return {"stages": stages}
 
 
-EVALUATION_OUTS = ("scores.csv", "threshold.json", "details.json", "exhibits.zip")
+EVALUATION_OUTS = ("threshold.json", "details.json", "exhibits.zip")
+PLOTS = {  # for `dvc plots show`
+    "scores.csv": {"template": "confusion", "x": "decision", "y": "label", "title": "Decisions"},
+    "roc.csv": {"x": "fpr", "y": "tpr", "title": "ROC of images"},
+    "pro.csv": {"x": "fpr", "y": "pro", "title": "PRO of regions"},
+}
 VALIDATION_OUTS = ("manifest.csv", "train.csv", "test.csv", "result.json", "docs")
 
 
@@ -188,7 +193,6 @@ def _fit(workspace: Workspace, product: str, algorithm: str) -> dict[str, Any]:
 
 def _evaluate(workspace: Workspace, product: str, algorithm: str) -> dict[str, Any]:
     folder = f"cells/{algorithm}/evaluation"
-    curves = {"roc.csv": ("fpr", "tpr"), "pro.csv": ("fpr", "pro")}
     return {
         "cmd": f"python -m tasks.evaluate {product} {algorithm}",
         "deps": [
@@ -200,7 +204,7 @@ def _evaluate(workspace: Workspace, product: str, algorithm: str) -> dict[str, A
         "params": _params(workspace, product, READS["evaluate"]),
         "outs": [f"{folder}/{name}" for name in EVALUATION_OUTS],
         "metrics": [f"{folder}/metrics.json"],
-        "plots": [{f"{folder}/{file}": {"x": x, "y": y}} for file, (x, y) in curves.items()],
+        "plots": [{f"{folder}/{file}": shown} for file, shown in PLOTS.items()],
     }
 
 

@@ -155,6 +155,12 @@ def decide(score: float, reject: float | None, accept: float | None = None) -> s
     return "review" if accept is not None and score > accept else "good"
 
 
+def wrongness(score: float, label: str, threshold: float | None) -> float:
+    """How far the score lies on the wrong side of the threshold; higher is worse."""
+    above = score - (threshold or 0.0)
+    return above if label == "good" else -above
+
+
 def review_shares(decisions: Sequence[str], defective: Sequence[bool]) -> dict[str, float | None]:
     """Share of all, good and defective images that a person must look at; None without any."""
     sent, bad = np.array(decisions) == "review", np.array(defective, bool)

@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -128,7 +129,7 @@ def browser(folder: Path) -> Iterator[Browser]:
     """A tab of a Chromium of its own; skipped where there is none."""
     if not CHROMIUM:
         pytest.skip("no chromium on the PATH")
-    profile = folder / "profile"
+    profile = Path(tempfile.mkdtemp(dir=folder))
     process = subprocess.Popen(
         [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
         stdout=subprocess.DEVNULL,

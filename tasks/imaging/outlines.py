@@ -11,14 +11,17 @@ def outline(region: NDArray[np.bool_], size: tuple[int, int]) -> str:
     A pixel of the picture belongs to the region where any that it stands for does: a defect of
     one pixel is still there when the picture is ten times smaller.
     """
-    width, height = size
-    small = np.zeros((height, width), np.float32)
     rows, columns = np.nonzero(region)
-    at = (rows * height // region.shape[0], columns * width // region.shape[1])
-    small[at] = 1
-    # zeros around it close the outline of a region that touches the border
-    lines = contour_generator(z=np.pad(small, 1)).lines(0.5)
-    return "".join(path(np.asarray(line) - 0.5) for line in lines)  # from centres to corners
+    if not len(rows):
+        return ""
+    width, height = size
+    rows, columns = rows * height // region.shape[0], columns * width // region.shape[1]
+    top, left = rows.min(), columns.min()  # only where something is: this is done for every image
+    small = np.zeros((rows.max() - top + 3, columns.max() - left + 3), np.float32)
+    small[rows - top + 1, columns - left + 1] = 1  # zeros around it close the outline
+    lines = contour_generator(z=small).lines(0.5)
+    origin = np.array([left, top]) - 0.5  # from centres to corners
+    return "".join(path(np.asarray(line) + origin) for line in lines)
 
 
 def path(points: NDArray[np.float64]) -> str:

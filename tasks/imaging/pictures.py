@@ -56,14 +56,14 @@ def picture(image: Array) -> Image.Image:
 
 def shrunk(whole: Image.Image, side: int) -> Image.Image:
     """The picture with no side above `side` pixels."""
-    whole.thumbnail((side, side), Image.Resampling.LANCZOS)
+    whole.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return whole
 
 
 def encoded(picture: Image.Image) -> bytes:
     """As WebP: half the bytes of a JPEG that looks the same."""
     memory = io.BytesIO()
-    picture.save(memory, "WEBP", quality=QUALITY, method=3)
+    picture.save(memory, "WEBP", quality=QUALITY, method=2)  # above, twice the time for 6 %
     return memory.getvalue()
 
 

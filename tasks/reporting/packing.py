@@ -12,6 +12,7 @@ from typing import Any
 from tasks.reporting.album import ORIGINALS, Album, original
 from tasks.reporting.reading import number
 from tasks.reporting.view import ModelView, ProductView, Record
+from tasks.threshold import wrongness
 
 BYTES = 24_000_000  # of all pictures together, as text; the file stays below 30 MB
 
@@ -74,12 +75,14 @@ def model_data(model: ModelView, paths: dict[str, int]) -> Record:
     rows = [-1] * len(paths)
     for place, row in enumerate(model.rows):
         scores[paths[row.path]], rows[paths[row.path]] = row.score, place
+    threshold, accept = (number(model.metrics.get(name)) for name in ("threshold", "accept"))
     return {
         "key": model.key,
         "title": model.title,
         "verdict": model.verdict,
-        "threshold": number(model.metrics.get("threshold")),
-        "accept": number(model.metrics.get("accept")),
+        "threshold": threshold,
+        # one threshold for both: whichever is tried serves for both as well
+        "accept": None if accept == threshold else accept,
         "scores": scores,
         "rows": rows,
     }
@@ -89,8 +92,8 @@ def worst_first(product: ProductView, paths: dict[str, int]) -> list[int]:
     """Images by their worst rank in any model: where room is short, the first have pictures."""
     ranks = dict.fromkeys(paths, len(paths))
     for model in product.models:
-        limit = number(model.metrics.get("threshold")) or 0.0
-        wrong = {r.path: (r.score - limit) * (1 if r.label == "good" else -1) for r in model.rows}
+        limit = number(model.metrics.get("threshold"))
+        wrong = {row.path: wrongness(row.score, row.label, limit) for row in model.rows}
         for rank, path in enumerate(sorted(wrong, key=lambda path: -wrong[path])):
             ranks[path] = min(ranks[path], rank)
     return [paths[path] for path in sorted(ranks, key=lambda path: ranks[path])]

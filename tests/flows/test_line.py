@@ -8,6 +8,8 @@ from flows.plan import make_plan
 from flows.run import run_line
 from tasks.gate import last_decision, store_of
 from tasks.journal import journals
+from tasks.reporting.strips import outcome
+from tasks.reporting.view import Row
 from tasks.storage.publish import champion
 from tests.flows.conftest import edit, write_params
 
@@ -110,3 +112,24 @@ def test_gates_decide_anew_and_train_nothing(copy, command):
 def test_the_report_can_be_written_alone(copy, command):
     path = command(copy, "report").stdout.strip()
     assert path.endswith("report.html") and (copy.root / path).is_file()
+
+
+def test_the_prefect_ui_tells_the_story(trained, prefect):
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        found = {one.key: one for one in client.read_artifacts()}
+    assert {"leaderboard", "report", "decision-cap", "decision-plate"} <= found.keys()
+    told = found["decision-plate"].data
+    assert "plate" in told and "| gate | limit |" in told
+    wrong = [row for row in scores(trained, "plate", told) if outcome(row)]
+    assert told.count("](data:image/jpeg;base64,") == min(4, len(wrong))
+    [page] = trained.root.glob("report/*/report.html")
+    assert page.as_uri() in found["report"].data
+
+
+def scores(workspace, product, told):
+    """Rows of the cell that a decision was about."""
+    algorithm = told.split()[2]
+    lines = (workspace.evaluation(product, algorithm) / "scores.csv").read_text().splitlines()
+    return [Row(*line.split(",")[:2], 0.0, line.split(",")[3]) for line in lines[1:]]

@@ -13,8 +13,10 @@ import pytest
 
 from tasks.report import report
 from tasks.reporting import figures
+from tasks.reporting.album import picture
 from tasks.reporting.figures import Column, best_figures, missing, recalls
 from tasks.reporting.gather import gather
+from tasks.reporting.packing import pack
 from tasks.reporting.page import Live, render
 from tasks.reporting.plots import histogram
 from tasks.reporting.view import ModelView, Row, View
@@ -246,3 +248,49 @@ def test_a_name_that_is_no_text_does_not_lose_the_page(root: Path) -> None:
 def test_an_image_with_a_nasty_name_is_in_the_data(root: Path) -> None:
     cell(workspace(root))
     assert NASTY not in shown(root)[0] and "\\u003cimg src=x" in shown(root)[0]
+
+
+def test_strips_are_the_most_wrong_decisions(root: Path) -> None:
+    import io
+
+    from PIL import Image
+
+    from tasks.reporting.strips import worst
+
+    folder = cell(workspace(root))
+    (folder / "threshold.json").write_text('{"threshold": 2.0}')
+    strips = worst(folder)
+    assert [(strip.path, strip.outcome) for strip in strips] == [
+        (NASTY, "missed"),
+        ("test/good/1.png", "false alarm"),
+    ]
+    with Image.open(io.BytesIO(strips[0].picture)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", (2 * 64 + 4, 48))
+    assert len(worst(folder, count=1)) == 1
+
+
+def test_a_picture_is_served_by_its_name(root: Path) -> None:
+    made = workspace(root)
+    cell(made)
+    [product] = gather(made).products
+    found = picture(made, product, "padim", "heat", 3)
+    assert found is not None and found[8:12] == b"WEBP"
+    for model, kind, index in (("padim", "heat", 4), ("padim", "../heat", 0), ("stfpm", "heat", 0)):
+        assert picture(made, product, model, kind, index) is None
+    assert picture(made, product, "images", "image", 0) is None  # nothing was validated
+
+
+def test_where_room_is_short_the_worst_keep_their_pictures(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell(workspace(root))
+    [product] = gather(workspace(root)).products
+    whole = pack(product, 1, live=False)
+    assert whole.left_out == 0 and whole.album.count("padim/image/") == 4
+    size = len(whole.album) * 2 // 3
+    monkeypatch.setattr("tasks.reporting.packing.BYTES", size)
+    some = pack(product, 1, live=False)
+    assert 0 < some.left_out < 4 and len(some.album) <= size
+    worst = next(image for image in some.data["images"] if image["path"] == NASTY)
+    assert worst["from"] == "padim"
+    assert "padim/image/" not in pack(product, 1, live=True).album

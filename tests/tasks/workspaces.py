@@ -60,6 +60,7 @@ def cell(
     name: str = "tile",
     algorithm: str = "padim",
     rows: list[tuple[str, str, float, str]] = ROWS,
+    severities: dict[str, str] | None = None,
     **metrics: Any,
 ) -> Path:
     """An evaluated cell, and the spec that asks for it; the folder of its evaluation."""
@@ -71,7 +72,9 @@ def cell(
     table(folder / "scores.csv", "path,label,score,decision", rows)
     table(folder / "roc.csv", "fpr,tpr,threshold", [(0, 0, "inf"), (0, 0.5, 9), (1, 1, 0.5)])
     table(folder / "pro.csv", "fpr,pro", [(0, 0), (0.15, 0.5), (0.3, 1)])
-    types = {label: {"severity": "critical"} for _, label, *_ in rows if label != "good"}
+    labels = {label for _, label, *_ in rows if label != "good"}
+    known = severities or {}
+    types = {label: {"severity": known.get(label, "critical")} for label in sorted(labels)}
     details = {"severity": {"types": types, "blocking": []}, "intervals": {"miss": [0.1, 0.9]}}
     write_json(folder / "details.json", details)
     write_json(folder / "metrics.json", METRICS | metrics | {"algorithm": algorithm})

@@ -23,9 +23,9 @@ function pictureOf(product, model, kind, row) {
 }
 const outlineOf = (product, model, kind, row) => lines(product).get(`${model}/${kind}/${row}`) ?? "";
 
-function photo(address, name, words) {
+function photo(address, kind, words) {
   const image = new Image();
-  image.className = name;
+  image.className = kind;
   image.loading = "lazy";
   image.decoding = "async";
   image.alt = words;
@@ -34,7 +34,18 @@ function photo(address, name, words) {
   return image;
 }
 
-// One view of a test image by a model: image, heat, contour, mask or rebuilt; null where there is none.
+// What each view of a test image is made of, from the ground up.
+const VIEWS = {
+  image: { pictures: ["image"], lines: [] },
+  heat: { pictures: ["image", "heat"], lines: [] },
+  contour: { pictures: ["image"], lines: ["found", "mask"] },
+  mask: { pictures: [], lines: ["mask"] },
+  rebuilt: { pictures: ["rebuilt"], lines: [] },
+  truth: { pictures: ["image"], lines: ["mask"] }, // side by side: what people say,
+  seen: { pictures: ["image", "heat"], lines: ["found"] }, // and what a model does
+};
+
+// A view of a test image by a model, or null where there is none.
 function pane(product, model, i, kind) {
   const image = products[product].images[i];
   const row = model.rows[i];
@@ -45,23 +56,18 @@ function pane(product, model, i, kind) {
   const drawing = found.querySelector("svg");
   found.classList.add(kind);
   drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
-  const add = (of, what, name, words) => {
-    const address = pictureOf(product, of, what, what === "image" ? base : row);
-    if (address) found.prepend(photo(address, name, words));
-    return address;
-  };
-  if (kind === "rebuilt") {
-    if (!add(model.key, "rebuilt", "photo", `reconstruction of ${image.path}`)) return null;
-  } else if (kind !== "mask") {
-    if (kind === "heat") add(model.key, "heat", "heat", `heat map of ${image.path}`);
-    add(image.from, "image", "photo", kind === "image" ? image.path : "");
+  for (const what of VIEWS[kind].pictures) {
+    const [of, place] = what === "image" ? [image.from, base] : [model.key, row];
+    const address = pictureOf(product, of, what, place);
+    const words = { image: "", heat: "heat map of ", rebuilt: "reconstruction of " }[what] + image.path;
+    if (address) drawing.before(photo(address, what, words));
+    else if (what === kind) return null;
   }
-  const outlines = { found: kind === "contour" && outlineOf(product, model.key, "found", row), drawn: (kind === "contour" || kind === "mask") && outlineOf(product, image.from, "mask", base) };
-  if (kind === "mask" && image.label !== "good" && !outlines.drawn) return null;
-  for (const [name, path] of Object.entries(outlines)) {
-    const line = drawing.querySelector(`.${name}`);
-    line.setAttribute("d", path || "");
-    line.previousElementSibling.setAttribute("d", path || "");
+  for (const what of VIEWS[kind].lines) {
+    const [of, place] = what === "mask" ? [image.from, base] : [model.key, row];
+    const path = outlineOf(product, of, what, place);
+    if (kind === "mask" && image.label !== "good" && !path) return null; // nobody has drawn it
+    for (const line of drawing.querySelectorAll(`.${what}`)) line.setAttribute("d", path);
   }
   found.style.aspectRatio = `${width} / ${height}`;
   return found;

@@ -12,7 +12,7 @@ function compare(page) {
   const fill = filling(page, (i) => {
     const [a, b] = [side("a"), side("b")];
     const tile = document.getElementById("pair").content.cloneNode(true).firstElementChild;
-    tile.querySelector(".panes").append(...[pane(product, a, i, "image"), pane(product, a, i, "heat"), pane(product, a, i, "contour"), pane(product, b, i, "heat"), pane(product, b, i, "contour")].filter(Boolean));
+    tile.querySelector(".panes").append(...[pane(product, a, i, "truth"), pane(product, a, i, "seen"), pane(product, b, i, "seen")].filter(Boolean));
     name(tile, images[i]);
     tile.querySelectorAll(".side").forEach((part, place) => describe(part, images[i], [a, b][place], i));
     tile.querySelector("button").addEventListener("click", () => look(product, [a, b], chosen, i));

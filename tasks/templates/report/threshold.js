@@ -52,7 +52,6 @@ function slide(form) {
   const { step: range, exact, back } = form.elements;
   const steps = [...new Set(model.scores.filter((score) => score !== null))].sort((a, b) => a - b);
   range.max = steps.length;
-  exact.step = "any";
   for (const each of form.querySelectorAll("[data-review]")) each.hidden = model.accept === null;
 
   function show(value) {

@@ -13,8 +13,8 @@ function turnTo(step) {
   looking.at = (looking.at + step + chosen.length) % chosen.length;
   const i = chosen[looking.at];
   const image = products[product].images[i];
-  const kinds = models.length > 1 ? ["heat", "contour"] : ["heat", "contour", "mask", "rebuilt"];
-  const panes = [pane(product, models[0], i, "image"), ...models.flatMap((model) => kinds.map((kind) => titled(pane(product, model, i, kind), models.length > 1 ? `${model.title}, ${kind}` : kind)))];
+  const kinds = models.length > 1 ? ["seen"] : ["heat", "contour", "mask", "rebuilt"];
+  const panes = [pane(product, models[0], i, models.length > 1 ? "truth" : "image"), ...models.flatMap((model) => kinds.map((kind) => titled(pane(product, model, i, kind), models.length > 1 ? model.title : kind)))];
   viewer.querySelector(".large").replaceChildren(...[titled(panes[0], "image"), ...panes.slice(1)].filter(Boolean));
   viewer.querySelector("[name=place]").value = `${looking.at + 1} of ${chosen.length}`;
   const told = models.map((model) => (model.scores[i] === null ? "" : `${models.length > 1 ? `${model.title}: ` : ""}${model.scores[i].toPrecision(4)} ${outcomeOf(image.label, decide(model.scores[i], model.tried ?? model.threshold, model.accept))}`));
