@@ -64,6 +64,11 @@ class Album:
         except (KeyError, OSError, BadZipFile):
             return None
 
+    def offers(self, kind: str) -> bool:
+        """Whether any row has such a picture."""
+        names = self.archive.namelist() if self.archive else []
+        return any(name.startswith(f"{kind}/") for name in names)
+
     def kinds(self, index: int) -> Iterator[tuple[str, bytes]]:
         """All pictures of a row."""
         for kind in KINDS:

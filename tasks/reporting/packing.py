@@ -30,6 +30,8 @@ def pack(product: ProductView, sharing: int, live: bool) -> Packed:
     """sharing: products that share the room; live: pictures are asked for and not carried."""
     paths, data = known(product)
     albums = {model.key: Album(model.exhibits) for model in product.models}
+    for one in data["models"]:
+        one["rebuilt"] = albums[one["key"]].offers("rebuilt")
     lines: list[str] = []
     room = BYTES // max(sharing, 1)
     left_out = 0
@@ -45,7 +47,8 @@ def pack(product: ProductView, sharing: int, live: bool) -> Packed:
         lines += mine
         if picture is not None:
             drawn = albums[picture].outlines.get(places[picture], {})
-            data["images"][image] |= {"from": picture, "size": drawn.get("size")}
+            about = {"from": picture, "size": drawn.get("size"), "masked": bool(drawn.get("mask"))}
+            data["images"][image] |= about
     data["originals"] = shown(product)
     if not live:
         lines += originals(product, data["originals"], room)

@@ -7,11 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.reporting import figures, plots
+from tasks.reporting import figures, fronts, plots
 from tasks.reporting.packing import Packed, pack
 from tasks.reporting.view import View
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
+STYLES = ("report", "charts", "pictures", "media")
 SCRIPTS = ("pages", "table", "threshold", "album", "gallery", "viewer", "compare")
 
 
@@ -30,7 +31,7 @@ def render(view: View, live: Live | None = None) -> str:
     """The whole HTML document."""
     from markupsafe import Markup
 
-    style = text("report.css") + (live.style if live else "")
+    style = "\n".join(text(f"{name}.css") for name in STYLES) + (live.style if live else "")
     script = "\n".join(text(f"{name}.js") for name in SCRIPTS) + (live.script if live else "")
     first = text("first.js")
     packed = {one.name: pack(one, len(view.products), bool(live)) for one in view.products}
@@ -48,6 +49,7 @@ def render(view: View, live: Live | None = None) -> str:
             columns=figures.COLUMNS,
             best=figures.best_figures(view),
             plots=plots,
+            fronts=fronts,
             figures=figures,
         )
     )

@@ -49,7 +49,7 @@ const VIEWS = {
 function pane(product, model, i, kind) {
   const image = products[product].images[i];
   const row = model.rows[i];
-  if (!image.from || row < 0) return null;
+  if (!image.from || row < 0 || (kind === "rebuilt" && !model.rebuilt)) return null;
   const base = products[product].models.find((each) => each.key === image.from).rows[i];
   const [width, height] = image.size;
   const found = document.getElementById("pane").content.cloneNode(true).firstElementChild;

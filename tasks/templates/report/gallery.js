@@ -52,6 +52,9 @@ function gallery(section) {
   const form = section.querySelector("form");
   const kinds = () => [...form.querySelectorAll("[name=pane]:checked")].map((box) => box.value);
   let chosen = [];
+  const there = { mask: images.some((image) => image.masked), rebuilt: model.rebuilt };
+  for (const box of form.querySelectorAll("[name=pane]")) box.closest("label").hidden = there[box.value] === false;
+  section.querySelector(".truth").hidden = !there.mask;
 
   const fill = filling(section, (i) => {
     const tile = document.getElementById("tile").content.cloneNode(true).firstElementChild;
