@@ -3,9 +3,11 @@ worst pictures, and where the report is."""
 
 import base64
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect.artifacts import (
     create_link_artifact,
     create_markdown_artifact,
@@ -14,6 +16,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.context import TaskRunContext
+from prefect.exceptions import PrefectException
 
 from tasks.leaderboard import COLUMNS
 from tasks.reporting.strips import Strip, worst
@@ -22,29 +25,39 @@ from tasks.workspace import Workspace, safe_name
 EVERY = 5.0  # seconds between updates of a bar
 
 
+AWAY = (httpx.HTTPError, PrefectException)  # of a server that does not answer as it should
+
+
 class Progress:
-    """The bar of one cell; outside a task there is none."""
+    """The bar of one cell; outside a task there is none. A server that is away stops no cell."""
 
     def __init__(self, name: str) -> None:
         self._told = time.monotonic()
         self._bar: Any = None
         if TaskRunContext.get():
-            self._bar = create_progress_artifact(0.0, key=safe_name(name), description=name)
+            with suppress(*AWAY):
+                key = safe_name(name)
+                self._bar = create_progress_artifact(0.0, key=key, description=name)
 
     def update(self, fraction: float) -> None:
-        if self._bar and time.monotonic() - self._told >= EVERY:
+        if time.monotonic() - self._told >= EVERY:
+            self._show(fraction)
             self._told = time.monotonic()
-            update_progress_artifact(self._bar, 100 * fraction)
 
     def end(self) -> None:
+        self._show(1.0)
+
+    def _show(self, fraction: float) -> None:
         if self._bar:
-            update_progress_artifact(self._bar, 100.0)
+            with suppress(*AWAY):
+                update_progress_artifact(self._bar, 100 * fraction)
 
 
 def table(rows: list[dict[str, Any]]) -> None:
     """The leaderboard."""
     shown = [{name: row[name] for name in COLUMNS} for row in rows]
-    create_table_artifact(shown, key="leaderboard", description="All cells of the workspace")
+    with suppress(*AWAY):
+        create_table_artifact(shown, key="leaderboard", description="All cells of the workspace")
 
 
 def decision(workspace: Workspace, decided: dict[str, Any]) -> None:
@@ -62,7 +75,8 @@ def decision(workspace: Workspace, decided: dict[str, Any]) -> None:
         lines += ["", f"Release: `{decided['store']}/releases/{product}/{release}`"]
     for strip in worst(workspace.evaluation(product, algorithm)):
         lines += ["", caption(strip), "", f"![{strip.path}]({address(strip.picture)})"]
-    create_markdown_artifact("\n".join(lines), key=f"decision-{safe_name(product)}")
+    with suppress(*AWAY):
+        create_markdown_artifact("\n".join(lines), key=f"decision-{safe_name(product)}")
 
 
 def caption(strip: Strip) -> str:
@@ -78,4 +92,5 @@ def address(picture: bytes) -> str:
 def report(path: Path) -> None:
     """Where the report is."""
     text = "The report, on the machine that ran the line; `inspectline board` shows the same live"
-    create_link_artifact(path.as_uri(), link_text=str(path), key="report", description=text)
+    with suppress(*AWAY):
+        create_link_artifact(path.as_uri(), link_text=str(path), key="report", description=text)

@@ -81,6 +81,7 @@ for command in (
     products.remove,
     line.distil,
     server.deploy,
+    server.worker,
     server.status,
     line.sync,
     line.report,

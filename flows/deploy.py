@@ -1,7 +1,9 @@
 """Registers a workspace on a Prefect server. Whoever does so again changes only what differs.
 
-work pool     inspectline                      workers take runs from it
+work pool     inspectline                      for the worker on the workspace's machine
 deployment    inspectline-run/<name>           one run at a time, the others queue
+work pool     inspectline-cells                for workers on other machines
+deployment    inspectline-cells/<name>         a batch of cells; both with `line.workers` only
 schedules     of the deployment, one a product whose spec has `schedule`
 automations   inspectline <name> <product>     a run when the watcher says that images came
 """
@@ -12,18 +14,17 @@ from typing import Any, cast
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.events import Event
 from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
 from flows.scheduled import scheduled
+from flows.station import make_pool, register
 from tasks.errors import LineError, SpecError
-from tasks.spec import read_product
+from tasks.spec import read_params, read_product
 from tasks.workspace import Workspace, safe_name
 
 POOL = "inspectline"
@@ -40,7 +41,9 @@ def deploy(workspace: Workspace) -> list[str]:
     name = name_of(workspace)
     times = schedules(workspace)
     with get_client(sync_client=True) as client:
-        made = [f"{_pool(client)} work pool {POOL}"]
+        made = [make_pool(client, POOL)]
+        if read_params(workspace.root).line.workers:
+            made += register(client, name)
         deployment = scheduled.to_deployment(
             name,
             schedules=list(times.values()),
@@ -91,15 +94,6 @@ def announce(workspace: Workspace, products: list[str]) -> None:
 
 def _resource(workspace: Workspace, product: str) -> Any:
     return {"prefect.resource.id": f"inspectline.{name_of(workspace)}.{product}"}
-
-
-def _pool(client: SyncPrefectClient) -> str:
-    try:
-        client.read_work_pool(POOL)
-    except ObjectNotFound:
-        client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-        return "made"
-    return "kept"
 
 
 def _automations(client: SyncPrefectClient, workspace: Workspace, deployment: Any) -> list[str]:

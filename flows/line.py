@@ -18,7 +18,9 @@ from tasks.cells import Cells, Stage
 from tasks.errors import CellError, StoreError
 from tasks.gate import gate
 from tasks.leaderboard import complete, results
+from tasks.patience import patiently
 from tasks.report import report
+from tasks.spec import read_params
 from tasks.version import push
 from tasks.workspace import Workspace
 
@@ -38,8 +40,10 @@ def cell(runner: Runner, stage: Stage) -> None:
 def decide(runner: Runner, plan: Plan, product: str, by: str) -> dict[str, Any] | None:
     """Promote or refuse the best of the product's cells that are up to date."""
     stop.check()
+    patience = read_params(plan.workspace.root).line.patience
     with runner.noted(f"gate {product}"):
-        decision = gate(plan.workspace, product, by, plan.current(product))
+        current = plan.current(product)
+        decision = patiently(lambda: gate(plan.workspace, product, by, current), patience)
     if decision:
         artifacts.decision(plan.workspace, decision)
     return decision
@@ -67,36 +71,63 @@ def line(
 
 
 def run_plan(plan: Plan, by: str) -> tuple[dict[str, str], str]:
-    """Submit every stage of a plan behind those it needs; gates wait for all cells of theirs."""
+    """Run every stage of a plan; gates wait for all cells of theirs."""
+    line = read_params(plan.workspace.root).line
+    here = [stage for stage in plan.stages if not line.workers or stage.step == "validate"]
     gates = [f"gate {product}" for product in plan.products]
     runner = Runner(plan.workspace, plan.cells, plan.stages, gates)
+    failures: dict[str, str] = {}
     with runner, stop.stoppable(runner.terminal.say, at_once):
-        # Submitted in the order of the graph: a task that waits for an earlier one occupies a
-        # thread, and first in, first out is what keeps the earlier one from waiting for it.
         pool: Any
         with ThreadPoolTaskRunner(max_workers=runner.slots) as pool:
-            futures: dict[str, PrefectFuture] = {}
-            attempt = cell.with_options(retries=runner.retries)
-            for stage in plan.stages:
-                needs = [futures[str(n)] for n in plan.needs(stage) if str(n) in futures]
-                arguments: dict[str, Any] = {"runner": runner, "stage": stage}
-                futures[str(stage)] = pool.submit(attempt, arguments, wait_for=needs)
-            for product in plan.products:
-                cells = [futures[str(s)] for s in plan.stages if s.product == product]
+            futures = submit(pool, runner, plan, here)
+
+            def judge(product: str) -> None:
+                cells = [futures[str(s)] for s in here if s.product == product]
                 arguments = {"runner": runner, "plan": plan, "product": product, "by": by}
                 after = [allow_failure(future) for future in cells]
                 futures[f"gate {product}"] = pool.submit(decide, arguments, wait_for=after)
+
+            if line.workers:
+                from flows.dispatch import Dispatch
+
+                wait(list(futures.values()))
+                lost = {name for name, future in futures.items() if failed(future)}
+                there = [stage for stage in plan.without(lost) if stage not in here]
+                failures = Dispatch(plan, line, runner, judge).run(there)
+            for product in plan.products:
+                if f"gate {product}" not in futures:
+                    judge(product)
             wait(list(futures.values()))
         stop.check()
         if complete(plan.workspace):  # or DVC would miss one of its inputs
             runner.run(Stage("leaderboard"))
     artifacts.table(results(plan.workspace))
-    failures = {name: reason for name, f in futures.items() if (reason := failure(f.state))}
-    done = [s for s in plan.stages if futures[str(s)].state.is_completed()]
+    failures |= {name: reason for name, f in futures.items() if (reason := failure(f.state))}
+    done = [s for s in here if not failed(futures[str(s)])]
     failures |= send(plan.workspace, done)
     path = report(plan.workspace, failures)
     artifacts.report(path)
     return failures, str(path)
+
+
+def submit(pool: Any, runner: Runner, plan: Plan, stages: list[Stage]) -> dict[str, PrefectFuture]:
+    """A task for every stage, behind those it needs.
+
+    In the order of the graph: a task that waits for an earlier one occupies a thread, and first
+    in, first out is what keeps the earlier one from waiting for it.
+    """
+    futures: dict[str, PrefectFuture] = {}
+    attempt = cell.with_options(retries=runner.retries)
+    for stage in stages:
+        needs = [futures[str(n)] for n in plan.needs(stage) if str(n) in futures]
+        arguments: dict[str, Any] = {"runner": runner, "stage": stage}
+        futures[str(stage)] = pool.submit(attempt, arguments, wait_for=needs)
+    return futures
+
+
+def failed(future: PrefectFuture) -> bool:
+    return not future.state.is_completed()
 
 
 def send(workspace: Workspace, stages: list[Stage]) -> dict[str, str]:

@@ -28,6 +28,17 @@ class Plan:
                 return [validation, Stage("fit", stage.product, stage.algorithm)]
         return []
 
+    def without(self, lost: set[str]) -> list[Stage]:
+        """Stages that need none of these, which have failed, nor anything behind them."""
+        lost = set(lost)
+        found = []
+        for stage in self.stages:
+            if str(stage) in lost or any(str(need) in lost for need in self.needs(stage)):
+                lost.add(str(stage))
+            else:
+                found.append(stage)
+        return found
+
     def current(self, product: str) -> list[str]:
         """Algorithms of the product whose cells are up to date: all that a gate may look at."""
         if self.cells.stale([Stage("validate", product)]):

@@ -13,7 +13,7 @@ from typing import Any
 
 from flows import stop
 from flows.worker import work
-from tasks.errors import CellError, LineError, ValidationError
+from tasks.errors import CellError, LineError, MachineError, ValidationError
 from tasks.workspace import Workspace
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -22,6 +22,7 @@ OUTCOMES = {
     "stopped": CellError,  # by somebody else: the run itself was not asked to stop
     "invalid": ValidationError,
     "refused": LineError,  # bad input: the same again would end the same
+    "full": MachineError,
     "crashed": CellError,
 }
 

@@ -3,10 +3,13 @@
 import sys
 import time
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from flows.bulletin import Beats
 
 
 class Terminal(AbstractContextManager):
@@ -54,3 +57,28 @@ class Terminal(AbstractContextManager):
         self._bars.remove_task(self._rows.pop(name))
         self._bars.advance(self._all)
         self.say(f"{outcome} {name} ({time.monotonic() - self._began[name]:.1f} s)")
+
+
+class Told(Terminal):
+    """Passes the progress of stages on to the bulletin as well."""
+
+    def __init__(self, total: int, beats: "Beats") -> None:
+        super().__init__(total)
+        self.beats = beats
+
+    def start(self, name: str) -> None:
+        super().start(name)
+        self._tell(name, "", 0.0, {})
+
+    def update(self, name: str, stage: str, fraction: float, metrics: dict[str, float]) -> None:
+        super().update(name, stage, fraction, metrics)
+        self._tell(name, stage, fraction, metrics)
+
+    def end(self, name: str, outcome: str) -> None:
+        super().end(name, outcome)
+        with self.beats.changing() as now:
+            now.running.pop(name, None)
+
+    def _tell(self, name: str, *how: Any) -> None:
+        with self.beats.changing() as now:
+            now.running[name] = list(how)

@@ -1,18 +1,20 @@
 """`inspectline run`: the flow, with what a person at a terminal wants around it."""
 
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from flows.tables import results_table
+from tasks.claim import claimed
 from tasks.errors import LineError, StoreError, hint
 from tasks.gate import last_decision, store_of, undecided
 from tasks.leaderboard import results
 from tasks.lock import run_lock
 from tasks.provenance import operator
 from tasks.report import report
-from tasks.spec import known_algorithms, read_product
+from tasks.snapshots import origin_of
+from tasks.spec import known_algorithms, read_params, read_product
 from tasks.storage.publish import champion
 from tasks.workspace import Workspace
 
@@ -27,7 +29,7 @@ def run_line(
 ) -> bool:
     """Bring cells up to date, decide, report; whether nothing failed."""
     products = chosen(workspace, products, algorithms)
-    with run_lock(workspace):
+    with run_lock(workspace), _alone(workspace, products):
         from flows.plan import make_plan
 
         plan = make_plan(workspace, products, algorithms)
@@ -40,6 +42,15 @@ def run_line(
         decided = {p: d for p in products if (d := last_decision(workspace, p))}
         conclude(workspace, decided, failures, page or str(report(workspace)))
     return not failures
+
+
+def _alone(workspace: Workspace, products: list[str]) -> AbstractContextManager[None]:
+    """Where workers elsewhere train, other clones may send them the same cells: hold them off."""
+    workers = read_params(workspace.root).line.workers
+    if workers is None:
+        return nullcontext()
+    origin_of(workspace, workers.git)
+    return claimed(workspace, workers.git, products, lambda text: click.echo(text, err=True))
 
 
 def _open(workspace: Workspace, product: str) -> bool:
@@ -67,9 +78,12 @@ def chosen(workspace: Workspace, products: list[str], algorithms: list[str] | No
 
 def _flow(plan: "Plan", verbose: bool) -> tuple[dict[str, str], str]:
     """Run the Prefect flow; failures by stage, and the report."""
-    from flows.server import start
+    from flows.server import ask, start
 
-    start(verbose)
+    if read_params(plan.workspace.root).line.workers:
+        ask(verbose)
+    else:
+        start(verbose)
     from flows.line import line
 
     root = plan.workspace.root

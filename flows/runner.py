@@ -2,7 +2,7 @@
 
 import os
 import queue
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -25,19 +25,25 @@ class Runner(AbstractContextManager):
         cells: Cells,
         stages: Sequence[Stage],
         after: Sequence[str] = (),
+        slots: int | None = None,
+        terminal: Terminal | None = None,
+        deliver: Callable[[Stage], None] = lambda stage: None,
     ) -> None:
-        """after: what else the run means to do, for its journal."""
+        """after: what else the run means to do, for its journal; slots: in place of those that
+        params.yaml names; deliver: called with each stage once it is up to date."""
         line = read_params(workspace.root).line
         self.workspace = workspace
         self.cells = cells
         self.retries = line.retries
         self.devices = devices(line.device)
-        self.slots = len(self.devices) if line.slots == "auto" else line.slots
+        of_line = len(self.devices) if line.slots == "auto" else line.slots
+        self.slots = slots or of_line
+        self.deliver = deliver
         self.threads = threads(self.slots)
         self._free: queue.Queue[str] = queue.Queue()
         for slot in range(self.slots):
             self._free.put(self.devices[slot % len(self.devices)])
-        self.terminal = Terminal(len(stages))
+        self.terminal = terminal or Terminal(len(stages))
         self.journal = Journal(workspace, [*map(str, stages), *after], self.slots)
         prepare(worth_importing(stages))
 
@@ -65,10 +71,14 @@ class Runner(AbstractContextManager):
     def run(self, stage: Stage) -> None:
         """Bring one stage up to date: run it where it is stale, and record it."""
         stop.check()
+        if self.cells.stale([stage]):
+            self._bring(stage)
+        else:
+            self.journal.end(str(stage), "unchanged")
+        self.deliver(stage)
+
+    def _bring(self, stage: Stage) -> None:
         name = str(stage)
-        if not self.cells.stale([stage]):
-            self.journal.end(name, "unchanged")
-            return
         before = self.cells.inputs(stage)
         artifact = artifacts.Progress(name)
         self.terminal.start(name)

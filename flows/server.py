@@ -21,9 +21,7 @@ def start(verbose: bool = False) -> None:
     Prefect would start its own later, where Ctrl-C reaches it before it has noted how the tasks
     ended; started here, it ignores Ctrl-C and ends with this process.
     """
-    for name, value in SETTINGS.items():
-        if not (verbose and "LOGGING" in name):
-            os.environ.setdefault(name, value)
+    _set(verbose)
     import httpx
     from prefect.settings import PREFECT_API_URL
 
@@ -50,10 +48,14 @@ def start(verbose: bool = False) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def ask() -> None:
+def ask(verbose: bool = False) -> None:
     """Have Prefect speak with the server that PREFECT_API_URL names, or say why it cannot."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
+    _greet(named(verbose))
+
+
+def named(verbose: bool = False) -> str:
+    """The address of the server that stays, answering or not."""
+    _set(verbose)
     from prefect.settings import PREFECT_API_URL
 
     if not (url := PREFECT_API_URL.value()):
@@ -61,7 +63,7 @@ def ask() -> None:
             "no Prefect server is named; start one (`prefect server start`), then set "
             "PREFECT_API_URL, for example http://127.0.0.1:4200/api"
         )
-    _greet(url)
+    return url
 
 
 def end() -> None:
@@ -69,6 +71,12 @@ def end() -> None:
     from prefect.server.api.server import SubprocessASGIServer
 
     SubprocessASGIServer().stop()
+
+
+def _set(verbose: bool) -> None:
+    for name, value in SETTINGS.items():
+        if not (verbose and "LOGGING" in name):
+            os.environ.setdefault(name, value)
 
 
 def _end_with_us(server: int) -> None:

@@ -17,9 +17,11 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 
+from flows.batch import cells as batch
 from flows.deploy import POOL
 from flows.line import line
 from flows.scheduled import scheduled
+from flows.station import CELLS
 
 WAITING = [StateType.SCHEDULED, StateType.PENDING]
 WORKING = [StateType.RUNNING, StateType.CANCELLING]
@@ -38,26 +40,26 @@ def status() -> Status:
     """Asked of the server that PREFECT_API_URL names."""
     with get_client(sync_client=True) as client:
         cells = client.read_task_runs(
-            flow_filter=_flows(line.name),
+            flow_filter=_flows(line.name, batch.name),
             task_run_filter=TaskRunFilter(
                 state=TaskRunFilterState(type=TaskRunFilterStateType(any_=WORKING))
             ),
             limit=SHOWN,
         )
         return Status(
-            workers=_workers(client),
-            queue=_runs(client, WAITING, scheduled.name),
-            runs=_runs(client, WORKING, scheduled.name, line.name),
+            workers=_workers(client, POOL) + _workers(client, CELLS),
+            queue=_runs(client, WAITING, scheduled.name, batch.name),
+            runs=_runs(client, WORKING, scheduled.name, line.name, batch.name),
             cells=[_told(one, one.start_time) for one in cells],
         )
 
 
-def _workers(client: SyncPrefectClient) -> list[dict[str, Any]]:
+def _workers(client: SyncPrefectClient, pool: str) -> list[dict[str, Any]]:
     try:
-        found = client.read_workers_for_work_pool(POOL)
+        found = client.read_workers_for_work_pool(pool)
     except ObjectNotFound:
         return []
-    return [{"name": one.name, "status": (one.status or "").lower()} for one in found]
+    return [{"name": one.name, "pool": pool, "status": (one.status or "").lower()} for one in found]
 
 
 def _runs(client: SyncPrefectClient, states: list[StateType], *names: str) -> list[dict[str, Any]]:

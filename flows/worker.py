@@ -100,7 +100,7 @@ def work(
 def _crash(error: Exception, log: Path) -> tuple[str, str]:
     if isinstance(error, OSError) and error.errno in FULL:  # the same again would end the same
         where = f" ({error.filename})" if error.filename else ""
-        return "refused", f"{error.strerror}{where}; make room, then run again"
+        return "full", f"{error.strerror}{where}; make room, then run again"
     with contextlib.suppress(OSError):
         traceback.print_exc()
     last = traceback.format_exc().strip().splitlines()[-1]

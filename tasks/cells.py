@@ -65,13 +65,13 @@ class Cells:
 
     def stale(self, stages: Iterable[Stage]) -> list[Stage]:
         """Those whose inputs, command or outputs differ from the record."""
-        with self._held():
-            return [stage for stage in stages if self._changed(self._dvc(stage))]
+        with self.held():
+            return [stage for stage in stages if self._changed(self.dvc(stage))]
 
     def inputs(self, stage: Stage) -> Snapshot:
         """Hashes of the stage's inputs as they are now, to compare when it has run."""
-        with self._held():
-            found = self._dvc(stage)
+        with self.held():
+            found = self.dvc(stage)
             found.save_deps()
             return {dep.def_path or "params": _value(dep) for dep in found.deps}
 
@@ -80,9 +80,9 @@ class Cells:
 
         A stage is left out where an input changed while it ran: it stays stale.
         """
-        with self._held():
+        with self.held():
             moved = [stage for stage, before in stages if self.inputs(stage) != before]
-            done = [self._dvc(stage) for stage, _ in stages if stage not in moved]
+            done = [self.dvc(stage) for stage, _ in stages if stage not in moved]
             for stage in done:
                 stage.save(run_cache=False)
                 stage.ignore_outs()
@@ -92,7 +92,7 @@ class Cells:
             return moved
 
     @contextmanager
-    def _held(self) -> Iterator[None]:
+    def held(self) -> Iterator[None]:
         """DVC's own lock on the repository, waited for, once however deep the calls."""
         with self._busy:
             if self._depth == 0:
@@ -122,7 +122,7 @@ class Cells:
     def _changed(self, stage: Any) -> bool:
         return stage.changed_stage() or stage.changed_deps() or stage.changed_outs()
 
-    def _dvc(self, stage: Stage) -> Any:
+    def dvc(self, stage: Stage) -> Any:
         try:
             return self._stages[stage.file, stage.name]
         except KeyError:

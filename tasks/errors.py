@@ -9,7 +9,9 @@ LineError
   ChangedError      a file was changed by somebody else since it was looked at
   StoreError        the store cannot be reached, refuses, or holds a damaged object
   ConflictError     somebody else changed the champion first (a StoreError)
+  AwayError         nothing answers just now (a StoreError)
   CellError         a cell's process crashed or ran out of memory
+  MachineError      this machine cannot do it, another may: its disk is full
 """
 
 import difflib
@@ -44,7 +46,13 @@ class StoreError(LineError, OSError): ...
 class ConflictError(StoreError): ...
 
 
+class AwayError(StoreError): ...
+
+
 class CellError(LineError, RuntimeError): ...
+
+
+class MachineError(LineError, OSError): ...
 
 
 def hint(wrong: str, known: Iterable[str]) -> str:

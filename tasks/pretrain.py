@@ -18,7 +18,7 @@ from tasks.imaging.preprocess import Preprocess
 from tasks.resume import forget_others, teller
 from tasks.spec import Image, check, read_params, read_yaml
 from tasks.split import split
-from tasks.workspace import CARD, MODEL, Workspace
+from tasks.workspace import CARD, MODEL, SHARED, Workspace
 
 
 def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
@@ -32,7 +32,7 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
     size = common_size(algorithm, images)
     tables = {name: workspace.validation(name) / "train.csv" for name in images}
     identity = identify(algorithm, recipe, tables)
-    checkpoint = workspace.checkpoint(".shared", algorithm).with_suffix(f".{identity[:12]}.ckpt")
+    checkpoint = workspace.checkpoint(SHARED, algorithm).with_suffix(f".{identity[:12]}.ckpt")
     forget_others(checkpoint)
     device = choose(read_params(workspace.root).line.device)
     run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)

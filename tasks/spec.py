@@ -131,12 +131,29 @@ class Product(Section):
     schedule: str | None = None
 
 
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Workers(Section):
+    """Cells on other machines."""
+
+    git: str = "origin"
+    batch: Annotated[int, Field(ge=1)] = 8
+    per_gpu: Annotated[int, Field(ge=1)] = 1
+    checkpoint: Seconds = 120.0
+    silence: Annotated[float, Field(ge=30)] = 60.0
+    rest: Seconds = 60.0
+    attempts: Annotated[int, Field(ge=1)] = 3
+
+
 class Line(Section):
     store: str = "store"
     single_writer: bool = False
     slots: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     retries: Annotated[int, Field(ge=0, le=10)] = 1
+    patience: Annotated[float, Field(ge=0)] = 180.0
+    workers: Workers | None = None
 
 
 def _steps(steps: dict[int, list[str]]) -> dict[int, list[str]]:

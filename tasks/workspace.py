@@ -9,6 +9,7 @@ from tasks.errors import WorkspaceError, hint
 
 PACKAGE = Path(__file__).resolve().parent.parent  # the folder that holds ad_models and tasks
 SCRATCH = ".inspectline"
+SHARED = ".shared"  # stands for a product where several share what was learned
 # Files of a fitted model's folder
 MODEL = "model.safetensors"
 ONNX = "model.onnx"  # of a release
@@ -51,7 +52,7 @@ class Workspace:
 
     def shared(self, algorithm: str) -> Path:
         """What several products share of an algorithm: the model folder, made from its recipe."""
-        return self.root / "data" / ".shared" / algorithm
+        return self.root / "data" / SHARED / algorithm
 
     def recipe(self, algorithm: str) -> Path:
         return self.shared(algorithm).with_suffix(".yaml")

@@ -13,8 +13,8 @@ os.environ["DVC_NO_ANALYTICS"] = "1"
 # process is forked: how many threads share a sum decides its last bit.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# fixtures moto_s3, rclone_s3, store_on; web
-pytest_plugins = ["tests.s3_servers", "tests.web"]
+# fixtures moto_s3, rclone_s3, store_on; web; server
+pytest_plugins = ["tests.s3_servers", "tests.web", "tests.flows.farm"]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

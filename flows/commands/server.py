@@ -1,6 +1,7 @@
 """Commands that speak with a Prefect server: register there, ask how it goes."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,6 +25,24 @@ def deploy(ctx: click.Context) -> None:
 
     for text in register(workspace):
         click.echo(text)
+
+
+@click.command()
+@click.argument(
+    "directory", type=click.Path(path_type=Path, file_okay=False), default="inspectline-worker"
+)
+@click.option("--name", help="What `status` calls it; by default the name of this machine.")
+def worker(directory: Path, name: str | None) -> None:
+    """Train cells for the runs of other machines, one batch after the other, until it is ended.
+
+    It serves every workspace on the Prefect server that PREFECT_API_URL names, in clones of its own
+    below DIRECTORY. The environment holds what reaches the git and DVC remotes.
+    """
+    from flows.server import named
+    from flows.station import serve
+
+    click.echo(f"serving {named()} from {directory}; Ctrl-C ends it", err=True)
+    serve(directory, name)
 
 
 @click.command()

@@ -14,7 +14,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from tasks.errors import StoreError
+from tasks.errors import AwayError, StoreError
 
 ATTEMPTS = 3
 CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
@@ -89,7 +89,8 @@ def _refused(error: ClientError, key: str, address: str, endpoint: str) -> Store
         remedy = "check AWS_DEFAULT_REGION and AWS_ENDPOINT_URL"
     else:
         remedy = "look into the server's log, or try again later"
-    return StoreError(
+    kind = AwayError if status >= 500 else StoreError
+    return kind(
         f"the store {address} at {endpoint} refuses '{key}': {code} (HTTP {status}); {remedy}"
     )
 
@@ -98,7 +99,7 @@ def _unreachable(error: BotoCoreError, address: str, endpoint: str) -> StoreErro
     if isinstance(error, (NoCredentialsError, PartialCredentialsError)):
         return StoreError(f"no credentials for the store {address}; set {CREDENTIALS}")
     reason = type(error).__name__.removesuffix("Error")
-    return StoreError(
+    return AwayError(
         f"cannot reach the store {address} at {endpoint}: {reason}; "
         "check that the server runs, and AWS_ENDPOINT_URL"
     )

@@ -1,11 +1,8 @@
 """A workspace on a Prefect server: registered once however often, run by workers, looked at."""
 
 import json
-import os
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -14,9 +11,7 @@ from tasks.errors import BusyError, CellError, SpecError
 from tasks.gate import store_of
 from tasks.storage.publish import champion
 from tests.flows.conftest import edit, refused
-from tests.s3_servers import free_port
-
-PATIENCE = 1200.0  # seconds; a busy machine takes a while to start a server, a worker and a run
+from tests.flows.farm import started, until
 
 
 def crons(name):
@@ -95,56 +90,6 @@ def test_a_scheduled_run_waits_for_its_workspace_and_fails_where_something_faile
     with pytest.raises(CellError):
         scheduled.scheduled.fn(str(tmp_path))
     assert asked[-1] == (tmp_path, [])
-
-
-@pytest.fixture
-def server(tmp_path):
-    """Environment of a server that stays, with a home of its own."""
-    port = free_port()
-    environment = os.environ | {
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "PREFECT_LOGGING_LEVEL": "INFO",
-    }
-    with started(["prefect", "server", "start", "--port", str(port)], environment, tmp_path):
-        yield environment
-
-
-class started:  # noqa: N801
-    """As a context: a process with its output in a file, ended with all of its own."""
-
-    def __init__(self, words, environment, folder):
-        self.log = (folder / f"{words[1]}.log").open("wb")
-        command = [str(Path(sys.executable).parent / words[0]), *words[1:]]
-        self.process = subprocess.Popen(
-            command,
-            env=environment,
-            cwd=folder,
-            stdout=self.log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    def __enter__(self):
-        return self.process
-
-    def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
-
-
-def until(found, what):
-    end = time.monotonic() + PATIENCE
-    while not (value := found()):
-        assert time.monotonic() < end, what
-        time.sleep(1)
-    return value
 
 
 def call(workspace, environment, *words):

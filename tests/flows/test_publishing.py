@@ -1,6 +1,7 @@
 """A run publishes to a bucket, and what is decided by hand there is respected."""
 
 import json
+import threading
 import uuid
 
 import pytest
@@ -110,20 +111,23 @@ def test_wrong_credentials_are_named_and_cost_no_cell(
     assert champion(store_of(copy), "cap")
 
 
-def test_a_dead_server_is_named_and_the_next_run_publishes(
+def test_a_dead_server_is_named_and_a_run_waits_until_it_is_back(
     copy, command, tmp_path, monkeypatch, prefect
 ):
     (tmp_path / "disk" / "models").mkdir(parents=True)
     server = rclone_server(tmp_path / "disk")
     use_server(monkeypatch, server)
-    to_bucket(copy, single_writer=True)
+    to_bucket(copy, single_writer=True, patience=1.0)
     result = command(copy, "run")
     assert result.exit_code == 1
     assert "failed: gate cap: " in result.output and server.url in result.output
-    server.start()
+    to_bucket(copy, single_writer=True, patience=120.0)
+    back = threading.Timer(5.0, server.start)
+    back.start()
     try:
         result = command(copy, "run")
         assert result.exit_code == 0 and "nothing to train" in result.output
         assert champion(store_of(copy), "cap")
     finally:
+        back.join()
         server.kill()
