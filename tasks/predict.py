@@ -67,7 +67,8 @@ def predict_images(
     device: str,
     log: PredictionLog | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """One record an image: image, score, threshold, decision, and the heat map's path.
+    """One record an image: image, score, threshold, decision, and the heat map's path; of one that
+    cannot be inspected, image and error.
 
     The decision is taken on the raw score: a defect is what lies above the threshold.
     """
@@ -80,16 +81,19 @@ def predict_images(
     release = release_of(folder).get("release")
     names = _distinct(paths)
     for path in paths:
-        picture = decode(read_bytes(path), path)
-        image = picture.unit
-        found = judge.inspector.inspect(image)
+        try:
+            picture = decode(read_bytes(path), path)
+            found = judge.inspector.inspect(picture.unit)
+        except DataError as error:
+            yield {"image": str(path), "error": str(error)}
+            continue
         verdict = judge.verdict(found)
         if log:
             log.add(record_of(picture, verdict, release, str(path)))
         record = {"image": str(path), **verdict}
         if maps:
             maps.mkdir(parents=True, exist_ok=True)
-            drawn = judge.picture(image, found)
+            drawn = judge.picture(picture.unit, found)
             record["map"] = str(save_jpeg(drawn, maps / f"{names[path]}.jpg"))
         yield record
 

@@ -31,6 +31,7 @@ def predict(
 ) -> None:
     """Inspect IMAGES (files or folders) with the published champion of PRODUCT.
 
+    What cannot be read is named, the others are inspected, and the exit status is 1.
     PRODUCT is a name, a release folder, or s3://bucket/prefix/PRODUCT of a store.
     """
     from flows.tables import prediction_line
@@ -40,8 +41,14 @@ def predict(
     folder = locate(ctx.obj, product, release)
     name = release_of(folder).get("product", "unpublished")
     records = PredictionLog(log, name) if log else None
+    unusable = 0
     for found in predict_images(folder, expand(images), maps, device, records):
-        click.echo(json.dumps(found) if as_json else prediction_line(found))
+        unusable += "error" in found
+        if as_json or "error" not in found:
+            click.echo(json.dumps(found) if as_json else prediction_line(found))
+        else:
+            click.echo(f"Error: {found['error']}", err=True)
+    ctx.exit(1 if unusable else 0)
 
 
 @click.command()

@@ -1,5 +1,6 @@
 """Bad settings, names, weights and files, given to a workspace: a clear text and nothing lost."""
 
+import json
 import shutil
 
 import pytest
@@ -52,6 +53,11 @@ def test_predict_refuses_what_is_no_image(copy, command, tmp_path):
     for name in ("text.png", "empty", "nowhere.png"):
         refused(command(copy, "predict", "cap", tmp_path / name), name)
     refused(command(copy, "predict", copy.images("cap"), copy.images("cap")), "images")
+    good = next(copy.images("cap").glob("test/good/*.png"))
+    among = command(copy, "predict", "cap", tmp_path / "text.png", good)
+    refused(among, "text.png: not an image", f") {good}")
+    lines = command(copy, "predict", "cap", tmp_path / "text.png", good, "--json").stdout
+    assert ["error" in json.loads(line) for line in lines.splitlines()] == [True, False]
 
 
 def test_weights_that_are_missing_or_of_another_network_fail_their_cells_only(
