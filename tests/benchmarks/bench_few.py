@@ -5,10 +5,10 @@ INSPECTLINE_WEIGHTS=FILE python tests/benchmarks/bench_few.py FOLDER... [--good 
 
 FOLDER: products in MVTec AD layout, of one size. Of each in turn (or of those named by --only) the
 first so many good training images by name are a new product; RegAD has learned from the other
-products alone, whole. The steps of the line are called one after the other in this process, so
-that the figures are those of `inspectline run` and the time is that of the work alone: seconds of
-the processor for validation, fits, thresholds and evaluation. A star marks what the gate would
-put forward. tests/benchmarks/bench_new.py times the commands that a user gives.
+products alone, whole (with one FOLDER there is no RegAD). The steps of the line are called one
+after the other in this process, so that the figures are those of `inspectline run` and the time is
+that of the work alone: seconds of the processor for validation, fits, thresholds and evaluation.
+A star marks what the gate would put forward. bench_new.py times the commands that a user gives.
 """
 
 import argparse
@@ -115,12 +115,13 @@ def main() -> None:
         workspace = Workspace(Path(temporary))
         workspace.scratch.mkdir()
         shutil.copy(PACKAGE / "params.yaml", workspace.root)
-        for folder in options.folders:
+        for folder in options.folders if len(options.folders) > 1 else ():
             begin(workspace, folder.name, folder)
         for folder in options.folders:
             if options.only and folder.name not in options.only:
                 continue
-            teach(workspace, [one.name for one in options.folders if one != folder])
+            if others := [one.name for one in options.folders if one != folder]:
+                teach(workspace, others)
             for count in options.good:
                 name = f"{folder.name}-{count}"
                 start(workspace, name, few(folder, count, workspace.scratch / "few" / name))
