@@ -15,6 +15,7 @@ from tasks.gate import store_of
 from tasks.ingest import check_product_name
 from tasks.lock import run_lock
 from tasks.provenance import operator
+from tasks.reporting.album import exhibits_key
 from tasks.spec import TRAIN_ON, read_params
 from tasks.stages import sync
 from tasks.storage.fetch import fetch
@@ -82,6 +83,8 @@ def copy_releases(workspace: Workspace, old: str, name: str) -> int:
         with tempfile.TemporaryDirectory(dir=workspace.scratch) as room:
             files = shutil.copytree(folder, Path(room) / name, ignore=lambda *_: [MANIFEST])
             publish(files, name, store, about)
+        if pictures := store.get(exhibits_key(old, release)):
+            store.put(exhibits_key(name, release), pictures)
     order = [*reversed(current["history"]), current["release"]] if current else []
     for release in order:
         promote(store, name, release, reason=f"renamed from {old}", by=operator())
