@@ -47,7 +47,7 @@ def product_view(
     cells = [
         cell
         for name in asked(workspace, product, notes)
-        if (cell := cell_view(workspace, store, product, name, known))
+        if (cell := cell_view(workspace, product, name, known))
     ]
     cells = [replace(cell, verdict=verdict(cell, known, decision)) for cell in cells]
     others = history.earlier(workspace, store, product, known, cells) if store else []
@@ -76,9 +76,7 @@ def asked(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
         return []
 
 
-def cell_view(
-    workspace: Workspace, store: Store | None, product: str, algorithm: str, known: Shelf
-) -> ModelView | None:
+def cell_view(workspace: Workspace, product: str, algorithm: str, known: Shelf) -> ModelView | None:
     """A cell that was evaluated; None for another."""
     folder = workspace.evaluation(product, algorithm)
     if not (folder / "metrics.json").is_file():
@@ -86,18 +84,16 @@ def cell_view(
     notes: list[str] = []
     source = partial(history.folder, folder)
     details = record(source, "details.json", notes)
-    rows = scores(source, notes)
     metrics = record(source, "metrics.json", notes)
-    release = history.published_as(rows, algorithm, known, store, product) if store else ""
     return ModelView(
         product=product,
         key=algorithm,
         algorithm=algorithm,
-        release=release,
+        release=history.published_as(metrics, known),
         metrics=metrics,
         intervals=nested(details, "intervals"),
         severities=nested(details, "severity", "types"),
-        rows=rows,
+        rows=scores(source, notes),
         roc=curve(source, "roc.csv", "tpr", 1.0, notes),
         pro=curve(source, "pro.csv", "pro", 0.3, notes),
         exhibits=folder / EXHIBITS,

@@ -1,6 +1,7 @@
 """The store of releases: a folder or an S3 bucket with the same layout, behind one small class.
 
-`releases/`, `exhibits/` and `records/` are written once; `champions/` changes only through `put_if`.
+`releases/`, `exhibits/` and `records/` are written once; `champions/` changes only through
+`put_if`.
 """
 
 import errno

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ad_models import ALGORITHMS
 from tasks.exhibits import Exhibits
 from tasks.imaging.images import IMAGE_SUFFIXES, read_image
 from tasks.report import report
@@ -43,11 +44,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = workspace(Path(folder) / "line")
         parts = photographs(asked.photographs or samples(Path(folder) / "samples"))
-        for number in range(asked.models):
+        for number, algorithm in enumerate(sorted(ALGORITHMS)[: asked.models]):
             rows = scored(asked.images, number)
-            place = cell(
-                made, algorithm=f"model{number}", rows=rows[:1], ms_per_image=10.0 + number
-            )
+            place = cell(made, algorithm=algorithm, rows=rows[:1], ms_per_image=10.0 + number)
             table(place / "scores.csv", "path,label,score,decision", rows)
             if number == 0:
                 seconds = exhibit(parts, rows, place / EXHIBITS)
@@ -126,7 +125,7 @@ def painted(page: Path, folder: Path) -> None:
         whole = tab.run("performance.timing.loadEventEnd - performance.timing.navigationStart")
         print(f"first paint after {tab.run(first):.0f} ms, all of the file after {whole} ms")
         started = time.monotonic()
-        tab.run("location.hash = 'p/tile/model0'; location.hash")
+        tab.run(f"location.hash = 'p/tile/{sorted(ALGORITHMS)[0]}'")
         tab.wait(tiles)
         print(f"a model's page with pictures after {1000 * (time.monotonic() - started):.0f} ms")
 

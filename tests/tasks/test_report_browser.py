@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tasks.figures import figures
 from tasks.report import report
 from tasks.threshold import decide
 from tests.browser import Browser, browser
-from tests.tasks.workspaces import cell, table, workspace
+from tests.tasks.workspaces import cell, workspace
 from tests.tasks.workspaces import decide as decided
 
 random = np.random.default_rng(0)
@@ -280,10 +281,11 @@ def test_a_release_can_be_compared_with_a_cell(tmp_path: Path, tab: Browser) -> 
     made = workspace(tmp_path / "ws")
     folder = cell(made, rows=MODELS["patchcore"])
     store = store_of(made)
-    release = publish(folder, "tile", store, {"algorithm": "padim", "metrics": {"miss": 0.5}})
+    metrics = json.loads((folder / "metrics.json").read_text())
+    release = publish(folder, "tile", store, {"algorithm": "padim", "metrics": metrics})
     deposit(store, made, "tile", "padim", release)
     promote(store, "tile", release, reason="it is the first", by="anna")
-    cell(made, rows=MODELS["padim"])
+    cell(made, rows=MODELS["padim"], ms_per_image=13.0)
     tab.errors.clear()
     tab.open(report(made).as_uri() + "#p/tile/compare")
     tab.wait("document.querySelectorAll('.page.shown .tiles li').length > 0")
@@ -299,7 +301,7 @@ def test_a_release_can_be_compared_with_a_cell(tmp_path: Path, tab: Browser) -> 
     )
     assert "it is the first" in tab.run("document.getElementById('p/tile').textContent")
     assert tab.errors == []
-    table(folder / "scores.csv", "path,label,score,decision", MODELS["patchcore"])
+    cell(made, rows=MODELS["patchcore"])
     tab.open(report(made).as_uri())
     assert "★" in tab.run("document.querySelector('.tabs').textContent")  # the cell is the release
     assert not tab.run("document.querySelectorAll('.page.shown [name=b] option').length")
