@@ -22,7 +22,9 @@ class Axis(NamedTuple):
 
     def ticks(self) -> list[tuple[float, str]]:
         """Round values with their places."""
-        values = decades(self.low, self.high) if self.log else steps(self.low, self.high)
+        values = decades(self.low, self.high) if self.log else []
+        if len(values) < 2:
+            values = steps(self.low, self.high)
         return [(self.at(value), f"{value:.6g}") for value in values]
 
 

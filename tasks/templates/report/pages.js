@@ -15,6 +15,7 @@ function turn() {
       const here = there === page.id || (link.closest("header") && there === `p/${product}`);
       if (here) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
+      if (here) link.scrollIntoView({ block: "nearest", inline: "center" }); // in a row that is too long
     }
     document.title = `${page.getAttribute("aria-label")} · ${document.querySelector(".brand b").textContent}`;
     page.dispatchEvent(new Event("turned"));
