@@ -21,7 +21,7 @@ def front(models: Sequence[ModelView]) -> Record | None:
     ]
     if not known:
         return None
-    lows = [interval(model, "image_auroc", auroc)[0] for model, _, auroc in known]
+    lows = [min(auroc, interval(model, "image_auroc", auroc)[0]) for model, _, auroc in known]
     times = [ms for _, ms, _ in known]
     across = Axis(min(times) / 1.4, max(times) * 1.4, 520, log=True)
     up = Axis(max(0.0, min(lows) - 0.02), 1.0, 220)
@@ -99,7 +99,7 @@ def trend(releases: Sequence[Record], name: str = "image_auroc") -> Record | Non
     ]
     if len(known) < 2:
         return None
-    up = Axis(max(0.0, min(ends[0] for *_, ends in known) - 0.02), 1.0, 120)
+    up = Axis(max(0.0, min(min(value, ends[0]) for _, value, ends in known) - 0.02), 1.0, 120)
     gap = 520 / max(len(known) - 1, 1)
     dots = [
         {
