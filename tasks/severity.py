@@ -46,9 +46,10 @@ def severity_report(
 ) -> SeverityReport:
     """Misses per class and type, and what blocks a promotion whatever the other figures.
 
-    rows: of the reported test set; decisions: good, review or defect, in the same order.
+    rows: of the reported test set; decisions: good, review or defect, in the same order, or empty
+    where there is no threshold: then misses are unknown.
     """
-    odd = sorted(set(decisions) - {"good", "review", "defect"})
+    odd = sorted(set(decisions) - {"good", "review", "defect", ""})
     if len(rows) != len(decisions) or odd:
         have = f"{len(rows)} images and {len(decisions)} decisions {odd or ''}".rstrip()
         raise DataError(f"{have}; give good, review or defect for each image")
@@ -56,8 +57,9 @@ def severity_report(
     by_type: dict[str, Decided] = {row["label"]: [] for row, _ in decided}
     by_class: dict[SeverityName, Decided] = {name: [] for name in CLASSES}
     for row, decision in decided:
-        by_type[row["label"]].append((row, decision))
-        by_class.setdefault(severity.of(row["label"]), []).append((row, decision))
+        taken = [(row, decision)] if decision else []
+        by_type[row["label"]] += taken
+        by_class.setdefault(severity.of(row["label"]), []).extend(taken)
     by_class.pop("ignore", None)
     classes = {name: tally(part, name, severity) for name, part in by_class.items()}
     types = {

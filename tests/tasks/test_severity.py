@@ -45,6 +45,12 @@ def test_other_classes_block_above_their_limit_only():
     assert not report((row("dent", "1"), "good")).blocking  # major has no limit
 
 
+def test_without_a_threshold_misses_are_unknown():
+    found = report((row("crack", "1"), ""), (row("good", "1"), ""), (row("scratch", "1", 30), ""))
+    assert [(one.n, one.miss) for one in found.classes.values()] == [(0, None)] * 3
+    assert set(found.types) == {"crack", "scratch"} and not found.blocking and not found.notes
+
+
 def test_review_is_no_miss():
     found = report((row("crack", "1"), "review"))
     assert (found.classes["critical"].missed, found.classes["critical"].review) == (0, 1)
