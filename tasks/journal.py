@@ -44,6 +44,7 @@ class Journal(AbstractContextManager):
         }
         self._busy = threading.Lock()
         self._written = 0.0
+        self._later: threading.Timer | None = None
         self._lock: Any = None
 
     def __enter__(self) -> "Journal":
@@ -55,8 +56,9 @@ class Journal(AbstractContextManager):
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self.record["ended"] = now()
-        self._write()
+        with self._busy:
+            self.record["ended"] = now()
+            self._write()
         if self._lock:
             self._lock.close()
             self.path.with_suffix(".lock").unlink(missing_ok=True)
@@ -73,6 +75,15 @@ class Journal(AbstractContextManager):
             told |= {"step": step, "fraction": round(fraction, 4), "metrics": finite(metrics)}
             if time.monotonic() - self._written >= EVERY:
                 self._write()
+            elif self._later is None:  # what comes last before a long silence must not be lost
+                self._later = threading.Timer(EVERY, self._catch_up)
+                self._later.daemon = True
+                self._later.start()
+
+    def _catch_up(self) -> None:
+        with self._busy:
+            if self._later is not None:
+                self._write()
 
     def end(self, name: str, state: str, reason: str = "") -> None:
         """state: done, unchanged (it was up to date), stopped or failed, with the reason."""
@@ -86,6 +97,9 @@ class Journal(AbstractContextManager):
             self._write()
 
     def _write(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         self.record["told"] = now()
         self._written = time.monotonic()
         with suppress(OSError):

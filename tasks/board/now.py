@@ -83,8 +83,7 @@ def failures(workspace: Workspace, told: list[Record]) -> list[Record]:
     found, seen = [], set()
     for record in told:
         for name, stage in record["stages"].items():
-            tried = stage["state"] in OVER or (stage["state"] == "working" and not record["alive"])
-            if not tried or name in seen:
+            if stage["state"] == "waiting" or name in seen:
                 continue
             seen.add(name)
             failure = failure_of(name, stage, record)
@@ -96,7 +95,7 @@ def failures(workspace: Workspace, told: list[Record]) -> list[Record]:
 def failure_of(name: str, stage: Record, record: Record) -> Record | None:
     if stage["state"] == "failed":
         return {"name": name, "time": stage["ended"], "reason": stage.get("reason", "")}
-    if stage["state"] == "working":
+    if stage["state"] == "working" and not record["alive"]:
         reason = f"its run was killed (process {record['pid']} on {record['host']})"
         return {"name": name, "time": record["told"], "reason": reason}
     return None

@@ -110,6 +110,7 @@ def test_a_run_that_was_killed_is_told_from_one_at_work(workspace):
     assert (
         failure["name"] == "fit cap padim" and "was killed (process 7 on line)" in failure["reason"]
     )
+    run(workspace, -100, {"fit cap padim": failed(-100, "another time")}, -99)
     lock = hold(path)
     assert now(workspace)["run"]["state"] == "working" and now(workspace)["failures"] == []
     lock.close()

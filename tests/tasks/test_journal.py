@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,19 @@ def test_progress_is_not_written_more_often_than_it_is_read(workspace, monkeypat
         for step in range(1000):
             told.tell("a", "learn", step / 1000, {})
         assert len(writes) - before < 5
+
+
+def test_the_last_word_before_a_silence_is_written_too(workspace, monkeypatch):
+    monkeypatch.setattr(journal, "EVERY", 0.1)
+    with Journal(workspace, ["a"]) as told:
+        told.begin("a")
+        for fraction in (0.1, 0.2, 0.3):
+            told.tell("a", "learn", fraction, {})
+        assert "fraction" not in newest(workspace)["stages"]["a"]
+        until = time.monotonic() + 30
+        while newest(workspace)["stages"]["a"].get("fraction") != 0.3:
+            assert time.monotonic() < until
+            time.sleep(0.01)
 
 
 def test_a_run_that_was_killed_shows_as_dead(workspace):

@@ -72,7 +72,7 @@
     put(tag, told.state);
     const left = told.left === null ? "" : `, about ${span(told.left)} left`;
     put(part("told"), told.total ? `${WORDS[told.state]}, ${told.done} of ${told.total} stages` : WORDS[told.state]);
-    put(part("when"), told.state === "working" ? `begun ${ago(told.began, now)} ago${left}` : told.ended ? `${told.state === "killed" ? "last news " : ""}${clock(told.ended)}` : "");
+    put(part("time"), told.state === "working" ? `begun ${ago(told.began, now)} ago${left}` : told.ended ? `${told.state === "killed" ? "last news " : ""}${clock(told.ended)}` : "");
     stages(told.working);
     fold("waiting", told.waiting, `${told.waiting.length} wait`, item);
     const share = told.total ? Math.floor((100 * told.done) / told.total) : 0;
