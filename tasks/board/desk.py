@@ -82,7 +82,8 @@ def product_now(workspace: Workspace, product: str) -> Record:
     workspace.require(product)
     spec = version_of(workspace.product(product) / "product.yaml")
     current = champion(store_of(workspace), product)
-    rows = labelled(workspace.images(product))
+    images = workspace.images(product)
+    rows = labelled(images) if images.is_dir() else []  # a clone, before `dvc pull`
     corrections = read_corrections(workspace.corrections(product))
     return {
         "product": product,

@@ -42,6 +42,7 @@ def run_now(told: Record, usual: dict[str, float]) -> Record:
         "host": told["host"],
         "pid": told["pid"],
         "done": sum(stage["state"] in OVER for stage in stages.values()),
+        "failed": sum(stage["state"] == "failed" for stage in stages.values()),
         "total": len(stages),
         "working": working,
         "waiting": waiting if alive else [],

@@ -108,6 +108,7 @@ def test_a_run_is_followed_without_a_reload(made, tab, monkeypatch):
             tab.wait("document.querySelector('#now .tag')?.textContent === 'planning'")
         assert tab.run("document.querySelector('#now progress')") is None
         assert shown(tab, "#now .failed pre") == "<b>no</b> image"
+        assert shown(tab, "#now .told") == "the last run failed in 1 of 2 stages"
         assert tab.run("window.before")
 
 

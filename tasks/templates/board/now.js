@@ -3,7 +3,7 @@
   const part = (name) => board.querySelector(`.${name}`);
   const copy = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
   const WORDS = {
-    working: "a run is at work", done: "the last run is done", failed: "the last run failed in places",
+    working: "a run is at work", done: "the last run is done", failed: "the last run failed",
     stopped: "the last run was stopped", planning: "a run looks what is out of date", killed: "the last run was killed",
   };
   const PLANNING = { state: "planning", done: 0, total: 0, working: [], waiting: [], left: null };
@@ -71,7 +71,8 @@
     tag.className = `tag ${{ done: "champion", working: "working", planning: "working" }[told.state] ?? "refused"}`;
     put(tag, told.state);
     const left = told.left === null ? "" : `, about ${span(told.left)} left`;
-    put(part("told"), told.total ? `${WORDS[told.state]}, ${told.done} of ${told.total} stages` : WORDS[told.state]);
+    const count = told.state === "failed" ? ` in ${told.failed}` : `, ${told.done}`;
+    put(part("told"), WORDS[told.state] + (told.total ? `${count} of ${told.total} stages` : ""));
     put(part("time"), told.state === "working" ? `begun ${ago(told.began, now)} ago${left}` : told.ended ? `${told.state === "killed" ? "last news " : ""}${clock(told.ended)}` : "");
     stages(told.working);
     fold("waiting", told.waiting, `${told.waiting.length} wait`, item);
