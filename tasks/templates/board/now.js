@@ -75,7 +75,7 @@
     put(part("told"), WORDS[told.state] + (told.total ? `${count} of ${told.total} stages` : ""));
     put(part("time"), told.state === "working" ? `begun ${ago(told.began, now)} ago${left}` : told.ended ? `${told.state === "killed" ? "last news " : ""}${clock(told.ended)}` : "");
     stages(told.working);
-    fold("waiting", told.waiting, `${told.waiting.length} wait`, item);
+    fold("waiting", told.waiting, `${told.waiting.length} ${told.waiting.length === 1 ? "stage waits" : "stages wait"}`, item);
     const share = told.total ? Math.floor((100 * told.done) / told.total) : 0;
     const title = document.title.replace(/^\d+ % · /, "");
     document.title = told.state === "working" ? `${share} % · ${title}` : title;
