@@ -20,7 +20,15 @@ from tasks.reporting.packing import pack
 from tasks.reporting.page import Live, render
 from tasks.reporting.plots import histogram
 from tasks.reporting.view import ModelView, Row, View
-from tests.tasks.workspaces import NASTY, ROWS, cell, decide, table, workspace
+from tests.tasks.workspaces import (
+    NASTY,
+    ROWS,
+    cell,
+    decide,
+    table,
+    validated,
+    workspace,
+)
 
 
 class Page(HTMLParser):
@@ -294,3 +302,17 @@ def test_where_room_is_short_the_worst_keep_their_pictures(
     worst = next(image for image in some.data["images"] if image["path"] == NASTY)
     assert worst["from"] == "padim"
     assert "padim/image/" not in pack(product, 1, live=True).album
+
+
+def test_the_data_page_tells_sizes_drift_twins_and_mended_labels(root: Path) -> None:
+    made = workspace(root)
+    cell(made)
+    validated(made)
+    html, page = shown(root)
+    assert "and 21 other sizes, 40 to 63 pixels wide, 30 to 30 high" in page.text
+    assert "Brightness, good test images against training images: they differ by 1.00" in page.text
+    twins = [each.get("data-path") for each in page.all("img") if each.get("class") == "original"]
+    assert twins == ["test/good/001.png", "train/good/000.png"]
+    assert html.count("images/image/") == 2  # pictures of both
+    assert "the rim is scratched" in page.text and "blurred <b>" in page.text
+    assert "None" not in page.text

@@ -15,7 +15,7 @@ from tasks.figures import figures
 from tasks.report import report
 from tasks.threshold import decide
 from tests.browser import Browser, browser
-from tests.tasks.workspaces import cell, workspace
+from tests.tasks.workspaces import cell, validated, workspace
 from tests.tasks.workspaces import decide as decided
 
 random = np.random.default_rng(0)
@@ -53,6 +53,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     cell(made, "gear", rows=review, accept=1.5)
     decided(made, accepted=False)
+    validated(made)
     return report(made)
 
 
@@ -129,6 +130,11 @@ def test_the_slider_counts_as_the_command_line(at: Any, product: str, accept: fl
             pairs = zip(LABELS, result.decisions, strict=True)
             mine = [taken for of, taken in pairs if (of == "good") == (label == "good")]
             assert count == mine.count(word), (value, key)
+
+
+def test_pictures_of_the_data_page_come_when_it_is_opened(at: Any) -> None:
+    tab = at("p/tile/data")
+    tab.wait("[...document.querySelectorAll('.page.shown .original')].every(e => e.naturalWidth)")
 
 
 def test_a_tried_threshold_moves_the_marks_and_the_gallery(at: Any) -> None:
@@ -230,7 +236,8 @@ def test_the_keyboard_alone_does_everything(at: Any) -> None:
     assert tab.run("document.getElementById('viewer').dataset.path") == paths(tab)[1]
     tab.press("Escape")
     tab.wait("!document.getElementById('viewer').open")
-    assert tab.run(f"{focused}.matches('.panes')")  # back where it was
+    tile = f"{focused}.closest('li')?.querySelector('.path').title"
+    assert tab.run(tile) == paths(tab)[1]  # on the tile of what was seen last
 
 
 def test_the_leaderboard_sorts_by_the_keyboard(at: Any) -> None:

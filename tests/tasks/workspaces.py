@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import yaml
+from PIL import Image
 
 from tasks.exhibits import Exhibits
 from tasks.files import write_json
@@ -80,6 +81,40 @@ def cell(
     write_json(folder / "metrics.json", METRICS | metrics | {"algorithm": algorithm})
     drawn(rows, metrics.get("threshold", 2.0)).write(folder / "exhibits.zip")
     return folder
+
+
+def validated(made: Workspace, name: str = "tile", images: int = 24) -> None:
+    """Images of two brightnesses, every one of another size, the second a twin of the first."""
+    save = [(n, ("train", "test")[n % 2]) for n in range(images)]
+    rows = []
+    for n, split in save:
+        path = f"{split}/good/{n:03d}.png"
+        place = made.images(name) / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (40 + n, 30), 100 + 100 * (n % 2)).save(place)
+        bright = 0.4 + 0.4 * (n % 2) + n / 1000
+        rows.append((path, split, "good", 40 + n, 30, bright, 0.01, ""))
+    folder = made.validation(name)
+    header = "path,split,label,width,height,brightness,sharpness,error"
+    table(folder / "manifest.csv", header, rows)
+    bounds = {"low": 0.3, "high": 0.9}
+    twin = "shows nearly the same picture as train/good/000.png"
+    write_json(
+        folder / "result.json",
+        {
+            "passed": True,
+            "counts": {"train_good": images // 2, "test_good": images // 2, "warnings": 2},
+            "ranges": {"brightness": bounds},
+            "failures": [],
+            "warnings": [
+                {"check": "near_duplicate", "file": "test/good/001.png", "reason": twin},
+                {"check": "sharpness", "file": "train/good/004.png", "reason": "blurred <b>"},
+            ],
+        },
+    )
+    made.corrections(name).write_text(
+        "test/good/003.png: {label: crack, by: anna, why: the rim is scratched}\n"
+    )
 
 
 class NoModel:

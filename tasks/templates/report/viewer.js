@@ -37,6 +37,11 @@ viewer.addEventListener("keydown", (event) => {
   event.preventDefault();
   turnTo(step);
 });
+viewer.addEventListener("close", () => {
+  // on to the tile of the picture that was looked at last; the list may have been drawn anew meanwhile
+  const seen = [...document.querySelectorAll(".page.shown .tiles .path")].find((path) => path.title === viewer.dataset.path);
+  seen?.closest("li").querySelector("button")?.focus();
+});
 viewer.querySelector("[name=before]").addEventListener("click", () => turnTo(-1));
 viewer.querySelector("[name=after]").addEventListener("click", () => turnTo(1));
 viewer.querySelector("[name=strength]").addEventListener("input", (event) => viewer.style.setProperty("--strength", event.target.value / 100));
