@@ -52,10 +52,13 @@ def ground(tmp_path_factory):
     s3 = rclone_server(folder / "s3")
     s3.start()
     port = free_port()
+    (folder / "aws").touch()  # a file that is named has to be there, for DVC
     environment = prefect_environment(folder / "prefect", port) | s3.environment()
-    farm = Ground(folder, Workspace(folder), environment | {"PORT": str(port)})
+    environment |= {"AWS_CONFIG_FILE": str(folder / "aws"), "PORT": str(port)}
+    farm = Ground(folder, Workspace(folder), environment)
     farm.s3 = s3
     farm.begin()
+    until(farm.answers, "no server")
     farm.start("gpu1")
     farm.start("gpu2")
     try:
@@ -69,15 +72,14 @@ def ground(tmp_path_factory):
 @pytest.fixture
 def farm(ground, make, tmp_path, monkeypatch, request):
     """The ground, with a workspace of the test's own, deployed."""
-    for name, value in ground.s3.environment().items():
-        monkeypatch.setenv(name, value)
+    for name in (*ground.s3.environment(), "DVC_SITE_CACHE_DIR"):
+        monkeypatch.setenv(name, ground.environment[name])
     workspace = make(tmp_path / f"line-{request.node.name[5:15]}", "cap")
     share(workspace, tmp_path, f"s3://far/{workspace.root.name}")
     settings = {"device": "cpu", "workers": WORKERS, "single_writer": True}
     settings["store"] = f"s3://store/{workspace.root.name}"
     write_params(workspace.root, line=settings)
     ground.workspace = workspace
-    until(ground.answers, "no server")
     ground.call("deploy")
     until(lambda: ground.online() == ["gpu1", "gpu2"], "two workers")
     return ground
