@@ -63,6 +63,7 @@ class Checkpoints:
 
     def _there(self, stage: Stage) -> list[str]:
         folder = self.fs.join(self.top, stage.product or SHARED)
+        self.fs.fs.invalidate_cache()  # its listings are from before others wrote
         if not self.fs.exists(folder):
             return []
         names = [self.fs.name(path) for path in self.fs.find(folder)]

@@ -120,6 +120,7 @@ def _push(cells: Cells, infos: list[Any]) -> None:
 
     with _remote_errors("push"):
         odb = cells.repo.cloud.get_remote_odb(None, "push")
+        odb.fs.fs.invalidate_cache()
         cache = cells.repo.cache.local
         # every object is looked for: DVC's index would remember what the remote once had
         failed = transfer(cache, odb, infos, cache_odb=cache, shallow=False).failed
@@ -136,6 +137,7 @@ def _pull(cells: Cells, stages: Iterable[Any]) -> None:
     infos = [out.hash_info for out in outs]
     with _remote_errors("pull"):
         odb = cells.repo.cloud.get_remote_odb(None, "pull")
+        odb.fs.fs.invalidate_cache()  # its listings are from before others pushed
         cache = cells.repo.cache.local
         folders = [info for info in infos if info.isdir]
         transfer(odb, cache, folders, cache_odb=cache, verify=True)  # their lists come first

@@ -152,7 +152,9 @@ class Farm:
         pid = self.workers[name].process.pid
         family = [psutil.Process(pid), *children(pid)]
         kill(family)
-        self.workers.pop(name).process.wait()
+        worker = self.workers.pop(name)
+        worker.process.wait()
+        worker.log.close()
 
     def clone(self, name: str) -> Workspace:
         [root] = (self.folder / name / "clones").glob("line-*")

@@ -36,8 +36,10 @@ class Ground(Farm):
         said = []
 
         def read():
-            for text in process.stdout:
-                said.append((time.monotonic(), text.rstrip()))
+            with (self.folder / "run.log").open("a") as log:
+                for text in process.stdout:
+                    said.append((time.monotonic(), text.rstrip()))
+                    print(text.rstrip(), file=log, flush=True)
 
         threading.Thread(target=read, daemon=True).start()
         return said
