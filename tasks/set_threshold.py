@@ -5,7 +5,7 @@ from typing import Any
 from tasks.by_hand import Content, alone, put, rewritten_to, said
 from tasks.errors import LineError, SpecError, hint
 from tasks.sections import Rule, Threshold
-from tasks.spec import Product, product_of, read_product, read_yaml
+from tasks.spec import product_of, read_product, read_yaml
 from tasks.workspace import Workspace
 
 GIVEN = ("policy", "value", "overkill", "miss", "confidence", "review")  # what may be set here
@@ -31,13 +31,17 @@ def set_threshold(
     with alone(workspace, path, seen):
         text, own = path.read_text(encoding="utf-8"), read_yaml(path)
         old = read_product(workspace.root, product).threshold
-        expected = own | {"threshold": (own.get("threshold") or {}) | change}
-        new = _usable(product_of(workspace.root, product, expected), change)
+        rule = (own.get("threshold") or {}) | change
+        if "policy" in change and change["policy"] != "fixed" and "value" not in change:
+            rule.pop("value", None)  # it would read as if it decided
+        expected = own | {"threshold": rule}
+        spec = product_of(workspace.root, product, expected)
+        new = _usable(spec.threshold, change)
         if new == old:
             raise LineError(f"the threshold of {product} stands like that already")
-        after = rewritten_to(text, expected, lambda spec: _enter(spec, change), path)
+        after = rewritten_to(text, expected, lambda spec: _enter(spec, rule), path)
         told = {"by": by, "reason": reason, "old": _told(old), "new": _told(new)}
-        told["what"] = f"{brief(old)} → {brief(new)}"
+        told |= {"what": f"{brief(old)} → {brief(new)}", "note": note(new, list(spec.algorithms))}
         return put(workspace, product, "threshold", path, after, told)
 
 
@@ -51,9 +55,8 @@ def complete(change: Content) -> Content:
     return {"policy": "fixed", **change} if "value" in change else change
 
 
-def _usable(spec: Product, change: Content) -> Threshold:
-    """What the spec says now; SpecError where a rule lacks its value or a value its rule."""
-    threshold = spec.threshold
+def _usable(threshold: Threshold, change: Content) -> Threshold:
+    """The threshold; SpecError where a rule lacks its value or a value its rule."""
     for name, rule in (("threshold", threshold), ("threshold.review", threshold.review)):
         if rule and rule.policy == "fixed" and rule.value is None:
             raise SpecError(f"{name}.policy is fixed: give the raw score as its value")
@@ -65,12 +68,24 @@ def _usable(spec: Product, change: Content) -> Threshold:
     return threshold
 
 
-def _enter(spec: Any, change: Content) -> None:
+def _enter(spec: Any, rule: Content) -> None:
     section = spec.get("threshold")
     if section is None:
-        spec["threshold"] = dict(change)
-    else:
-        section.update(change)
+        spec["threshold"] = rule
+        return
+    for key in set(section) - set(rule):
+        del section[key]
+    section.update(rule)
+
+
+def note(threshold: Threshold, algorithms: list[str]) -> str:
+    """What whoever sets a raw score should know; empty where one algorithm is all there is."""
+    if threshold.policy != "fixed" or len(algorithms) < 2:
+        return ""
+    return (
+        f"{threshold.value:g} decides for {', '.join(algorithms)} alike, whose scores share no "
+        "scale: what suits one may let all defects of another pass; keep the others out of the spec"
+    )
 
 
 def brief(rule: Rule) -> str:

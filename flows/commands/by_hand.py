@@ -41,6 +41,8 @@ def threshold(ctx: click.Context, product: str, reason: str | None, **asked: Any
         raise LineError("say why with --reason; it goes into the record")
     told = set_threshold(workspace, product, change, by=operator(), reason=reason)
     click.echo(told["what"])
+    if told["note"]:
+        click.echo(f"warning: {told['note']}", err=True)
     click.echo(f"wrote {told['file']}, recorded in {told['record']}")
     click.echo(f"next: `inspectline run -p {product}`")
 

@@ -157,6 +157,7 @@ def test_the_slider_s_value_is_set_with_every_digit(made, tab):
         tab_to(tab, ".shown [data-do=here]")
         tab.press("Enter")
         tab.wait("document.getElementById('change').open")
+        assert "in use are padim 2.000, patchcore 2.000" in shown(tab, "#change .warning")
         confirm(tab)
     rule = read_product(made.root, "tile").threshold
     assert rule.policy == "fixed" and rule.value == float(value)

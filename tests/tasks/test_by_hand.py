@@ -79,6 +79,20 @@ def test_the_record_says_who_when_why_and_what_stood_there(workspace):
     assert told["record"] in store_of(workspace).keys("records/cap/")
 
 
+def test_a_rule_takes_the_place_of_a_value(workspace):
+    set_threshold(workspace, "cap", {"value": 4.25}, **WHO)
+    set_threshold(workspace, "cap", {"policy": "normal_quantile"}, **WHO)
+    assert spec(workspace).read_text() == SPEC
+
+
+def test_a_value_for_several_algorithms_is_warned_of(workspace):
+    assert set_threshold(workspace, "cap", {"value": 4.25}, **WHO)["note"] == ""
+    spec(workspace).write_text("algorithms: [padim, patchcore]")
+    told = set_threshold(workspace, "cap", {"value": 4.25}, **WHO)
+    assert "4.25 decides for padim, patchcore alike" in told["note"]
+    assert set_threshold(workspace, "cap", {"policy": "f1_max"}, **WHO)["note"] == ""
+
+
 @pytest.mark.parametrize(
     "text", ["", "# The spec of cap.\n", "# no line's end", "image: {size: 64}"]
 )

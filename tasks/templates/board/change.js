@@ -8,7 +8,8 @@
   const brief = (release) => release.slice(0, 8);
 
   function open(title, what, path, body, group = "") {
-    sent = { path, body };
+    const product = path.split("/")[2];
+    sent = { path, body, after: group ? ` It holds from the next run on: inspectline run -p ${product}` : "" };
     dialog.querySelector("h2").textContent = title;
     dialog.querySelector(".what").textContent = what;
     for (const set of form.querySelectorAll("fieldset")) set.hidden = set.disabled = set.dataset.group !== group;
@@ -26,12 +27,20 @@
     }
   }
 
+  // a raw score decides for every algorithm of the product, and only one of them is on the page
+  function scales(product) {
+    const cells = products[product].models.filter((model) => !model.key.startsWith("release-") && model.threshold !== null);
+    const used = cells.map((model) => `${model.title} ${model.threshold.toPrecision(4)}`).join(", ");
+    return cells.length < 2 ? "" : `It decides for all algorithms of ${product}, whose scores share no scale: in use are ${used}. A value that suits one may let every defect of another pass; keep the others out of the spec.`;
+  }
+
   async function threshold(product, value) {
     const { spec, threshold: now } = await ask(`/products/${product}`);
     for (const name of ["value", "overkill", "miss", "confidence"]) field[name].value = now[name] ?? "";
     field.policy.value = value === undefined ? now.policy : "fixed";
     if (value !== undefined) field.value.value = value;
     ofPolicy();
+    form.querySelector(".warning").textContent = scales(product);
     const stands = [now.policy, ...OF[now.policy].map((key) => `${key} ${now[key]}`)].join(", ");
     const change = () => ({ policy: field.policy.value, ...Object.fromEntries(OF[field.policy.value].map((key) => [key, Number(field[key].value)])) });
     open(`Threshold of ${product}`, `Now: ${stands}. It is written into the spec and decides from the next run on.`, `/products/${product}/threshold`, () => ({ change: change(), seen: spec }), "threshold");
@@ -86,7 +95,7 @@
     localStorage.setItem("name", field.by.value);
     try {
       await ask(sent.path, { ...sent.body(), by: field.by.value, reason: field.reason.value });
-      sessionStorage.setItem("notice", `Done: ${dialog.querySelector("h2").textContent}. It is recorded in the history.`);
+      sessionStorage.setItem("notice", `Done: ${dialog.querySelector("h2").textContent}. It is recorded in the history.${sent.after}`);
       location.reload();
     } catch (error) {
       wrong.textContent = error.message;
