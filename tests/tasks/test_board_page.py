@@ -88,6 +88,19 @@ def test_every_page_opens_without_an_error_or_another_host(made, tab):
     assert any("/pictures/tile/padim/" in request for request in tab.requests)
 
 
+def test_nothing_is_wider_than_a_phone(made, tab):
+    tab.look(390, 844)
+    with listening(made) as url:
+        visit(tab, f"{url}/#p/tile")
+        for what in ("0", "document.querySelector('.shown [data-do=threshold]').click()"):
+            tab.run(what)
+            assert tab.run("document.documentElement.scrollWidth") <= 390
+        tab.wait("document.getElementById('change').open")
+        box = "document.getElementById('change').getBoundingClientRect()"
+        assert tab.run(f"{box}.left") >= 0 and tab.run(f"{box}.right") <= 390
+    tab.look(1280, 900)
+
+
 def test_a_run_is_followed_without_a_reload(made, tab, monkeypatch):
     monkeypatch.setattr("tasks.journal.EVERY", 0.0)
     with listening(made) as url:
@@ -104,11 +117,11 @@ def test_a_run_is_followed_without_a_reload(made, tab, monkeypatch):
             tab.wait("document.querySelector('#now progress')?.value === 0.75")
             journal.end("fit tile padim", "failed", "<b>no</b> image")
         tab.wait("document.querySelector('#now .tag')?.textContent === 'failed'")
+        assert shown(tab, "#now .told") == "the last run failed in 1 of 2 stages"
         with run_lock(made):
             tab.wait("document.querySelector('#now .tag')?.textContent === 'planning'")
         assert tab.run("document.querySelector('#now progress')") is None
         assert shown(tab, "#now .failed pre") == "<b>no</b> image"
-        assert shown(tab, "#now .told") == "the last run failed in 1 of 2 stages"
         assert tab.run("window.before")
 
 
