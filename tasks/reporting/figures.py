@@ -49,14 +49,14 @@ def span(model: ModelView, column: Column) -> str | None:
 
 def cells(view: View) -> list[ModelView]:
     """All cells, products in order; releases that are none left out."""
-    return [m for product in view.products for m in product.models if m.key == m.algorithm]
+    return [cell for product in view.products for cell in product.cells]
 
 
 def best_figures(view: View) -> set[tuple[str, str, str]]:
     """(product, model, metric) of every figure that none of its product beats."""
     best = set()
     for product in view.products:
-        rivals = [model for model in product.models if model.key == model.algorithm]
+        rivals = product.cells
         for column in (column for column in COLUMNS if column.better):
             known = {model.key: number(model.metrics.get(column.key)) for model in rivals}
             values = {name: value for name, value in known.items() if value is not None}

@@ -73,6 +73,11 @@ class ProductView:
     skipped: str = ""  # why its images failed validation
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def cells(self) -> list[ModelView]:
+        """The models that are no mere release of earlier."""
+        return [model for model in self.models if model.key == model.algorithm]
+
 
 @dataclass(frozen=True)
 class View:
