@@ -3,6 +3,12 @@ const STEP = 48;
 
 const wrongness = (label, score, model) => (score - (model.tried ?? model.threshold ?? 0)) * (label === "good" ? 1 : -1);
 
+// The tile of an image, if it is shown.
+function focusOn(list, path) {
+  const tile = [...list.children].find((each) => each.querySelector(".path").title === path);
+  tile?.querySelector("button")?.focus();
+}
+
 // Fill a list of tiles piece by piece. make(i) gives a tile; open(i) is called when it is chosen.
 function filling(section, make) {
   const list = section.querySelector(".tiles");
@@ -21,11 +27,13 @@ function filling(section, make) {
   });
   new IntersectionObserver((entries) => entries.some((entry) => entry.isIntersecting) && shown && add(), { rootMargin: "600px" }).observe(more);
   return (images) => {
+    const held = list.contains(document.activeElement) && document.activeElement.closest("li");
     chosen = images;
     shown = 0;
     list.replaceChildren();
     none.hidden = images.length > 0;
     add();
+    if (held) focusOn(list, held.querySelector(".path").title);
   };
 }
 

@@ -37,10 +37,10 @@ viewer.addEventListener("keydown", (event) => {
   event.preventDefault();
   turnTo(step);
 });
+// on to the tile of the picture that was looked at last; the list may have been drawn anew meanwhile
 viewer.addEventListener("close", () => {
-  // on to the tile of the picture that was looked at last; the list may have been drawn anew meanwhile
-  const seen = [...document.querySelectorAll(".page.shown .tiles .path")].find((path) => path.title === viewer.dataset.path);
-  seen?.closest("li").querySelector("button")?.focus();
+  const list = document.querySelector(".page.shown .tiles");
+  if (list) focusOn(list, viewer.dataset.path);
 });
 viewer.querySelector("[name=before]").addEventListener("click", () => turnTo(-1));
 viewer.querySelector("[name=after]").addEventListener("click", () => turnTo(1));
