@@ -39,7 +39,7 @@ class AnoganConfig:
     steps: int = 500  # of the search; section 3
     search_lr: float = 0.02  # of its Adam; after Bergmann et al. 2019
     share: float = 0.1  # lambda, of the discriminator's features in the loss; section 3
-    sigma: float = 4.0  # blur of the map, pixels; ours
+    sigma: float = 0.0  # blur of the map, pixels; ours
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -41,7 +41,7 @@ class FAnoganConfig:
     kappa: float = 1.0  # weight of the critic's features; equation 4
     lr: float = 1e-4  # of the GAN's Adams; official code
     encoder_lr: float = 5e-5  # of RMSProp; official code
-    sigma: float = 4.0  # blur of the map, pixels; ours
+    sigma: float = 0.0  # blur of the map, pixels; ours
     seed: int = 0
 
     def __post_init__(self) -> None:

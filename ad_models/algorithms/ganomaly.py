@@ -41,7 +41,7 @@ class GanomalyConfig:
     adversarial: float = 1.0  # weights of the losses; section 4.2
     contextual: float = 50.0
     latent: float = 1.0  # "encoder loss" in the paper
-    sigma: float = 4.0  # blur of the map, pixels; ours
+    sigma: float = 0.0  # blur of the map, pixels; ours
     seed: int = 0
 
     def __post_init__(self) -> None:
