@@ -14,7 +14,8 @@ def gaps(counts: dict[str, Any]) -> list[str]:
         share = 100 * expected(0, good)
         found.append(
             f"{good} good images: no threshold can promise less than {share:.0f} % overkill; "
-            "each new good part lowers that"
+            "each new good part lowers that. It holds for pictures of as many parts: several of "
+            "one part promise too much"
         )
     if not bad:
         found.append(

@@ -11,7 +11,8 @@ from tasks.imaging.images import IMAGE_SUFFIXES, read_image
 
 LOOKED_AT = 16  # images, spread over the folder
 GREY = 2 / 255  # channels that differ by less are the same
-SIDE = 256  # of the square that algorithms see, where the images are that large
+SIDE = 256  # of the square that algorithms see: what they and their backbones were made for
+LARGER = 2.0  # small images are enlarged so many times at most: more shows nothing more
 MULTIPLE = 32  # of the sides: the deepest layers halve five times
 APART = 0.1  # from the border's colour: what belongs to a part and not to its background
 MARGIN = 0.05  # around a suggested region, of its sides
@@ -31,7 +32,7 @@ class Look:
         """Sides (height, width) that keep the usual shape of the images, SIDE squared in area."""
         height = median_low(h for (h, _), n in self.sizes.items() for _ in range(n))
         width = median_low(w for (_, w), n in self.sizes.items() for _ in range(n))
-        scale = min(1.0, SIDE / (height * width) ** 0.5)
+        scale = min(LARGER, SIDE / (height * width) ** 0.5)
         return rounded(height * scale), rounded(width * scale)
 
 

@@ -4,7 +4,8 @@ INSPECTLINE_WEIGHTS=FILE python tests/benchmarks/bench_few.py FOLDER... [--good 
                                                                        [--only NAME...]
 
 FOLDER: products in MVTec AD layout, of one size. Of each in turn (or of those named by --only) the
-first so many good training images by name are a new product; RegAD has learned from the other
+so many good training images, spread over their names, are a new product (the first by name can be
+of one part, and then no threshold keeps its promise); RegAD has learned from the other
 products alone, whole (with one FOLDER there is no RegAD). The steps of the line are called one
 after the other in this process, so that the figures are those of `inspectline run` and the time is
 that of the work alone: seconds of the processor for validation, fits, thresholds and evaluation.
@@ -66,13 +67,14 @@ def teach(workspace: Workspace, products: list[str]) -> None:
 
 
 def few(source: Path, count: int, target: Path) -> Path:
-    """The product with its first `count` training images."""
+    """The product with `count` of its training images."""
     for part in ("test", "ground_truth"):
         shutil.copytree(source / part, target / part)
     good = target / "train" / "good"
     good.mkdir(parents=True)
-    for path in sorted((source / "train" / "good").iterdir())[:count]:
-        shutil.copy(path, good)
+    paths = sorted((source / "train" / "good").iterdir())
+    for place in range(count):
+        shutil.copy(paths[place * len(paths) // count], good)
     return target
 
 

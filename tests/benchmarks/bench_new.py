@@ -3,8 +3,8 @@
 python tests/benchmarks/bench_new.py FOLDER... [--good 2 4 8 16] [--beside FOLDER...]
 python tests/benchmarks/bench_new.py --table 50
 
-FOLDER: products in MVTec AD layout. Of each the first so many good training images by name are
-taken, with the whole test set; the defaults of the package, `algorithms: auto`, and a gate that
+FOLDER: products in MVTec AD layout. Of each so many good training images, spread over their names,
+are taken, with the whole test set; the defaults of the package, `algorithms: auto`, and a gate that
 asks for nothing but a comparison. Products named by --beside are in the workspace before, whole,
 for RegAD to learn from; the product itself is left out of them. Prints what a user would see,
 minutes by the clock and of the processor from `new` to the champion, and the overkill that
@@ -52,8 +52,9 @@ def few(source: Path, count: int, target: Path) -> Path:
             shutil.copytree(source / part, target / part)
     good = target / "train" / "good"
     good.mkdir(parents=True)
-    for path in sorted((source / "train" / "good").iterdir())[:count]:
-        shutil.copy(path, good)
+    paths = sorted((source / "train" / "good").iterdir())
+    for place in range(count):
+        shutil.copy(paths[place * len(paths) // count], good)
     return target
 
 

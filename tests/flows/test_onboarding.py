@@ -41,7 +41,7 @@ def test_a_new_product_gets_a_spec_with_remarks(workspace, samples, command):
     text = spec_of(workspace, "cap")
     assert "of images that are 64 x 64" in text and "12 images can promise 7.7 % at best" in text
     spec = read_product(workspace.root, "cap")
-    assert spec.image.size == (64, 64) and list(spec.algorithms) == ["patchcore", "padim"]
+    assert spec.image.size == (128, 128) and list(spec.algorithms) == ["patchcore", "padim"]
     assert (workspace.product("cap") / "images.dvc").is_file()
     again = command(workspace, "new", "cap", "--from", samples / "cap")
     assert again.exit_code == 1 and "is there already" in again.output
