@@ -204,7 +204,7 @@ def _evaluate(workspace: Workspace, product: str, algorithm: str) -> dict[str, A
         "params": _params(workspace, product, READS["evaluate"]),
         "outs": [f"{folder}/{name}" for name in EVALUATION_OUTS],
         "metrics": [f"{folder}/metrics.json"],
-        "plots": [{f"{folder}/{file}": shown} for file, shown in PLOTS.items()],
+        "plots": [{f"{folder}/{file}": {**shown}} for file, shown in PLOTS.items()],
     }
 
 

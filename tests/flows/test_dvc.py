@@ -62,7 +62,8 @@ def test_metrics_plots_and_params_are_where_dvc_looks(copy):
     changed = json.loads(dvc(copy, "params", "diff", "--json"))
     assert changed["params.yaml"]["algorithms.padim.dims"] == {"old": 20, "new": 10, "diff": -10}
     page = dvc(copy, "plots", "show").strip().splitlines()[-1].removeprefix("file://")
-    assert "roc.csv" in Path(page).read_text()
+    text = Path(page).read_text()
+    assert "ROC of images" in text and "scores.csv" in text
 
 
 def test_images_pictures_and_models_are_not_in_git(copy):
@@ -70,7 +71,7 @@ def test_images_pictures_and_models_are_not_in_git(copy):
     listed = subprocess.run(
         ["git", "ls-files"], cwd=copy.root, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert not [name for name in listed if name.endswith((".png", ".jpg", ".safetensors"))]
+    assert not [name for name in listed if name.endswith((".png", ".jpg", ".zip", ".safetensors"))]
     assert not [name for name in listed if name.startswith((".inspectline", "store", "report"))]
     assert {"params.yaml", "dvc.yaml", "dvc.lock", "data/cap/dvc.lock"} <= set(listed)
 
