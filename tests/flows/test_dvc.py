@@ -63,7 +63,7 @@ def test_metrics_plots_and_params_are_where_dvc_looks(copy):
     assert changed["params.yaml"]["algorithms.padim.dims"] == {"old": 20, "new": 10, "diff": -10}
     page = dvc(copy, "plots", "show").strip().splitlines()[-1].removeprefix("file://")
     text = Path(page).read_text()
-    assert "ROC of images" in text and "scores.csv" in text
+    assert "ROC of images" in text and "Decisions" in text
 
 
 def test_images_pictures_and_models_are_not_in_git(copy):
