@@ -87,18 +87,22 @@ def start(room: Path, before: Path, source: Path, count: int) -> None:
     spec.write_text(spec.read_text().replace("image_auroc: 0.8", "image_auroc: null"))
     line(root, "run", "-p", name)
     minutes, busy = (time.monotonic() - began) / 60, (processor() - spent) / 60
-    champion = [
-        one for one in json.loads(line(root, "releases", name, "--json")) if one["champion"]
-    ]
+    releases = json.loads(line(root, "releases", name, "--json"))
+    champion = {one["algorithm"] for one in releases if one["champion"]}
     for path in sorted((root / "data" / name / "cells").glob("*/evaluation/metrics.json")):
         row = json.loads(path.read_text())
         star = "*" if row["algorithm"] in champion else " "
         pro = "-" if row["aupro_30"] is None else f"{row['aupro_30']:.3f}"
+        decided = "no threshold"
+        if row["threshold"] is not None:
+            decided = (
+                f"miss {row['miss']:6.1%}  overkill {row['overkill']:6.1%}"
+                f" of {row['overkill_bound']:.1%} promised"
+            )
         print(
             f"{name:<18} {count:>3} {minutes:5.1f} min ({busy:.1f} CPU)"
             f"  {row['algorithm']:<14}{star} AUROC {row['image_auroc']:.3f}  AUPRO {pro}"
-            f"  miss {row['miss']:6.1%}  overkill {row['overkill']:6.1%}"
-            f" of {row['overkill_bound']:.1%} promised",
+            f"  {decided}",
             flush=True,
         )
 
