@@ -54,7 +54,7 @@ def test_a_run_leaves_a_journal_of_every_stage_and_gate(trained):
     assert steps == cells | per_product | {("leaderboard", "")}
     assert {stage["state"] for stage in told["stages"].values()} == {"done"}
     assert told["ended"] and not told["alive"]
-    assert any(stage.get("step") for stage in told["stages"].values())
+    assert all(stage["began"] <= stage["ended"] for stage in told["stages"].values())
 
 
 def test_a_second_run_trains_nothing(copy, command):
@@ -118,14 +118,16 @@ def test_the_prefect_ui_tells_the_story(trained, prefect):
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
-        found = {one.key: one for one in client.read_artifacts()}
+        artifacts = client.read_artifacts()
+    found = {one.key: one for one in artifacts}
     assert {"leaderboard", "report", "decision-cap", "decision-plate"} <= found.keys()
     told = found["decision-plate"].data
     assert "plate" in told and "| gate | limit |" in told
     wrong = [row for row in scores(trained, "plate", told) if outcome(row)]
     assert told.count("](data:image/jpeg;base64,") == min(4, len(wrong))
     [page] = trained.root.glob("report/*/report.html")
-    assert page.as_uri() in found["report"].data
+    links = [one.data for one in artifacts if one.key == "report"]  # of other runs as well
+    assert any(page.as_uri() in link for link in links)
 
 
 def scores(workspace, product, told):
