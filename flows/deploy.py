@@ -5,7 +5,7 @@ deployment    inspectline-run/<name>           one run at a time, the others que
 work pool     inspectline-cells                for workers on other machines
 deployment    inspectline-cells/<name>         a batch of cells; both with `line.workers` only
 schedules     of the deployment, one a product whose spec has `schedule`
-automations   inspectline <name> <product>     a run when the watcher says that images came
+automations   inspectline <name> <product>     a run when the watcher, or drift, says that it is due
 """
 
 import json
@@ -28,7 +28,10 @@ from tasks.spec import read_params, read_product
 from tasks.workspace import Workspace, safe_name
 
 POOL = "inspectline"
-ARRIVED = "inspectline.images.arrived"
+DUE = "inspectline.run.due"  # for the automations; its payload says why
+DRIFTED = "inspectline.drifted"  # for whoever listens
+
+WHY = {"__prefect_kind": "jinja", "template": "{{ event.payload.reason }}"}
 
 
 def name_of(workspace: Workspace) -> str:
@@ -79,12 +82,15 @@ def schedules(workspace: Workspace) -> dict[str, Schedule]:
     return found
 
 
-def announce(workspace: Workspace, products: list[str]) -> None:
-    """Tell the server that images of the products came; LineError where it does not take it.
+def announce(workspace: Workspace, reasons: dict[str, str], event: str = DUE) -> None:
+    """Tell the server of products, with the reason of each; LineError where it does not take it.
 
     Posted and not left to Prefect's background: what is lost there would start no run.
     """
-    events = [Event(event=ARRIVED, resource=_resource(workspace, one)) for one in products]
+    events = [
+        Event(event=event, resource=_resource(workspace, product), payload={"reason": reason})
+        for product, reason in reasons.items()
+    ]
     body = [event.model_dump(mode="json") for event in events]
     with get_client(sync_client=True) as client:
         answer = client.request("POST", "/events", json=body)
@@ -121,9 +127,9 @@ def _automations(client: SyncPrefectClient, workspace: Workspace, deployment: An
 def _automation(workspace: Workspace, product: str, deployment: Any) -> AutomationCore:
     return AutomationCore(
         name=f"inspectline {name_of(workspace)} {product}",
-        description=f"Runs the line when images of {product} came",
+        description=f"Runs the line when one for {product} is due",
         trigger=EventTrigger(
-            expect={ARRIVED},
+            expect={DUE},
             match=_resource(workspace, product),
             posture=Posture.Reactive,
             threshold=1,
@@ -134,7 +140,7 @@ def _automation(workspace: Workspace, product: str, deployment: Any) -> Automati
                 job_variables=None,
                 schedule_after=timedelta(0),
                 deployment_id=deployment,
-                parameters={"products": [product], "reason": f"new images of {product}"},
+                parameters={"products": [product], "reason": WHY},
             )
         ],
     )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from flows.notify import notify
 from flows.tables import results_table
 from tasks.claim import claimed
 from tasks.errors import LineError, StoreError, hint
@@ -14,7 +15,7 @@ from tasks.lock import run_lock
 from tasks.provenance import operator
 from tasks.report import report
 from tasks.snapshots import origin_of
-from tasks.spec import known_algorithms, read_params, read_product
+from tasks.spec import Occasion, known_algorithms, read_params, read_product
 from tasks.storage.publish import champion
 from tasks.workspace import Workspace
 
@@ -35,12 +36,15 @@ def run_line(
         plan = make_plan(workspace, products, algorithms)
         failures: dict[str, str] = {}
         page = ""
+        before = {product: last_decision(workspace, product) for product in products}
         if not plan.stages:
             click.echo("every cell is up to date: nothing to train")
         if plan.stages or any(_open(workspace, product) for product in products):
             failures, page = _flow(plan, verbose)
         decided = {p: d for p in products if (d := last_decision(workspace, p))}
-        conclude(workspace, decided, failures, page or str(report(workspace)))
+        verdicts = conclude(workspace, decided, failures, page or str(report(workspace)))
+        fresh = {p: decision for p, decision in decided.items() if decision != before[p]}
+        notify(workspace, news_of(fresh, verdicts, failures))
     return not failures
 
 
@@ -90,21 +94,33 @@ def _flow(plan: "Plan", verbose: bool) -> tuple[dict[str, str], str]:
     return line(str(root), plan.products, by=operator(), name=root.name, stages=plan.stages)
 
 
+def news_of(
+    decided: dict[str, Any], verdicts: dict[str, str], failures: dict[str, str]
+) -> list[tuple[Occasion, str]]:
+    """What a run has to tell whoever is not there."""
+    news: list[tuple[Occasion, str]] = []
+    for product, decision in decided.items():
+        news.append(("promoted" if decision["accepted"] else "refused", verdicts[product]))
+    return news + [("failed", f"failed: {name}: {why}") for name, why in failures.items()]
+
+
 def conclude(
     workspace: Workspace, decided: dict[str, Any], failures: dict[str, str], page: str
-) -> None:
-    """Table, champions, failures and report."""
+) -> dict[str, str]:
+    """Print table, champions, failures and report; the verdict on each product."""
     rows = results(workspace)
     champions = read_champions(workspace, list(decided))
     if rows:
         click.echo()
         results_table(rows, {p: one["algorithm"] for p, one in champions.items() if one})
         click.echo()
-    for product, decision in decided.items():
-        click.echo(verdict(product, decision, champions.get(product)))
+    verdicts = {p: verdict(p, decision, champions.get(p)) for p, decision in decided.items()}
+    for line in verdicts.values():
+        click.echo(line)
     for name, reason in failures.items():
         click.echo(f"failed: {name}: {reason}", err=True)
     click.echo(f"report: {page}")
+    return verdicts
 
 
 def read_champions(workspace: Workspace, products: list[str]) -> Pointers:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from prefect import flow
 
+from flows.notify import notify
 from flows.run import run_line
-from tasks.errors import BusyError, CellError
+from tasks.errors import BusyError, CellError, LineError
 from tasks.workspace import Workspace
 
 LOOK = 15.0  # seconds between looks at a workspace that another run holds
@@ -18,9 +19,13 @@ def scheduled(workspace: str, products: list[str] | None = None, reason: str = "
     root = Workspace(Path(workspace))
     while True:
         try:
-            if not run_line(root, products or [], None):
-                raise CellError("something failed; the tasks of this run and its report say what")
-            return
+            whole = run_line(root, products or [], None)
+            break
         except BusyError as error:
             print(error)
             time.sleep(LOOK)
+        except LineError as error:
+            notify(root, [("failed", f"failed: {reason}: {error}")])
+            raise
+    if not whole:
+        raise CellError("something failed; the tasks of this run and its report say what")

@@ -10,9 +10,10 @@ from typing import Protocol
 from flows.ingest import ingest_product
 from tasks.arrival.sources import room_in
 from tasks.checks.layout import EXPECTED, MASKS
-from tasks.errors import BusyError, DataError, LineError
+from tasks.errors import BusyError, DataError, LineError, SpecError
 from tasks.ingest import IngestReport, check_product_name
 from tasks.lock import run_lock
+from tasks.retrain import due, news
 from tasks.watching.notes import Notes
 from tasks.watching.sources import Source, source_at, takeable
 from tasks.watching.waiting import Waiting
@@ -42,6 +43,7 @@ class Watched:
     notes: Notes  # shared by the product's sources
     not_before: float = 0.0
     told: str = ""
+    corrections: float = 0.0  # when those that were seen were written
 
 
 @dataclass
@@ -80,6 +82,7 @@ class Watcher:
             one.waiting.look(one.source.listing(), taken, self.clock())
             if free and self.clock() >= one.not_before:
                 self._take(one)
+                self._reread(one)
                 one.told = ""
         except (LineError, OSError) as error:
             if not isinstance(error, BusyError):
@@ -111,10 +114,30 @@ class Watcher:
                 report = ingest_product(self.workspace, one.product, str(room))
             kept = {path: stamp for path, stamp in known.items() if path in listing}
             one.notes.taken[one.source.address] = kept | {p: listing[p] for p in paths | misplaced}
-            one.notes.due = before or report.changed
+            one.notes.due = before or (report.changed and self._enough(one))
             one.notes.write()
         if paths:
             self.say(f"{one.product}: {report.summary()}")
+
+    def _enough(self, one: Watched) -> bool:
+        """Whether what waits for a run is enough for one; what a run would refuse is."""
+        try:
+            enough = bool(due(self.workspace, one.product))
+        except SpecError:
+            return True
+        if not enough:
+            self.say(f"{one.product}: no run yet: {news(self.workspace, one.product)}")
+        return enough
+
+    def _reread(self, one: Watched) -> None:
+        """A run may be due for labels alone."""
+        path = self.workspace.corrections(one.product)
+        written = path.stat().st_mtime if path.is_file() else 0.0
+        if one.notes.due or written == one.corrections:
+            return
+        one.corrections = written
+        one.notes.due = bool(due(self.workspace, one.product, arrived=False))
+        one.notes.write()
 
     def _busy(self) -> bool:
         """Whether a run is under way; one that has ended is told of."""
@@ -189,7 +212,7 @@ def start_announced(workspace: Workspace) -> Start:
         from flows.deploy import announce
 
         try:
-            announce(workspace, products)
+            announce(workspace, {product: _reason(workspace, product) for product in products})
         except (
             LineError,
             RuntimeError,
@@ -199,6 +222,14 @@ def start_announced(workspace: Workspace) -> Start:
         return Announced(0)
 
     return start
+
+
+def _reason(workspace: Workspace, product: str) -> str:
+    try:
+        why = due(workspace, product)
+    except SpecError:  # the run tells
+        why = ""
+    return f"{product}: {why or 'new images'}"
 
 
 def watched_by(

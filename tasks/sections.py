@@ -76,6 +76,14 @@ class Drift(Section):
     days: Annotated[int, Field(ge=1)] = 7  # of the log that are looked at
 
 
+class Retrain(Section):
+    """What starts a run by itself, counted since the last run's validation; None: that does not."""
+
+    new_images: Annotated[int, Field(ge=1)] | None = 1
+    relabelled: Annotated[int, Field(ge=1)] | None = None
+    drift: bool = True  # once production has drifted, anything new does
+
+
 class Limits(Section):
     miss: Share | None = None  # at most this share of the class may pass
     min_area: Annotated[int, Field(ge=0)] = 0  # pixels; a smaller defect is no miss

@@ -17,7 +17,16 @@ from pydantic import (
 
 from tasks.automatic import AUTO, choice_of, teachers
 from tasks.errors import SpecError, hint
-from tasks.sections import Drift, Regions, Section, Severity, Share, Threshold, fields_at
+from tasks.sections import (
+    Drift,
+    Regions,
+    Retrain,
+    Section,
+    Severity,
+    Share,
+    Threshold,
+    fields_at,
+)
 from tasks.workspace import PACKAGE
 
 
@@ -128,6 +137,7 @@ class Product(Section):
     gates: Gates = Gates()
     release: Release = Release()
     drift: Drift = Drift()
+    retrain: Retrain = Retrain()
     schedule: str | None = None
 
 
@@ -146,6 +156,16 @@ class Workers(Section):
     attempts: Annotated[int, Field(ge=1)] = 3
 
 
+Occasion = Literal["promoted", "refused", "failed", "drift"]
+
+
+class Notify(Section):
+    """Who hears of what."""
+
+    block: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]  # type/name
+    on: tuple[Occasion, ...] = ("promoted", "refused", "failed", "drift")
+
+
 class Line(Section):
     store: str = "store"
     single_writer: bool = False
@@ -154,6 +174,7 @@ class Line(Section):
     retries: Annotated[int, Field(ge=0, le=10)] = 1
     patience: Annotated[float, Field(ge=0)] = 180.0
     workers: Workers | None = None
+    notify: Notify | None = None
 
 
 def _steps(steps: dict[int, list[str]]) -> dict[int, list[str]]:

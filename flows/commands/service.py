@@ -98,14 +98,21 @@ def listen(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
 @log_option
 @click.option("--days", type=click.IntRange(min=1), help="Of the log; by default the spec's.")
 @click.option("--json", "as_json", is_flag=True)
+@click.option("--announce", is_flag=True, help="Tell the Prefect server, notify, have a run start.")
 @click.pass_context
 def drift(
-    ctx: click.Context, product: str, log: Path | None, days: int | None, as_json: bool
+    ctx: click.Context,
+    product: str,
+    log: Path | None,
+    days: int | None,
+    as_json: bool,
+    announce: bool,
 ) -> None:
     """Compare logged predictions of PRODUCT's champion with what its release was made from.
 
     Scores of passed parts, the rate of rejects, brightness and sharpness; exits with 1 where one
-    has drifted. The limits stand in the spec, under `drift`.
+    has drifted. The limits stand in the spec, under `drift`. With --announce the Prefect server
+    that PREFECT_API_URL names is told once, and a run starts where anything new waits for one.
     """
     from dataclasses import asdict
 
@@ -119,7 +126,20 @@ def drift(
         click.echo(json.dumps([asdict(one) for one in findings], indent=1))
     else:
         drift_table(findings)
+    if announce:
+        _announce(here(ctx), product, findings)
     ctx.exit(1 if any(one.drifted for one in findings) else 0)
+
+
+def _announce(workspace: Any, product: str, findings: list[Any]) -> None:
+    from flows.server import ask
+
+    workspace.require(product)
+    ask()
+    from flows.drifting import follow
+
+    for text in follow(workspace, product, findings):
+        click.echo(text, err=True)
 
 
 @click.command()

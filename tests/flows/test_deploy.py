@@ -7,6 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
+from flows.deploy import DRIFTED
 from tasks.errors import BusyError, CellError, SpecError
 from tasks.gate import store_of
 from tasks.storage.publish import champion
@@ -60,6 +61,32 @@ def test_deploying_again_changes_only_what_differs(make, tmp_path, prefect):
     edit(workspace, "cap", schedule="at night")
     with pytest.raises(SpecError, match=r"cap/product.yaml: schedule: 'at night' is no cron line"):
         deploy(workspace)
+
+
+def test_what_is_announced_becomes_a_run_with_its_reason(make, tmp_path, prefect):
+    from flows.deploy import announce, deploy
+
+    workspace = make(tmp_path / "Line 8", "cap", "plate")
+    deploy(workspace)
+    announce(workspace, {"plate": "plate: score drifted"}, DRIFTED)
+    announce(workspace, {"cap": "cap: drift, 2 new images"})
+    until(lambda: parameters("line-8"), "no run", 60)
+    assert parameters("line-8") == [
+        {
+            "workspace": str(workspace.root),
+            "products": ["cap"],
+            "reason": "cap: drift, 2 new images",
+        }
+    ]
+
+
+def parameters(name):
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+
+    chosen = DeploymentFilter(name=DeploymentFilterName(any_=[name]))
+    with get_client(sync_client=True) as client:
+        return [one.parameters for one in client.read_flow_runs(deployment_filter=chosen)]
 
 
 def test_without_a_server_the_remedy_is_told(workspace, command, monkeypatch):

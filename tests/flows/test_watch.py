@@ -13,10 +13,11 @@ import pytest
 from PIL import Image
 
 from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_by
+from tasks.checks.manifest import build_manifest, write_manifest
 from tasks.errors import LineError
 from tasks.lock import run_lock
 from tasks.watching.notes import Notes
-from tests.flows.conftest import refused
+from tests.flows.conftest import edit, refused
 
 
 class Clock:
@@ -182,10 +183,10 @@ def test_a_server_that_is_away_is_told_when_it_is_back(scene, monkeypatch):
     away = [LineError("refused"), RuntimeError("Failed to reach API")]
     told = []
 
-    def announce(workspace, products):
+    def announce(workspace, reasons):
         if away:
             raise away.pop()
-        told.append((workspace.root, products))
+        told.append((workspace.root, reasons))
 
     monkeypatch.setattr(flows.deploy, "announce", announce)
     scene.watcher.start = start_announced(scene.workspace)
@@ -193,7 +194,53 @@ def test_a_server_that_is_away_is_told_when_it_is_back(scene, monkeypatch):
     scene.wait(40)
     assert not told and len(scene.images()) == 1
     scene.wait(3 * int(RETRY) + 10)
-    assert told == [(scene.workspace.root, ["cap"])] and scene.watcher.idle
+    assert told == [(scene.workspace.root, {"cap": "cap: 1 new images"})] and scene.watcher.idle
+
+
+def validated(workspace):
+    """As a run leaves it: its manifest has all images."""
+    write_manifest(
+        build_manifest(workspace.images("cap")), workspace.validation("cap") / "manifest.csv"
+    )
+
+
+def test_the_spec_says_how_many_images_start_a_run(scene):
+    put(scene.drop, 0)
+    scene.wait(40)
+    scene.runs[0].code = 0
+    validated(scene.workspace)
+    edit(scene.workspace, "cap", retrain={"new_images": 3})
+    for index in (1, 2):
+        put(scene.drop, index)
+        scene.wait(40)
+    assert len(scene.runs) == 1 and len(scene.images()) == 3 and scene.watcher.idle
+    assert scene.said[-1] == "cap: no run yet: 2 new images"
+    put(scene.drop, 3)
+    scene.wait(40)
+    assert len(scene.runs) == 2
+
+
+def test_corrected_labels_start_a_run_where_the_spec_says_so(scene):
+    put(scene.drop, 0)
+    put(scene.drop, 1)
+    scene.wait(40)
+    scene.runs[0].code = 0
+    validated(scene.workspace)
+    first, second = (f"train/good/{n:03d}.png" for n in range(2))
+    record(scene, first)
+    scene.wait(10)
+    edit(scene.workspace, "cap", retrain={"relabelled": 2})
+    scene.wait(100)
+    assert len(scene.runs) == 1
+    record(scene, first, second)
+    scene.wait(10)
+    assert len(scene.runs) == 2
+
+
+def record(scene, *paths):
+    path = scene.workspace.corrections("cap")
+    path.write_text("".join(f"{p}: {{label: drop, by: anna, why: blurred}}\n" for p in paths))
+    os.utime(path, (len(paths), len(paths)))
 
 
 def test_wrong_sources_are_named(workspace, command, tmp_path):
