@@ -118,16 +118,15 @@ class Watcher:
             one.notes.write()
         if paths:
             self.say(f"{one.product}: {report.summary()}")
+        if report.changed and not one.notes.due:
+            self.say(f"{one.product}: no run yet: {news(self.workspace, one.product)}")
 
     def _enough(self, one: Watched) -> bool:
         """Whether what waits for a run is enough for one; what a run would refuse is."""
         try:
-            enough = bool(due(self.workspace, one.product))
+            return bool(due(self.workspace, one.product))
         except SpecError:
             return True
-        if not enough:
-            self.say(f"{one.product}: no run yet: {news(self.workspace, one.product)}")
-        return enough
 
     def _reread(self, one: Watched) -> None:
         """A run may be due for labels alone."""

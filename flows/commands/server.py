@@ -15,7 +15,7 @@ def deploy(ctx: click.Context) -> None:
     """Register the workspace on the Prefect server that PREFECT_API_URL names. Safe to run again.
 
     A work pool, a deployment, the schedules of the specs, and for each product an automation that
-    starts a run when `watch --announce` says that images came.
+    starts a run when `watch --announce` or `drift --announce` says that one is due.
     """
     from flows.server import ask
 
