@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.batch import cells as batch
 from flows.deploy import POOL
@@ -57,8 +57,10 @@ def status() -> Status:
 def _workers(client: SyncPrefectClient, pool: str) -> list[dict[str, Any]]:
     try:
         found = client.read_workers_for_work_pool(pool)
-    except ObjectNotFound:
-        return []
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code != 404:
+            raise
+        return []  # no such pool: without `line.workers` there is none for cells
     return [{"name": one.name, "pool": pool, "status": (one.status or "").lower()} for one in found]
 
 

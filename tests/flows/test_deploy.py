@@ -80,6 +80,15 @@ def test_what_is_announced_becomes_a_run_with_its_reason(make, tmp_path, prefect
     ]
 
 
+def test_a_pool_that_is_not_there_has_no_workers(prefect):
+    from prefect.client.orchestration import get_client
+
+    from flows.status import _workers
+
+    with get_client(sync_client=True) as client:
+        assert _workers(client, "nowhere") == []
+
+
 def parameters(name):
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
