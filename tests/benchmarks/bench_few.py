@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 
 import yaml
+from bench_new import few
 
 from tasks.evaluate import evaluate
 from tasks.fit import fit
@@ -64,18 +65,6 @@ def teach(workspace: Workspace, products: list[str]) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(recipe(workspace, "regad")))
     pretrain(workspace, "regad", Silent())
-
-
-def few(source: Path, count: int, target: Path) -> Path:
-    """The product with `count` of its training images."""
-    for part in ("test", "ground_truth"):
-        shutil.copytree(source / part, target / part)
-    good = target / "train" / "good"
-    good.mkdir(parents=True)
-    paths = sorted((source / "train" / "good").iterdir())
-    for place in range(count):
-        shutil.copy(paths[place * len(paths) // count], good)
-    return target
 
 
 def start(workspace: Workspace, product: str, source: Path) -> None:
