@@ -42,7 +42,9 @@ def start(verbose: bool = False) -> None:
         home = os.environ.get("PREFECT_HOME", "~/.prefect")
         raise LineError(
             f"Prefect's own server does not start: {str(error).splitlines()[0]}; is {home} "
-            "writable? PREFECT_HOME names another folder, PREFECT_API_URL a server that runs"
+            "writable, and the machine not too busy? PREFECT_HOME names another folder, "
+            "PREFECT_API_URL a server that runs, "
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS how long to wait"
         ) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
