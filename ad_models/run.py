@@ -37,6 +37,7 @@ class Run:
     report: Callable[[Progress], None] = lambda progress: None
     should_stop: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = lambda text: None  # told once: what a fit will take, for example
+    precision: torch.dtype = torch.float32  # of the networks in training; see `mixed`
     report_every: float = 1.0  # seconds
     save_every: float = 60.0  # seconds at most; the last epoch of a stage is always saved
     _at: tuple[str, int, int] = ("learn", 1, 1)  # stage, epoch, epochs
@@ -56,6 +57,14 @@ class Run:
             self._stop_if_asked(step)
             yield batch.to(self.device)
             self._tell(step, total)
+
+    def mixed(self, network: Callable, *inputs: Any) -> Any:
+        """What `network` makes of `inputs` in a training step: its convolutions and products in
+        `precision`, what it returns in float32, so that losses lose nothing."""
+        if self.precision == torch.float32:
+            return network(*inputs)
+        with torch.autocast(self.device.type, self.precision):
+            return _floats(network(*inputs))
 
     def tick(self, stage: str) -> Callable[[int, int], None]:
         """A `tick(done, total)` for work that has no batches, such as a coreset."""
@@ -107,7 +116,7 @@ class Run:
         for thing, state in zip(changing, saved["states"], strict=True):
             thing.load_state_dict(state)
         torch.set_rng_state(saved["rng"].cpu())
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and "cuda_rng" in saved:  # not where a CPU began the fit
             torch.cuda.set_rng_state(saved["cuda_rng"].cpu(), self.device)
         return saved["done"]
 
@@ -126,3 +135,10 @@ class Run:
         partial.replace(self.checkpoint)  # atomic: a crash leaves the old checkpoint whole
         self._saved = time.monotonic()
         self._cost = self._saved - started
+
+
+def _floats(found: Any) -> Any:
+    """Tensors, in lists and tuples at any depth, as float32."""
+    if isinstance(found, Tensor):
+        return found.float()
+    return type(found)(_floats(part) for part in found)

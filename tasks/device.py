@@ -30,6 +30,17 @@ def choose(device: str) -> torch.device:
     return chosen
 
 
+def precision(wanted: str, device: torch.device) -> torch.dtype:
+    """What networks are trained in; `auto` is bfloat16 where the device has units for it."""
+    if wanted != "auto":
+        return torch.float32 if wanted == "float32" else torch.bfloat16
+    if device.type == "cuda":
+        gains = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        gains = torch.cpu.get_capabilities().get("amx_bf16", False)
+    return torch.bfloat16 if gains else torch.float32
+
+
 def peak_memory_mb(device: torch.device) -> float:
     """Most memory held so far: of the GPU by tensors, otherwise of this process, MiB."""
     if device.type == "cuda":

@@ -10,7 +10,7 @@ from typing import Any
 from ad_models import Detector, Run, config, create, kind, load
 from tasks.code import fingerprint
 from tasks.command import Listener, main
-from tasks.device import choose, peak_memory_mb
+from tasks.device import choose, peak_memory_mb, precision
 from tasks.errors import DataError, SpecError
 from tasks.files import beside, read_rows, write_json, write_rows
 from tasks.imaging.images import read_image
@@ -40,6 +40,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     forget_others(checkpoint)
     device = choose(read_params(workspace.root).line.device)
     run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)
+    run.precision = precision(spec.training.precision, device)
     job = Job(product, algorithm, parameters, spec, workspace.images(product), listener, shared)
     started = time.perf_counter()
     detector, normals, held = job.fit(rows, run)
@@ -58,6 +59,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
         "identity": identity,
         **({"shared": shared.card["identity"]} if shared else {}),
         "device": str(device),
+        "precision": str(run.precision).removeprefix("torch."),
         "fit_seconds": round(fitted - started, 3),
         "calibration_seconds": round(time.perf_counter() - fitted, 3),
         "peak_memory_mb": round(peak_memory_mb(device), 1),
@@ -166,7 +168,7 @@ class Job:
             left_out = [row for row, part in zip(rows, parts, strict=True) if part == number]
             seen = [row for row, part in zip(rows, parts, strict=True) if part != number]
             self.listener.report(f"fold {number + 1}/{count}", number / count)
-            part_run = Run(run.device, should_stop=run.should_stop)
+            part_run = Run(run.device, should_stop=run.should_stop, precision=run.precision)
             scores += self.score(self.again(seen, part_run), left_out)
         return sorted(scores, key=lambda row: row["path"])
 

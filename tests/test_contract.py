@@ -52,6 +52,8 @@ SMALL = {  # parameters that make a fit take a second
 }
 REBUILDS = {"anogan", "autoencoder", "cyclegan", "denoising_autoencoder", "diffusionad", "f_anogan"}
 REBUILDS |= {"favae", "ganomaly", "riad", "vae"}  # those that make an image of an image
+MIXED = {"autoencoder", "denoising_autoencoder", "diffusionad", "fastflow", "favae", "fcdd"}
+MIXED |= {"ganomaly", "kdad", "msflow", "reverse_distillation", "riad", "vae"}  # use Run.mixed
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 SIDE = 64
 
@@ -180,6 +182,17 @@ def test_export_equals_predict(fitted, tmp_path):
 def test_one_seed_one_result(name):
     a, b = (unfitted(name).fit(batches(), normals=support()) for _ in range(2))
     assert torch.equal(a.predict(texture(2, 9)).map, b.predict(texture(2, 9)).map)
+
+
+@pytest.mark.parametrize("name", sorted(MIXED))
+def test_half_the_digits_in_training_find_the_square_too(name):
+    fitted = unfitted(name).fit(batches(), Run(precision=torch.bfloat16), support())
+    assert all(p.dtype == torch.float32 for p in fitted.parameters())
+    good, bad = fitted.predict(texture(6, 4)), fitted.predict(spoiled(6, 4))
+    assert good.score.dtype == torch.float32
+    assert bad.score.min() > good.score.max()
+    exact = unfitted(name).fit(batches(), normals=support())
+    assert not torch.equal(exact.predict(texture(1, 4)).map, good.map[:1])  # it was used
 
 
 def test_a_stopped_fit_goes_on_to_the_same_model(name, tmp_path):

@@ -164,3 +164,21 @@ def test_large_images_are_predicted_one_at_a_time(monkeypatch):
     parts = detector.predict(images)
     assert seen == [2, 2, 1]
     torch.testing.assert_close(whole.map, parts.map)
+
+
+def test_networks_train_in_another_precision_and_answer_in_float32():
+    net = nn.Conv2d(3, 4, 3)
+    seen = []
+
+    def network(x):
+        seen.append(net(x))
+        return [seen[-1], (seen[-1].mean(),)]
+
+    images = torch.randn(2, 3, 8, 8)
+    exact, _ = Run().mixed(network, images)
+    assert exact is seen[0]
+    maps, (mean,) = Run(precision=torch.bfloat16).mixed(network, images)
+    assert seen[1].dtype == torch.bfloat16 and maps.dtype == mean.dtype == torch.float32
+    torch.testing.assert_close(maps, exact, rtol=0.05, atol=0.05)
+    maps.sum().backward()
+    assert net.weight.grad.dtype == torch.float32

@@ -69,7 +69,8 @@ class Autoencoder(Detector):
         optimiser = torch.optim.Adam(self.net.parameters(), c.lr, weight_decay=c.weight_decay)
         for _ in run.epochs(c.epochs, self.net, optimiser):
             for batch in run.steps(epoch(loader, c.batches)):
-                loss = self.residual(draw(unit(batch.image), c.side, c.stride)).mean()
+                views = draw(unit(batch.image), c.side, c.stride)
+                loss = self.difference(views, run.mixed(self.net, views)).mean()
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
@@ -77,7 +78,10 @@ class Autoencoder(Detector):
 
     def residual(self, views: Tensor) -> Tensor:
         """Difference (B, 1, side, side) of views (B, 3, side, side) from their copies."""
-        rebuilt = self.net(views)
+        return self.difference(views, self.net(views))
+
+    def difference(self, views: Tensor, rebuilt: Tensor) -> Tensor:
+        """What is wrong with such copies."""
         squared = self.config.loss == "l2"  # equation 2; else equation 8
         each = (views - rebuilt).square() if squared else 1 - ssim(views, rebuilt)
         return each.mean(dim=1, keepdim=True)

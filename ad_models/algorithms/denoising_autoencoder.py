@@ -65,7 +65,7 @@ class DenoisingAutoencoder(Detector):
             for batch in run.steps(epoch(loader, self.config.batches)):
                 clean = unit(batch.image)
                 noisy = clean + coarse_noise(clean, self.config.grid, self.config.noise)
-                loss = (self.clean(noisy) - clean).square().mean()
+                loss = (run.mixed(self.clean, noisy) - clean).square().mean()
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

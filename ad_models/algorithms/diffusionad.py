@@ -115,7 +115,7 @@ class Diffusionad(Detector):
                 normal = masks.amax((1, 2, 3)) == 0
                 error = (found - noise).square().mean((2, 3, 4)).sum(0)  # of both steps
                 denoising = (error * normal).sum() / normal.sum().clamp_min(1)
-                marking = self.marking(self.mark(images, rebuilt), masks)
+                marking = self.marking(run.mixed(self.mark, images, rebuilt), masks)
                 optimiser.zero_grad()
                 (denoising + marking).backward()
                 optimiser.step()

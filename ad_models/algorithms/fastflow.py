@@ -85,7 +85,7 @@ class Fastflow(Detector):
         )
         for _ in run.epochs(self.config.epochs, self.flows, optimiser):
             for batch in run.steps(loader):
-                mapped = self.transform(batch.image)
+                mapped = run.mixed(self.transform, batch.image)
                 costs = [energy(z) - determinant for z, determinant in mapped]  # equation 2
                 loss = torch.stack(costs).sum(dim=0).mean()
                 optimiser.zero_grad()

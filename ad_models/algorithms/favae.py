@@ -149,8 +149,8 @@ class Favae(Detector):
         for _ in run.epochs(c.epochs, *changing, optimiser):
             for batch in run.steps(epoch(loader, c.batches)):
                 views = draw(batch.image, c.side, c.stride)
-                mean, log_variance = split(self.encoder(views))
-                pairs = self.spaces(views, sample(mean, log_variance))
+                mean, log_variance = split(run.mixed(self.encoder, views))
+                pairs = run.mixed(self.spaces, views, sample(mean, log_variance))
                 fidelity = torch.stack([surprise(x, rebuilt) for x, rebuilt in pairs]).sum()
                 loss = fidelity + divergence(mean, log_variance).mean()
                 optimiser.zero_grad()

@@ -115,7 +115,7 @@ class Fcdd(Detector):
         for _ in run.epochs(self.config.epochs, *changing, optimiser, schedule):
             for batch in run.steps(loader):
                 colours, outlier = self.exposed(unit(batch.image), others)
-                loss = one_class(self.distances(varied(colours)), outlier)
+                loss = one_class(run.mixed(self.distances, varied(colours)), outlier)
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

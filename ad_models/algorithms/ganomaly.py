@@ -71,9 +71,10 @@ class Ganomaly(Detector):
         for _ in run.epochs(self.config.epochs, *changing):
             for batch in run.steps(epoch(loader, self.config.batches)):
                 images = signed(batch.image, self.config.size)
-                codes = self.encoder(images)
-                drawn = self.decoder(codes)
-                loss = self.generator_loss(images, drawn, codes, self.second(drawn))
+                codes = run.mixed(self.encoder, images)
+                drawn = run.mixed(self.decoder, codes)
+                again = run.mixed(self.second, drawn)
+                loss = self.generator_loss(images, drawn, codes, again)
                 generating.zero_grad()
                 loss.backward()
                 generating.step()

@@ -139,7 +139,7 @@ class Kdad(Detector):
         optimiser = torch.optim.Adam(self.cloner.parameters(), self.config.lr)
         for _ in run.epochs(self.config.epochs, self.cloner, optimiser):
             for batch in run.steps(loader):
-                pairs = self.compare(unit(batch.image))
+                pairs = run.mixed(self.compare, unit(batch.image))
                 loss = torch.stack([self.parting(*pair).sum((1, 2)).mean() for pair in pairs]).sum()
                 optimiser.zero_grad()
                 loss.backward()

@@ -189,7 +189,7 @@ class Msflow(Detector):
             for group in optimiser.param_groups:
                 group["lr"] = self.config.lr * rate(epoch / self.config.epochs)
             for batch in run.steps(loader):
-                z, determinant = self.transform(batch.image)
+                z, determinant = run.mixed(self.transform, batch.image)
                 energies = torch.stack([energy(part) for part in z])
                 loss = (energies.sum(dim=0) - determinant).mean()
                 optimiser.zero_grad()

@@ -165,7 +165,7 @@ class ReverseDistillation(Detector):
         )  # official code
         for _ in run.epochs(self.config.epochs, *changing, optimiser):
             for batch in run.steps(loader):
-                teacher, student = self.compare(batch.image)
+                teacher, student = run.mixed(self.compare, batch.image)
                 loss = torch.stack(
                     [self.loss(t, s) for t, s in zip(teacher, student, strict=True)]
                 ).sum()

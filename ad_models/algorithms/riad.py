@@ -76,7 +76,7 @@ class Riad(Detector):
                     self.kept = kept.to(torch.uint8).to(images.device)
                 cell = c.cells[int(torch.randint(len(c.cells), (1,)))]  # one size a step
                 owner = assign(size, cell, c.sets).to(images.device)
-                loss = self.loss(images, self.repaint(images, owner))
+                loss = self.loss(images, run.mixed(self.repaint, images, owner))
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

@@ -71,8 +71,8 @@ class Vae(Detector):
         for _ in run.epochs(c.epochs, *halves, optimiser):
             for batch in run.steps(epoch(loader, c.batches)):
                 views = draw(unit(batch.image), c.side, c.stride)
-                mean, log_variance = split(self.encoder(views))
-                rebuilt = self.decoder(sample(mean, log_variance))
+                mean, log_variance = split(run.mixed(self.encoder, views))
+                rebuilt = run.mixed(self.decoder, sample(mean, log_variance))
                 fidelity = surprise(views, rebuilt)
                 kl = divergence(mean, log_variance).mean()
                 loss = fidelity + c.beta * kl

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tasks.device import ENVIRONMENT, choose
+from tasks.device import ENVIRONMENT, choose, precision
 from tasks.errors import SpecError
 
 
@@ -37,3 +37,20 @@ def test_a_device_that_is_not_there(monkeypatch, device, says):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(SpecError, match=says):
         choose(device)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "units", "given"),
+    [
+        ("auto", True, torch.bfloat16),
+        ("auto", False, torch.float32),
+        ("float32", True, torch.float32),
+        ("bfloat16", False, torch.bfloat16),
+    ],
+)
+def test_precision_follows_the_device_unless_told(monkeypatch, wanted, units, given):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": units})
+    assert precision(wanted, torch.device("cpu")) == given
+    capability = (9, 0) if units else (7, 5)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert precision(wanted, torch.device("cuda:0")) == given
