@@ -84,7 +84,7 @@ def alike(
     best = found[0]
     if agree(*best) if like is None and agree else best.similarity >= ALIKE:
         return best
-    remarks.append(f"most like {best.product}, similarity {best.similarity:.2f}")
+    remarks.append(f"most like {best.product}, similarity {best.similarity:.3f}")
     return None, None
 
 

@@ -76,6 +76,7 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
         "calibration_images": len(normals),
         "calibration_defects": len(defects),
         "overkill_bound": decision["overkill_bound"],
+        "overkill_upper": decision["overkill_upper"],
         **latency(inspector, images, [row["path"] for row in parts.test + normals]),
         "fit_seconds": card["fit_seconds"],
         "peak_memory_mb": card["peak_memory_mb"],

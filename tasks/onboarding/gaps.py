@@ -3,7 +3,9 @@
 from typing import Any
 
 from tasks.automatic import FEW
-from tasks.bounds import expected
+from tasks.bounds import expected, upper
+
+CONFIDENCE = 0.95
 
 
 def gaps(counts: dict[str, Any]) -> list[str]:
@@ -11,11 +13,12 @@ def gaps(counts: dict[str, Any]) -> list[str]:
     good, test, bad = counts["train_good"], counts["test_good"], counts["test_defective"]
     found = []
     if good <= FEW:
-        share = 100 * expected(0, good)
+        mean, most = 100 * expected(0, good), 100 * upper(0, good, CONFIDENCE)
         found.append(
-            f"{good} good images: no threshold can promise less than {share:.0f} % overkill; "
-            "each new good part lowers that. It holds for pictures of as many parts: several of "
-            "one part promise too much"
+            f"{good} good images: no threshold can promise less than {mean:.0f} % overkill on "
+            f"average, nor less than {most:.0f} % with {100 * CONFIDENCE:.0f} % confidence; each "
+            "new good part lowers that. It holds for pictures of as many parts: several of one "
+            "part promise too much"
         )
     if not bad:
         found.append(

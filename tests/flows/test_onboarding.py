@@ -37,7 +37,11 @@ def test_a_new_product_gets_a_spec_with_remarks(workspace, samples, command):
     result = command(workspace, "new", "cap", "--from", samples / "cap")
     assert result.exit_code == 0, result.output
     assert "wrote data/cap/product.yaml" in result.output
-    assert "12 good images: no threshold can promise less than 8 % overkill" in result.output
+    assert (
+        "12 good images: no threshold can promise less than 8 % overkill on average"
+        in result.output
+    )
+    assert "nor less than 22 % with 95 % confidence" in result.output
     text = spec_of(workspace, "cap")
     assert "of images that are 64 x 64" in text and "12 images can promise 7.7 % at best" in text
     spec = read_product(workspace.root, "cap")
@@ -78,7 +82,7 @@ def test_like_another_product(workspace, samples, command):
 def test_without_a_word_the_most_similar_is_only_named(workspace, samples, command):
     command(workspace, "new", "cap", "--from", samples / "cap")
     result = command(workspace, "new", "cap2", "--from", samples / "cap")
-    assert "most like cap, similarity 1.00" in result.output
+    assert "most like cap, similarity 1.000" in result.output
     assert "proposed from 12 good images" in spec_of(workspace, "cap2")
 
 
