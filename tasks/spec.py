@@ -238,7 +238,8 @@ def is_automatic(workspace: Path, product: str) -> bool:
 
 
 def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[str, Any]:
-    """The algorithm's parameters: the product's over those of params.yaml over the preset's."""
+    """The algorithm's parameters: the product's over those of params.yaml over the preset's, or
+    over the preset that it names itself."""
     named = read_product(workspace, product).algorithms.get(algorithm) or {}
     own = per_product(algorithm)
     if own and (others := sorted(set(named) - set(own))):
@@ -273,8 +274,10 @@ def trained_on(workspace: Path, algorithm: str, products: list[str]) -> list[str
 
 
 def _chosen(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:
-    """The parameters `named` over those of params.yaml over the preset's."""
-    chosen = (params.algorithms.get(algorithm) or {}) | named
+    """The parameters `named` over those of params.yaml over the preset's. Where `named` names a
+    preset itself, it starts from there: params.yaml has spoken for the preset it names."""
+    general = {} if PRESET in named else params.algorithms.get(algorithm) or {}
+    chosen = general | named
     preset = chosen.pop(PRESET, PAPER)
     if preset not in (known := [PAPER, *params.presets]):
         raise SpecError(f"{algorithm} asks for the preset '{preset}'; {hint(str(preset), known)}")

@@ -53,7 +53,7 @@ def test_a_product_overrides_key_by_key(root):
 
 
 PRESETS = """
-algorithms: {padim: {preset: quick}, patchcore: {ratio: 0.1}}
+algorithms: {padim: {preset: quick, sigma: 3.0}, patchcore: {ratio: 0.1}}
 presets: {quick: {padim: {dims: 10, sigma: 2.0}}, night: {}}
 """
 
@@ -61,8 +61,9 @@ presets: {quick: {padim: {dims: 10, sigma: 2.0}}, night: {}}
 @pytest.mark.parametrize(
     ("text", "parameters"),
     [
-        ("", {"dims": 10, "sigma": 2.0}),
-        ("algorithms: {padim: {dims: 20}}", {"dims": 20, "sigma": 2.0}),
+        ("", {"dims": 10, "sigma": 3.0}),
+        ("algorithms: {padim: {dims: 20}}", {"dims": 20, "sigma": 3.0}),
+        ("algorithms: {padim: {preset: quick}}", {"dims": 10, "sigma": 2.0}),
         ("algorithms: {padim: {preset: paper}}", {}),
         ("algorithms: {padim: {preset: night, dims: 30}}", {"dims": 30}),
     ],

@@ -1,0 +1,81 @@
+"""Whether a threshold from a handful of good images keeps its promise.
+
+INSPECTLINE_WEIGHTS=FILE python tests/benchmarks/bench_promise.py FOLDER... [--good 2 4 8 16]
+                              [--draws 8] [--size 128] [--algorithms padim patchcore]
+
+FOLDER: products in MVTec AD layout, of which only good images are used. So many of the training
+images are drawn at random, the threshold is set as the line sets it, and the good test images are
+decided on. One draw says little, for the promise is one on average over draws; so it is held
+against the mean over all, and the limit with confidence against how often a draw exceeds it.
+"""
+
+import argparse
+import hashlib
+import random
+from pathlib import Path
+
+import numpy as np
+from bench_few import Silent
+
+from ad_models import Run
+from tasks.fit import Job
+from tasks.sections import Threshold
+from tasks.spec import Product, read_params
+from tasks.threshold import choose
+from tasks.workspace import PACKAGE
+
+
+def rows(paths: list[Path], root: Path) -> list[dict[str, str]]:
+    """As a validation lists them."""
+    return [
+        {
+            "path": str(path.relative_to(root)),
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        for path in paths
+    ]
+
+
+def draw(folder: Path, algorithm: str, count: int, size: int, seed: int) -> tuple[float, ...]:
+    """Overkill on the good test images, what was promised on average and with confidence."""
+    train = sorted((folder / "train" / "good").iterdir())
+    seen = rows(sorted(random.Random(f"{folder.name} {seed}").sample(train, count)), folder)
+    test = rows(sorted((folder / "test" / "good").iterdir()), folder)
+    spec = Product.model_validate({"image": {"size": size}})
+    parameters = read_params(PACKAGE).algorithms[algorithm] or {}
+    job = Job(folder.name, algorithm, parameters, spec, folder, Silent())
+    detector, _, _ = job.fit(seen, Run())
+    normals = [float(row["score"]) for row in job.score_folds(seen, Run())]
+    chosen = choose(Threshold(), normals)
+    if chosen.value is None:
+        return (np.nan,) * 3
+    scores = np.array([float(row["score"]) for row in job.score(detector, test)])
+    return float((scores > chosen.value).mean()), chosen.overkill_bound, chosen.overkill_upper
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--good", nargs="*", type=int, default=[2, 4, 8, 16])
+    parser.add_argument("--algorithms", nargs="*", default=["padim", "patchcore"])
+    parser.add_argument("--draws", type=int, default=8)
+    parser.add_argument("--size", type=int, default=128)
+    options = parser.parse_args()
+    for algorithm in options.algorithms:
+        for count in options.good:
+            found = [
+                draw(folder, algorithm, count, options.size, seed)
+                for folder in options.folders
+                for seed in range(options.draws)
+            ]
+            overkill, mean, most = np.array(found).T
+            print(
+                f"{algorithm:<12} {count:>3} images, {len(found)} draws: overkill"
+                f" {np.nanmean(overkill):.1%} of {np.nanmean(mean):.1%} promised;"
+                f" {np.nanmean(overkill > most):.1%} of the draws above {np.nanmean(most):.1%}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
