@@ -3,9 +3,8 @@
 INSPECTLINE_WEIGHTS=FILE python tests/benchmarks/bench_few.py FOLDER... [--good 2 4 8 16]
                                                                        [--only NAME...]
 
-FOLDER: products in MVTec AD layout, of one size. Of each in turn (or of those named by --only) the
-so many good training images, spread over their names, are a new product (the first by name can be
-of one part, and then no threshold keeps its promise); RegAD has learned from the other
+FOLDER: products in MVTec AD layout, of one size. Of each in turn (or of those named by --only) so
+many good training images, drawn at random, are a new product; RegAD has learned from the other
 products alone, whole (with one FOLDER there is no RegAD). The steps of the line are called one
 after the other in this process, so that the figures are those of `inspectline run` and the time is
 that of the work alone: seconds of the processor for validation, fits, thresholds and evaluation.

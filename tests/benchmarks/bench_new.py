@@ -3,8 +3,8 @@
 python tests/benchmarks/bench_new.py FOLDER... [--good 2 4 8 16] [--beside FOLDER...]
 python tests/benchmarks/bench_new.py --table 50
 
-FOLDER: products in MVTec AD layout. Of each so many good training images, spread over their names,
-are taken, with the whole test set; the defaults of the package, `algorithms: auto`, and a gate that
+FOLDER: products in MVTec AD layout. Of each so many good training images, drawn at random, are
+taken, with the whole test set; the defaults of the package, `algorithms: auto`, and a gate that
 asks for nothing but a comparison. Products named by --beside are in the workspace before, whole,
 for RegAD to learn from; the product itself is left out of them. Prints what a user would see,
 minutes from `new` to the champion, and the overkill that happened beside the one that so few
@@ -15,6 +15,7 @@ import argparse
 import csv
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -45,15 +46,16 @@ def workspace(folder: Path) -> Path:
 
 
 def few(source: Path, count: int, target: Path) -> Path:
-    """A copy of the product with `count` training images."""
+    """A copy of the product with `count` training images, drawn at random: every so-manyth by name
+    can be one view of each part, and then the others are new to it."""
     for part in ("test", "ground_truth"):
         if (source / part).is_dir():
             shutil.copytree(source / part, target / part)
     good = target / "train" / "good"
     good.mkdir(parents=True)
     paths = sorted((source / "train" / "good").iterdir())
-    for place in range(count):
-        shutil.copy(paths[place * len(paths) // count], good)
+    for path in random.Random(source.name).sample(paths, count):
+        shutil.copy(path, good)
     return target
 
 
