@@ -8,10 +8,8 @@ nearly the same place of the ten, by cosine; what lies on the background counts 
 are trained to agree on normal patches and to differ on synthetic defects and other places.
 
 Differs from the paper: synthetic images are made while training, not 12,000 beforehand, and
-their defects are cut to the foreground, where the official code drops whole components; blocks
-share the positions at their borders where the grid has no multiple of five; lightness is changed
-in RGB. The bank holds half precision. The order of the divergence and its sum over four fifths
-of the blocks follow the official code.
+their defects are cut to the foreground, where the official code drops whole components;
+lightness is changed in RGB. The bank holds half precision.
 """
 
 import math
@@ -27,13 +25,10 @@ from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import finish, smooth
 from ad_models.pixels import normalised, unit
+from ad_models.retrieval import Retrieval, divergence, lowest
 from ad_models.run import Run
 from ad_models.synthetic import Textures, altered, shuffled, spoil, uniform
 
-BLOCKS = 5  # a side, of the histograms; official code
-SAMPLED = 50_000  # features that k-means sees; official code
-WHOLE = 1e8  # a word that a block lacks has one part in so many; official code
-TIE = 1e-5  # divergence that decides nothing: rounding is a fifth of it
 ROUND = 50  # steps between two checkpoints
 AGREE, DIFFER = 0.8, -0.2  # cosines beyond which a pair costs nothing; equation 9
 APART = 4 * math.sqrt(2)  # pixels between two different places; official code
@@ -101,30 +96,9 @@ class Cpr(Detector):
         self.pyramid = Pyramid(config.backbone, config.layers, config.weights)
         self.textures = Textures(config.textures)
         self.locals = nn.ModuleList(Local(c, config.channels) for c in self.pyramid.channels)
-        fine = self.pyramid.channels[0]
-        self.register_buffer("centres", torch.zeros(config.words, fine))  # of the visual words
-        self.register_buffer("plane", torch.zeros(fine))  # foreground: plane . feature + offset
-        self.register_buffer("offset", torch.ones(()))
-        self.register_buffer("histograms", torch.empty(0))  # (N, words, 25) of training images
-        self.register_buffer("fronts", torch.empty(0))  # (N, 1, h, w), their foregrounds
+        self.retrieval = Retrieval(self.pyramid.channels[0], config.words)
         self.register_buffer("fine", torch.empty(0, dtype=torch.half))  # (N, C, h, w)
         self.register_buffer("coarse", torch.empty(0, dtype=torch.half))  # (N, C, h / 2, w / 2)
-
-    # Which training images
-
-    def histogram(self, features: Tensor) -> Tensor:
-        """Shares (B, words, 25) of each visual word in each block of features (B, C, h, w)."""
-        flat = features.flatten(2).mT
-        squared = self.centres.square().sum(1) - 2 * flat @ self.centres.mT  # + |x|^2
-        nearest = squared.argmin(dim=-1, keepdim=True)
-        words = (nearest == torch.arange(len(self.centres), device=flat.device)).float()
-        maps = words.mT.unflatten(2, features.shape[-2:])
-        return F.adaptive_avg_pool2d(maps, BLOCKS).flatten(2)
-
-    def front(self, features: Tensor) -> Tensor:
-        """How much each position of features (B, C, h, w) is of the object: (B, 1, h, w), 0..1."""
-        found = torch.einsum("bchw,c->bhw", features, self.plane) + self.offset
-        return found.clamp(0, 1).unsqueeze(1)
 
     # Training
 
@@ -145,14 +119,14 @@ class Cpr(Detector):
         """Fill all that retrieval goes by; backbone features of the images, half precision."""
         parts = [self.pyramid(part) for part in images.split(8)]
         fine = torch.cat([part[0] for part in parts])
-        self.centres, self.plane, self.offset = words_and_front(fine, self.config)
-        self.histograms, self.fronts = self.histogram(fine), self.front(fine)
+        self.retrieval.learn(fine, self.config.objects, self.config.seed)
         return [fine.half(), torch.cat([part[1].half() for part in parts])]
 
     def compare(self, images: Tensor, known: list[Tensor], run: Run) -> None:
         """Train the local features on pairs of a spoiled image and one like it, as `known`."""
         config = self.config
-        unlike = divergence(self.histograms, self.histograms)
+        known_as, fronts = self.retrieval.histograms, self.retrieval.fronts
+        unlike = divergence(known_as, known_as)
         unlike.fill_diagonal_(torch.inf)  # an image is its own best reference, and teaches nothing
         alike = lowest(unlike, min(config.retrieved, max(1, len(images) - 1)))
         optimiser = torch.optim.AdamW(
@@ -164,11 +138,11 @@ class Cpr(Detector):
             for chosen in run.steps(list(torch.randint(len(images), (steps, config.batch)))):
                 rank = torch.randint(alike.shape[1], chosen.shape).to(chosen.device)
                 others = alike[chosen, rank]
-                spoiled, masks = self.synthetic(images[chosen], self.fronts[chosen])
+                spoiled, masks = self.synthetic(images[chosen], fronts[chosen])
                 with torch.no_grad():
                     pairs = zip(self.pyramid(spoiled), known, strict=True)
                     features = [torch.cat([f, k[others].float()]) for f, k in pairs]
-                loss = self.loss(features, masks, self.fronts[chosen], self.fronts[others])
+                loss = self.loss(features, masks, fronts[chosen], fronts[others])
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
@@ -227,15 +201,14 @@ class Cpr(Detector):
 
     def forward(self, images: Tensor) -> Prediction:
         features = self.pyramid(images)
-        unlike = divergence(self.histogram(features[0]), self.histograms)
-        like = lowest(unlike, min(self.config.retrieved, len(self.histograms)))
+        like = self.retrieval.like(features[0], self.config.retrieved)
         fine, coarse = self.local(features)
-        front = self.front(features[0])
+        front = self.retrieval.front(features[0])
         best = [torch.full_like(f[:, 0], -1.0) for f in (fine, coarse)]
         for one in like.unbind(1):  # (B,): one at a time, or all their features lie in memory
             best[0] = torch.maximum(best[0], around(fine, self.fine[one].float()))
             best[1] = torch.maximum(best[1], (coarse * self.coarse[one].float()).sum(1))
-            front = torch.maximum(front, self.fronts[one])
+            front = torch.maximum(front, self.retrieval.fronts[one])
         distances = 1 - best[1].unsqueeze(1)
         distances = F.interpolate(distances, fine.shape[-2:], mode="bilinear", align_corners=False)
         distances = distances + 1 - best[0].unsqueeze(1)
@@ -244,24 +217,6 @@ class Cpr(Detector):
         maps = smooth(maps * finish(front, size, 0), self.config.sigma)
         pixels = min(self.config.top, size[0] * size[1])
         return Prediction(score=maps.flatten(1).topk(pixels).values.sum(1), map=maps)
-
-
-def divergence(query: Tensor, reference: Tensor) -> Tensor:
-    """How unlike histograms (B, words, 25) and (N, words, 25) are: (B, N).
-
-    The Kullback-Leibler divergence of each block, summed over the four fifths that fit best.
-    """
-    # in units of what is added to each share: ONNX's exporter takes + 1e-8 for + 0
-    query, reference = WHOLE * query.unsqueeze(1) + 1, WHOLE * reference.unsqueeze(0) + 1
-    blocks = (query * (query / reference).log()).sum(2) / WHOLE  # (B, N, 25)
-    return blocks.topk(BLOCKS * BLOCKS * 4 // 5, largest=False).values.sum(-1)
-
-
-def lowest(unlike: Tensor, count: int) -> Tensor:
-    """Places (B, count) of the lowest of unlike (B, N), of equals the first: which of them it is
-    must not be for rounding to say, or an exported graph retrieves others."""
-    order = TIE * torch.arange(unlike.shape[1], device=unlike.device)
-    return (unlike + order).topk(count, largest=False).indices
 
 
 def around(query: Tensor, reference: Tensor) -> Tensor:
@@ -277,55 +232,6 @@ def around(query: Tensor, reference: Tensor) -> Tensor:
             there = inside[:, window[0], window[1]] > 0
             best = torch.maximum(best, found.where(there, -1.0))
     return best
-
-
-def words_and_front(features: Tensor, config: CprConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Visual words (words, C), and plane (C,) and offset of the foreground, from (N, C, h, w)."""
-    from sklearn.cluster import KMeans
-
-    flat = features.movedim(1, -1).flatten(0, 2)  # (N * P, C)
-    sample = flat[torch.randperm(len(flat))[:SAMPLED].to(flat.device)].cpu().numpy()
-    words = KMeans(config.words, n_init=10, random_state=config.seed).fit(sample)
-    centres = torch.from_numpy(words.cluster_centers_).to(features)
-    nothing = torch.zeros_like(centres[0]), torch.ones_like(centres[0, 0])
-    if not config.objects:
-        return centres, *nothing
-    sides = KMeans(2, n_init=10, random_state=config.seed).fit(sample).cluster_centers_
-    two = torch.from_numpy(sides).to(features)
-    side = (two.square().sum(1) - 2 * flat @ two.mT).argmin(1).unflatten(0, (len(features), -1))
-    return centres, *(front_plane(flat, side, features.shape[-2:]) or nothing)
-
-
-def front_plane(flat: Tensor, side: Tensor, grid: torch.Size) -> tuple[Tensor, Tensor] | None:
-    """Plane and offset of the linear discriminant between border and middle, scaled to 0..1.
-
-    side (N, P) in 0, 1 parts the features flat (N * P, C) in two; that which is the more frequent
-    along the border is the background. None where the middle holds nothing of the other.
-    """
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-
-    height, width = grid
-    rows = torch.arange(height, device=flat.device).add(0.5) / height
-    columns = torch.arange(width, device=flat.device).add(0.5) / width
-    edge = [torch.minimum(at, 1 - at) for at in (rows, columns)]
-    strip = max(3 / 80, 0.5 / min(height, width) + 1e-6)  # one position at least
-    border = ((edge[0][:, None] < strip) | (edge[1][None] < strip)).flatten()
-    middle = ((edge[0][:, None] > 0.3) & (edge[1][None] > 0.3)).flatten()
-    back = side[:, border].float().mean().round().long()
-    samples, labels = [], []
-    for label, (place, which) in enumerate(((border, side == back), (middle, side != back))):
-        found = flat[(which & place).flatten()]
-        found = found[torch.randperm(len(found))[:15_000].to(found.device)]
-        if len(found) < 2:
-            return None
-        samples.append(found.cpu())
-        labels += [label] * len(found)
-    rule = LinearDiscriminantAnalysis().fit(torch.cat(samples).numpy(), labels)
-    plane = torch.from_numpy(rule.coef_[0]).to(flat)
-    values = (flat[:: max(1, len(flat) // 1_000_000)] @ plane).sort().values
-    low, high = values[len(values) // 100], values[-1 - len(values) // 100]
-    spread = (high - low).clamp(min=1e-12)
-    return plane / spread, -low / spread
 
 
 def drawn(weights: Tensor, count: int) -> Tensor:

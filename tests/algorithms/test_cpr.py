@@ -7,17 +7,9 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 
 from ad_models import Batch, create
-from ad_models.algorithms.cpr import (
-    around,
-    cosine,
-    divergence,
-    drawn,
-    elsewhere,
-    front_plane,
-    lowest,
-    picked,
-)
+from ad_models.algorithms.cpr import around, cosine, drawn, elsewhere, picked
 from ad_models.errors import ConfigError
+from ad_models.retrieval import divergence, front_plane, lowest
 
 PLAIN = {"backbone": "resnet18", "layers": ["layer1", "layer2"], "weights": "random"}
 SMALL = PLAIN | {"channels": 8, "steps": 1, "batch": 2, "points": 20, "words": 4, "retrieved": 3}
@@ -43,10 +35,11 @@ def fitted():
 
 def test_histograms_are_shares_of_the_nearest_words(fitted):
     features = torch.randn(2, 64, 10, 15)
-    found = fitted.histogram(features)
+    found = fitted.retrieval.histogram(features)
     assert found.shape == (2, 4, 25)
     torch.testing.assert_close(found.sum(1), torch.ones(2, 25))
-    words = torch.cdist(features.flatten(2).mT, fitted.centres).argmin(-1).unflatten(1, (10, 15))
+    centres = fitted.retrieval.centres
+    words = torch.cdist(features.flatten(2).mT, centres).argmin(-1).unflatten(1, (10, 15))
     block = words[1, 2:4, 6:9].flatten()  # row 1, column 2 of the blocks
     expected = torch.bincount(block, minlength=4) / 6
     torch.testing.assert_close(found[1, :, 7], expected)
@@ -87,7 +80,7 @@ def test_a_training_image_retrieves_itself_and_scores_nothing():
     detector = create("cpr", **SMALL, sigma=0).fit([Batch(images[:6])])
     with torch.no_grad():
         features = detector.pyramid(images[:6])
-        order = divergence(detector.histogram(features[0]), detector.histograms).argmin(1)
+        order = detector.retrieval.like(features[0], 1)[:, 0]
     assert torch.equal(order, torch.arange(6))
     assert detector.predict(images[:6]).map.max() < 5e-3  # the bank holds half precision
     assert detector.predict(images[6:]).map.max() > 1e-2
@@ -115,7 +108,7 @@ def test_the_foreground_is_the_part_and_not_its_ground():
 
 def test_textures_are_all_foreground():
     detector = create("cpr", **SMALL, objects=False).fit([Batch(parts(3, 0))])
-    assert (detector.fronts == 1).all()
+    assert (detector.retrieval.fronts == 1).all()
 
 
 def test_places_that_are_drawn():
