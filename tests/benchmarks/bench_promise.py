@@ -69,6 +69,9 @@ def main() -> None:
                 for seed in range(options.draws)
             ]
             overkill, mean, most = np.array(found).T
+            if np.isnan(overkill).all():
+                print(f"{algorithm:<12} {count:>3} images: too few for a threshold", flush=True)
+                continue
             print(
                 f"{algorithm:<12} {count:>3} images, {len(found)} draws: overkill"
                 f" {np.nanmean(overkill):.1%} of {np.nanmean(mean):.1%} promised;"
