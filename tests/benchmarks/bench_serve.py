@@ -1,9 +1,11 @@
 """Requests per second and latency of the HTTP service, on loopback, at 1, 8 and 32 clients.
 
     python -m tests.benchmarks.bench_serve PRODUCT [--workspace DIR] [--seconds 20]
+                                           [--clients 1 8 32]
 
 The images are the product's own test images. Prints one line a number of clients: answers a
-second, median and 95th percentile in ms, errors, batch size, and the service's memory.
+second, median and 95th percentile in ms, errors, batch size, and the service's memory before and
+after.
 """
 
 import argparse
@@ -32,6 +34,7 @@ def main() -> None:
     parser.add_argument("product")
     parser.add_argument("--workspace", type=Path)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--clients", type=int, nargs="*", default=CLIENTS)
     asked = parser.parse_args()
     workspace = find(asked.workspace)
     images = sorted(workspace.images(asked.product).glob("test/*/*"))[:50]
@@ -43,24 +46,30 @@ def main() -> None:
     service = subprocess.Popen([sys.executable, "-m", "flows.cli", *words], env=plain)
     try:
         wait_for(url, service)
-        print("clients  per second  median ms  p95 ms  errors  images/batch  memory MB")
-        for clients in CLIENTS:
+        print(
+            "clients  per second  median ms  p95 ms  errors  images/batch  memory MB, first to last"
+        )
+        for clients in asked.clients:
             load(f"{url}/products/{asked.product}/inspect", bodies, clients, WARM)
-            before = batches(url)
+            before, at_first = batches(url), memory_mb(service)
             times, errors = load(
                 f"{url}/products/{asked.product}/inspect", bodies, clients, asked.seconds
             )
             count, total = (now - then for now, then in zip(batches(url), before, strict=True))
             middle, high = np.percentile(times, [50, 95]) * 1000 if times else (np.nan, np.nan)
-            memory = psutil.Process(service.pid).memory_info().rss / 2**20
             print(
                 f"{clients:7d}  {len(times) / asked.seconds:10.1f}  {middle:9.1f}  {high:6.1f}"
-                f"  {errors:6d}  {total / max(count, 1):12.2f}  {memory:9.0f}",
+                f"  {errors:6d}  {total / max(count, 1):12.2f}"
+                f"  {at_first:6.0f} to {memory_mb(service):.0f}",
                 flush=True,
             )
     finally:
         service.terminate()
         service.wait()
+
+
+def memory_mb(service: "subprocess.Popen[bytes]") -> float:
+    return psutil.Process(service.pid).memory_info().rss / 2**20
 
 
 def wait_for(url: str, service: "subprocess.Popen[bytes]") -> None:
