@@ -74,6 +74,7 @@ def listening(made: Workspace, token: str = "", server: Any = lambda: None) -> I
     app = create_app(made, Access(token), server)
     config = uvicorn.Config(app, port=0, log_level="warning", proxy_headers=False)
     socket = config.bind_socket()
+    socket.listen()  # or a request that comes before the server does is refused
     service = uvicorn.Server(config)
     thread = threading.Thread(target=service.run, args=([socket],))
     thread.start()

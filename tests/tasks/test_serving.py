@@ -98,6 +98,7 @@ def listening(app):
     """A client of the service, which listens on a port of its own."""
     config = uvicorn.Config(app, port=0, log_level="warning")
     listening = config.bind_socket()
+    listening.listen()  # or a request that comes before the server does is refused
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
