@@ -14,6 +14,7 @@ from tasks.errors import BusyError, DataError, LineError, SpecError
 from tasks.ingest import IngestReport, check_product_name
 from tasks.lock import run_lock
 from tasks.retrain import due, news
+from tasks.watching.bell import Bell
 from tasks.watching.notes import Notes
 from tasks.watching.sources import Source, source_at, takeable
 from tasks.watching.waiting import Waiting
@@ -232,9 +233,14 @@ def _reason(workspace: Workspace, product: str) -> str:
 
 
 def watched_by(
-    workspace: Workspace, pairs: Sequence[str], patience: tuple[float, float, float]
+    workspace: Workspace,
+    pairs: Sequence[str],
+    patience: tuple[float, float, float],
+    queue: str | None = None,
 ) -> list[Watched]:
-    """Of PRODUCT=SOURCE; names and sources are checked. patience: of `Waiting`."""
+    """Of PRODUCT=SOURCE; names and sources are checked. patience: of `Waiting`; queue: of the
+    buckets' events."""
+    bell = Bell(queue) if queue else None
     found: list[Watched] = []
     notes: dict[str, Notes] = {}
     for pair in pairs:
@@ -242,7 +248,7 @@ def watched_by(
         if not equals or not address:
             raise DataError(f"'{pair}' names no source; write PRODUCT=FOLDER or PRODUCT=s3://...")
         check_product_name(product)
-        source = source_at(address)
+        source = source_at(address, bell)
         source.listing()
         notes.setdefault(product, Notes.read(workspace, product))
         found.append(Watched(product, source, Waiting(*patience), notes[product]))

@@ -148,6 +148,7 @@ def _announce(workspace: Any, product: str, findings: list[Any]) -> None:
 @click.option("--gather", default=30.0, show_default=True, help="Seconds without news: take it.")
 @click.option("--at-most", default=600.0, show_default=True, help="Seconds that an image waits.")
 @click.option("--every", default=2.0, show_default=True, help="Seconds between looks.")
+@click.option("--queue", metavar="URL", help="SQS queue that gets the events of the buckets.")
 @click.option("--once", is_flag=True, help="End when everything that is there is done.")
 @click.option("--announce", is_flag=True, help="Have the Prefect server start the runs.")
 @click.pass_context
@@ -158,6 +159,7 @@ def watch(
     gather: float,
     at_most: float,
     every: float,
+    queue: str | None,
     once: bool,
     announce: bool,
 ) -> None:
@@ -165,12 +167,13 @@ def watch(
 
     SOURCE is a folder or s3://bucket/prefix, as of `ingest`; nothing in it is changed. Images that
     arrive together become one run; those that come while it is under way get the next. With
-    --announce the runs are those of `deploy`, on the server that PREFECT_API_URL names.
+    --announce the runs are those of `deploy`, on the server that PREFECT_API_URL names. A bucket is
+    listed at each look, or, with --queue, when an event says that something came.
     """
     from flows.watch import Watcher, start_announced, start_run, watched_by
 
     workspace = here(ctx)
-    watched = watched_by(workspace, pairs, (settle, gather, at_most))
+    watched = watched_by(workspace, pairs, (settle, gather, at_most), queue)
     if announce:
         from flows.server import ask
 

@@ -1,5 +1,6 @@
 """What lies in a watched folder or bucket now, and how some of it gets to where ingest reads."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -8,7 +9,9 @@ from tasks.arrival.arrivals import check_good, layout_root
 from tasks.arrival.buckets import SCHEME, client
 from tasks.checks.layout import image_files, image_like, is_mask, pair
 from tasks.errors import DataError, StoreError
+from tasks.watching.bell import Bell
 
+RELIST = 300.0  # seconds after which a bucket is listed although no event came
 Stamp = tuple[int, str]  # bytes, and what changes with the content: mtime or ETag
 Listing = dict[PurePosixPath, Stamp]
 
@@ -49,15 +52,28 @@ class FolderSource:
 
 
 class BucketSource:
-    """What lies below s3://bucket/prefix."""
+    """What lies below s3://bucket/prefix; with a bell, listed when it rang, and now and then."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, bell: Bell | None = None) -> None:
         self.address = address
+        self.bell = bell
+        self._known: Listing = {}
+        self._heard = -1  # ring after which it was listed last
+        self._listed = 0.0
         self.bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._s3: Any = None
 
     def listing(self) -> Listing:
+        if self.bell is None:
+            return self._list()
+        rung = self.bell.rung()
+        if rung != self._heard or time.monotonic() - self._listed >= RELIST:
+            self._known = self._list()
+            self._heard, self._listed = rung, time.monotonic()
+        return self._known
+
+    def _list(self) -> Listing:
         found: Listing = {}
         pages = self._ask().get_paginator("list_objects_v2")
         with _told(self.address):
@@ -94,9 +110,9 @@ class _told:  # noqa: N801
             raise StoreError(f"{self.address} cannot be read: {error}") from error
 
 
-def source_at(address: str) -> Source:
-    """The source at a folder or at s3://bucket/prefix."""
-    return BucketSource(address) if address.startswith(SCHEME) else FolderSource(address)
+def source_at(address: str, bell: Bell | None = None) -> Source:
+    """The source at a folder or at s3://bucket/prefix, of which the bell may tell."""
+    return BucketSource(address, bell) if address.startswith(SCHEME) else FolderSource(address)
 
 
 Paths = set[PurePosixPath]

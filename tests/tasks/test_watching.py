@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from tasks.errors import DataError, StoreError
+from tasks.watching.bell import Bell
 from tasks.watching.notes import Notes
 from tasks.watching.sources import BucketSource, FolderSource, takeable
 from tasks.watching.waiting import Waiting
@@ -133,6 +134,52 @@ def test_a_bucket_is_listed_below_its_prefix_and_staged(tmp_path, moto_s3, monke
     assert (tmp_path / path).read_bytes() == b"2"
     with pytest.raises(StoreError, match="s3://nowhere/x cannot be read"):
         BucketSource("s3://nowhere/x").listing()
+
+
+def test_a_bucket_that_tells_is_listed_when_it_told(moto_s3, monkeypatch):
+    import boto3
+
+    from tasks.arrival.buckets import client
+
+    use_server(monkeypatch, moto_s3)
+    name = uuid.uuid4().hex
+    sqs = boto3.session.Session().client("sqs")
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    told = {"QueueArn": arn["Attributes"]["QueueArn"], "Events": ["s3:ObjectCreated:*"]}
+    s3 = client()
+    s3.create_bucket(Bucket=name)
+    s3.put_bucket_notification_configuration(
+        Bucket=name, NotificationConfiguration={"QueueConfigurations": [told]}
+    )
+    bell = Bell(queue)
+    cap, nut = (BucketSource(f"s3://{name}/{product}", bell) for product in ("cap", "nut"))
+    listed = []
+    for source in (cap, nut):
+        whole = source._list
+        monkeypatch.setattr(source, "_list", lambda s=source, w=whole: (listed.append(s), w())[1])
+    assert cap.listing() == nut.listing() == {}
+    cap.listing(), nut.listing()
+    n = len(listed)
+    cap.listing(), nut.listing()
+    assert len(listed) == n  # nothing came: nothing is asked of the bucket
+    s3.put_object(Bucket=name, Key="nut/train/good/1.png", Body=b"1")
+    assert cap.listing() == {}  # takes the message; the other source still hears of it
+    assert [str(path) for path in nut.listing()] == ["train/good/1.png"]
+    n = len(listed)
+    cap.listing(), nut.listing()
+    assert len(listed) == n
+    monkeypatch.setattr("tasks.watching.sources.RELIST", 0.0)  # a lost message is made good
+    cap.listing(), nut.listing()
+    assert len(listed) == n + 2
+    sqs.delete_queue(QueueUrl=queue)
+    with pytest.raises(StoreError, match=r"the queue .+ cannot be read"):
+        cap.listing()
+
+
+def test_a_queue_is_named_by_its_url():
+    with pytest.raises(DataError, match="'drops' is no queue"):
+        Bell("drops")
 
 
 def test_notes_are_read_as_they_were_written(tmp_path):
