@@ -70,7 +70,7 @@ def _pattern(text: str) -> str:
 
 class Training(Section):
     batch_size: Annotated[int, Field(ge=1)] = 16
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     calibration: Annotated[float, Field(gt=0, lt=1)] = 0.2
     folds: Annotated[int, Field(ge=0, le=20)] = 4
     order: Annotated[str, AfterValidator(_pattern)] | None = None
