@@ -8,7 +8,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from ad_models.errors import ConfigError
 
-AT_LEAST = {"batch": 1, "epochs": 0, "steps": 1, "seed": 0, "sigma": 0}  # wherever they occur
+AT_LEAST = {  # wherever they occur
+    "batch": 1,
+    "channels": 1,
+    "enlarged": 1,
+    "epochs": 0,
+    "seed": 0,
+    "sigma": 0,
+    "steps": 1,
+    "width": 1,
+}
 
 
 def checked(kind: type, algorithm: str, parameters: Mapping[str, Any]) -> Any:

@@ -28,6 +28,8 @@ def test_numbers_and_lists_come_through():
         ("padim", {"sigma": -1.0}, "sigma must be at least 0, got -1.0"),
         ("reverse_distillation", {"epochs": -1}, "epochs must be at least 0, got -1"),
         ("reverse_distillation", {"lr": 0.0}, "lr must be above 0, got 0.0"),
+        ("efficientad", {"enlarged": 0}, "enlarged must be at least 1, got 0"),
+        ("autoencoder", {"width": 0}, "width must be at least 1, got 0"),
         ("patchcore", {"ratio": 2.0}, "^ratio must be above 0 and at most 1, got 2.0"),
         ("patchcore", {"reweight_neighbours": 1}, "reweight_neighbours must be at least 2, got 1"),
         ("patchcore", {"raito": 0.1}, "no parameter 'raito'; did you mean 'ratio'"),
