@@ -9,7 +9,8 @@ from ad_models import config, create
 from tests.algorithms.strokes import batches, found
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
-NAMES = ["denoising_autoencoder"]  # others take minutes: their tests use smaller parameters
+NAMES = ["anogan", "autoencoder", "cyclegan", "denoising_autoencoder", "diffusionad", "f_anogan"]
+NAMES += ["favae", "ganomaly", "riad", "vae"]  # those that rebuild images
 
 
 @pytest.mark.slow
