@@ -1,7 +1,7 @@
 """ms per image of algorithms on a CPU: torch, ONNX Runtime, and anomalib's where it has the same.
 With --train also what a training image takes, of what is trained in steps.
 
-python tests/benchmarks/bench_speed.py fastflow reverse_distillation efficientad:epochs=1 \\
+python tests/benchmarks/bench_speed.py fastflow reverse_distillation efficientad \\
     [--side 256] [--batches 1 16] [--threads 2] [--rounds 5] [--anomalib] \\
     [--train] [--int8] [--cpu-time]
 Weights are random, which changes no time; shapes are those of resnet18 where there is a backbone.
@@ -33,6 +33,7 @@ from tasks.spec import config_fields
 
 ROWS = 2000  # of PatchCore's memory: about 1 % of the patches of 200 images
 SHAPES: dict[str, dict[str, Any]] = {
+    "efficientad": {"steps": 1, "teacher_steps": 1},
     "fastflow": {"kernels": [3]},
     "padim": {"dims": 100},
     "patchcore": {"projected": 8},  # the coreset of noise need not be good
