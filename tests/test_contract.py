@@ -52,8 +52,9 @@ SMALL = {  # parameters that make a fit take a second
 }
 REBUILDS = {"anogan", "autoencoder", "cyclegan", "denoising_autoencoder", "diffusionad", "f_anogan"}
 REBUILDS |= {"favae", "ganomaly", "riad", "vae"}  # those that make an image of an image
+# those that use Run.mixed
 MIXED = {"autoencoder", "denoising_autoencoder", "diffusionad", "fastflow", "favae", "fcdd"}
-MIXED |= {"ganomaly", "kdad", "msflow", "reverse_distillation", "riad", "vae"}  # use Run.mixed
+MIXED |= {"ganomaly", "kdad", "msflow", "reverse_distillation", "riad", "simplenet", "vae"}
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 SIDE = 64
 

@@ -88,10 +88,10 @@ class Simplenet(Detector):
         )
         for _ in run.epochs(c.epochs, *networks, *optimisers):
             for features in run.steps(kept):
-                normal = self.adaptor(features.flatten(0, 1))  # (N, D), N patches
+                normal = run.mixed(self.adaptor, features.flatten(0, 1))  # (N, D), N patches
                 spoiled = normal + c.noise * torch.randn_like(normal)  # section 3.3
                 # Together: batch norm must not tell one kind from the other
-                verdicts = self.discriminator(torch.cat([normal, spoiled])).squeeze(1)
+                verdicts = run.mixed(self.discriminator, torch.cat([normal, spoiled])).squeeze(1)
                 above, below = verdicts.chunk(2)
                 loss = truncated_l1(above, below, c.margin)
                 for optimiser in optimisers:
