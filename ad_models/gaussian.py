@@ -35,17 +35,16 @@ class RunningGaussian:
 
     def update(self, x: Tensor) -> None:
         """Add vectors (B, P, D)."""
-        added = len(x)
-        total = self.count + added
-        mean = x.mean(dim=0)
-        delta = mean - self.mean
-        shift = delta * (self.count * added / total) ** 0.5  # its outer product merges the means
+        total = self.count + len(x)
         # In blocks and in place: a P * D * D temporary would double the memory.
         for start in range(0, len(self.scatter), BLOCK):
             at = slice(start, start + BLOCK)
-            rows = torch.cat([x[:, at] - mean[at], shift[None, at]]).movedim(1, 0)  # (p, B + 1, D)
+            mean = x[:, at].mean(dim=0)
+            delta = mean - self.mean[at]
+            shift = delta * (self.count * len(x) / total) ** 0.5  # its square merges the means
+            rows = torch.cat([x[:, at] - mean, shift[None]]).movedim(1, 0)  # (p, B + 1, D)
             self.scatter[at].baddbmm_(rows.mT, rows)
-        self.mean += delta * (added / total)
+            self.mean[at] += delta * (len(x) / total)
         self.count = total
 
     def covariance(self) -> Tensor:
