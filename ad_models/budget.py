@@ -5,13 +5,17 @@ import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 
 import torch
 
+from ad_models.errors import InputError
+from ad_models.run import Run
+
 GB = 10**9
 UNKNOWN = 8 * GB  # where the system does not say how much memory there is
+SMALLER = "let the images be smaller or in tiles"  # what helps in any case
 
 
 def allowance(gigabytes: float | None, device: torch.device) -> int:
@@ -28,6 +32,19 @@ def free(device: torch.device, root: Path = Path("/")) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return min([_system(root), *_groups(root)])
+
+
+def claim(run: Run, what: str, taken: int, remedy: str = SMALLER) -> None:
+    """Say that a fit is about to hold `taken` bytes, or refuse where so much is not free."""
+    left = free(run.device)
+    run.say(f"{what}: {size(taken)} of {size(left)} free")
+    if taken > left:
+        raise InputError(f"{what} take {size(taken)}, and {size(left)} is free; {remedy}")
+
+
+def announced(loader: Iterable, first: torch.Tensor) -> int:
+    """Images that a loader will give, by its first batch (B, 3, H, W); 0: it has no length."""
+    return len(first) * len(loader) if isinstance(loader, Sized) else 0
 
 
 def disk(folder: Path | None = None, root: Path = Path("/")) -> tuple[Path, int] | None:

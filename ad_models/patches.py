@@ -6,10 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ad_models.base import Batch
+from ad_models.base import Batch, blocks
+from ad_models.budget import SMALLER, announced, claim, disk, free, size
 from ad_models.errors import InputError
 from ad_models.features import stack
+from ad_models.rows import OnDisk
 from ad_models.run import Run
+
+FEATURES = "the features of all images"
 
 
 def locally_aware(pyramid: list[Tensor], side: int) -> tuple[Tensor, torch.Size]:
@@ -28,21 +32,76 @@ class Kept:
 
     Iterating gives batches (batch, P, D) in a new order each time, from torch's generator. Takes
     images * P * D * 2 bytes: half precision rounds by a thousandth, far less than patches differ.
+    They lie on disk where that is more than half of the memory that is free.
     """
 
     def __init__(
         self, embed: Callable[[Tensor], Tensor], loader: Iterable[Batch], run: Run, batch: int
     ) -> None:
+        self.batch, self.count = batch, 0
+        self.rows: list[Tensor] | OnDisk = []
         with torch.no_grad():
-            parts = [embed(images.image).half().contiguous() for images in run.steps(loader)]
-        if not parts:
+            for images in run.steps(loader):
+                found = torch.cat([embed(part).half() for part in blocks(images.image)])
+                if not self.count:
+                    self.shape = found.shape[1:]
+                    each = found[0].nbytes
+                    self.rows = room(each * announced(loader, images.image), found[0], run)
+                if isinstance(self.rows, OnDisk):
+                    self.rows.put(self.count, found.flatten(1))
+                else:
+                    self.rows.extend(found.flatten(1))
+                self.count += len(found)
+        if not self.count:
             raise InputError("no normal image to learn from")
-        self.images = [image for part in parts for image in part]
-        self.batch = batch
 
     def __len__(self) -> int:
-        return len(range(0, len(self.images), self.batch))
+        return len(range(0, self.count, self.batch))
 
     def __iter__(self) -> Iterator[Tensor]:
-        for chosen in torch.randperm(len(self.images)).split(self.batch):
-            yield torch.stack([self.images[index] for index in chosen]).float()
+        for chosen in torch.randperm(self.count).split(self.batch):
+            if isinstance(self.rows, OnDisk):
+                found = self.rows.take(chosen)
+            else:
+                found = torch.stack([self.rows[number] for number in chosen])
+            yield found.unflatten(1, self.shape).float()
+
+
+def room(taken: int, one: Tensor, run: Run) -> list[Tensor] | OnDisk:
+    """Where `taken` bytes of features like `one` are kept, or a refusal."""
+    what, spare = FEATURES, disk(run.folder)
+    if taken <= free(run.device) // 2 or spare is None:
+        claim(run, what, taken)
+        return []
+    folder, left = spare
+    if taken > left:
+        raise InputError(
+            f"{what} take {size(taken)}, more than half of the memory that is free and than the "
+            f"{size(left)} that {folder} may take; free some of it, or {SMALLER}"
+        )
+    run.say(f"{what}: {size(taken)}, which wait in {folder}")
+    return OnDisk(folder, one.numel(), one.device, one.dtype)
+
+
+def everything(
+    embed: Callable[[Tensor], Tensor],
+    loader: Iterable[Batch],
+    run: Run,
+    what: str,
+    beside: float,
+) -> Tensor:
+    """Embeddings (N, ...) of all images, `what`, in one tensor. It is reserved once: to join parts
+    would hold them twice. `beside`: what else the fit will hold, as a multiple of it."""
+    kept, count = torch.empty(0), 0
+    for batch in run.steps(loader):
+        found = torch.cat([embed(part) for part in blocks(batch.image)])
+        if not count:
+            total = announced(loader, batch.image)
+            claim(run, what, int((1 + beside) * found[0].nbytes * total))
+            kept = found.new_empty(total, *found.shape[1:])
+        if count + len(found) > len(kept):  # a loader without a length
+            kept = torch.cat([kept[:count], found])
+        else:
+            kept[count : count + len(found)] = found
+        count += len(found)
+    return kept[:count]

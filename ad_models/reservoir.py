@@ -8,19 +8,17 @@ R of the coreset, all lies within r + R, at most four times the optimum (twice b
 stage: Malkomes et al., NeurIPS 2015).
 """
 
-import tempfile
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ad_models.budget import size
 from ad_models.coreset import cover, is_long, pace, project
 from ad_models.errors import InputError
+from ad_models.rows import InMemory, OnDisk, Rows
 
 LONGEST = 2 * 10**13  # numbers to read, in rounds; more takes many minutes on two cores
 CANDIDATES = 4, 20  # for each row of the coreset, least and most, where there are two stages
@@ -123,7 +121,7 @@ class Reservoir:
         self.narrow = torch.empty(plan.capacity, min(plan.dims, plan.projected), device=device)
         self.rows: Rows
         if plan.folder is not None:
-            self.rows = OnDisk(plan, device)
+            self.rows = OnDisk(plan.folder, plan.dims, device)
         elif plan.dims > plan.projected:
             self.rows = InMemory(torch.empty(plan.capacity, plan.dims, device=device))
         else:
@@ -164,39 +162,3 @@ class Reservoir:
         self.held = len(chosen)
         self.share /= 2
         self.slack += radius
-
-
-class InMemory:
-    def __init__(self, rows: Tensor) -> None:
-        self.rows = rows
-
-    def put(self, at: int, rows: Tensor) -> None:
-        self.rows[at : at + len(rows)] = rows
-
-    def take(self, numbers: Tensor) -> Tensor:
-        return self.rows[numbers.to(self.rows.device)]
-
-
-class OnDisk:
-    """Rows in a file without a name, which ends with this object. It is read and written and not
-    mapped: mapped pages would count as memory of this process."""
-
-    def __init__(self, plan: Plan, device: torch.device) -> None:
-        self.dims, self.device = plan.dims, device
-        self.file = tempfile.TemporaryFile(dir=plan.folder)  # noqa: SIM115
-        weakref.finalize(self, self.file.close)
-
-    def put(self, at: int, rows: Tensor) -> None:
-        self.file.seek(at * self.dims * 4)
-        self.file.write(rows.cpu().contiguous().numpy().data)
-
-    def take(self, numbers: Tensor) -> Tensor:
-        self.file.flush()
-        rows = np.empty((len(numbers), self.dims), np.float32)
-        for place in numbers.argsort().tolist():  # in the order of the file
-            self.file.seek(int(numbers[place]) * self.dims * 4)
-            self.file.readinto(rows[place].data)
-        return torch.from_numpy(rows).to(self.device)
-
-
-Rows = InMemory | OnDisk

@@ -46,6 +46,11 @@ class Run:
     _saved: float = field(default_factory=time.monotonic)
     _cost: float = 0.0  # seconds of the last save
 
+    @property
+    def folder(self) -> Path | None:
+        """Where large things may wait; None: anywhere."""
+        return self.checkpoint.parent if self.checkpoint else None
+
     def log(self, **metrics: Any) -> None:
         """Name the numbers the next report carries. Tensors are read only then: no GPU sync."""
         self._metrics.update({k: torch.as_tensor(v).detach() for k, v in metrics.items()})

@@ -24,6 +24,7 @@ from ad_models.base import Batch, Detector, Prediction
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import finish, smooth
+from ad_models.patches import everything
 from ad_models.pixels import normalised, unit
 from ad_models.retrieval import Retrieval, divergence, lowest
 from ad_models.run import Run
@@ -31,6 +32,7 @@ from ad_models.synthetic import Textures, altered, shuffled, spoil, uniform
 
 ROUND = 50  # steps between two checkpoints
 AGREE, DIFFER = 0.8, -0.2  # cosines beyond which a pair costs nothing; equation 9
+IMAGES = "all images with their features"
 APART = 4 * math.sqrt(2)  # pixels between two different places; official code
 
 
@@ -103,17 +105,24 @@ class Cpr(Detector):
     # Training
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
-        images = torch.cat([batch.image for batch in run.steps(loader)] or [torch.empty(0)])
-        if not len(images):
-            raise InputError("CPR needs at least 1 normal image")
         with torch.no_grad():
+            images = everything(lambda x: x, loader, run, IMAGES, self.held() / 3)
+            if not len(images):
+                raise InputError("CPR needs at least 1 normal image")
             known = self.describe(images)
         self.compare(images, known, run)
         del known
         self.eval()
         with torch.no_grad():
-            found = [self.local(self.pyramid(part)) for part in images.split(8)]
-            self.fine, self.coarse = (torch.cat(f).half() for f in zip(*found, strict=True))
+            parts = (self.local(self.pyramid(part)) for part in images.split(8))
+            found = [[f.half() for f in part] for part in parts]
+            self.fine, self.coarse = (torch.cat(f) for f in zip(*found, strict=True))
+
+    def held(self) -> float:
+        """Numbers a pixel that a fit holds at most beside the images: the features of strides 4
+        and 8, the fine ones three times while retrieval learns, or the bank."""
+        fine, coarse = self.pyramid.channels
+        return max(3 * fine / 16 + coarse / 64, self.config.channels * (1 / 16 + 1 / 64))
 
     def describe(self, images: Tensor) -> list[Tensor]:
         """Fill all that retrieval goes by; backbone features of the images, half precision."""

@@ -11,19 +11,20 @@ distance uses a Cholesky factor instead of an inverse; where images are much few
 dimensions, of their Gram matrix instead of the covariance. None of it changes the result.
 """
 
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ad_models.base import Batch, Detector, Prediction, blocks
-from ad_models.budget import free, size
+from ad_models.budget import announced
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid, stack
 from ad_models.gaussian import (
     FewRows,
     RunningGaussian,
+    claim_gaussians,
     mahalanobis,
     mahalanobis_of_few,
     whitening,
@@ -81,8 +82,7 @@ class Padim(Detector):
             for images in blocks(batch.image):
                 patches, _ = self.embed(images)
                 if gathered is None:
-                    most = len(batch.image) * len(loader) if isinstance(loader, Sized) else 0
-                    gathered = start(patches, most, run)
+                    gathered = start(patches, announced(loader, batch.image), run)
                 gathered = added(gathered, patches)
         if gathered is None or gathered.count < 2:
             raise InputError("PaDiM needs at least 2 normal images to estimate a covariance")
@@ -94,8 +94,7 @@ class Padim(Detector):
         for batch in run.steps(loader):
             for images in blocks(batch.image):
                 if gathered is None:
-                    more = len(batch.image) * (len(loader) if isinstance(loader, Sized) else 1)
-                    gathered = self.restored(more)
+                    gathered = self.restored(announced(loader, batch.image) or len(batch.image))
                 gathered = added(gathered, self.embed(images)[0])
         if gathered is not None:
             self.factorise(gathered)
@@ -140,15 +139,7 @@ def start(patches: Tensor, most: int, run: Run) -> RunningGaussian | FewRows:
     """The smaller form for patches (B, P, D) of `most` images (0: unknown), or a refusal."""
     positions, dims = patches.shape[1:]
     few = most > 0 and FewRows.saves(most, dims)
-    each = most * (most + dims) if few else dims * dims
-    taken, left = 4 * positions * each, free(patches.device)
-    run.say(f"{positions} Gaussians of {dims} dimensions: {size(taken)} of {size(left)} free")
-    if taken > left:
-        raise InputError(
-            f"{positions} Gaussians of {dims} dimensions take {size(taken)}, and {size(left)} is "
-            f"free; set dims to at most {int((left / 4 / positions) ** 0.5)}, or let the images "
-            "be smaller or in tiles"
-        )
+    claim_gaussians(run, positions, dims, most * (most + dims) if few else dims * dims)
     if few:
         return FewRows(positions, dims, most, patches.device)
     return RunningGaussian(positions, dims, patches.device)

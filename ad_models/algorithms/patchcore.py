@@ -12,14 +12,14 @@ them to 1024; neighbour search is exact. Where the patches of all images do not 
 """
 
 import time
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ad_models.base import Batch, Detector, Prediction, blocks
-from ad_models.budget import allowance, disk, duration, peak, size
+from ad_models.budget import allowance, announced, disk, duration, peak, size
 from ad_models.coreset import project
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
@@ -87,8 +87,8 @@ class Patchcore(Detector):
                 patches, _ = self.embed(images)
                 if reservoir is None:
                     working = max(peak(run.device) - before, 4 * patches.nbytes)
-                    total = len(batch.image) * patches.shape[1]
-                    total *= len(loader) if isinstance(loader, Sized) else 1
+                    total = announced(loader, batch.image) or len(batch.image)
+                    total *= patches.shape[1]
                     chosen = self.plan(total, patches, room - working, run)
                     each = (time.monotonic() - started) / len(images)
                     run.say(self.prospect(chosen, patches, working, room, each))
@@ -106,7 +106,7 @@ class Patchcore(Detector):
     def plan(self, total: int, patches: Tensor, room: int, run: Run) -> Plan:
         """How the bank is chosen within `room` bytes; patches (B, P, D)."""
         count, dims = self.count(total), patches.shape[-1]
-        spare = disk(run.checkpoint.parent if run.checkpoint else None)
+        spare = disk(run.folder)
         narrow = self.config.projected
         return plan(count, total, dims, narrow, room, spare, self.config.two_stage)
 

@@ -28,6 +28,7 @@ from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid, stack
 from ad_models.maps import finish
 from ad_models.neighbours import nearest
+from ad_models.patches import FEATURES, everything
 from ad_models.run import Run
 
 
@@ -102,10 +103,13 @@ class Windows:
     """What lies around the positions of features (B, D, h, w), zeros beyond the border."""
 
     def __init__(self, features: Tensor, window: int) -> None:
+        count, dims, *grid = features.shape
         reach = window // 2
-        padded = F.pad(features, (reach,) * 4).movedim(1, -1)
-        self.rows, self.columns = padded.shape[1:3]
-        self.flat = padded.flatten(0, 2)  # (B * rows * columns, D): whole positions are copied
+        self.rows, self.columns = (side + 2 * reach for side in grid)
+        # whole positions are copied, so the features of one lie side by side
+        padded = features.new_zeros(count, self.rows, self.columns, dims)
+        padded[:, reach : reach + grid[0], reach : reach + grid[1]] = features.movedim(1, -1)
+        self.flat = padded.flatten(0, 2)  # (B * rows * columns, D)
         steps = torch.arange(window, device=features.device)
         self.steps = steps[:, None] * self.columns + steps
 
@@ -139,11 +143,9 @@ class Pni(Detector):
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         with torch.no_grad():
-            found = [self.embed(batch.image) for batch in run.steps(loader)]
-            if not found:
+            features = everything(self.embed, loader, run, FEATURES, beside=1.5)  # (B, D, h, w)
+            if not len(features):
                 raise InputError("PNI needs at least 1 normal image")
-            features = torch.cat(found)  # (B, D, h, w)
-            del found
             self.remember(features, run)
             index = torch.cat([nearest(one.flatten(1).mT, self.bank)[1][None] for one in features])
             grid = features.shape[-2:]

@@ -22,12 +22,13 @@ from torch import Tensor, nn
 
 from ad_models.adamp import AdamP
 from ad_models.base import Batch, Detector, Prediction
-from ad_models.coreset import coreset
+from ad_models.budget import allowance, disk
 from ad_models.errors import ConfigError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
 from ad_models.neighbours import around, nearest
 from ad_models.patches import Kept, locally_aware
+from ad_models.reservoir import Reservoir, plan
 from ad_models.run import Run
 
 
@@ -90,8 +91,7 @@ class Reconpatch(Detector):
         kept = Kept(lambda images: self.embed(images)[0], loader, run, batch=1)
         self.train_layer(kept, run)
         with torch.no_grad():
-            patches = torch.cat([self.layer(features).flatten(0, 1) for features in kept])
-            self.remember(patches, run)
+            self.remember(kept, run)
 
     def train_layer(self, kept: Kept, run: Run) -> None:
         """Train the layer with a second one behind it, g of section 3, that is then dropped."""
@@ -115,11 +115,16 @@ class Reconpatch(Detector):
                 run.log(loss=loss)
             schedule.step()
 
-    def remember(self, patches: Tensor, run: Run) -> None:
-        """Keep a coreset of learned features (N, D), and who is near whom in it."""
-        c = self.config
-        count = max(2, round(len(patches) * c.ratio))
-        self.bank = patches[coreset(patches, count, c.projected, c.seed, run.tick("coreset"))]
+    def remember(self, kept: Kept, run: Run) -> None:
+        """Keep a coreset of the learned features of all images, and who is near whom in it."""
+        c, total = self.config, kept.count * kept.shape[0]
+        count = max(2, round(total * c.ratio))
+        room = allowance(None, run.device)
+        way = plan(count, total, c.dims, c.projected, room, disk(run.folder))
+        reservoir = Reservoir(way, c.seed, run.device)
+        for features in kept:
+            reservoir.add(self.layer(features)[0])
+        self.bank, _ = reservoir.coreset(count, run.tick("coreset"))
         self.around = around(self.bank, c.reweight_neighbours)
 
     def forward(self, images: Tensor) -> Prediction:

@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ad_models.base import Batch, Detector, Prediction
+from ad_models.base import Batch, Detector, Prediction, blocks
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
-from ad_models.gaussian import RunningGaussian, whitening
+from ad_models.gaussian import RunningGaussian, claim_gaussians, whitening
 from ad_models.maps import finish
 from ad_models.run import Run
 
@@ -77,10 +77,13 @@ class SemiOrthogonal(Detector):
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         gaussian = None
         for batch in run.steps(loader):
-            patches, _ = self.embed(batch.image)
-            positions, dims = patches.shape[1:]
-            gaussian = gaussian or RunningGaussian(positions, dims, patches.device)
-            gaussian.update(patches)
+            for images in blocks(batch.image):
+                patches, _ = self.embed(images)
+                if gaussian is None:
+                    positions, dims = patches.shape[1:]
+                    claim_gaussians(run, positions, dims, dims * dims)
+                    gaussian = RunningGaussian(positions, dims, patches.device)
+                gaussian.update(patches)
         if gaussian is None or gaussian.count < 2:
             raise InputError("a covariance needs at least 2 normal images")
         self.mean = gaussian.mean

@@ -4,7 +4,6 @@ import torch
 from scipy.spatial.distance import mahalanobis
 
 from ad_models import Batch, create, load
-from ad_models.algorithms import padim
 from ad_models.errors import ConfigError, InputError
 
 
@@ -101,11 +100,3 @@ def test_an_update_of_few_images_stays_in_their_form():
     fresh = few().fit(parts(images, 20))
     assert detector.rows.shape == fresh.rows.shape
     torch.testing.assert_close(detector.predict(query).map, fresh.predict(query).map)
-
-
-def test_covariances_that_do_not_fit_are_refused_with_dims_that_do(monkeypatch):
-    monkeypatch.setattr(padim, "free", lambda device: 4 * 64 * 20**2)
-    images = parts(torch.randn(200, 3, 32, 32), 100)
-    detector = create("padim", backbone="resnet18", weights="random", dims=64, layers=["layer1"])
-    with pytest.raises(InputError, match="dims to at most 20"):
-        detector.fit(images)
