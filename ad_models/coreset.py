@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ad_models.coreset_rounds import lower, rounds
+from ad_models.coreset_rounds import lower, rounds, squares
 
 TICK = 0.2  # seconds between two ticks
 LONG = 5 * 10**11  # numbers to read one centre at a time, two minutes of one core; more: rounds
@@ -114,7 +114,7 @@ def pace(dims: int, rows: int, device: torch.device, fast: bool = False) -> floa
     if fast:
         new = torch.arange(min(len(x), 64), device=device)
         started = time.monotonic()
-        lower(x.new_full((len(x),), torch.inf), x, x.square().sum(1), new)
+        lower(x.new_full((len(x),), torch.inf), x, squares(x), new)
         return (time.monotonic() - started) / len(new) / x.numel()
     with _steps(x) as step:
         step(0)
@@ -154,7 +154,7 @@ def _fused(x: Tensor) -> Iterator[Step]:
 @contextmanager
 def _expanded(x: Tensor) -> Iterator[Step]:
     """Steps by |x|^2 - 2xy + |y|^2, a few kernels of the device each."""
-    norms = x.square().sum(1)
+    norms = squares(x)
     nearest = torch.full_like(norms, torch.inf)  # squared distance to the set so far
     distances = torch.empty_like(norms)
     floor = 1e-6 * float(norms.max())  # rounding of the expanded square, not a distance

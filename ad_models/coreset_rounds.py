@@ -21,7 +21,7 @@ def rounds(x: Tensor, count: int, start: int, tick: Tick) -> tuple[Tensor, float
     thousandth of the longest vector count as equal. Fewer indices come back where x has fewer
     distinct points.
     """
-    norms = x.square().sum(1)
+    norms = squares(x)
     nearest = torch.full_like(norms, torch.inf)  # squared distance to the set so far
     floor = 1e-6 * float(norms.max())  # rounding of the expanded square, not a distance
     chosen = new = torch.tensor([start], device=x.device)
@@ -36,6 +36,12 @@ def rounds(x: Tensor, count: int, start: int, tick: Tick) -> tuple[Tensor, float
         chosen = torch.cat([chosen, new])
         tick(len(chosen), count)
     return chosen.cpu(), float(nearest.max().clamp(min=0)) ** 0.5
+
+
+def squares(x: Tensor) -> Tensor:
+    """Squared lengths (N,) of rows (N, D), in parts: the squares of all would hold x twice."""
+    parts = x.split(max(1, TABLE // x.shape[1]))
+    return torch.cat([part.square().sum(1) for part in parts])
 
 
 def lower(nearest: Tensor, x: Tensor, norms: Tensor, new: Tensor) -> None:

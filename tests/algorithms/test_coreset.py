@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ad_models import coreset, coreset_rounds
 from ad_models.coreset import cover, greedy, project
@@ -115,6 +116,31 @@ def test_rounds_choose_what_is_nearly_the_farthest(monkeypatch, candidates):
 def test_rounds_equal_the_plain_algorithm_where_all_points_are_candidates():
     points = random(1500, 12)
     assert torch.equal(greedy(points, 200), cover(points, 200, fast=True).indices)
+
+
+class Largest(TorchDispatchMode):
+    """Numbers in the largest tensor that is made, views of `known` aside."""
+
+    def __init__(self, known: torch.Tensor) -> None:
+        super().__init__()
+        self.known, self.numbers = known.untyped_storage().data_ptr(), 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.untyped_storage().data_ptr() != self.known:
+            self.numbers = max(self.numbers, made.numel())
+        return made
+
+
+@pytest.mark.parametrize("way", ["rounds", "steps of other devices"])
+def test_no_second_copy_of_the_points_is_made(monkeypatch, way):
+    monkeypatch.setattr(coreset_rounds, "TABLE", 2000)
+    monkeypatch.setattr(coreset_rounds, "CANDIDATES", 32)
+    monkeypatch.setattr(coreset, "_steps", coreset._expanded)
+    points = random(2000, 64)
+    with Largest(points) as largest:
+        cover(points, 40, fast=way == "rounds")
+    assert largest.numbers <= 40 * 64 < len(points) * 64
 
 
 def test_rounds_stop_where_points_repeat_and_report_progress():
