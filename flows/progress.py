@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from tasks.remaining import Remaining
+
 if TYPE_CHECKING:
     from flows.bulletin import Beats
 
@@ -21,6 +23,7 @@ class Terminal(AbstractContextManager):
         self._told: dict[str, float] = {}
         self._rows: dict[str, TaskID] = {}
         self._began: dict[str, float] = {}
+        self._left: dict[str, Remaining] = {}
         self._bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -43,11 +46,12 @@ class Terminal(AbstractContextManager):
 
     def start(self, name: str) -> None:
         self._began[name] = self._told[name] = time.monotonic()
+        self._left[name] = Remaining()
         self._rows[name] = self._bars.add_task(name, total=1.0, note="")
 
     def update(self, name: str, stage: str, fraction: float, metrics: dict[str, float]) -> None:
-        figures = " ".join(f"{key} {value:.4g}" for key, value in metrics.items())
-        note = f"{stage} {figures}".strip()
+        figures = [f"{key} {value:.4g}" for key, value in metrics.items()]
+        note = " ".join(filter(None, [stage, *figures, self._left[name].after(fraction)]))
         self._bars.update(self._rows[name], completed=fraction, note=note)
         if not self.console.is_terminal and time.monotonic() - self._told[name] >= self.every:
             self._told[name] = time.monotonic()

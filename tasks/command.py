@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tasks.errors import LineError
+from tasks.remaining import Remaining
 
 
 class Listener:
@@ -19,7 +20,7 @@ class Listener:
 
     def __init__(self, name: str, every: float = 10.0) -> None:
         self.name, self.every, self._last = name, every, 0.0
-        self._stop = False
+        self._stop, self._left = False, Remaining()
         signal.signal(signal.SIGINT, self._ask)
 
     def _ask(self, *_: Any) -> None:
@@ -37,10 +38,12 @@ class Listener:
 
         if self._stop:  # steps that never ask `should_stop` stop here
             raise Cancelled(f"stopped in {stage}")
+        left = self._left.after(fraction)
         if time.monotonic() - self._last >= self.every:
             self._last = time.monotonic()
-            figures = " ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-            print(f"{self.name}: {stage} {fraction:.0%} {figures}", file=sys.stderr, flush=True)
+            figures = [f"{name} {value:.4g}" for name, value in metrics.items()]
+            told = " ".join(filter(None, [stage, f"{fraction:.0%}", *figures, left]))
+            print(f"{self.name}: {told}", file=sys.stderr, flush=True)
 
 
 def main(step: Callable[..., Any]) -> None:
