@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 NEARLY = 0.97  # of the distance of the farthest point: what a centre must have at least
-CANDIDATES = 2048  # farthest points among which a round chooses
+CANDIDATES = (
+    512  # farthest points among which a round chooses; more cost more than rounds they save
+)
 TABLE = 2**24  # distances that are computed at once
 Tick = Callable[[int, int], None]
 

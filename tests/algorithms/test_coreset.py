@@ -114,7 +114,7 @@ def test_rounds_choose_what_is_nearly_the_farthest(monkeypatch, candidates):
 
 
 def test_rounds_equal_the_plain_algorithm_where_all_points_are_candidates():
-    points = random(1500, 12)
+    points = random(coreset_rounds.CANDIDATES, 12)
     assert torch.equal(greedy(points, 200), cover(points, 200, fast=True).indices)
 
 
