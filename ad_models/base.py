@@ -59,7 +59,10 @@ class Detector(nn.Module, ABC):
 
     Config: ClassVar[type]
     needs_normals: ClassVar[bool] = False  # True: fit must be given images to calibrate on
-    one_pass: ClassVar[bool] = False  # True: learn sees each image once; to fit again is cheap
+    one_pass: ClassVar[bool] = False  # True: to fit again is cheap
+    reads_once: ClassVar[bool] = (
+        False  # True: learn goes through its loader once; none need be kept
+    )
     fewest: ClassVar[int] = 1  # normal images that learn needs
     no_export: str = ""  # why there can be no ONNX file, where there can be none
     # Not empty: `learn` runs once over several products, which share what it learned; each only

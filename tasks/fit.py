@@ -127,9 +127,9 @@ class Job:
             held = [row for row, side in zip(rows, sides, strict=True) if side]
             rows = [row for row, side in zip(rows, sides, strict=True) if not side]
         normals = self.loader(held) if held else None
-        # what is seen once is not kept, for the memory is the algorithm's, and needs no order
-        several = not detector.one_pass
-        loader = self.loader(rows, shuffle=several, keep=several)
+        # what is read once is not kept, for the memory is the algorithm's
+        shuffle, keep = not detector.one_pass, not detector.reads_once
+        loader = self.loader(rows, shuffle, keep)
         return detector.fit(loader, run, normals), len(rows), held
 
     def calibrated(self, shared: Shared, rows: Rows, run: Run) -> Detector:

@@ -257,9 +257,20 @@ def test_cancel(name):
         unfitted(name).fit(batches(), Run(should_stop=lambda: True))
 
 
-def test_progress_reaches_the_end(name):
-    seen = []
-    unfitted(name).fit(batches(), Run(report=seen.append, report_every=0))
+class Counted(list):
+    """How often a loader was gone through."""
+
+    times = 0
+
+    def __iter__(self):
+        self.times += 1
+        return super().__iter__()
+
+
+def test_progress_reaches_the_end_and_images_read_once_are_declared(name):
+    seen, loader = [], Counted(batches())
+    detector = unfitted(name).fit(loader, Run(report=seen.append, report_every=0))
+    assert (loader.times == 1) == detector.reads_once
     assert seen[-1].step == seen[-1].steps
     assert seen[-1].epoch == seen[-1].epochs
     assert seen[-1].fraction == pytest.approx(1)

@@ -92,6 +92,7 @@ class Local(nn.Module):
 
 class Cpr(Detector):
     Config = CprConfig
+    reads_once = True
 
     def __init__(self, config: CprConfig) -> None:
         super().__init__(config)

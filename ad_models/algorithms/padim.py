@@ -52,7 +52,7 @@ class PadimConfig:
 
 class Padim(Detector):
     Config = PadimConfig
-    one_pass = True
+    one_pass = reads_once = True
     fewest = 2
 
     def __init__(self, config: PadimConfig) -> None:

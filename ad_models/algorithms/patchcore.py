@@ -63,7 +63,7 @@ class PatchcoreConfig:
 
 class Patchcore(Detector):
     Config = PatchcoreConfig
-    one_pass = True
+    one_pass = reads_once = True
 
     def __init__(self, config: PatchcoreConfig) -> None:
         super().__init__(config)

@@ -126,6 +126,7 @@ def _active(width: int) -> list[nn.Module]:
 
 class Pni(Detector):
     Config = PniConfig
+    reads_once = True
 
     def __init__(self, config: PniConfig) -> None:
         super().__init__(config)

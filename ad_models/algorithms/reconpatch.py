@@ -75,6 +75,7 @@ class ReconpatchConfig:
 
 class Reconpatch(Detector):
     Config = ReconpatchConfig
+    reads_once = True
 
     def __init__(self, config: ReconpatchConfig) -> None:
         super().__init__(config)

@@ -45,7 +45,7 @@ class SemiOrthogonalConfig:
 
 class SemiOrthogonal(Detector):
     Config = SemiOrthogonalConfig
-    one_pass = True
+    one_pass = reads_once = True
     fewest = 2
 
     def __init__(self, config: SemiOrthogonalConfig) -> None:

@@ -56,6 +56,7 @@ class SimplenetConfig:
 
 class Simplenet(Detector):
     Config = SimplenetConfig
+    reads_once = True
 
     def __init__(self, config: SimplenetConfig) -> None:
         super().__init__(config)
