@@ -14,7 +14,9 @@ from torch import Tensor
 from ad_models.coreset_rounds import lower, rounds, squares
 
 TICK = 0.2  # seconds between two ticks
-LONG = 5 * 10**11  # numbers to read one centre at a time, two minutes of one core; more: rounds
+LONG = (
+    5 * 10**11
+)  # numbers to read one centre at a time, two minutes of one core at most; more: rounds
 SHARE = 2**19  # numbers of x that are worth a thread: a tenth of a millisecond
 
 # Takes the index of a new centre; gives the index farthest from all centres so far and how far
@@ -74,7 +76,7 @@ def cover(
     tick(0, count)
     if fast:
         return Cover(*rounds(x.detach(), count, at, tick))
-    with _steps(x) as step:
+    with _steps(x, count) as step:
         ticked = time.monotonic()
         for done in range(count):
             chosen[done] = at
@@ -116,7 +118,7 @@ def pace(dims: int, rows: int, device: torch.device, fast: bool = False) -> floa
         started = time.monotonic()
         lower(x.new_full((len(x),), torch.inf), x, squares(x), new)
         return (time.monotonic() - started) / len(new) / x.numel()
-    with _steps(x) as step:
+    with _steps(x, 4) as step:
         step(0)
         started = time.monotonic()
         for at in range(min(3, len(x))):
@@ -124,27 +126,36 @@ def pace(dims: int, rows: int, device: torch.device, fast: bool = False) -> floa
         return (time.monotonic() - started) / min(3, len(x)) / x.numel()
 
 
-def _steps(x: Tensor) -> AbstractContextManager[Step]:
+def _steps(x: Tensor, count: int) -> AbstractContextManager[Step]:
     compilable = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    return _fused(x) if compilable else _expanded(x)
+    return _fused(x, count) if compilable else _expanded(x)
 
 
 @contextmanager
-def _fused(x: Tensor) -> Iterator[Step]:
-    """Steps that read x once each, in as many threads as torch may use now."""
+def _fused(x: Tensor, count: int) -> Iterator[Step]:
+    """Up to `count` steps that read what they need of x once, in as many threads as torch may use
+    now."""
     from ad_models.coreset_kernel import compiled
 
     rows = x.detach().contiguous().numpy()
-    sweep = compiled(rows.dtype.name)
+    apart_of, sweep = compiled(rows.dtype.name)
     nearest = np.full(len(rows), np.inf)  # squared distance to the set so far
+    owner = np.zeros(len(rows), np.int32)  # number of the centre at that distance, from 1
+    apart = np.zeros(count + 1)  # squared distance of each centre to the new one
+    chosen = np.empty(count, np.int64)
+    numbers = iter(range(count))
     threads = max(1, min(torch.get_num_threads(), rows.size // SHARE))
     cuts = [len(rows) * thread // threads for thread in range(threads + 1)]
     first, *others = pairwise(cuts)
 
     def step(at: int) -> tuple[int, float]:
         nearest[at] = 0  # also where x is not finite, so that it is never taken again
-        waiting = [pool.submit(sweep, rows, at, nearest, *block) for block in others]
-        found = [sweep(rows, at, nearest, *first), *(future.result() for future in waiting)]
+        number = next(numbers)
+        chosen[number] = at
+        apart_of(rows, chosen[:number], at, apart)
+        notes = nearest, owner, apart, number + 1
+        waiting = [pool.submit(sweep, rows, at, *notes, *block) for block in others]
+        found = [sweep(rows, at, *notes, *first), *(future.result() for future in waiting)]
         return max(found, key=lambda block: block[1])  # the first of equals
 
     with ThreadPoolExecutor(max(1, threads - 1)) as pool:  # starts threads when it needs them

@@ -22,6 +22,7 @@ from ad_models.rows import InMemory, OnDisk, Rows
 
 LONGEST = 2 * 10**13  # numbers to read, in rounds; more takes many minutes on two cores
 CANDIDATES = 4, 20  # for each row of the coreset, least and most, where there are two stages
+READ = 0.5  # share of the rows that a centre at a time reads, of real features; see the kernel
 FEWEST = 2  # and where memory is short
 
 
@@ -61,7 +62,7 @@ class Plan:
     def seconds(self, part: int, device: torch.device) -> float:
         """Of both stages, for parts of `part` rows, at the pace of this machine."""
         dims = min(self.dims, self.projected)
-        each = pace(dims, self.capacity, device, self.fast)
+        each = pace(dims, self.capacity, device, self.fast) * (1 if self.fast else READ)
         taken = float(self.capacity) * self.count * dims * each
         if self.stages == 2:  # each row meets those of its part that are kept
             taken += float(part) * self.capacity * dims * pace(dims, part, device)

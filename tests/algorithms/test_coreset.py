@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ad_models import coreset, coreset_rounds
 from ad_models.coreset import cover, greedy, project
+from ad_models.coreset_kernel import compiled
 
 
 def random(*shape: int) -> torch.Tensor:
@@ -88,10 +89,45 @@ def test_greedy_ignores_scale_and_layout():
     assert torch.equal(expected, greedy(points.clone().requires_grad_(), 15))
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.01, 0.3, 3.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_is_left_unread_changes_nothing(spread, dtype):
+    points = (5 * random(30, 8)).repeat(40, 1) + spread * random(1200, 8)
+    points = points.to(dtype)
+    found = greedy(points, 400)
+    assert found.tolist() == plain(points, 400, int(found[0]))
+
+
+def test_a_row_that_cannot_be_nearer_is_not_read():
+    apart_of, sweep = compiled("float64")
+    x = np.array([[0.0], [1.0], [9.0], [4.0]])  # centres 0 and 9; 1 belongs to 0, 4 too
+    nearest, owner = np.array([0.0, 1.0, np.inf, 16.0]), np.array([1, 1, 0, 1], np.int32)
+    apart = np.zeros(3)
+    apart_of(x, np.array([0]), 2, apart)
+    assert apart.tolist() == [0, 81, 0]
+    x[1] = 9  # 81 is beyond 4 * 1, and beyond 4 * 16: neither is looked at
+    assert sweep(x, 2, nearest, owner, apart, 2, 0, 4) == (3, 16)
+    assert nearest.tolist() == [0, 1, 0, 16] and owner.tolist() == [1, 1, 2, 1]
+    x[3], nearest[3] = 8, 4.6**2  # 81 is not beyond 4 times that
+    sweep(x, 2, nearest, owner, apart, 2, 0, 4)
+    assert nearest[3] == 1 and owner[3] == 2
+
+
+@pytest.mark.parametrize("value", [torch.inf, torch.nan])
+def test_a_first_centre_that_is_not_finite_keeps_no_row_from_the_others(value):
+    points = random(200, 4)
+    first = int(greedy(points, 1))
+    points[first] = value
+    chosen = greedy(points, 30)
+    rest = [at for at in range(200) if at != first]
+    expected = plain(points[rest], 29, rest.index(int(chosen[1])))
+    assert [rest.index(at) for at in chosen[1:].tolist()] == expected
+
+
 def test_the_steps_of_other_devices_choose_the_same(monkeypatch):
     points = random(500, 16)
     expected = greedy(points, 60)
-    monkeypatch.setattr(coreset, "_fused", coreset._expanded)
+    monkeypatch.setattr(coreset, "_fused", lambda x, count: coreset._expanded(x))
     assert torch.equal(expected, greedy(points, 60))
     assert len(greedy(points[:5].repeat(4, 1), 20)) == 5
 
@@ -136,7 +172,7 @@ class Largest(TorchDispatchMode):
 def test_no_second_copy_of_the_points_is_made(monkeypatch, way):
     monkeypatch.setattr(coreset_rounds, "TABLE", 2000)
     monkeypatch.setattr(coreset_rounds, "CANDIDATES", 32)
-    monkeypatch.setattr(coreset, "_steps", coreset._expanded)
+    monkeypatch.setattr(coreset, "_steps", lambda x, count: coreset._expanded(x))
     points = random(2000, 64)
     with Largest(points) as largest:
         cover(points, 40, fast=way == "rounds")
