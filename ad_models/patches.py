@@ -46,7 +46,7 @@ class Kept:
                 if not self.count:
                     self.shape = found.shape[1:]
                     each = found[0].nbytes
-                    self.rows = room(each * announced(loader, images.image), found[0], run)
+                    self.rows = place(each * announced(loader, images.image), found[0], run)
                 if isinstance(self.rows, OnDisk):
                     self.rows.put(self.count, found.flatten(1))
                 else:
@@ -67,20 +67,14 @@ class Kept:
             yield found.unflatten(1, self.shape).float()
 
 
-def room(taken: int, one: Tensor, run: Run) -> list[Tensor] | OnDisk:
+def place(taken: int, one: Tensor, run: Run) -> list[Tensor] | OnDisk:
     """Where `taken` bytes of features like `one` are kept, or a refusal."""
-    what, spare = FEATURES, disk(run.folder)
-    if taken <= free(run.device) // 2 or spare is None:
-        claim(run, what, taken)
-        return []
-    folder, left = spare
-    if taken > left:
-        raise InputError(
-            f"{what} take {size(taken)}, more than half of the memory that is free and than the "
-            f"{size(left)} that {folder} may take; free some of it, or {SMALLER}"
-        )
-    run.say(f"{what}: {size(taken)}, which wait in {folder}")
-    return OnDisk(folder, one.numel(), one.device, one.dtype)
+    spare = disk(run.folder)
+    if spare and free(run.device) // 2 < taken <= spare[1]:
+        run.say(f"{FEATURES}: {size(taken)}, which wait in {spare[0]}")
+        return OnDisk(spare[0], one.numel(), one.device, one.dtype)
+    claim(run, FEATURES, taken, f"make room on the disk for them, or {SMALLER}")
+    return []
 
 
 def everything(
