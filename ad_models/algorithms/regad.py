@@ -44,6 +44,8 @@ class RegadConfig:
     lr: float = 1e-4  # of SGD, to zero along a cosine; section 4.1
     references: int = 2  # images a training image is registered to; k in section 3.1
     shots: int = 8  # support images of a new product; table 1 (2, 4 and 8)
+    statistics: bool = True  # batch norm learns the products' own; False: keeps ImageNet's, ours:
+    # better where the products are few and unlike the new one, for the weights hardly follow
     epsilon: float = 0.01  # ridge on the covariance; equation 6
     sigma: float = 4.0  # blur of the final map, pixels; official code
     weights: str = "imagenet"  # of the backbone, at the start; see ad_models.weights
@@ -161,6 +163,12 @@ class Regad(Detector):
         self.pixel_std: Tensor
         self.register_buffer("mean", torch.empty(0))  # (P, D)
         self.register_buffer("explained", torch.empty(0))  # (P, N, D), see `calibrate`
+
+    def train(self, mode: bool = True) -> "Regad":
+        super().train(mode)
+        if not self.config.statistics:
+            self.registration.net.eval()
+        return self
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         """Register images of each product to others of it; a batch may hold several products."""

@@ -184,6 +184,23 @@ def test_a_new_product_needs_no_training():
     assert all(torch.equal(v, detector.registration.state_dict()[k]) for k, v in learned.items())
 
 
+@pytest.mark.parametrize("statistics", [True, False])
+def test_the_backbones_statistics_are_learned_or_kept(statistics):
+    detector = create("regad", **PLAIN, epochs=1, shots=2, statistics=statistics)
+    registration = detector.registration
+
+    def running(module):
+        return {k: v.clone() for k, v in module.named_buffers() if "running" in k}
+
+    before = running(registration.net), running(registration.localisers)
+    detector.fit([Batch(torch.randn(4, 3, 32, 32), ["part"] * 4)])
+    for name, value in running(registration.net).items():
+        assert torch.equal(value, before[0][name]) != statistics, name
+    assert all(
+        not torch.equal(v, before[1][k]) for k, v in running(registration.localisers).items()
+    )
+
+
 def test_products_without_company_are_refused():
     with pytest.raises(InputError, match="at least 2 images of the same product"):
         create("regad", **PLAIN, epochs=1).fit([Batch(torch.randn(2, 3, 32, 32), ["a", "b"])])
