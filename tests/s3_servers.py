@@ -102,7 +102,8 @@ def moto_server() -> S3Server:
     if importlib.util.find_spec("moto") is None:
         pytest.skip("moto is missing; install moto[server]")
     port = free_port()
-    return S3Server([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port)
+    script = Path(__file__).with_name("moto_in_turn.py")
+    return S3Server([sys.executable, str(script), str(port)], port)
 
 
 def create_bucket(server: S3Server, bucket: str) -> None:

@@ -43,8 +43,8 @@ def test_a_shared_file_reaches_only_those_that_use_it(package):
     padim, patchcore = fingerprint("padim", package), fingerprint("patchcore", package)
     edit(
         package / "ad_models" / "gaussian.py",
-        "total = self.count + added",
-        "total = added + self.count",
+        "total = self.count + len(x)",
+        "total = len(x) + self.count",
     )
     assert fingerprint("padim", package) != padim
     assert fingerprint("patchcore", package) == patchcore
