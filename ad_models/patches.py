@@ -10,7 +10,7 @@ from ad_models.base import Batch, blocks
 from ad_models.budget import SMALLER, announced, claim, disk, free, size
 from ad_models.errors import InputError
 from ad_models.features import stack
-from ad_models.rows import OnDisk
+from ad_models.rows import InMemory, OnDisk, Rows
 from ad_models.run import Run
 
 FEATURES = "the features of all images"
@@ -39,19 +39,16 @@ class Kept:
         self, embed: Callable[[Tensor], Tensor], loader: Iterable[Batch], run: Run, batch: int
     ) -> None:
         self.batch, self.count = batch, 0
-        self.rows: list[Tensor] | OnDisk = []
+        self.rows: Rows
         with torch.no_grad():
             for images in run.steps(loader):
-                found = torch.cat([embed(part).half() for part in blocks(images.image)])
-                if not self.count:
-                    self.shape = found.shape[1:]
-                    each = found[0].nbytes
-                    self.rows = place(each * announced(loader, images.image), found[0], run)
-                if isinstance(self.rows, OnDisk):
+                for part in blocks(images.image):
+                    found = embed(part).half()
+                    if not self.count:
+                        self.shape = found.shape[1:]
+                        self.rows = place(announced(loader, images.image), found[0], run)
                     self.rows.put(self.count, found.flatten(1))
-                else:
-                    self.rows.extend(found.flatten(1))
-                self.count += len(found)
+                    self.count += len(found)
         if not self.count:
             raise InputError("no normal image to learn from")
 
@@ -60,42 +57,36 @@ class Kept:
 
     def __iter__(self) -> Iterator[Tensor]:
         for chosen in torch.randperm(self.count).split(self.batch):
-            if isinstance(self.rows, OnDisk):
-                found = self.rows.take(chosen)
-            else:
-                found = torch.stack([self.rows[number] for number in chosen])
-            yield found.unflatten(1, self.shape).float()
+            yield self.rows.take(chosen).unflatten(1, self.shape).float()
 
 
-def place(taken: int, one: Tensor, run: Run) -> list[Tensor] | OnDisk:
-    """Where `taken` bytes of features like `one` are kept, or a refusal."""
-    spare = disk(run.folder)
+def place(count: int, one: Tensor, run: Run) -> Rows:
+    """Where `count` rows of features like `one` are kept, or a refusal."""
+    taken, spare = count * one.nbytes, disk(run.folder)
     if spare and free(run.device) // 2 < taken <= spare[1]:
         run.say(f"{FEATURES}: {size(taken)}, which wait in {spare[0]}")
         return OnDisk(spare[0], one.numel(), one.device, one.dtype)
     claim(run, FEATURES, taken, f"make room on the disk for them, or {SMALLER}")
-    return []
+    return InMemory(one.new_empty(count, one.numel()))
 
 
 def everything(
     embed: Callable[[Tensor], Tensor],
     loader: Iterable[Batch],
     run: Run,
-    what: str,
     beside: float,
+    what: str = FEATURES,
 ) -> Tensor:
     """Embeddings (N, ...) of all images, `what`, in one tensor. It is reserved once: to join parts
     would hold them twice. `beside`: what else the fit will hold, as a multiple of it."""
-    kept, count = torch.empty(0), 0
+    kept, count = InMemory(torch.empty(0)), 0
     for batch in run.steps(loader):
-        found = torch.cat([embed(part) for part in blocks(batch.image)])
-        if not count:
-            total = announced(loader, batch.image)
-            claim(run, what, int((1 + beside) * found[0].nbytes * total))
-            kept = found.new_empty(total, *found.shape[1:])
-        if count + len(found) > len(kept):  # a loader without a length
-            kept = torch.cat([kept[:count], found])
-        else:
-            kept[count : count + len(found)] = found
-        count += len(found)
-    return kept[:count]
+        for images in blocks(batch.image):
+            found = embed(images)
+            if not count:
+                total = announced(loader, batch.image)
+                claim(run, what, int((1 + beside) * found[0].nbytes * total))
+                kept = InMemory(found.new_empty(total, *found.shape[1:]))
+            kept.put(count, found)
+            count += len(found)
+    return kept.rows[:count]

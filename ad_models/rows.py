@@ -13,7 +13,11 @@ class InMemory:
         self.rows = rows
 
     def put(self, at: int, rows: Tensor) -> None:
-        self.rows[at : at + len(rows)] = rows
+        """Rows that follow on those before; there is room for more than were reserved."""
+        if at + len(rows) > len(self.rows):
+            self.rows = torch.cat([self.rows[:at], rows])
+        else:
+            self.rows[at : at + len(rows)] = rows
 
     def take(self, numbers: Tensor) -> Tensor:
         return self.rows[numbers.to(self.rows.device)]

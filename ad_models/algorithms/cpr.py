@@ -107,7 +107,7 @@ class Cpr(Detector):
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         with torch.no_grad():
-            images = everything(lambda x: x, loader, run, IMAGES, self.held() / 3)
+            images = everything(lambda x: x, loader, run, self.held() / 3, IMAGES)
             if not len(images):
                 raise InputError("CPR needs at least 1 normal image")
             known = self.describe(images)
@@ -121,9 +121,11 @@ class Cpr(Detector):
 
     def held(self) -> float:
         """Numbers a pixel that a fit holds at most beside the images: the features of strides 4
-        and 8, the fine ones three times while retrieval learns, or the bank."""
+        and 8, the fine ones four times with two tables of words while retrieval learns (measured),
+        or the bank."""
         fine, coarse = self.pyramid.channels
-        return max(3 * fine / 16 + coarse / 64, self.config.channels * (1 / 16 + 1 / 64))
+        learning = (4 * fine + 2 * self.config.words) / 16 + coarse / 64
+        return max(learning, self.config.channels * (1 / 16 + 1 / 64))
 
     def describe(self, images: Tensor) -> list[Tensor]:
         """Fill all that retrieval goes by; backbone features of the images, half precision."""

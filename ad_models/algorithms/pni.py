@@ -28,7 +28,7 @@ from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid, stack
 from ad_models.maps import finish
 from ad_models.neighbours import nearest
-from ad_models.patches import FEATURES, everything
+from ad_models.patches import everything
 from ad_models.run import Run
 
 
@@ -144,7 +144,7 @@ class Pni(Detector):
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         with torch.no_grad():
-            features = everything(self.embed, loader, run, FEATURES, beside=1.5)  # (B, D, h, w)
+            features = everything(self.embed, loader, run, beside=1.5)  # (B, D, h, w)
             if not len(features):
                 raise InputError("PNI needs at least 1 normal image")
             self.remember(features, run)
