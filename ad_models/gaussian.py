@@ -23,43 +23,77 @@ def claim_gaussians(run: Run, positions: int, dims: int, each: int) -> None:
 class RunningGaussian:
     """Mean and covariance at each of P positions, batch by batch.
 
-    Merges batches with Chan, Golub and LeVeque (1979), so no batch is kept and nothing
-    cancels when the mean is large. Memory: P * D * D floats, once.
+    Merges batches with Chan, Golub and LeVeque (1979), so no batch is kept and nothing cancels when
+    the mean is large. Memory: P * D * D floats, once. To pass through them costs as much as many
+    rows do, so batches wait for one another where there is room: the first D vectors in the place
+    of their squares, later ones above the diagonal, which symmetry leaves free.
     """
 
     def __init__(self, positions: int, dim: int, device: torch.device) -> None:
         self.count = 0
+        self.merged = 0  # of `count`; the others wait
         self.mean = torch.zeros(positions, dim, device=device)
-        self.scatter = torch.zeros(positions, dim, dim, device=device)  # sum of outer products
+        # Sum of outer products of what is merged, right on and below the diagonal
+        self.scatter = torch.empty(positions, dim, dim, device=device)
+        self.room = [self.scatter]  # for vectors that wait: (P, number, part of D), side by side
 
     @classmethod
     def restored(cls, count: int, mean: Tensor, whiten: Tensor, ridge: float) -> Self:
         """As it was before `whitening` with `ridge` gave `whiten` (P, D, D)."""
         gaussian = cls(mean.shape[0], mean.shape[1], mean.device)
-        gaussian.count, gaussian.mean = count, mean.clone()
+        gaussian.mean = mean.clone()
         identity = torch.eye(mean.shape[1], device=mean.device)
         for scatter, part in zip(gaussian.scatter.split(BLOCK), whiten.split(BLOCK), strict=True):
             factor = torch.linalg.solve_triangular(part, identity.expand_as(part), upper=False)
             scatter.copy_((factor @ factor.mT - ridge * identity) * (count - 1))
+        gaussian._have_merged(count)
         return gaussian
 
     def update(self, x: Tensor) -> None:
         """Add vectors (B, P, D)."""
+        waiting = self.count - self.merged
+        if waiting + len(x) > self.room[-1].shape[1]:
+            return self._merge(x)
+        widths = [part.shape[2] for part in self.room]
+        for part, piece in zip(self.room, x.movedim(1, 0).split(widths, dim=2), strict=True):
+            part[:, waiting : waiting + len(x)] = piece
+        self.count += len(x)
+
+    def _merge(self, x: Tensor) -> None:
+        waiting = self.count - self.merged
         total = self.count + len(x)
+        added = total - self.merged
         # In blocks and in place: a P * D * D temporary would double the memory.
         for start in range(0, len(self.scatter), BLOCK):
             at = slice(start, start + BLOCK)
-            mean = x[:, at].mean(dim=0)
-            delta = mean - self.mean[at]
-            shift = delta * (self.count * len(x) / total) ** 0.5  # its square merges the means
-            rows = torch.cat([x[:, at] - mean, shift[None]]).movedim(1, 0)  # (p, B + 1, D)
-            self.scatter[at].baddbmm_(rows.mT, rows)
-            self.mean[at] += delta * (len(x) / total)
-        self.count = total
+            parts = [part[at, :waiting] for part in self.room]
+            kept = torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
+            rows = torch.cat([kept, x[:, at].movedim(1, 0), self.mean[at, None]], dim=1)
+            mean = rows[:, :-1].mean(dim=1)
+            rows -= mean[:, None]
+            rows[:, -1] *= (self.merged * added / total) ** 0.5  # its square merges the means
+            self.scatter[at].baddbmm_(rows.mT, rows, beta=1 if self.merged else 0)
+            self.mean[at] = self.mean[at].lerp(mean, added / total)
+        self._have_merged(total)
 
-    def covariance(self) -> Tensor:
-        """Unbiased covariance (P, D, D)."""
-        return self.scatter / (self.count - 1)
+    def _have_merged(self, count: int) -> None:
+        self.count = self.merged = count
+        half = self.mean.shape[1] // 2
+        corner = self.scatter[:, :half, half:]
+        self.room = [corner[:, ::2], corner[:, 1::2, :half]]  # a vector takes two lines
+
+    def estimate(self, ddof: int = 1) -> tuple[Tensor, Tensor]:
+        """Mean (P, D) and covariance (P, D, D), the sum of squares divided by `count - ddof`.
+
+        In place, for it may be gigabytes: it is to be done once, at the end.
+        """
+        if self.merged < self.count:
+            self._merge(self.mean.new_empty(0, *self.mean.shape))
+        half = self.mean.shape[1] // 2
+        for scatter in self.scatter.split(BLOCK):
+            scatter.div_(self.count - ddof)
+            scatter[:, :half, half:] = scatter[:, half:, :half].mT
+        return self.mean, self.scatter
 
 
 class FewRows:
@@ -108,26 +142,28 @@ def whitening(covariance: Tensor, ridge: float, block: int = BLOCK) -> Tensor:
     gives wrong numbers on multi-threaded CPUs (pytorch PR 181570).
     """
     covariance.diagonal(dim1=1, dim2=2).add_(ridge)
-    if covariance.is_cpu:
-        return _whitened(covariance)
     identity = torch.eye(covariance.shape[-1], device=covariance.device)
-    for part in covariance.split(block):
-        factor = torch.linalg.cholesky(part)
-        part.copy_(torch.linalg.solve_triangular(factor, identity.expand_as(part), upper=False))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more get into each other's way on matrices as small as these
+    try:
+        for part in covariance.split(block):
+            upper = _factorised(part) if part.is_cpu else torch.linalg.cholesky(part, upper=True)
+            inverse = torch.linalg.solve_triangular(upper, identity.expand_as(part), upper=True)
+            part.copy_(inverse.mT)
+    finally:
+        torch.set_num_threads(threads)
     return covariance
 
 
-def _whitened(covariance: Tensor) -> Tensor:
-    """The same by LAPACK, matrix by matrix and in place. torch's threads get into each other's way
-    on matrices this small, and it has no inverse of a triangle, only a solve of twice the work."""
+def _factorised(covariance: Tensor) -> Tensor:
+    """Upper Cholesky factors by LAPACK, matrix by matrix and in place: half of torch's time."""
     matrices = covariance.numpy()
-    factorise, invert = get_lapack_funcs(["potrf", "trtri"], [matrices])
-    for number, matrix in enumerate(matrices):
-        # LAPACK counts by columns: the upper triangle that it sees is our lower one
-        _, failed = factorise(matrix.T, lower=0, clean=1, overwrite_a=1)
+    (factorise,) = get_lapack_funcs(["potrf"], [matrices])
+    for matrix in matrices:
+        # LAPACK counts by columns: the lower triangle that it sees is our upper one
+        _, failed = factorise(matrix.T, lower=1, clean=0, overwrite_a=1)
         if failed:
-            raise np.linalg.LinAlgError(f"covariance {number} is not positive definite")
-        invert(matrix.T, lower=0, overwrite_c=1)
+            raise np.linalg.LinAlgError("a covariance is not positive definite: raise epsilon")
     return covariance
 
 

@@ -118,9 +118,9 @@ class Padim(Detector):
             ridge = self.config.epsilon * (gathered.count - 1)
             self.whiten = whitening(self.rows @ self.rows.mT, ridge)
         else:
-            self.mean, self.rows = gathered.mean, torch.empty(0, device=self.fitted.device)
-            gathered.scatter /= gathered.count - 1  # in place: `covariance` would double it
-            self.whiten = whitening(gathered.scatter, self.config.epsilon)
+            self.rows = torch.empty(0, device=self.fitted.device)
+            self.mean, covariance = gathered.estimate()
+            self.whiten = whitening(covariance, self.config.epsilon)
 
     def forward(self, images: Tensor) -> Prediction:
         patches, grid = self.embed(images)

@@ -86,9 +86,8 @@ class SemiOrthogonal(Detector):
                 gaussian.update(patches)
         if gaussian is None or gaussian.count < 2:
             raise InputError("a covariance needs at least 2 normal images")
-        self.mean = gaussian.mean
         # The official code divides by the number of images, not by one less
-        covariance = gaussian.scatter.div_(gaussian.count)  # in place: it may take gigabytes
+        self.mean, covariance = gaussian.estimate(ddof=0)
         self.whiten = whitening(covariance, self.config.epsilon)
 
     def forward(self, images: Tensor) -> Prediction:

@@ -19,15 +19,19 @@ def test_smooth_equals_scipy(shape):
     np.testing.assert_allclose(smooth(maps, 2.5)[:, 0].numpy(), expected, atol=1e-12)
 
 
-def test_running_gaussian_equals_numpy_where_the_mean_is_large():
-    x = torch.randn(50, 3, 4) * 0.05 + 300
-    gaussian = RunningGaussian(3, 4, x.device)
-    for part in x.split(7):
+@pytest.mark.parametrize("dims", [1, 4, 5, 9])
+@pytest.mark.parametrize("images", [2, 4, 5, 50])  # some of them wait, all of them, or none
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_running_gaussian_equals_numpy_where_the_mean_is_large(dims, images, batch):
+    x = torch.randn(images, 70, dims) * 0.05 + 300
+    gaussian = RunningGaussian(70, dims, x.device)
+    for part in x.split(batch):
         gaussian.update(part)
-    for position in range(3):
+    mean, covariance = gaussian.estimate()
+    for position in range(70):
         expected = np.cov(x[:, position].double().numpy(), rowvar=False)
-        np.testing.assert_allclose(gaussian.covariance()[position], expected, rtol=2e-3, atol=1e-6)
-    np.testing.assert_allclose(gaussian.mean, x.mean(0), rtol=1e-6)
+        np.testing.assert_allclose(covariance[position], expected, rtol=2e-3, atol=1e-5)
+    np.testing.assert_allclose(mean, x.mean(0), rtol=1e-6)
 
 
 def test_whitening_holds_at_sizes_where_batched_inverses_fail():
@@ -36,10 +40,18 @@ def test_whitening_holds_at_sizes_where_batched_inverses_fail():
     rows = torch.randn(16, 400, 200)
     covariance = rows.mT @ rows / 400
     factors = whitening(covariance.clone(), 0.01, block=5)
+    assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
     eye = torch.eye(200)
     product = factors @ (covariance + 0.01 * eye) @ factors.mT
     torch.testing.assert_close(product, eye.expand_as(product), atol=2e-4, rtol=0)
+
+
+def test_whitening_refuses_what_is_no_covariance():
+    covariance = torch.eye(4).repeat(3, 1, 1)
+    covariance[2, 2, 2] = -1
+    with pytest.raises(np.linalg.LinAlgError, match="raise epsilon"):
+        whitening(covariance, 0.01, block=2)
 
 
 @pytest.fixture(params=["_faiss", "_products"])
