@@ -6,17 +6,19 @@ Idea (section 3): a linear layer moves pretrained patch features into a space of
 there, Gaussian noise makes an anomaly out of every normal feature, and a small discriminator
 learns to tell the two apart. At test time it scores the adapted features themselves.
 
-Differs from the paper: the last epoch is kept, where the official code keeps the epoch that is
-best on test images. Neighbourhoods are averaged channel by channel, as the text says; the
-official code averages runs of flattened windows to reach the same 1536 dims. Features are
-computed once and kept in half precision.
+Differs from the paper: the official code keeps the epoch that is best on test images, for verdicts
+swing from one epoch to the next until the end; here the weights of the last steps are averaged
+(Izmailov et al., UAI 2018), which is steady. Neighbourhoods are averaged channel by channel, as the
+text says; the official code averages runs of flattened windows to reach the same 1536 dims.
+Features are computed once and kept in half precision.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.errors import ConfigError
@@ -39,6 +41,7 @@ class SimplenetConfig:
     adaptor_lr: float = 1e-4  # of AdamW; section 4.3, where it is Adam
     discriminator_lr: float = 2e-4  # of Adam; section 4.3
     weight_decay: float = 1e-5  # of the discriminator; section 4.3
+    averaged: float = 0.1  # share of the steps whose weights are averaged; 0: the last ones count
     sigma: float = 4.0  # blur of the final map, pixels; section 4.3
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0
@@ -49,6 +52,8 @@ class SimplenetConfig:
         for name in ("noise", "margin"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
+        if not 0 <= self.averaged <= 1:
+            raise ConfigError(f"averaged must lie in 0 to 1, got {self.averaged}")
         for name in ("hidden", "batch", "epochs"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -80,14 +85,15 @@ class Simplenet(Detector):
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         c = self.config
         kept = Kept(lambda images: self.embed(images)[0], loader, run, c.batch)
-        networks = (self.adaptor, self.discriminator)
+        networks = nn.ModuleList([self.adaptor, self.discriminator])
+        averaged = AveragedModel(networks, avg_fn=late(c.averaged), use_buffers=True)
         optimisers = (
             torch.optim.AdamW(self.adaptor.parameters(), c.adaptor_lr),
             torch.optim.Adam(
                 self.discriminator.parameters(), c.discriminator_lr, weight_decay=c.weight_decay
             ),
         )
-        for _ in run.epochs(c.epochs, *networks, *optimisers):
+        for _ in run.epochs(c.epochs, networks, averaged, *optimisers):
             for features in run.steps(kept):
                 normal = run.mixed(self.adaptor, features.flatten(0, 1))  # (N, D), N patches
                 spoiled = normal + c.noise * torch.randn_like(normal)  # section 3.3
@@ -100,7 +106,9 @@ class Simplenet(Detector):
                 loss.backward()
                 for optimiser in optimisers:
                     optimiser.step()
+                averaged.update_parameters(networks)
                 run.log(loss=loss)
+        networks.load_state_dict(averaged.module.state_dict())
 
     def forward(self, images: Tensor) -> Prediction:
         patches, grid = self.embed(images)
@@ -113,3 +121,12 @@ class Simplenet(Detector):
 def truncated_l1(normal: Tensor, spoiled: Tensor, margin: float) -> Tensor:
     """Loss of verdicts (N,) that should be above `margin` and below -`margin`; section 3.5."""
     return (margin - normal).clamp(min=0).mean() + (margin + spoiled).clamp(min=0).mean()
+
+
+def late(share: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Running average over about the last `share` of all steps, however many they become."""
+
+    def add(average: Tensor, value: Tensor, before: Tensor | int) -> Tensor:
+        return average + (value - average) / max(1.0, share * (int(before) + 1))
+
+    return add

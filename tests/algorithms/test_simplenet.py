@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from ad_models import Batch, create
-from ad_models.algorithms.simplenet import truncated_l1
+from ad_models import Batch, Run, create
+from ad_models.algorithms.simplenet import late, truncated_l1
 from ad_models.errors import ConfigError, InputError
 
 
@@ -70,6 +70,33 @@ def test_one_step_is_the_paper_s():
     assert frozen and all(torch.equal(before[n], model.get_parameter(n)) for n in frozen)
 
 
+class Watched(Run):
+    """Keeps the adaptor's weights as they are after every step."""
+
+    def of(self, model):
+        self.seen, self.model = [], model
+        return self
+
+    def log(self, **metrics):
+        self.seen.append(self.model.adaptor.weight.detach().clone())
+
+
+@pytest.mark.parametrize(("averaged", "taken"), [(0, 1), (1, 6)])
+def test_kept_weights_are_the_mean_of_the_last(averaged, taken):
+    model = small(epochs=3, batch=2, averaged=averaged)
+    run = Watched().of(model)
+    model.fit([Batch(torch.randn(4, 3, 64, 64))], run)
+    assert len(run.seen) == 6
+    torch.testing.assert_close(model.adaptor.weight, torch.stack(run.seen[-taken:]).mean(0))
+
+
+def test_a_tenth_forgets_the_first_steps():
+    average = torch.zeros(())
+    for before in range(1, 1000):
+        average = late(0.1)(average, torch.tensor(float(before)), before)
+    assert 850 < float(average) < 950  # the mean age is about a tenth
+
+
 class Moments(nn.Module):
     """In place of a backbone: mean and square of each colour in cells of 8 x 8 pixels."""
 
@@ -108,7 +135,15 @@ def test_no_image():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"neighbourhood": 2}, {"noise": 0}, {"margin": -1}, {"batch": 0}, {"epochs": 0}]
+    "wrong",
+    [
+        {"neighbourhood": 2},
+        {"noise": 0},
+        {"margin": -1},
+        {"batch": 0},
+        {"epochs": 0},
+        {"averaged": 1.5},
+    ],
 )
 def test_out_of_range(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
