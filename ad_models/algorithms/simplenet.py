@@ -6,9 +6,9 @@ Idea (section 3): a linear layer moves pretrained patch features into a space of
 there, Gaussian noise makes an anomaly out of every normal feature, and a small discriminator
 learns to tell the two apart. At test time it scores the adapted features themselves.
 
-Differs from the paper: the official code keeps the epoch that is best on test images, for verdicts
-swing from one epoch to the next until the end; here the weights of the last steps are averaged
-(Izmailov et al., UAI 2018), which is steady. Neighbourhoods are averaged channel by channel, as the
+Differs from the paper: the last epoch is kept, where the official code keeps the epoch that is
+best on test images; image scores swing from one epoch to the next until the end, and `averaged`
+steadies them (Izmailov et al., UAI 2018). Neighbourhoods are averaged channel by channel, as the
 text says; the official code averages runs of flattened windows to reach the same 1536 dims.
 Features are computed once and kept in half precision.
 """
@@ -41,7 +41,7 @@ class SimplenetConfig:
     adaptor_lr: float = 1e-4  # of AdamW; section 4.3, where it is Adam
     discriminator_lr: float = 2e-4  # of Adam; section 4.3
     weight_decay: float = 1e-5  # of the discriminator; section 4.3
-    averaged: float = 0.1  # share of the steps whose weights are averaged; 0: the last ones count
+    averaged: float = 0.0  # share of the steps, at the end, whose weights are averaged
     sigma: float = 4.0  # blur of the final map, pixels; section 4.3
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0
@@ -127,6 +127,7 @@ def late(share: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """Running average over about the last `share` of all steps, however many they become."""
 
     def add(average: Tensor, value: Tensor, before: Tensor | int) -> Tensor:
-        return average + (value - average) / max(1.0, share * (int(before) + 1))
+        weight = 1 / max(1.0, share * (int(before) + 1))
+        return average.float().lerp(value.float(), weight)  # counters are no floats
 
     return add
