@@ -6,9 +6,11 @@ a few dozen of these, single passes would end a fit before it has learnt anythin
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Generic, TypeVar
 
-from ad_models.base import Batch
 from ad_models.errors import ConfigError
+
+T = TypeVar("T")  # a batch, or features of one
 
 
 def check_epoch(batches: int) -> None:
@@ -17,20 +19,20 @@ def check_epoch(batches: int) -> None:
         raise ConfigError(f"batches must be at least 1, or 0 for one pass, got {batches}")
 
 
-def epoch(loader: Iterable[Batch], batches: int) -> Iterable[Batch]:
+def epoch(loader: Iterable[T], batches: int) -> Iterable[T]:
     """So many batches, over as many passes as that takes; 0: one pass."""
     return Epoch(loader, batches) if batches else loader
 
 
-class Epoch:
-    def __init__(self, loader: Iterable[Batch], batches: int) -> None:
+class Epoch(Generic[T]):
+    def __init__(self, loader: Iterable[T], batches: int) -> None:
         self.loader = loader
         self.batches = batches
 
     def __len__(self) -> int:
         return self.batches
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[T]:
         given, before = 0, -1
         while before < given < self.batches:  # a loader that gives nothing ends it
             before = given

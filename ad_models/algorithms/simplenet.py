@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.features import Pyramid, stack
 from ad_models.maps import finish
@@ -39,6 +40,7 @@ class SimplenetConfig:
     hidden: int = 1024  # width of the discriminator; official code
     margin: float = 0.5  # th+ and -th- of the loss; section 3.5
     epochs: int = 160  # section 4.3
+    batches: int = 0  # of an epoch; 0: one pass over the images
     batch: int = 4  # images a step; section 4.3 (8 in the official code)
     adaptor_lr: float = 1e-4  # of AdamW; section 4.3, where it is Adam
     discriminator_lr: float = 2e-4  # of Adam; section 4.3
@@ -56,6 +58,7 @@ class SimplenetConfig:
                 raise ConfigError(f"{name} must be positive, got {getattr(self, name)}")
         if not 0 <= self.averaged <= 1:
             raise ConfigError(f"averaged must lie in 0 to 1, got {self.averaged}")
+        check_epoch(self.batches)
         for name in ("hidden", "batch", "epochs"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -98,7 +101,7 @@ class Simplenet(Detector):
             ),
         )
         for _ in run.epochs(c.epochs, networks, averaged, *optimisers):
-            for features in run.steps(kept):
+            for features in run.steps(epoch(kept, c.batches)):
                 normal = run.mixed(self.adaptor, features.flatten(0, 1))  # (N, D), N patches
                 spoiled = normal + c.noise * torch.randn_like(normal)  # section 3.3
                 # Together: batch norm must not tell one kind from the other

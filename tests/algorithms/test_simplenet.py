@@ -102,6 +102,13 @@ def test_kept_weights_are_the_mean_of_the_last(averaged, taken):
     torch.testing.assert_close(model.adaptor.weight, torch.stack(run.seen[-taken:]).mean(0))
 
 
+def test_an_epoch_of_few_images_has_as_many_steps_as_asked():
+    model = small(epochs=2, batch=2, batches=5)
+    run = Watched().of(model)
+    model.fit([Batch(torch.randn(4, 3, 64, 64))], run)
+    assert len(run.seen) == 10
+
+
 def test_a_tenth_forgets_the_first_steps():
     average = torch.zeros(())
     for before in range(1, 1000):
@@ -155,6 +162,7 @@ def test_no_image():
         {"batch": 0},
         {"epochs": 0},
         {"averaged": 1.5},
+        {"batches": -1},
     ],
 )
 def test_out_of_range(wrong):
