@@ -161,7 +161,8 @@ def late(share: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """Running average over about the last `share` of all steps, however many they become."""
 
     def add(average: Tensor, value: Tensor, before: Tensor | int) -> Tensor:
-        weight = 1 / max(1.0, share * (int(before) + 1))
+        # A tensor: to read the number would make a GPU wait, for every weight at every step
+        weight = 1 / (share * (torch.as_tensor(before) + 1)).clamp(min=1)
         return average.float().lerp(value.float(), weight)  # counters are no floats
 
     return add
