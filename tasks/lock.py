@@ -43,21 +43,20 @@ def in_use(workspace: Workspace) -> bool:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock on a file; asking takes less than anybody's patience."""
-    import fcntl
-
+    """Whether a process holds the lock on a file; it shares it for a moment (`_lock`)."""
     try:
         with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+            return not _share(file)
     except OSError:
         return False
-    return False
 
 
 def _lock(file: Any, patience: float) -> None:
-    """Take the lock; OSError where it stays somebody else's."""
+    """Take the lock; OSError where it stays somebody else's.
+
+    What only looks (`is_held`) have, they share and soon let go, however busy the machine: that
+    is waited for.
+    """
     import fcntl
 
     until = time.monotonic() + patience
@@ -65,9 +64,21 @@ def _lock(file: Any, patience: float) -> None:
         try:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            if time.monotonic() >= until:
+            if time.monotonic() >= until and not _share(file):
                 raise
-            time.sleep(0.05)
+            fcntl.flock(file, fcntl.LOCK_UN)
+            time.sleep(0.02)
+
+
+def _share(file: Any) -> bool:
+    """Whether the lock can be shared, hence nobody has it for himself; it is, if so."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _holder(text: str) -> str:

@@ -1,5 +1,6 @@
 """What the board says of runs: at work, killed, how long still, what failed and was not mended."""
 
+import fcntl
 import json
 import os
 import threading
@@ -95,6 +96,16 @@ def test_a_look_takes_the_workspace_from_nobody(workspace):
     ended.set()
     thread.join()
     assert looks > 3
+
+
+def test_a_look_that_takes_long_is_waited_for(workspace):
+    with run_lock(workspace):
+        pass
+    look = (workspace.scratch / "run.lock").open()
+    fcntl.flock(look, fcntl.LOCK_SH)
+    threading.Timer(0.3, look.close).start()
+    with run_lock(workspace, patience=0.01):
+        assert look.closed
 
 
 def test_a_run_that_was_killed_is_told_from_one_at_work(workspace):
