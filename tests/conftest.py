@@ -1,5 +1,6 @@
 """Settings and fixtures of all tests. Nothing here touches the user's home or a network."""
 
+import multiprocessing
 import os
 from pathlib import Path
 
@@ -12,6 +13,11 @@ os.environ["DVC_NO_ANALYTICS"] = "1"
 # Tiny tensors spend their time on handing work to threads: one is ten times faster. Set before any
 # process is forked: how many threads share a sum decides its last bit.
 os.environ["OMP_NUM_THREADS"] = "1"
+# The first test that needs the server of processes starts it for all of them: it has to know then
+# what it is to import once, or every cell of every line imports that again.
+multiprocessing.set_forkserver_preload(
+    ["tasks.fit", "tasks.evaluate", "torchvision.models", "great_expectations"]
+)
 
 # fixtures moto_s3, rclone_s3, store_on; web; server
 pytest_plugins = ["tests.s3_servers", "tests.web", "tests.flows.farm"]

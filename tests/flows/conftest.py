@@ -55,13 +55,8 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[str]:
     """Address of the server that every run in this process, and those told of it, use."""
-    import multiprocessing
-
     from flows.server import end, start
 
-    multiprocessing.get_context("forkserver").set_forkserver_preload(
-        ["tasks.fit", "tasks.evaluate", "torchvision.models", "great_expectations"]
-    )
     start()
     from prefect.server.api.server import SubprocessASGIServer
 
