@@ -25,6 +25,14 @@ pytest_plugins = ["tests.s3_servers", "tests.web", "tests.flows.farm"]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """A test draws the same numbers whatever ran before it in its process."""
+    import torch
+
+    torch.manual_seed(0)
+
+
 def _folder(variable: str, name: str) -> Path:
     folder = Path(os.environ.get(variable, SHARED / name))
     if not folder.is_dir():

@@ -6,11 +6,11 @@ Idea (section 3): a linear layer moves pretrained patch features into a space of
 there, Gaussian noise makes an anomaly out of every normal feature, and a small discriminator
 learns to tell the two apart. At test time it scores the adapted features themselves.
 
-Differs from the paper: the official code keeps the epoch that is best on test images. Here it is
-the mean of the weights over the last tenth of the steps (Izmailov et al., UAI 2018), for those of
-single steps swing until the end, and image scores with them. Neighbourhoods are pooled as in the
-official code, which sees more than the mean of every channel that the text describes. Features
-are computed once and kept in half precision.
+Differs from the paper: the last epoch is kept, where the official code keeps the epoch that is
+best on test images; image scores swing from one epoch to the next until the end, and `averaged`
+steadies them (Izmailov et al., UAI 2018). Neighbourhoods are pooled as in the official code, which
+sees more than the mean of every channel that the text describes. Features are computed once and
+kept in half precision.
 """
 
 import math
@@ -45,7 +45,7 @@ class SimplenetConfig:
     adaptor_lr: float = 1e-4  # of AdamW; section 4.3, where it is Adam
     discriminator_lr: float = 2e-4  # of Adam; section 4.3
     weight_decay: float = 1e-5  # of the discriminator; section 4.3
-    averaged: float = 0.1  # share of the steps, at the end, whose weights are averaged; 0: the last
+    averaged: float = 0.0  # share of the steps, at the end, whose weights are averaged
     sigma: float = 4.0  # blur of the final map, pixels; section 4.3
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0
