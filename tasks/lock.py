@@ -64,9 +64,10 @@ def _lock(file: Any, patience: float) -> None:
         try:
             return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            if time.monotonic() >= until and not _share(file):
-                raise
-            fcntl.flock(file, fcntl.LOCK_UN)
+            if time.monotonic() >= until:
+                if not _share(file):
+                    raise
+                fcntl.flock(file, fcntl.LOCK_UN)
             time.sleep(0.02)
 
 

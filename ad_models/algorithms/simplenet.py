@@ -7,10 +7,10 @@ there, Gaussian noise makes an anomaly out of every normal feature, and a small 
 learns to tell the two apart. At test time it scores the adapted features themselves.
 
 Differs from the paper: the last epoch is kept, where the official code keeps the epoch that is
-best on test images; image scores swing from one epoch to the next until the end, and `averaged`
-steadies them (Izmailov et al., UAI 2018). Neighbourhoods are pooled as in the official code, which
-sees more than the mean of every channel that the text describes. Features are computed once and
-kept in half precision.
+best on test images; image scores swing from one epoch to the next until the end. `averaged`
+steadies them (Izmailov et al., UAI 2018), and may cost maps. Neighbourhoods are pooled as in the
+official code, which sees more than the mean of every channel that the text describes. Features
+are computed once and kept in half precision.
 """
 
 import math
