@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,18 @@ from tasks.errors import DataError
 
 @contextmanager
 def beside(folder: Path) -> Iterator[Path]:
-    """A scratch folder that takes the place of `folder` when the block ends well."""
+    """A scratch folder that takes the place of `folder` when the block ends well.
+
+    A `.gitignore` that DVC wrote into `folder` stays: it is no part of what is made anew.
+    """
     for left in folder.parent.glob(f".{folder.name}.*.partial"):  # by one that was killed
         shutil.rmtree(left, ignore_errors=True)
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     partial.mkdir(parents=True)
     try:
         yield partial
+        with suppress(FileNotFoundError):
+            shutil.copy2(folder / ".gitignore", partial)
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
     finally:

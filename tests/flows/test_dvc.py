@@ -51,13 +51,32 @@ def test_a_run_pushes_what_it_made(copy, tmp_path, capsys):
     assert "failed: push: dvc push failed" in capsys.readouterr().err
 
 
+def git(workspace, *arguments):
+    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", *who, *arguments], cwd=workspace.root, check=True)
+
+
+def test_what_dvc_made_stays_ignored_by_git(copy, command):
+    for value in (14, 15):
+        git(copy, "add", "--all")
+        git(copy, "commit", "-qm", "all")
+        command(copy, "threshold", "cap", "--value", value, "--reason", "x")
+        done = command(copy, "run", "-p", "cap")
+        assert done.exit_code == 0 and "failed:" not in done.output, done.output
+        assert not subprocess.run(
+            ["git", "ls-files", "--others", "--exclude-standard", "data/cap/cells"],
+            cwd=copy.root,
+            check=True,
+            capture_output=True,
+        ).stdout
+
+
 def test_metrics_plots_and_params_are_where_dvc_looks(copy):
     shown = json.loads(dvc(copy, "metrics", "show", "--json"))
     files = shown[""]["data"]
     assert "data/plate/cells/padim/evaluation/metrics.json" in files
-    subprocess.run(["git", "add", "--all"], cwd=copy.root, check=True)
-    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    subprocess.run(["git", *who, "commit", "-qm", "all"], cwd=copy.root, check=True)
+    git(copy, "add", "--all")
+    git(copy, "commit", "-qm", "all")
     write_params(copy.root, algorithms__padim={"backbone": "resnet18", "dims": 10})
     changed = json.loads(dvc(copy, "params", "diff", "--json"))
     assert changed["params.yaml"]["algorithms.padim.dims"] == {"old": 20, "new": 10, "diff": -10}
