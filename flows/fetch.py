@@ -144,7 +144,9 @@ def laid_out(
 
     terminal.start("unpack")
     with room_in(folder.parent / ARCHIVES) as room:
-        unpack(file, room, chosen)
+        if refused := unpack(file, room, chosen):
+            name, reason = refused[0]
+            raise DataError(f"{file}: {name!r} {reason}; get the file again at {known.page}")
         told = lay_out(known, room, folder, wanted, os.replace)
     terminal.end("unpack", "done")
     return told

@@ -44,6 +44,7 @@ class Watched:
     notes: Notes  # shared by the product's sources
     not_before: float = 0.0
     told: str = ""
+    refused: set[str] = field(default_factory=set)  # names that were told of
     corrections: float = 0.0  # when those that were seen were written
 
 
@@ -81,6 +82,7 @@ class Watcher:
         try:
             taken = one.notes.taken.get(one.source.address, {})
             one.waiting.look(one.source.listing(), taken, self.clock())
+            self._refuse(one)
             if free and self.clock() >= one.not_before:
                 self._take(one)
                 self._reread(one)
@@ -91,6 +93,13 @@ class Watcher:
             if str(error) != one.told:
                 one.told = str(error)
                 self.say(f"{one.product}: {error}")
+
+    def _refuse(self, one: Watched) -> None:
+        """Tell once of each name that no file here can have."""
+        for name, reason in one.source.refused:
+            if name not in one.refused:
+                self.say(f"{one.product}: refused {name!r}: {reason}")
+        one.refused |= {name for name, _ in one.source.refused}
 
     def _take(self, one: Watched) -> None:
         """Ingest what is whole, if it is time."""

@@ -9,6 +9,7 @@ from tasks.arrival.arrivals import offer_of
 from tasks.arrival.intake import IngestReport, Intake
 from tasks.arrival.shelf import Shelf
 from tasks.arrival.sources import folder_of, room_in
+from tasks.checks.layout import image_files
 from tasks.errors import DataError
 
 __all__ = ["IngestReport", "check_product_name", "ingest"]
@@ -30,9 +31,11 @@ def ingest(
     completes the work. `scratch` must be on the disk of `images`.
     """
     with room_in(scratch) as room:
-        folder = folder_of(source, room)
+        folder, refused = folder_of(source, room)
+        if refused and not any(image_files(folder)):
+            raise DataError(f"{source}: {IngestReport(refused=refused).summary()}")
         offer = offer_of(folder, str(source))
-        outcome = IngestReport(refused=list(offer.refused))
+        outcome = IngestReport(refused=[*refused, *offer.refused])
         intake = Intake(folder, Shelf(images), room, outcome)
         for done, arrival in enumerate(offer.arrivals, 1):
             intake.take(arrival)

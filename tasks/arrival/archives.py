@@ -1,4 +1,4 @@
-"""Unpack a zip or tar file, after every member has been found harmless."""
+"""Unpack a zip or tar file, but for members that are no plain files inside it."""
 
 import lzma
 import stat
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from tasks.arrival.inside import placed, stripped
 from tasks.arrival.space import need_space, writing
 from tasks.checks.layout import image_like
 from tasks.errors import DataError
@@ -31,9 +32,10 @@ BROKEN = (
 
 @dataclass(frozen=True)
 class Member:
-    path: PurePosixPath
+    name: str  # as the archive has it
     size: int  # bytes, unpacked
     open: Callable[[], IO[bytes] | None]
+    special: bool = False  # a link or a device
 
 
 def is_archive(path: Path) -> bool:
@@ -45,35 +47,55 @@ def is_archive(path: Path) -> bool:
 
 def unpack(
     archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool] = image_like
-) -> None:
-    """Write the members of an archive that are wanted, by default its images, below `folder`."""
+) -> list[tuple[str, str]]:
+    """Write the members of an archive that are wanted, by default its images, below `folder`;
+    (name, reason) of those that are refused."""
     with opened(archive) as members:
-        chosen = [member for member in members if wanted(member.path)]
-        need_space(folder, sum(member.size for member in chosen), f"{archive} unpacked")
-        for member in chosen:
-            target = folder / member.path
+        by_name: dict[str, Member] = {}
+        twice = []
+        for member in members:
+            if wanted(stripped(member.name)):
+                if member.name in by_name:
+                    twice.append((member.name, "is in the archive twice; the first one is taken"))
+                else:
+                    by_name[member.name] = member
+        places, refused = placed(name for name, member in by_name.items() if not member.special)
+        refused += [
+            (name, "is a link or a device; pack plain files and folders only")
+            for name, member in by_name.items()
+            if member.special
+        ]
+        chosen = [(path, by_name[name]) for path, name in places.items()]
+        need_space(folder, sum(member.size for _, member in chosen), f"{archive} unpacked")
+        for path, member in chosen:
+            write(archive, member, folder / path)
+    return refused + twice
+
+
+def write(archive: Path, member: "Member", target: Path) -> None:
+    """The content of one member, as the file `target`."""
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file = target.open("wb")
+    source = member.open()
+    if source is None:
+        raise DataError(f"{archive}: {member.name} has no content; pack it again")
+    with file, source:
+        while chunk := source.read(1 << 20):
             with writing(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                file = target.open("wb")
-            source = member.open()
-            if source is None:
-                raise DataError(f"{archive}: {member.path} has no content; pack it again")
-            with file, source:
-                while chunk := source.read(1 << 20):
-                    with writing(target):
-                        file.write(chunk)
+                file.write(chunk)
 
 
 @contextmanager
 def opened(archive: Path) -> Iterator[list[Member]]:
-    """All regular members of an archive; DataError where it is damaged or one is unsafe."""
+    """All members of an archive but folders; DataError where it is damaged."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
                 yield zip_members(archive, zipped)
         else:
             with tarfile.open(archive) as tape:
-                yield tar_members(archive, tape)
+                yield tar_members(tape)
     except DataError:
         raise
     except BROKEN as error:
@@ -85,40 +107,21 @@ def opened(archive: Path) -> Iterator[list[Member]]:
 def zip_members(archive: Path, zipped: zipfile.ZipFile) -> list[Member]:
     members = []
     for info in zipped.infolist():
-        path = safe(archive, info.filename)
         kind = stat.S_IFMT(info.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise unsafe(archive, info.filename, "is a link or a device")
+        special = kind not in (0, stat.S_IFREG, stat.S_IFDIR)
         if info.flag_bits & 1:
             raise DataError(
                 f"{archive}: {info.filename} is encrypted; unpack it, ingest the folder"
             )
-        if not info.is_dir():
-            members.append(Member(path, info.file_size, partial(zipped.open, info)))
+        if special or not info.is_dir():
+            content = partial(zipped.open, info)
+            members.append(Member(info.filename, info.file_size, content, special))
     return members
 
 
-def tar_members(archive: Path, tape: tarfile.TarFile) -> list[Member]:
-    members = []
-    for info in tape.getmembers():
-        path = safe(archive, info.name)
-        if not info.isreg() and not info.isdir():
-            raise unsafe(archive, info.name, "is a link or a device")
-        if info.isreg():
-            members.append(Member(path, info.size, partial(tape.extractfile, info)))
-    return members
-
-
-def safe(archive: Path, name: str) -> PurePosixPath:
-    """Path of a member; DataError where it would leave the folder it is unpacked into."""
-    path = PurePosixPath(name.replace("\\", "/"))
-    drive = len(path.parts) > 0 and path.parts[0].endswith(":")
-    if path.is_absolute() or drive or ".." in path.parts:
-        raise unsafe(archive, name, "points outside the archive")
-    return path
-
-
-def unsafe(archive: Path, name: str, why: str) -> DataError:
-    return DataError(
-        f"{archive}: member {name!r} {why}, nothing was unpacked; pack plain files and folders only"
-    )
+def tar_members(tape: tarfile.TarFile) -> list[Member]:
+    return [
+        Member(info.name, info.size, partial(tape.extractfile, info), not info.isreg())
+        for info in tape.getmembers()
+        if not info.isdir()
+    ]

@@ -1,9 +1,11 @@
 """Images below an address s3://bucket/prefix, as a folder."""
 
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tasks.arrival.archives import is_archive, safe, unpack
+from tasks.arrival.archives import is_archive, unpack
+from tasks.arrival.inside import placed, stripped
 from tasks.arrival.space import need_space, writing
 from tasks.checks.layout import image_like
 from tasks.errors import DataError
@@ -13,15 +15,16 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".tbz2", ".txz")
 CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
-def download(address: str, folder: Path) -> None:
-    """Bring all images below `address`, or one archive, into `folder`."""
+def download(address: str, folder: Path) -> list[tuple[str, str]]:
+    """Bring all images below `address`, or one archive, into `folder`; (name, reason) of those
+    that are refused."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
     if not bucket:
         raise DataError(f"{address} names no bucket; write s3://bucket/prefix")
     try:
-        fetch(client(), address, bucket, prefix.strip("/"), folder)
+        return fetch(client(), address, bucket, prefix.strip("/"), folder)
     except DataError:
         raise
     except ClientError as error:
@@ -49,29 +52,37 @@ def client() -> Any:
     return boto3.session.Session().client("s3", config=config)
 
 
-def fetch(s3: Any, address: str, bucket: str, prefix: str, folder: Path) -> None:
-    """Download the objects whose key is `prefix` or below it."""
+def image_keys(
+    keys: Iterable[str], prefix: str
+) -> tuple[dict[PurePosixPath, str], list[tuple[str, str]]]:
+    """Of the keys that begin with `prefix`, those of images: the path below it of each, with its
+    key; and (name, reason) of those refused. prefix: empty, or it ends in a slash."""
+    names = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
+    images = [name for name in names if image_like(stripped(name))]
+    taken, refused = placed(images)
+    return {path: prefix + name for path, name in taken.items()}, refused
+
+
+def fetch(s3: Any, address: str, bucket: str, prefix: str, folder: Path) -> list[tuple[str, str]]:
+    """Download the objects whose key is `prefix` or below it; (name, reason) of those refused."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     found = {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
-    below = f"{prefix}/" if prefix else ""
-    wanted = {
-        key: safe(Path(address), key.removeprefix(below))
-        for key in found
-        if key.startswith(below) and image_like(PurePosixPath(key.removeprefix(below)))
-    }
-    if prefix in found and prefix.lower().endswith(ARCHIVES):
-        wanted = {prefix: PurePosixPath(PurePosixPath(prefix).name)}
-    if not wanted:
+    wanted, refused = image_keys(found, f"{prefix}/" if prefix else "")
+    packed = prefix in found and prefix.lower().endswith(ARCHIVES)
+    if packed:
+        wanted, refused = {PurePosixPath(PurePosixPath(prefix).name): prefix}, []
+    if not wanted and not refused:
         raise DataError(
             f"{address}: none of {len(found)} objects is an image below this prefix; "
             "check the bucket and the prefix"
         )
-    need_space(folder, sum(found[key] for key in wanted), address)
-    for key, path in wanted.items():
+    need_space(folder, sum(found[key] for key in wanted.values()), address)
+    for path, key in wanted.items():
         target = folder / path
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             s3.download_file(bucket, key, str(target))
-    if prefix in wanted and is_archive(target):
-        unpack(target, folder)
+    if packed and is_archive(target):
+        refused = unpack(target, folder)
         target.unlink()
+    return refused

@@ -15,17 +15,19 @@ from tasks.errors import DataError
 ROOM = "ingest"
 
 
-def folder_of(source: str | Path, room: Path) -> Path:
-    """The folder that holds the source's images; what is fetched or unpacked goes to `room`."""
+def folder_of(source: str | Path, room: Path) -> tuple[Path, list[tuple[str, str]]]:
+    """The folder that holds the source's images, and (name, reason) of files that were refused.
+
+    What is fetched or unpacked goes to `room`.
+    """
     fetched = room / "source"
     with writing(fetched):
         fetched.mkdir(parents=True)
     if str(source).startswith(SCHEME):
-        download(str(source), fetched)
-        return fetched
+        return fetched, download(str(source), fetched)
     path = Path(source).expanduser()
     if path.is_dir():
-        return path
+        return path, []
     if not path.exists():
         raise DataError(f"{source}: no such file or folder; check the path")
     if not os.access(path, os.R_OK):
@@ -35,8 +37,7 @@ def folder_of(source: str | Path, room: Path) -> Path:
             f"{source}: neither a folder nor a whole zip or tar file; give a folder of images, "
             "a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz, or s3://bucket/prefix"
         )
-    unpack(path, fetched)
-    return fetched
+    return fetched, unpack(path, fetched)
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from tasks.arrival.arrivals import check_good, layout_root
-from tasks.arrival.buckets import SCHEME, client
-from tasks.checks.layout import image_files, image_like, is_mask, pair
+from tasks.arrival.buckets import SCHEME, client, image_keys
+from tasks.checks.layout import image_files, is_mask, pair
 from tasks.errors import DataError, StoreError
 from tasks.watching.bell import Bell
 
@@ -18,6 +18,7 @@ Listing = dict[PurePosixPath, Stamp]
 
 class Source(Protocol):
     address: str
+    refused: list[tuple[str, str]]  # (name, reason) of the last listing
 
     def listing(self) -> Listing:
         """Every image by its path below the source."""
@@ -32,6 +33,7 @@ class FolderSource:
     def __init__(self, address: str) -> None:
         self.address = address
         self.folder = Path(address).expanduser().resolve()
+        self.refused: list[tuple[str, str]] = []
 
     def listing(self) -> Listing:
         if not self.folder.is_dir():
@@ -62,6 +64,8 @@ class BucketSource:
         self._listed = 0.0
         self.bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self.refused: list[tuple[str, str]] = []
+        self._keys: dict[PurePosixPath, str] = {}
         self._s3: Any = None
 
     def listing(self) -> Listing:
@@ -74,21 +78,20 @@ class BucketSource:
         return self._known
 
     def _list(self) -> Listing:
-        found: Listing = {}
+        found: dict[str, Stamp] = {}
         pages = self._ask().get_paginator("list_objects_v2")
         with _told(self.address):
             for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix):
                 for entry in page.get("Contents", []):
-                    path = PurePosixPath(entry["Key"].removeprefix(self.prefix))
-                    if image_like(path) and ".." not in path.parts:
-                        found[path] = entry["Size"], entry["ETag"]
-        return found
+                    found[entry["Key"]] = entry["Size"], entry["ETag"]
+        self._keys, self.refused = image_keys(found, self.prefix)
+        return {path: found[key] for path, key in self._keys.items()}
 
     def stage(self, paths: Iterable[PurePosixPath], room: Path) -> None:
         with _told(self.address):
             for path in paths:
                 (room / path).parent.mkdir(parents=True, exist_ok=True)
-                self._ask().download_file(self.bucket, f"{self.prefix}{path}", str(room / path))
+                self._ask().download_file(self.bucket, self._keys[path], str(room / path))
 
     def _ask(self) -> Any:
         self._s3 = self._s3 or client()

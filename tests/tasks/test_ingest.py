@@ -118,7 +118,6 @@ def zip_with(path: Path, name: str, mode: int = 0) -> None:
     with zipfile.ZipFile(path, "w") as file:
         info = zipfile.ZipInfo(name)
         info.external_attr = mode << 16
-        file.writestr("train/good/fine.png", b"x")
         file.writestr(info, b"x")
 
 
@@ -129,14 +128,49 @@ def tar_with(path: Path, name: str, kind: bytes = tarfile.REGTYPE) -> None:
         file.addfile(info, io.BytesIO())
 
 
-@pytest.mark.parametrize("name", ["../evil.png", "a/../../evil.png", "/evil.png", "C:\\evil.png"])
+EVIL = ["../evil.png", "a/../../evil.png", "/evil.png", "C:\\evil.png", "e" * 250 + "evil.png"]
+
+
+@pytest.mark.parametrize("name", EVIL)
 @pytest.mark.parametrize("write", [zip_with, tar_with])
 def test_members_that_point_outside(tmp_path: Path, images: Path, write, name: str):
     write(tmp_path / "in.archive", name)
-    with pytest.raises(DataError, match=r"in.archive: member .*evil.png.* points outside"):
+    with pytest.raises(DataError, match=r"(?s)refused .*evil.png: (points outside|is too long)"):
         take(tmp_path / "in.archive", images)
     assert not images.exists()
     assert not list(tmp_path.rglob("evil*"))
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_a_member_is_refused_by_name_and_the_rest_is_taken(tmp_path: Path, images: Path, name):
+    save(tmp_path / "fine.png")
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as file:
+        file.write(tmp_path / "fine.png", "train/good/fine.png")
+        file.writestr(name, b"x")
+        file.write(tmp_path / "fine.png", "train/good/again.png")
+        file.filelist[-1].filename = "./train//good/fine.png"
+        file.write(tmp_path / "fine.png", "train/good/fine.png/below.png")
+    report = take(tmp_path / "in.zip", images)
+    assert report.new == ["train/good/fine.png"]
+    reasons = dict(report.refused)
+    assert set(reasons) == {name, "./train//good/fine.png", "train/good/fine.png/below.png"}
+    assert "has the place of 'train/good/fine.png'" in reasons["./train//good/fine.png"]
+    assert "which is a file" in reasons["train/good/fine.png/below.png"]
+
+
+def test_a_member_that_is_there_twice_is_told_of(tmp_path: Path, images: Path):
+    save(tmp_path / "fine.png")
+    with (
+        pytest.warns(UserWarning, match="Duplicate"),
+        zipfile.ZipFile(tmp_path / "in.zip", "w") as file,
+    ):
+        file.write(tmp_path / "fine.png", "train/good/1.png")
+        file.writestr("train/good/1.png", b"x")
+    report = take(tmp_path / "in.zip", images)
+    assert report.new == ["train/good/1.png"]
+    assert report.refused == [
+        ("train/good/1.png", "is in the archive twice; the first one is taken")
+    ]
 
 
 def test_links_and_devices_in_archives(tmp_path: Path, images: Path):
@@ -145,7 +179,7 @@ def test_links_and_devices_in_archives(tmp_path: Path, images: Path):
     for name, kind in kinds.items():
         tar_with(tmp_path / f"{name}.tgz", "train/good/l.png", kind)
     for name in ("link.zip", "sym.tgz", "hard.tgz", "fifo.tgz"):
-        with pytest.raises(DataError, match=r"member 'train/good/l.png' is a link or a device"):
+        with pytest.raises(DataError, match=r"refused train/good/l.png: is a link or a device"):
             take(tmp_path / name, images)
 
 

@@ -136,6 +136,41 @@ def test_a_bucket_is_listed_below_its_prefix_and_staged(tmp_path, moto_s3, monke
         BucketSource("s3://nowhere/x").listing()
 
 
+ODD_KEYS = ["/abs/evil.png", "../evil.png", "x" * 260 + ".png", "a.png/b.png"]
+
+
+def test_odd_keys_of_a_bucket_are_refused_by_name_and_the_rest_is_taken(
+    tmp_path, moto_s3, monkeypatch
+):
+    from tasks.arrival.buckets import client, download
+
+    use_server(monkeypatch, moto_s3)
+    prefix = uuid.uuid4().hex
+    outside = tmp_path / "outside"
+    names = [*ODD_KEYS, f"{outside}/evil.png", "a.png", "b//c.png", "./d.png"]
+    for name in names:
+        client().put_object(Bucket="models", Key=f"{prefix}/{name}", Body=name.encode())
+    taken = {"a.png": b"a.png", "b/c.png": b"b//c.png", "d.png": b"./d.png"}
+
+    source = BucketSource(f"s3://models/{prefix}")
+    assert {str(path) for path in source.listing()} == set(taken)
+    source.stage(source.listing(), tmp_path / "watched")
+    refused = {name for name, _ in source.refused}
+    assert refused == {*ODD_KEYS, f"{outside}/evil.png"}
+
+    (tmp_path / "ingested").mkdir()
+    told = download(f"s3://models/{prefix}", tmp_path / "ingested")
+    assert {name for name, _ in told} == refused
+    for room in ("watched", "ingested"):
+        found = {
+            path.relative_to(tmp_path / room).as_posix(): path.read_bytes()
+            for path in (tmp_path / room).rglob("*")
+            if path.is_file()
+        }
+        assert found == taken
+    assert not outside.exists() and not list(tmp_path.rglob("evil.png"))
+
+
 def test_a_bucket_that_tells_is_listed_when_it_told(moto_s3, monkeypatch):
     import boto3
 

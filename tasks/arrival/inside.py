@@ -1,0 +1,57 @@
+"""Where names that a source gives its files may lie below a folder of ours.
+
+A key of a bucket and a member of an archive can be any text. Every one of them passes here before
+a file is written, so that none can lie outside the folder, over another file, or be too long.
+"""
+
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+LONGEST_PART = 230  # bytes of one name: a file system takes 255, and we append to some
+LONGEST = 1024  # bytes of a whole path
+
+
+def inside(name: str) -> PurePosixPath:
+    """The path of a name below a folder; a ValueError says why there can be none."""
+    parts = name.replace("\\", "/").split("/")
+    if not parts[0] or parts[0].endswith(":") or ".." in parts:
+        raise ValueError("points outside its folder; give it a plain relative path")
+    kept = [part for part in parts if part not in ("", ".")]
+    sizes = [len(part.encode("utf-8", "surrogateescape")) for part in kept]
+    if not kept or "\0" in name:
+        raise ValueError("is no name of a file; rename it")
+    if max(sizes) > LONGEST_PART or sum(sizes) + len(sizes) > LONGEST:
+        raise ValueError(
+            f"is too long; use at most {LONGEST_PART} bytes for a name and {LONGEST} for a path"
+        )
+    return PurePosixPath(*kept)
+
+
+def stripped(name: str) -> PurePosixPath:
+    """What a name looks like without the parts that lead elsewhere: to tell images by."""
+    return PurePosixPath(*[p for p in name.replace("\\", "/").split("/") if p not in ("", "..")])
+
+
+def placed(names: Iterable[str]) -> tuple[dict[PurePosixPath, str], list[tuple[str, str]]]:
+    """The name of each path that is taken, and (name, reason) of each that is refused.
+
+    The first of two names with one path is taken, and of a file and one below it the file.
+    """
+    taken: dict[PurePosixPath, str] = {}
+    refused: list[tuple[str, str]] = []
+    for name in names:
+        try:
+            path = inside(name)
+        except ValueError as error:
+            refused.append((name, str(error)))
+            continue
+        if path in taken:
+            refused.append((name, f"has the place of {taken[path]!r}; give it another name"))
+        else:
+            taken[path] = name
+    for path in list(taken):
+        if above := next((parent for parent in path.parents if parent in taken), None):
+            reason = f"lies below {taken[above]!r}, which is a file; move one of them"
+            refused.append((taken[path], reason))
+    lost = {name for name, _ in refused}
+    return {path: name for path, name in taken.items() if name not in lost}, refused
