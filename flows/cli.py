@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from flows.commands import board, by_hand, line, products, releases, server, service
-from tasks.errors import BusyError, LineError
+from flows.commands import board, line, products, releases, server, service
+from flows.commands import changes as by_hand
+from tasks.workspace.errors import BusyError, LineError
 
 
 class Commands(click.Group):

@@ -9,10 +9,10 @@ import yaml
 
 from flows.ingest import ingest_product
 from flows.run import run_line
-from tasks.files import write_text
+from tasks.arrival.samples.draw import draw_samples
 from tasks.init import init
-from tasks.samples.draw import draw_samples
-from tasks.workspace import find
+from tasks.workspace.files import write_text
+from tasks.workspace.paths import find
 
 # Minutes, not tens of minutes, on two cores; without a network the backbone stays untrained.
 SMALL = {

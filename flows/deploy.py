@@ -15,28 +15,20 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
-from prefect.events import Event
 from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
+from flows.prefect_server.events import _resource
+from flows.prefect_server.names import CELLS, DUE, POOL, name_of
 from flows.scheduled import scheduled
-from flows.station import make_pool, register
-from tasks.errors import LineError, SpecError
-from tasks.spec import read_params, read_product
-from tasks.workspace import Workspace, safe_name
-
-POOL = "inspectline"
-DUE = "inspectline.run.due"  # for the automations; its payload says why
-DRIFTED = "inspectline.drifted"  # for whoever listens
+from tasks.spec.read import read_params, read_product
+from tasks.workspace.errors import SpecError
+from tasks.workspace.names import safe_name
+from tasks.workspace.paths import Workspace
 
 WHY = {"__prefect_kind": "jinja", "template": "{{ event.payload.reason }}"}
-
-
-def name_of(workspace: Workspace) -> str:
-    """What a workspace is called on the server: its folder's name."""
-    return safe_name(workspace.root.name)
 
 
 def deploy(workspace: Workspace) -> list[str]:
@@ -80,26 +72,6 @@ def schedules(workspace: Workspace) -> dict[str, Schedule]:
             path = workspace.product(product) / "product.yaml"
             raise SpecError(f"{path}: schedule: '{cron}' is no cron line") from error
     return found
-
-
-def announce(workspace: Workspace, reasons: dict[str, str], event: str = DUE) -> None:
-    """Tell the server of products, with the reason of each; LineError where it does not take it.
-
-    Posted and not left to Prefect's background: what is lost there would start no run.
-    """
-    events = [
-        Event(event=event, resource=_resource(workspace, product), payload={"reason": reason})
-        for product, reason in reasons.items()
-    ]
-    body = [event.model_dump(mode="json") for event in events]
-    with get_client(sync_client=True) as client:
-        answer = client.request("POST", "/events", json=body)
-        if answer.is_error:
-            raise LineError(f"the Prefect server refused the event: {answer.status_code}")
-
-
-def _resource(workspace: Workspace, product: str) -> Any:
-    return {"prefect.resource.id": f"inspectline.{name_of(workspace)}.{product}"}
 
 
 def _automations(client: SyncPrefectClient, workspace: Workspace, deployment: Any) -> list[str]:
@@ -151,3 +123,30 @@ def _told(automation: AutomationCore) -> str:
     actions = [action.model_dump(mode="json") for action in automation.actions]
     trigger = automation.trigger.model_dump(mode="json", include={"expect", "match", "threshold"})
     return json.dumps([actions, trigger], sort_keys=True, default=sorted)
+
+
+def register(client: "SyncPrefectClient", name: str) -> list[str]:
+    """Where batches of a workspace's cells go; no limits there: slots are the workers' own."""
+    from prefect.types.entrypoint import EntrypointType
+
+    from flows.fleet.cells import cells
+
+    made = make_pool(client, CELLS)
+    deployment = cells.to_deployment(
+        name, work_pool_name=CELLS, entrypoint_type=EntrypointType.MODULE_PATH
+    )
+    deployment.apply()  # type: ignore[union-attr]
+    return [made, f"set  deployment {CELLS}/{name}"]
+
+
+def make_pool(client: "SyncPrefectClient", name: str) -> str:
+    """A work pool of processes, made or kept; says which."""
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        client.read_work_pool(name)
+    except ObjectNotFound:
+        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+        return f"made work pool {name}"
+    return f"kept work pool {name}"

@@ -7,15 +7,15 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from flows.progress import Terminal
+from flows.running.progress import Terminal
 from tasks.arrival.archives import is_archive, unpack
+from tasks.arrival.public.catalogue import PublicSet, catalogue
+from tasks.arrival.public.convert import SOURCE, lay_out, write_papers
+from tasks.arrival.public.download import download
 from tasks.arrival.sources import room_in
-from tasks.arrival.space import need_space, writing
-from tasks.checks.layout import image_like
-from tasks.errors import DataError, hint
-from tasks.public.catalogue import PublicSet, catalogue
-from tasks.public.convert import SOURCE, lay_out, write_papers
-from tasks.public.download import download
+from tasks.images.layout import image_like
+from tasks.workspace.errors import DataError, hint
+from tasks.workspace.files import need_space, writing
 
 ARCHIVES = ".archives"  # of all sets, beside them
 

@@ -1,11 +1,13 @@
 """Bring images of a product into the workspace and version them."""
 
-from tasks.files import write_text
-from tasks.ingest import IngestReport, check_product_name, ingest
-from tasks.spec import read_params
-from tasks.stages import sync
-from tasks.version import push, version
-from tasks.workspace import Workspace
+from tasks.arrival.intake import IngestReport
+from tasks.build.graph import sync
+from tasks.build.records import push, version
+from tasks.ingest import ingest
+from tasks.spec.read import read_params
+from tasks.workspace.files import write_text
+from tasks.workspace.names import check_product_name
+from tasks.workspace.paths import Workspace
 
 
 def ingest_product(workspace: Workspace, product: str, source: str) -> IngestReport:

@@ -5,35 +5,23 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture, wait
+from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import allow_failure
 
-from flows import artifacts, stop
-from flows.plan import Plan, make_plan
-from flows.process import kill_all
-from flows.runner import Runner
-from flows.server import end
-from tasks.cells import Cells, Stage
-from tasks.errors import CellError, StoreError
+from flows.prefect_server import artifacts
+from flows.running import stop
+from flows.running.plan import Plan, make_plan
+from flows.running.runner import Runner
+from flows.running.stages import at_once, failed, failure, submit
+from tasks.build.records import Cells, Stage, push
 from tasks.gate import gate
 from tasks.leaderboard import complete, results
-from tasks.patience import patiently
 from tasks.report import report
-from tasks.spec import read_params
-from tasks.version import push
-from tasks.workspace import Workspace
-
-
-def crashed(_task: Any, _run: Any, state: Any) -> bool:
-    """Retry what died; a user's mistake would only be made again."""
-    return isinstance(state.result(raise_on_failure=False), CellError)
-
-
-@task(task_run_name="{stage}", cache_policy=NO_CACHE, retry_condition_fn=crashed)
-def cell(runner: Runner, stage: Stage) -> None:
-    """Bring one stage of the build graph up to date."""
-    runner.run(stage)
+from tasks.spec.read import read_params
+from tasks.workspace.errors import StoreError
+from tasks.workspace.paths import Workspace
+from tasks.workspace.retry import patiently
 
 
 @task(task_run_name="gate {product}", cache_policy=NO_CACHE)
@@ -89,7 +77,7 @@ def run_plan(plan: Plan, by: str) -> tuple[dict[str, str], str]:
                 futures[f"gate {product}"] = pool.submit(decide, arguments, wait_for=after)
 
             if line.workers:
-                from flows.dispatch import Dispatch
+                from flows.fleet.coordinator import Dispatch
 
                 wait(list(futures.values()))
                 lost = {name for name, future in futures.items() if failed(future)}
@@ -111,25 +99,6 @@ def run_plan(plan: Plan, by: str) -> tuple[dict[str, str], str]:
     return failures, str(path)
 
 
-def submit(pool: Any, runner: Runner, plan: Plan, stages: list[Stage]) -> dict[str, PrefectFuture]:
-    """A task for every stage, behind those it needs.
-
-    In the order of the graph: a task that waits for an earlier one occupies a thread, and first
-    in, first out is what keeps the earlier one from waiting for it.
-    """
-    futures: dict[str, PrefectFuture] = {}
-    attempt = cell.with_options(retries=runner.retries)
-    for stage in stages:
-        needs = [futures[str(n)] for n in plan.needs(stage) if str(n) in futures]
-        arguments: dict[str, Any] = {"runner": runner, "stage": stage}
-        futures[str(stage)] = pool.submit(attempt, arguments, wait_for=needs)
-    return futures
-
-
-def failed(future: PrefectFuture) -> bool:
-    return not future.state.is_completed()
-
-
 def send(workspace: Workspace, stages: list[Stage]) -> dict[str, str]:
     """Push what these stages made to the DVC remote, if there is one; why that failed."""
     try:
@@ -138,16 +107,3 @@ def send(workspace: Workspace, stages: list[Stage]) -> dict[str, str]:
     except StoreError as error:
         return {"push": str(error)}
     return {}
-
-
-def at_once() -> None:
-    """Leave no process behind."""
-    kill_all()
-    end()
-
-
-def failure(state: Any) -> str:
-    """Why a task failed; empty where it did not, or where it never began for want of another."""
-    if state.is_completed() or state.name == "NotReady":
-        return ""
-    return str(state.result(raise_on_failure=False)) or state.name

@@ -5,22 +5,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from flows.notify import notify
+from flows.prefect_server.notify import notify
 from flows.tables import results_table
-from tasks.claim import claimed
-from tasks.errors import LineError, StoreError, hint
-from tasks.gate import last_decision, store_of, undecided
+from tasks.clones.claim import claimed
+from tasks.clones.snapshot import origin_of
+from tasks.gate import undecided
 from tasks.leaderboard import results
-from tasks.lock import run_lock
-from tasks.provenance import operator
+from tasks.promotion.decision import last_decision
 from tasks.report import report
-from tasks.snapshots import origin_of
-from tasks.spec import Occasion, known_algorithms, read_params, read_product
-from tasks.storage.publish import champion
-from tasks.workspace import Workspace
+from tasks.spec.algorithms import known_algorithms
+from tasks.spec.read import read_params, read_product
+from tasks.spec.schema import Occasion
+from tasks.store.champion import champion
+from tasks.store.opening import store_of
+from tasks.workspace.errors import LineError, StoreError, hint
+from tasks.workspace.git import operator
+from tasks.workspace.lock import run_lock
+from tasks.workspace.paths import Workspace
 
 if TYPE_CHECKING:
-    from flows.plan import Plan
+    from flows.running.plan import Plan
 
 Pointers = dict[str, dict[str, Any] | None]
 
@@ -31,7 +35,7 @@ def run_line(
     """Bring cells up to date, decide, report; whether nothing failed."""
     products = chosen(workspace, products, algorithms)
     with run_lock(workspace), _alone(workspace, products):
-        from flows.plan import make_plan
+        from flows.running.plan import make_plan
 
         plan = make_plan(workspace, products, algorithms)
         failures: dict[str, str] = {}
@@ -82,7 +86,7 @@ def chosen(workspace: Workspace, products: list[str], algorithms: list[str] | No
 
 def _flow(plan: "Plan", verbose: bool) -> tuple[dict[str, str], str]:
     """Run the Prefect flow; failures by stage, and the report."""
-    from flows.server import ask, start
+    from flows.prefect_server.start import ask, start
 
     if read_params(plan.workspace.root).line.workers:
         ask(verbose)

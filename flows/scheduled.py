@@ -5,10 +5,10 @@ from pathlib import Path
 
 from prefect import flow
 
-from flows.notify import notify
+from flows.prefect_server.notify import notify
 from flows.run import run_line
-from tasks.errors import BusyError, CellError, LineError
-from tasks.workspace import Workspace
+from tasks.workspace.errors import BusyError, CellError, LineError
+from tasks.workspace.paths import Workspace
 
 LOOK = 15.0  # seconds between looks at a workspace that another run holds
 

@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from flows.ingest import ingest_product
+from tasks.arrival.bucket_events import Bell
+from tasks.arrival.intake import IngestReport
 from tasks.arrival.sources import room_in
-from tasks.checks.layout import EXPECTED, MASKS
-from tasks.errors import BusyError, DataError, LineError, SpecError
-from tasks.ingest import IngestReport, check_product_name
-from tasks.lock import run_lock
-from tasks.retrain import due, news
-from tasks.watching.bell import Bell
-from tasks.watching.notes import Notes
-from tasks.watching.sources import Source, source_at, takeable
-from tasks.watching.waiting import Waiting
-from tasks.workspace import Workspace
+from tasks.arrival.waiting import Waiting
+from tasks.arrival.watch_state import Notes
+from tasks.arrival.watched import Source, source_at, takeable
+from tasks.images.layout import EXPECTED, MASKS
+from tasks.monitoring.due import due, news
+from tasks.workspace.errors import BusyError, DataError, LineError, SpecError
+from tasks.workspace.lock import run_lock
+from tasks.workspace.names import check_product_name
+from tasks.workspace.paths import Workspace
 
 RETRY = 60.0  # seconds after a failure
 TRIES = 3  # further runs after one that failed: a store may be away for a while
@@ -218,7 +219,7 @@ def start_announced(workspace: Workspace) -> Start:
     def start(products: list[str]) -> Announced:
         import httpx
 
-        from flows.deploy import announce
+        from flows.prefect_server.events import announce
 
         try:
             announce(workspace, {product: _reason(workspace, product) for product in products})

@@ -1,52 +1,32 @@
 """Evaluate one cell: thresholds from images the fit never saw, then exact figures on the rest."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tasks import threshold as thresholds
-from tasks.calibration import parted
-from tasks.command import Listener, main
-from tasks.device import choose
-from tasks.display import Display
-from tasks.exhibits import Exhibits, write_curves, write_scores
-from tasks.figures import details, figures
-from tasks.files import beside, read_rows, write_json
-from tasks.imaging.images import read_image
-from tasks.imaging.truth import at_resolution, mask_of
-from tasks.inspector import Inspector
-from tasks.metrics import PixelMetrics
-from tasks.sections import Regions, Rule
-from tasks.spec import Product, read_params, read_product
-from tasks.workspace import CALIBRATION, CARD, Workspace
-
-Rows = list[dict[str, str]]
-Report = Callable[..., None]
-BATCH = 8  # images scored together; changes no score
-TIMED = 20  # images whose latency is taken, after three that warm up
-
-
-@dataclass
-class TestResult:
-    """What a model gave on test images; lists run in the order of their rows."""
-
-    rows: Rows
-    scores: list[float] = field(default_factory=list)
-    decisions: list[str] = field(default_factory=list)  # good, review or defect; empty: unknown
-    pixels: dict[str, float | None] = field(default_factory=dict)
-    pixel_intervals: dict[str, Any] = field(default_factory=dict)
-    pixels_by_type: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    pro: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0))
+from tasks.decisions import threshold as thresholds
+from tasks.decisions.calibration import parted
+from tasks.decisions.display import Display
+from tasks.images.masks import at_resolution, mask_of
+from tasks.metrics.pixel import PixelMetrics
+from tasks.models.device import choose
+from tasks.models.figures import Rows, TestResult, details, figures
+from tasks.models.inspector import Inspector
+from tasks.models.result_pictures import Exhibits, write_curves, write_scores
+from tasks.models.scoring import Report, batches, latency, levels, score
+from tasks.spec.read import read_params
+from tasks.spec.recipe import EvaluateRecipe, read_evaluate
+from tasks.spec.schema import Regions, Rule
+from tasks.workspace.files import folder_beside, read_rows, write_json
+from tasks.workspace.listener import Listener, main
+from tasks.workspace.paths import CALIBRATION, CARD, Workspace
 
 
 def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Listener) -> Path:
     """Write `cells/<algorithm>/evaluation`: figures, scores, curves, threshold and pictures."""
-    spec = read_product(workspace.root, product)
+    spec = read_evaluate(workspace.product_recipe(product))
     model, images = workspace.model(product, algorithm), workspace.images(product)
     device = choose(read_params(workspace.root).line.device)
     inspector = Inspector.load(model, str(device))
@@ -83,7 +63,7 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
         "backbone_weights": card["backbone_weights"],
     }
     folder = workspace.evaluation(product, algorithm)
-    with beside(folder) as partial:
+    with folder_beside(folder) as partial:
         write_json(partial / "metrics.json", metrics)
         write_json(partial / "threshold.json", decision)
         write_json(partial / "details.json", behind)
@@ -93,30 +73,7 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     return folder
 
 
-def batches(images: Path, rows: Rows) -> Iterator[tuple[Rows, list[np.ndarray]]]:
-    """Rows with their decoded images, `BATCH` at a time."""
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        yield part, [read_image(images / row["path"]) for row in part]
-
-
-def score(inspector: Inspector, images: Path, rows: Rows, report: Report) -> list[float]:
-    """The score of each image."""
-    return [float(row["score"]) for row in levels(inspector, images, rows, report)]
-
-
-def levels(inspector: Inspector, images: Path, rows: Rows, report: Report) -> Rows:
-    """Score and highest map value of each image, by path; repr keeps every digit."""
-    found: Rows = []
-    for part, batch in batches(images, rows):
-        for row, seen in zip(part, inspector.inspect_all(batch), strict=True):
-            peak = repr(float(seen.map.max()))
-            found.append({"path": row["path"], "score": repr(seen.score), "peak": peak})
-        report("calibration", len(found) / len(rows), images=len(part))
-    return found
-
-
-def decide(spec: Product, normals: Rows, defects: list[float]) -> dict[str, Any]:
+def decide(spec: EvaluateRecipe, normals: Rows, defects: list[float]) -> dict[str, Any]:
     """What turns a score into a decision, and a map into a picture."""
     good = np.array([float(row["score"]) for row in normals])
     limits = thresholds.choose_limits(spec.threshold, good, defects)
@@ -149,7 +106,7 @@ def test(
     inspector: Inspector,
     images: Path,
     rows: Rows,
-    spec: Product,
+    spec: EvaluateRecipe,
     exhibits: Exhibits,
     report: Report,
 ) -> TestResult:
@@ -173,22 +130,6 @@ def test(
             result.pixel_intervals = metrics.intervals() if spec.evaluation.resamples else {}
             result.pro = metrics.pro_curve()
     return result
-
-
-def latency(inspector: Inspector, images: Path, paths: list[str]) -> dict[str, float | None]:
-    """Median and 95th percentile of milliseconds from pixels in memory to score and map, one
-    image at a time."""
-    loaded = [read_image(images / path) for path in paths[:TIMED]]
-    times = []
-    for image in loaded[:3] + loaded:
-        started = time.perf_counter()
-        inspector.inspect(image)
-        times.append(1000 * (time.perf_counter() - started))
-    taken = times[min(3, len(loaded)) :]
-    if not taken:
-        return {"ms_per_image": None, "ms_p95": None}
-    middle, high = np.percentile(taken, [50, 95])
-    return {"ms_per_image": round(float(middle), 2), "ms_p95": round(float(high), 2)}
 
 
 if __name__ == "__main__":

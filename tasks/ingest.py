@@ -1,22 +1,14 @@
 """Bring images from a folder, an archive or a bucket into a product, each exactly once."""
 
-import re
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.arrival.arrivals import offer_of
 from tasks.arrival.intake import IngestReport, Intake
-from tasks.arrival.shelf import Shelf
+from tasks.arrival.known_images import Shelf
+from tasks.arrival.offer import offer_of
 from tasks.arrival.sources import folder_of, room_in
-from tasks.checks.layout import image_files
-from tasks.errors import DataError
-
-__all__ = ["IngestReport", "check_product_name", "ingest"]
-
-LONGEST = 64  # characters of a product's name
-ALLOWED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)  # by Windows
+from tasks.images.layout import image_files
+from tasks.workspace.errors import DataError
 
 
 def ingest(
@@ -42,20 +34,3 @@ def ingest(
             if report:
                 report(done, len(offer.arrivals))
     return outcome
-
-
-def check_product_name(name: str) -> str:
-    """The name; DataError with a corrected one where it cannot name a folder everywhere."""
-    if ALLOWED.fullmatch(name) and len(name) <= LONGEST and not RESERVED.fullmatch(name):
-        return name
-    raise DataError(
-        f"{name!r} cannot name a product; use at most {LONGEST} letters a-z, digits, '-' and '_', "
-        f"and no name that Windows reserves: for example {corrected(name)!r}"
-    )
-
-
-def corrected(name: str) -> str:
-    """The nearest name that is allowed."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", plain).strip("-_")[:LONGEST] or "product"
-    return f"{plain}-1" if RESERVED.fullmatch(plain) else plain

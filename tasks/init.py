@@ -4,10 +4,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tasks.errors import WorkspaceError
-from tasks.files import write_text
-from tasks.stages import sync
-from tasks.workspace import PACKAGE, Workspace
+from tasks.build.graph import sync
+from tasks.workspace.errors import WorkspaceError
+from tasks.workspace.files import write_text
+from tasks.workspace.paths import PACKAGE, Workspace
 
 IGNORED = (".inspectline/", "/store/", "/report/", ".*.partial")
 

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tasks.command import Listener, main
-from tasks.files import write_rows
-from tasks.spec import read_product
-from tasks.workspace import Workspace
+from tasks.spec.read import read_product
+from tasks.workspace.files import write_rows
+from tasks.workspace.listener import Listener, main
+from tasks.workspace.paths import Workspace
 
 COLUMNS = (
     "product",

@@ -1,47 +1,13 @@
 """Inspect images with a published model."""
 
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import DataError
-from tasks.gate import store_of
-from tasks.imaging.images import IMAGE_SUFFIXES
-from tasks.predictions import PredictionLog, record_of
-from tasks.storage.publish import fetch
-from tasks.storage.release import MANIFEST
-from tasks.storage.store import Store, open_store
-from tasks.workspace import CARD, find
-
-
-def locate(workspace: Path | None, product: str, release: str | None = None) -> Path:
-    """The folder of the release to use; fetched and verified where it is not a folder already.
-
-    product: a release folder, `s3://bucket/prefix/NAME` of a store, or a product's name.
-    """
-    if (Path(product) / MANIFEST).is_file() or (Path(product) / CARD).is_file():
-        return Path(product)
-    store, name, cache = source_of(workspace, product)
-    return fetch(store, name, release, cache)
-
-
-def source_of(workspace: Path | None, product: str) -> tuple[Store, str, Path]:
-    """Store of a product, the product's name in it, and the folder that keeps its releases here.
-
-    product: `s3://bucket/prefix/NAME` of a store, or the name of one of the workspace's.
-    """
-    if product.startswith("s3://"):
-        address, _, name = product.rstrip("/").rpartition("/")
-        return open_store(address), name, Path.home() / ".cache" / "inspectline"
-    home = find(workspace)
-    return store_of(home), product, home.scratch / "releases"
-
-
-def release_of(folder: Path) -> dict[str, Any]:
-    """The manifest of a release's folder: release, product, algorithm; empty for a cell's."""
-    path = folder / MANIFEST
-    return json.loads(path.read_text()) if path.is_file() else {}
+from tasks.images.read_image import IMAGE_SUFFIXES
+from tasks.monitoring.log import PredictionLog, record_of
+from tasks.store.opening import release_of
+from tasks.workspace.errors import DataError
 
 
 def expand(paths: Iterable[Path]) -> list[Path]:
@@ -72,10 +38,10 @@ def predict_images(
 
     The decision is taken on the raw score: a defect is what lies above the threshold.
     """
-    from tasks.imaging.decoding import decode
-    from tasks.imaging.images import read_bytes
-    from tasks.imaging.pictures import save_jpeg
-    from tasks.judge import Judge
+    from tasks.images.decode import decode
+    from tasks.images.pictures import save_jpeg
+    from tasks.images.read_image import read_bytes
+    from tasks.models.release_model import Judge
 
     judge = Judge.load(folder, device)
     release = release_of(folder).get("release")

@@ -1,24 +1,18 @@
 """Teach an algorithm that products share, once, on the good images of several of them."""
 
-import hashlib
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ad_models import Run, create
-from tasks.code import fingerprint
-from tasks.command import Listener, main
-from tasks.device import choose, peak_memory_mb
-from tasks.errors import SpecError
-from tasks.files import beside, read_rows, write_json
-from tasks.imaging.loader import CACHE, ImageLoader, Mixed
-from tasks.imaging.preprocess import Preprocess
-from tasks.resume import forget_others, teller
-from tasks.spec import Image, check, read_params, read_yaml
-from tasks.split import split
-from tasks.workspace import CARD, MODEL, SHARED, Workspace
+from tasks.models.device import choose, peak_memory_mb
+from tasks.models.fitting import forget_others, teller
+from tasks.models.sharing import common_size, identify, mixed
+from tasks.spec.read import check, read_params, read_yaml
+from tasks.spec.schema import Image
+from tasks.workspace.files import folder_beside, write_json
+from tasks.workspace.listener import Listener, main
+from tasks.workspace.paths import CARD, MODEL, SHARED, Workspace
 
 
 def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
@@ -52,50 +46,11 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
         "peak_memory_mb": round(peak_memory_mb(device), 1),
     }
     folder = workspace.shared(algorithm)
-    with beside(folder) as partial:
+    with folder_beside(folder) as partial:
         detector.save(partial / MODEL)
         write_json(partial / CARD, card)
     checkpoint.unlink(missing_ok=True)  # or the next fit would resume this finished one
     return folder
-
-
-def mixed(workspace: Workspace, recipe: dict[str, Any], images: dict[str, Image]) -> Mixed:
-    """The good images of the recipe's products, without those that will set a threshold."""
-    loaders = []
-    for name, image in images.items():
-        rows = read_rows(workspace.validation(name) / "train.csv")
-        sides = split([row["sha256"] for row in rows], recipe["products"][name]["calibration"])
-        kept = [row for row, held in zip(rows, sides, strict=True) if not held]
-        paths = [workspace.images(name) / row["path"] for row in kept]
-        room = CACHE // len(images)
-        loaders.append(
-            ImageLoader(paths, Preprocess(image), recipe["batch_size"], True, name, room)
-        )
-    return Mixed(loaders)
-
-
-def common_size(algorithm: str, images: dict[str, Image]) -> list[int]:
-    """Height and width of what the algorithm sees, which must be one for all products."""
-    sizes = {name: list(image.seen) for name, image in images.items()}
-    first, *others = sizes.items()
-    for name, size in others:
-        if size != first[1]:
-            raise SpecError(
-                f"{algorithm} learns from all products at one size, but {first[0]} has {first[1]} "
-                f"and {name} {size}; give them one image.size, or name the products to learn "
-                f"from in algorithms.{algorithm}.train_on of params.yaml"
-            )
-    return first[1]
-
-
-def identify(algorithm: str, recipe: dict[str, Any], tables: dict[str, Path]) -> str:
-    """What a checkpoint belongs to: data, recipe and code."""
-    parts = {
-        "recipe": recipe,
-        "train": {p: hashlib.sha256(t.read_bytes()).hexdigest() for p, t in tables.items()},
-        "code": [fingerprint("pretrain"), fingerprint(algorithm)],
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 if __name__ == "__main__":

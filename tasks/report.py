@@ -3,10 +3,10 @@
 from datetime import datetime
 from pathlib import Path
 
-from tasks.files import write_bytes
 from tasks.reporting.gather import gather
 from tasks.reporting.page import render
-from tasks.workspace import Workspace
+from tasks.workspace.files import write_bytes
+from tasks.workspace.paths import Workspace
 
 
 def report(workspace: Workspace, failures: dict[str, str] | None = None) -> Path:

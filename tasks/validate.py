@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from tasks.checks.appearance import bounds_of
 from tasks.checks.datadocs import write_index
 from tasks.checks.duplicates import copies, leaks, near
-from tasks.checks.layout import orphaned
 from tasks.checks.manifest import COLUMNS, Scan, frame_of, scan, write_manifest
 from tasks.checks.overview import counts, parted, ranges, shortened
-from tasks.checks.rules import ValidationRules, rules_of
-from tasks.command import Listener, main
-from tasks.corrections import Correction, corrected, read_corrections
-from tasks.errors import ValidationError
-from tasks.files import read_rows, write_rows
-from tasks.spec import read_product
-from tasks.workspace import Workspace
+from tasks.images.layout import orphaned
+from tasks.spec.corrections import Correction, corrected, read_corrections
+from tasks.spec.recipe import read_validate
+from tasks.spec.schema import Validation
+from tasks.workspace.errors import ValidationError
+from tasks.workspace.files import read_rows, write_rows
+from tasks.workspace.listener import Listener, main
+from tasks.workspace.paths import Workspace
 
 if TYPE_CHECKING:
     import pandas
@@ -41,11 +41,11 @@ class ValidationResult:
 
 def validate(workspace: Workspace, product: str, listener: Listener) -> Path:
     """Write the product's `validation` folder; a ValidationError says what is wrong where."""
-    spec = read_product(workspace.root, product)
+    rules = read_validate(workspace.product_recipe(product))
     listener.report("images", 0.0)
     out = workspace.validation(product)
     corrections = read_corrections(workspace.corrections(product))
-    result = check_images(workspace.images(product), out, spec.validation, corrections=corrections)
+    result = check_images(workspace.images(product), out, rules, corrections=corrections)
     rows = read_rows(out / "manifest.csv")
     train = [row for row in rows if row["split"] == "train"]
     write_rows(out / "train.csv", COLUMNS, train)  # apart: no other image makes a fit stale
@@ -58,12 +58,12 @@ def validate(workspace: Workspace, product: str, listener: Listener) -> Path:
 def check_images(
     images: Path,
     out: Path,
-    rules: Mapping[str, Any] | None = None,
+    rules: Validation | None = None,
     workers: int = 2,
     corrections: Sequence[Correction] = (),
 ) -> ValidationResult:
     """Result of all checks; writes `manifest.csv`, `result.json` and `docs/` into `out`."""
-    wanted = rules_of(rules)
+    wanted = rules or Validation()
     found = scan(images, workers)
     found = replace(found, rows=corrected(found.rows, corrections))
     partial = out.with_name(f".{out.name}.partial")
@@ -76,7 +76,7 @@ def check_images(
     return result
 
 
-def judge(found: Scan, wanted: ValidationRules, partial: Path, out: Path) -> ValidationResult:
+def judge(found: Scan, wanted: Validation, partial: Path, out: Path) -> ValidationResult:
     """Result of all checks on what was found, with its files in `partial`, meant for `out`."""
     from tasks.checks.expectations import checks_of
     from tasks.checks.suite import run_suite
@@ -94,7 +94,7 @@ def judge(found: Scan, wanted: ValidationRules, partial: Path, out: Path) -> Val
         warnings=shortened(warnings),
         counts=counts(frame, failures, warnings),
         ranges=ranges(frame, bounds),
-        rules=asdict(wanted),
+        rules=wanted.model_dump(mode="json"),
         docs=out / "docs" / "index.html",
     )
     write_index(partial / "docs", result.passed, result.failures, result.warnings)
@@ -102,9 +102,7 @@ def judge(found: Scan, wanted: ValidationRules, partial: Path, out: Path) -> Val
     return result
 
 
-def with_repeats(
-    found: Scan, frame: "pandas.DataFrame", rules: ValidationRules
-) -> "pandas.DataFrame":
+def with_repeats(found: Scan, frame: "pandas.DataFrame", rules: Validation) -> "pandas.DataFrame":
     """The manifest as the suite sees it: orphaned masks as rows, repeats as columns."""
     import pandas
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.storage.store import Store, open_store
+from tasks.store.base import Store
+from tasks.store.opening import open_store
 
 START_SECONDS = 30.0
 

@@ -90,7 +90,7 @@ def unfitted(name: str, **more):
 
 
 def create_fields(name: str) -> set[str]:
-    from tasks.spec import config_fields
+    from tasks.spec.algorithms import config_fields
 
     return set(config_fields(name))
 

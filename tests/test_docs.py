@@ -8,7 +8,7 @@ import yaml
 
 from ad_models import ALGORITHMS
 from flows.cli import main
-from tasks.spec import Params
+from tasks.spec.schema import Params
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from tasks.workspace import Workspace, find
+from tasks.workspace.paths import Workspace, find
 
 log_option = click.option(
     "--log",

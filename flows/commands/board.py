@@ -22,9 +22,9 @@ def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> N
     rules of the commands of these names. Where INSPECTLINE_TOKEN is set, it asks for that; without
     a token nothing is changed but from this machine.
     """
-    from flows.queue import Queue
-    from tasks.board.access import Access
-    from tasks.board.app import create_app
+    from flows.status import Queue
+    from tasks.web.board.access import Access
+    from tasks.web.board.app import create_app
 
     workspace = here(ctx)
     token = os.environ.get(TOKEN, "")

@@ -75,9 +75,9 @@ def distil(ctx: click.Context, products: tuple[str, ...]) -> None:
 
     It is made as algorithms.efficientad in params.yaml says, and serves every product there.
     """
-    from tasks.command import Listener
-    from tasks.teacher import teacher
-    from tasks.version import push, version
+    from tasks.build.records import push, version
+    from tasks.distil import teacher
+    from tasks.workspace.listener import Listener
 
     workspace = here(ctx)
     path = teacher(workspace, list(products), Listener("distil"))
@@ -92,7 +92,7 @@ def distil(ctx: click.Context, products: tuple[str, ...]) -> None:
 @click.pass_context
 def sync(ctx: click.Context) -> None:
     """Write dvc.yaml anew from params.yaml and the specs, for `dvc repro` after editing them."""
-    from tasks.stages import sync as write
+    from tasks.build.graph import sync as write
 
     workspace = here(ctx)
     changed = write(workspace)

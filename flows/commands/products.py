@@ -25,7 +25,7 @@ def new(
 
     Without --like the most similar product is proposed, and its spec is used if you agree.
     """
-    from flows.onboarding import new_product, new_products, read_table
+    from flows.new import new_product, new_products, read_table
 
     workspace = here(ctx)
     if table:
@@ -95,7 +95,7 @@ def fetch(
 @click.pass_context
 def rename(ctx: click.Context, old: str, name: str) -> None:
     """Give product OLD another NAME: images, cells, releases and champion go along."""
-    from tasks.onboarding.changes import rename as change
+    from tasks.products.rename import rename as change
 
     for line in change(here(ctx), old, name):
         click.echo(line)
@@ -106,7 +106,7 @@ def rename(ctx: click.Context, old: str, name: str) -> None:
 @click.pass_context
 def remove(ctx: click.Context, product: str) -> None:
     """Take PRODUCT out of the workspace. Its files are put aside, its releases stay."""
-    from tasks.onboarding.changes import remove as change
+    from tasks.products.rename import remove as change
 
     for line in change(here(ctx), product):
         click.echo(line)

@@ -35,8 +35,9 @@ def predict(
     PRODUCT is a name, a release folder, or s3://bucket/prefix/PRODUCT of a store.
     """
     from flows.tables import prediction_line
-    from tasks.predict import expand, locate, predict_images, release_of
-    from tasks.predictions import PredictionLog
+    from tasks.monitoring.log import PredictionLog
+    from tasks.predict import expand, predict_images
+    from tasks.store.opening import locate, release_of
 
     folder = locate(ctx.obj, product, release)
     name = release_of(folder).get("product", "unpublished")
@@ -58,8 +59,8 @@ def predict(
 def releases(ctx: click.Context, product: str, as_json: bool) -> None:
     """List the published releases of PRODUCT, oldest first; * is the champion."""
     from flows.tables import releases_table
-    from tasks.gate import store_of
-    from tasks.storage.publish import releases as published
+    from tasks.store.opening import store_of
+    from tasks.store.releases import releases as published
 
     workspace = here(ctx)
     rows = published(store_of(workspace), product)
@@ -81,9 +82,9 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
 @click.pass_context
 def promote(ctx: click.Context, product: str, release: str, reason: str) -> None:
     """Make a published RELEASE the champion of PRODUCT."""
-    from tasks.gate import store_of
-    from tasks.provenance import operator
-    from tasks.storage.publish import promote as change
+    from tasks.store.champion import promote as change
+    from tasks.store.opening import store_of
+    from tasks.workspace.git import operator
 
     pointer = change(store_of(here(ctx)), product, release, reason=reason, by=operator())
     click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")
@@ -95,9 +96,9 @@ def promote(ctx: click.Context, product: str, release: str, reason: str) -> None
 @click.pass_context
 def rollback(ctx: click.Context, product: str, reason: str) -> None:
     """Make the champion before the present one champion of PRODUCT again."""
-    from tasks.gate import store_of
-    from tasks.provenance import operator
-    from tasks.storage.publish import rollback as change
+    from tasks.store.champion import rollback as change
+    from tasks.store.opening import store_of
+    from tasks.workspace.git import operator
 
     pointer = change(store_of(here(ctx)), product, reason=reason, by=operator())
     click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")

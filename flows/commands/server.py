@@ -17,7 +17,7 @@ def deploy(ctx: click.Context) -> None:
     A work pool, a deployment, the schedules of the specs, and for each product an automation that
     starts a run when `watch --announce` or `drift --announce` says that one is due.
     """
-    from flows.server import ask
+    from flows.prefect_server.start import ask
 
     workspace = here(ctx)
     ask()
@@ -38,8 +38,8 @@ def worker(directory: Path, name: str | None) -> None:
     It serves every workspace on the Prefect server that PREFECT_API_URL names, in clones of its own
     below DIRECTORY. The environment holds what reaches the git and DVC remotes.
     """
-    from flows.server import named
-    from flows.station import serve
+    from flows.fleet.machine import serve
+    from flows.prefect_server.start import named
 
     click.echo(f"serving {named()} from {directory}; Ctrl-C ends it", err=True)
     serve(directory, name)
@@ -50,7 +50,7 @@ def worker(directory: Path, name: str | None) -> None:
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show workers, waiting and running runs, their cells, champions and last decisions."""
-    from flows.server import ask
+    from flows.prefect_server.start import ask
     from flows.tables import status_tables
 
     workspace = here(ctx)
@@ -67,7 +67,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 def _products(workspace: Any) -> list[dict[str, Any]]:
     """Champion and last decision of each product."""
     from flows.run import read_champions
-    from tasks.gate import last_decision
+    from tasks.promotion.decision import last_decision
 
     champions = read_champions(workspace, workspace.products)
     found = []

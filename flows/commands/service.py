@@ -49,8 +49,8 @@ def serve(
 
     PRODUCT is a name, or s3://bucket/prefix/PRODUCT of a store.
     """
-    from tasks.serving.app import create_app
-    from tasks.serving.settings import Settings
+    from tasks.web.serving.app import create_app
+    from tasks.web.serving.upload import Settings
 
     served = [_load(ctx.obj, product, device) for product in products]
     token = os.environ.get(TOKEN, "")
@@ -61,8 +61,8 @@ def serve(
 
 
 def _load(workspace: Path | None, product: str, device: str) -> Any:
-    from tasks.predict import source_of
-    from tasks.serving.served import Served
+    from tasks.store.opening import source_of
+    from tasks.web.serving.served import Served
 
     store, name, cache = source_of(workspace, product)
     served = Served(store, name, cache, device)
@@ -117,7 +117,7 @@ def drift(
     from dataclasses import asdict
 
     from flows.tables import drift_table
-    from tasks.drifting import look
+    from tasks.drift import look
 
     if log is None:
         raise click.UsageError("name the folder of the log: --log DIR, or INSPECTLINE_LOG")
@@ -132,11 +132,11 @@ def drift(
 
 
 def _announce(workspace: Any, product: str, findings: list[Any]) -> None:
-    from flows.server import ask
+    from flows.prefect_server.start import ask
 
     workspace.require(product)
     ask()
-    from flows.drifting import follow
+    from flows.drift_alarm import follow
 
     for text in follow(workspace, product, findings):
         click.echo(text, err=True)
@@ -175,7 +175,7 @@ def watch(
     workspace = here(ctx)
     watched = watched_by(workspace, pairs, (settle, gather, at_most), queue)
     if announce:
-        from flows.server import ask
+        from flows.prefect_server.start import ask
 
         ask()
     start = (start_announced if announce else start_run)(workspace)

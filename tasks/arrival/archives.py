@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tasks.arrival.inside import placed, stripped
-from tasks.arrival.space import need_space, writing
-from tasks.checks.layout import image_like
-from tasks.errors import DataError
+from tasks.images.layout import image_like
+from tasks.workspace.errors import DataError
+from tasks.workspace.files import need_space, writing
 
 BROKEN = (
     tarfile.TarError,

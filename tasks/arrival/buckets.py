@@ -6,9 +6,9 @@ from typing import Any
 
 from tasks.arrival.archives import is_archive, unpack
 from tasks.arrival.inside import placed, stripped
-from tasks.arrival.space import need_space, writing
-from tasks.checks.layout import image_like
-from tasks.errors import DataError
+from tasks.images.layout import image_like
+from tasks.workspace.errors import DataError
+from tasks.workspace.files import need_space, writing
 
 SCHEME = "s3://"
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".tbz2", ".txz")

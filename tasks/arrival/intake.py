@@ -4,12 +4,12 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from tasks.arrival.arrivals import Arrival
-from tasks.arrival.shelf import Shelf
-from tasks.arrival.space import put
-from tasks.errors import DataError
-from tasks.imaging.decoding import decode
-from tasks.imaging.images import mask_of, read_bytes
+from tasks.arrival.known_images import Shelf
+from tasks.arrival.offer import Arrival
+from tasks.images.decode import decode
+from tasks.images.read_image import mask_of, read_bytes
+from tasks.workspace.errors import DataError
+from tasks.workspace.files import put
 
 LISTED = 10  # refused files in a summary
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tasks.arrival.archives import is_archive, unpack
 from tasks.arrival.buckets import SCHEME, download
-from tasks.arrival.space import writing
-from tasks.errors import DataError
+from tasks.workspace.errors import DataError
+from tasks.workspace.files import writing
 
 ROOM = "ingest"
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tasks.checks.rules import ValidationRules
+from tasks.spec.schema import Validation
 
 if TYPE_CHECKING:
     import pandas
@@ -27,7 +27,7 @@ class Bounds:
     worst_high: float
 
 
-def bounds_of(frame: "pandas.DataFrame", rules: ValidationRules) -> dict[str, Bounds]:
+def bounds_of(frame: "pandas.DataFrame", rules: Validation) -> dict[str, Bounds]:
     """Bounds of `brightness` and `sharpness` from the readable training images."""
     train = frame[(frame.split == "train") & (frame.error == "")]
     if len(train) < FEWEST:
@@ -35,7 +35,7 @@ def bounds_of(frame: "pandas.DataFrame", rules: ValidationRules) -> dict[str, Bo
     return {name: bounds(name, train[name].to_numpy(), rules) for name in FLOORS}
 
 
-def bounds(name: str, values: np.ndarray, rules: ValidationRules) -> Bounds:
+def bounds(name: str, values: np.ndarray, rules: Validation) -> Bounds:
     """Median +- range_tolerance median absolute deviations, on a scale of ratios."""
     scaled = stretched(name, values)
     middle = float(np.median(scaled))

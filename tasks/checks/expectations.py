@@ -12,7 +12,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.row_conditions import Column
 
 from tasks.checks.appearance import Bounds
-from tasks.checks.rules import ValidationRules
+from tasks.spec.schema import Validation
 
 READABLE = Column("error").is_null()
 TRAIN = (Column("split") == "train") & READABLE
@@ -32,7 +32,7 @@ class Check:
     reason: str
 
 
-def checks_of(rules: ValidationRules, bounds: dict[str, Bounds]) -> list[Check]:
+def checks_of(rules: Validation, bounds: dict[str, Bounds]) -> list[Check]:
     """Every check that the rules ask for, in the order in which failures are listed."""
     readable = Check("readable", gxe.ExpectColumnValuesToBeNull(column="error"), "{error}")
     checks = [readable, *amounts(rules), *sizes(rules), *kinds(rules), *masks(), *repeats()]
@@ -40,7 +40,7 @@ def checks_of(rules: ValidationRules, bounds: dict[str, Bounds]) -> list[Check]:
     return checks
 
 
-def amounts(rules: ValidationRules) -> Iterator[Check]:
+def amounts(rules: Validation) -> Iterator[Check]:
     """Enough images to learn from and, where asked for, to test with."""
     for name, condition, least, where in (
         ("min_train", TRAIN, rules.min_train, "train/good"),
@@ -56,7 +56,7 @@ def amounts(rules: ValidationRules) -> Iterator[Check]:
             )
 
 
-def sizes(rules: ValidationRules) -> Iterator[Check]:
+def sizes(rules: Validation) -> Iterator[Check]:
     for place, side in enumerate(("width", "height")):
         yield Check(
             "min_size",
@@ -72,7 +72,7 @@ def sizes(rules: ValidationRules) -> Iterator[Check]:
             )
 
 
-def kinds(rules: ValidationRules) -> Iterator[Check]:
+def kinds(rules: Validation) -> Iterator[Check]:
     """Channels and bits: as fixed by the rules, else preferably the same everywhere."""
     for column, wanted, (low, high) in (
         ("channels", rules.channels, (1, 3)),

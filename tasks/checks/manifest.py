@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.checks.layout import image_files, is_mask, misplaced, pair
-from tasks.checks.measures import THUMBNAIL, looks, luminance, mask_facts, shrunk
-from tasks.errors import DataError
-from tasks.imaging.decoding import decode
-from tasks.imaging.images import mask_of, read_bytes
+from tasks.images.decode import decode
+from tasks.images.layout import image_files, is_mask, misplaced, pair
+from tasks.images.measures import THUMBNAIL, looks, luminance, mask_facts, shrunk
+from tasks.images.read_image import mask_of, read_bytes
+from tasks.workspace.errors import DataError
 
 if TYPE_CHECKING:
     import pandas

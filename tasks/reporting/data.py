@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from tasks.corrections import read_corrections
-from tasks.doubts import doubts
-from tasks.drift import CONFIDENCE, chance, distance
-from tasks.errors import LineError
-from tasks.reporting.history import folder
+from tasks.monitoring.findings import CONFIDENCE, chance, distance
+from tasks.reporting.disagreements import doubts
 from tasks.reporting.reading import nested, number, record, table
+from tasks.reporting.store_history import folder
 from tasks.reporting.view import DataView, Record
-from tasks.workspace import Workspace
+from tasks.spec.corrections import read_corrections
+from tasks.workspace.errors import LineError
+from tasks.workspace.paths import Workspace
 
 LOOKS = ("brightness", "sharpness")
 REPEATS = ("near_duplicate", "duplicate")

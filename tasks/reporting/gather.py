@@ -5,18 +5,18 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from tasks.automatic import choice_of, explain
-from tasks.errors import LineError
-from tasks.gate import last_decision
-from tasks.reporting import history
-from tasks.reporting.album import EXHIBITS
+from tasks.promotion.decision import last_decision
+from tasks.reporting import store_history as history
 from tasks.reporting.data import data_view
-from tasks.reporting.history import Shelf
 from tasks.reporting.reading import curve, nested, record, scores
+from tasks.reporting.store_history import Shelf
 from tasks.reporting.view import ModelView, ProductView, View
-from tasks.spec import is_automatic, read_product
-from tasks.storage.store import Store
-from tasks.workspace import Workspace
+from tasks.spec.automatic import choice_of, explain
+from tasks.spec.read import is_automatic, read_product
+from tasks.store.base import Store
+from tasks.store.releases import EXHIBITS
+from tasks.workspace.errors import LineError
+from tasks.workspace.paths import Workspace
 
 
 def gather(workspace: Workspace, failures: dict[str, str] | None = None) -> View:

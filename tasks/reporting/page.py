@@ -7,11 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.reporting import figures, fronts, plots
-from tasks.reporting.packing import Packed, pack
+from tasks.reporting import columns as figures
+from tasks.reporting import pareto as fronts
+from tasks.reporting import plots
+from tasks.reporting.page_data import Packed, pack
 from tasks.reporting.view import View
 
-TEMPLATES = Path(__file__).parents[1] / "templates"
+TEMPLATES = Path(__file__).with_name("templates")
 STYLES = ("report", "charts", "pictures", "media")
 SCRIPTS = ("pages", "table", "threshold", "album", "gallery", "viewer", "compare")
 
@@ -22,6 +24,7 @@ class Live:
     of the server's own are included at the hooks top, product, cell and image."""
 
     pictures: str  # address below which a picture is /<product>/<model>/<kind>/<index>
+    templates: Path | None = None  # folder of the server's own, under the prefix `board`
     parts: dict[str, str] = field(default_factory=dict)  # hook -> name of a template
     style: str = ""
     script: str = ""
@@ -36,7 +39,7 @@ def render(view: View, live: Live | None = None) -> str:
     first = text("first.js")
     packed = {one.name: pack(one, len(view.products), bool(live)) for one in view.products}
     html = (
-        rooms()
+        templates(live.templates if live else None)
         .get_template("report/page.html.j2")
         .render(
             view=view,
@@ -57,12 +60,14 @@ def render(view: View, live: Live | None = None) -> str:
 
 
 @cache
-def rooms() -> Any:
-    """The templates with their filters."""
-    from jinja2 import ChainableUndefined, Environment, FileSystemLoader
+def templates(board: Path | None = None) -> Any:
+    """The templates with their filters: `report/...`, and `board/...` of the given folder."""
+    from jinja2 import ChainableUndefined, Environment, FileSystemLoader, PrefixLoader
+
+    folders = {"report": TEMPLATES} | ({"board": board} if board else {})
 
     found = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=PrefixLoader({name: FileSystemLoader(at) for name, at in folders.items()}),
         autoescape=True,
         undefined=ChainableUndefined,  # a record may lack a key; it shows as a dash
         trim_blocks=True,
@@ -74,7 +79,7 @@ def rooms() -> Any:
 
 def text(name: str) -> str:
     """A file beside the templates."""
-    return (TEMPLATES / "report" / name).read_text("utf-8")
+    return (TEMPLATES / name).read_text("utf-8")
 
 
 def content_policy(styles: list[str], scripts: list[str], live: Live | None = None) -> str:

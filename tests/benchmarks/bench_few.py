@@ -21,17 +21,18 @@ from pathlib import Path
 import yaml
 from bench_new import few
 
+from tasks.build.graph import sync
 from tasks.evaluate import evaluate
 from tasks.fit import fit
-from tasks.gate import evaluated, objections, rank
 from tasks.ingest import ingest
-from tasks.onboarding.look import look
-from tasks.onboarding.proposal import proposal
 from tasks.pretrain import pretrain
-from tasks.spec import read_product
-from tasks.stages import recipe, sync
+from tasks.products.look import look
+from tasks.products.proposal import proposal
+from tasks.promotion.decision import evaluated, objections, rank
+from tasks.spec.read import read_product
+from tasks.spec.recipe import shared_recipe
 from tasks.validate import validate
-from tasks.workspace import PACKAGE, Workspace
+from tasks.workspace.paths import PACKAGE, Workspace
 
 
 class Silent:
@@ -62,7 +63,7 @@ def teach(workspace: Workspace, products: list[str]) -> None:
     (workspace.root / "params.yaml").write_text(yaml.safe_dump(params))
     path = workspace.recipe("regad")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(yaml.safe_dump(recipe(workspace, "regad")))
+    path.write_text(yaml.safe_dump(shared_recipe(workspace.root, "regad", workspace.products)))
     pretrain(workspace, "regad", Silent())
 
 

@@ -144,7 +144,7 @@ def main() -> None:
 
 
 def draw(folder: Path) -> None:
-    from tasks.samples.draw import draw_samples
+    from tasks.arrival.samples.draw import draw_samples
 
     draw_samples(folder, size=64, train=4, good=2, per_defect=1, products=("weave",))
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tasks.metrics import PixelMetrics
+from tasks.metrics.pixel import PixelMetrics
 
 Array = NDArray[Any]
 LIMIT = 0.3

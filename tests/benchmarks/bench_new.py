@@ -104,7 +104,7 @@ def start(room: Path, before: Path, source: Path, count: int) -> None:
 
 def table(room: Path, count: int) -> None:
     """Print how long a table of `count` products takes, ten rows of it broken."""
-    from tasks.samples.draw import draw_samples
+    from tasks.arrival.samples.draw import draw_samples
 
     draw_samples(room / "samples", size=64, train=8, good=4, per_defect=1)
     kinds = sorted(path.name for path in (room / "samples").iterdir())

@@ -18,11 +18,11 @@ import numpy as np
 from bench_few import Silent
 
 from ad_models import Run
-from tasks.fit import Job
-from tasks.sections import Threshold
-from tasks.spec import Product, read_params
-from tasks.threshold import choose
-from tasks.workspace import PACKAGE
+from tasks.decisions.threshold import choose
+from tasks.models.fitting import Job
+from tasks.spec.read import read_params
+from tasks.spec.schema import Product, Threshold
+from tasks.workspace.paths import PACKAGE
 
 
 def rows(paths: list[Path], root: Path) -> list[dict[str, str]]:

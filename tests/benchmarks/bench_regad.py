@@ -24,12 +24,13 @@ from torch import Tensor
 
 from ad_models import Batch, Detector, Run, create, load
 from ad_models.algorithms.regad import variants
-from tasks.imaging.images import read_image, read_mask
-from tasks.imaging.loader import ImageLoader, Mixed
-from tasks.imaging.preprocess import Preprocess
-from tasks.imaging.truth import at_resolution
-from tasks.metrics import PixelMetrics, image_metrics
-from tasks.spec import Image
+from tasks.images.loader import ImageLoader, Mixed
+from tasks.images.masks import at_resolution
+from tasks.images.preprocess import Preprocess
+from tasks.images.read_image import read_image, read_mask
+from tasks.metrics.image import image_metrics
+from tasks.metrics.pixel import PixelMetrics
+from tasks.spec.schema import Image
 
 
 class Tests(NamedTuple):

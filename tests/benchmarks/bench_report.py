@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from ad_models import ALGORITHMS
-from tasks.exhibits import Exhibits
-from tasks.imaging.images import IMAGE_SUFFIXES, read_image
+from tasks.images.read_image import IMAGE_SUFFIXES, read_image
+from tasks.models.result_pictures import Exhibits
 from tasks.report import report
-from tasks.reporting.album import EXHIBITS
 from tasks.reporting.gather import gather
-from tasks.reporting.packing import pack
 from tasks.reporting.page import render
-from tasks.workspace import Workspace
+from tasks.reporting.page_data import pack
+from tasks.store.releases import EXHIBITS
+from tasks.workspace.paths import Workspace
 from tests.browser import browser
 from tests.tasks.workspaces import NoModel, cell, table, workspace
 
@@ -61,7 +61,7 @@ def main() -> None:
 
 def samples(folder: Path) -> Path:
     """Drawn parts, without and with flaws."""
-    from tasks.samples.draw import draw_samples
+    from tasks.arrival.samples.draw import draw_samples
 
     draw_samples(folder, size=512, train=1, good=8, per_defect=4)
     return folder / "cap"

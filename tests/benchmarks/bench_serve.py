@@ -22,7 +22,7 @@ import httpx
 import numpy as np
 import psutil
 
-from tasks.workspace import find
+from tasks.workspace.paths import find
 from tests.s3_servers import free_port
 
 CLIENTS = (1, 8, 32)

@@ -27,9 +27,9 @@ import yaml
 from torch import Tensor, nn
 
 from ad_models import Batch, Detector, create
-from tasks.exported import OnnxDetector
-from tasks.quantise import quantise
-from tasks.spec import config_fields
+from tasks.models.onnx import OnnxDetector
+from tasks.models.quantise import quantise
+from tasks.spec.algorithms import config_fields
 
 ROWS = 2000  # of PatchCore's memory: about 1 % of the patches of 200 images
 SHAPES: dict[str, dict[str, Any]] = {

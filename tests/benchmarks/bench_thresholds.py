@@ -14,12 +14,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tasks.calibration import parted
-from tasks.files import read_rows
-from tasks.sections import Threshold
-from tasks.spec import Product, read_product
-from tasks.threshold import choose_limits
-from tasks.workspace import CALIBRATION, Workspace, find
+from tasks.decisions.calibration import parted
+from tasks.decisions.threshold import choose_limits
+from tasks.spec.read import read_product
+from tasks.spec.schema import Product, Threshold
+from tasks.workspace.files import read_rows
+from tasks.workspace.paths import CALIBRATION, Workspace, find
 
 POLICIES: dict[str, dict[str, Any]] = {
     "normal_quantile 1 %": {"policy": "normal_quantile", "overkill": 0.01},

@@ -12,9 +12,9 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
-from flows.server import SETTINGS
-from tasks.samples.draw import draw_samples
-from tasks.workspace import Workspace
+from flows.prefect_server.start import SETTINGS
+from tasks.arrival.samples.draw import draw_samples
+from tasks.workspace.paths import Workspace
 
 HOME = tempfile.TemporaryDirectory(prefix="inspectline-tests-")
 # Before any test module imports prefect, which reads them then
@@ -55,7 +55,7 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[str]:
     """Address of the server that every run in this process, and those told of it, use."""
-    from flows.server import end, start
+    from flows.prefect_server.start import end, start
 
     start()
     from prefect.server.api.server import SubprocessASGIServer

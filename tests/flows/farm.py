@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from tasks.workspace import Workspace
+from tasks.workspace.paths import Workspace
 from tests.s3_servers import free_port
 
 PATIENCE = 1200.0  # seconds; a busy machine takes a while to start a server, a worker and a run

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from flows.run import run_line
-from tasks.lock import run_lock
+from tasks.workspace.lock import run_lock
 from tests.flows.conftest import edit, refused, write_params
 
 
@@ -110,7 +110,7 @@ def test_a_broken_lock_file_of_dvc_is_named(copy, command):
 def test_no_prefect_server_is_named(copy, monkeypatch):
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from tasks.errors import LineError
+    from tasks.workspace.errors import LineError
 
     edit(copy, "cap", gates={"image_auroc": 0.1})
     with (

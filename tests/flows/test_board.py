@@ -11,8 +11,9 @@ import time
 import httpx
 import pytest
 
-from flows import queue, status
-from flows.queue import Queue
+from flows import status
+from flows import status as queue
+from flows.status import Queue
 from tests.tasks.boards import line
 
 ROOT = __file__.rsplit("/tests/", 1)[0]
@@ -93,7 +94,7 @@ def test_the_queue_of_a_server_is_shown(monkeypatch):
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     waits = {"name": "nightly", "state": "Scheduled", "since": "2026-05-04T03:00:00+00:00"}
-    monkeypatch.setattr("flows.server.ask", lambda: None)
+    monkeypatch.setattr("flows.prefect_server.start.ask", lambda: None)
     monkeypatch.setattr(status, "status", lambda: status.Status([], [waits], [], []))
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         told = queue.asked()

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from flows.cli import main
 from tasks.init import init
-from tasks.spec import read_params
+from tasks.spec.read import read_params
 
 HEAVY = ("torch", "great_expectations", "prefect", "dvc", "pandas", "boto3", "pydantic", "numpy")
 COMMANDS = sorted(main.commands)

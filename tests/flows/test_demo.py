@@ -3,7 +3,7 @@
 from functools import partial
 
 from flows import demo
-from tasks.samples.draw import draw_samples
+from tasks.arrival.samples.draw import draw_samples
 
 
 def test_the_demo_begins_again_where_it_was_stopped(tmp_path, monkeypatch, capsys):

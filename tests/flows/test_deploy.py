@@ -7,10 +7,10 @@ import sys
 import pytest
 from PIL import Image
 
-from flows.deploy import DRIFTED
-from tasks.errors import BusyError, CellError, SpecError
-from tasks.gate import store_of
-from tasks.storage.publish import champion
+from flows.prefect_server.names import DRIFTED
+from tasks.store.champion import champion
+from tasks.store.opening import store_of
+from tasks.workspace.errors import BusyError, CellError, SpecError
 from tests.flows.conftest import edit, refused
 from tests.flows.farm import started, until
 
@@ -64,7 +64,8 @@ def test_deploying_again_changes_only_what_differs(make, tmp_path, prefect):
 
 
 def test_what_is_announced_becomes_a_run_with_its_reason(make, tmp_path, prefect):
-    from flows.deploy import announce, deploy
+    from flows.deploy import deploy
+    from flows.prefect_server.events import announce
 
     workspace = make(tmp_path / "Line 8", "cap", "plate")
     deploy(workspace)

@@ -7,9 +7,10 @@ import subprocess
 import pytest
 
 from flows.run import run_line
-from tasks.gate import last_decision, store_of
-from tasks.storage.publish import champion
-from tasks.workspace import Workspace
+from tasks.promotion.decision import last_decision
+from tasks.store.champion import champion
+from tasks.store.opening import store_of
+from tasks.workspace.paths import Workspace
 from tests.flows.conftest import edit
 
 WEAK = {"patchcore": {"layers": ["layer1"], "ratio": 0.01}}

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import yaml
 
-from flows.plan import make_plan
 from flows.run import run_line
-from tasks.gate import last_decision, store_of
-from tasks.storage.publish import champion
+from flows.running.plan import make_plan
+from tasks.promotion.decision import last_decision
+from tasks.store.champion import champion
+from tasks.store.opening import store_of
 from tests.flows.conftest import edit, write_params
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.files import read_rows
-from tasks.imaging.decoding import decode
-from tasks.public import download
-from tasks.public.catalogue import catalogue
-from tasks.spec import read_product
+from tasks.arrival.public import download
+from tasks.arrival.public.catalogue import catalogue
+from tasks.images.decode import decode
+from tasks.spec.read import read_product
 from tasks.validate import check_images
+from tasks.workspace.files import read_rows
 from tests.flows.conftest import refused
 from tests.public_sets import DRAWN, mvtec_ad, packed
 

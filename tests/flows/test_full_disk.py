@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from tasks.gate import store_of
-from tasks.storage.publish import champion
+from tasks.store.champion import champion
+from tasks.store.opening import store_of
 from tests.flows.conftest import edit, write_params
 
 LEFT = 4 << 20  # bytes: less than a model

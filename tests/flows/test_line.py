@@ -4,13 +4,14 @@ import csv
 import json
 import shutil
 
-from flows.plan import make_plan
 from flows.run import run_line
-from tasks.gate import last_decision, store_of
-from tasks.journal import journals
-from tasks.reporting.strips import outcome
+from flows.running.plan import make_plan
+from tasks.promotion.decision import last_decision
 from tasks.reporting.view import Row
-from tasks.storage.publish import champion
+from tasks.reporting.worst_pictures import outcome
+from tasks.store.champion import champion
+from tasks.store.opening import store_of
+from tasks.workspace.journal import journals
 from tests.flows.conftest import edit, write_params
 
 CELLS = {

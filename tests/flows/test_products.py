@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.files import read_rows
-from tasks.gate import last_decision, store_of
-from tasks.storage.publish import champion
+from tasks.promotion.decision import last_decision
+from tasks.store.champion import champion
+from tasks.store.opening import store_of
+from tasks.workspace.files import read_rows
 from tests.flows.conftest import edit
 
 PIXEL = ("pixel_auroc", "aupro_30", "aupro_05")

@@ -6,9 +6,11 @@ import uuid
 
 import pytest
 
-from tasks.gate import store_of
-from tasks.storage.publish import champion, fetch, publish, releases
-from tasks.storage.release import read_manifest
+from tasks.store.champion import champion
+from tasks.store.fetch_release import fetch
+from tasks.store.opening import store_of
+from tasks.store.release import read_manifest
+from tasks.store.releases import publish, releases
 from tests.flows.conftest import edit, write_params
 from tests.s3_servers import rclone_server, use_server
 

@@ -6,9 +6,9 @@ import shutil
 import pytest
 
 from flows.ingest import ingest_product
-from flows.plan import make_plan
 from flows.run import run_line
-from tasks.workspace import Workspace
+from flows.running.plan import make_plan
+from tasks.workspace.paths import Workspace
 from tests.flows.conftest import edit, write_params
 from tests.flows.test_dvc import dvc
 

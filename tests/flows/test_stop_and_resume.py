@@ -12,8 +12,8 @@ import time
 import psutil
 import pytest
 
-from flows import runner, stop
 from flows.run import run_line
+from flows.running import runner, stop
 from tests.flows.conftest import edit, write_params
 
 PATIENCE = 300.0  # seconds, on a machine that has much else to do

@@ -7,11 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
-from flows.plan import make_plan
-from tasks.stages import sync
+from flows.running.plan import make_plan
+from tasks.build.graph import sync
 from tests.flows.conftest import edit, write_params
 from tests.flows.test_dvc import dvc
-from tests.tasks.test_teacher import SMALL
+from tests.tasks.test_distil import SMALL
 
 FILE = "data/.shared/efficientad-small.safetensors"
 

@@ -13,10 +13,10 @@ import pytest
 from PIL import Image
 
 from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_by
+from tasks.arrival.watch_state import Notes
 from tasks.checks.manifest import build_manifest, write_manifest
-from tasks.errors import LineError
-from tasks.lock import run_lock
-from tasks.watching.notes import Notes
+from tasks.workspace.errors import LineError
+from tasks.workspace.lock import run_lock
 from tests.flows.conftest import edit, refused
 
 
@@ -178,7 +178,7 @@ def test_a_source_that_goes_away_is_told_once_and_taken_when_it_is_back(scene):
 
 
 def test_a_server_that_is_away_is_told_when_it_is_back(scene, monkeypatch):
-    import flows.deploy
+    from flows.prefect_server import events
 
     away = [LineError("refused"), RuntimeError("Failed to reach API")]
     told = []
@@ -188,7 +188,7 @@ def test_a_server_that_is_away_is_told_when_it_is_back(scene, monkeypatch):
             raise away.pop()
         told.append((workspace.root, reasons))
 
-    monkeypatch.setattr(flows.deploy, "announce", announce)
+    monkeypatch.setattr(events, "announce", announce)
     scene.watcher.start = start_announced(scene.workspace)
     put(scene.drop, 1)
     scene.wait(40)

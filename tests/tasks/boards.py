@@ -10,11 +10,12 @@ from typing import Any
 import httpx
 import uvicorn
 
-from tasks.board.access import Access
-from tasks.board.app import create_app
-from tasks.gate import store_of
-from tasks.storage.publish import promote, publish
-from tasks.workspace import Workspace
+from tasks.store.champion import promote
+from tasks.store.opening import store_of
+from tasks.store.releases import publish
+from tasks.web.board.access import Access
+from tasks.web.board.app import create_app
+from tasks.workspace.paths import Workspace
 from tests.tasks.workspaces import ROWS, cell, workspace
 
 SPEC = "# ask Maria\nalgorithms: [padim, patchcore]\nthreshold:\n  overkill: 0.02  # agreed\n"

@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.arrival import space
-from tasks.errors import DataError
-from tasks.ingest import IngestReport, check_product_name, ingest
+from tasks.arrival.intake import IngestReport
+from tasks.ingest import ingest
+from tasks.workspace import files as space
+from tasks.workspace.errors import DataError
+from tasks.workspace.names import check_product_name
 
 RNG = np.random.default_rng(2)
 REPOSITORY = Path(__file__).parents[2]
@@ -353,7 +355,6 @@ def test_sources_that_are_not_one_product(source: Path, images: Path, tmp_path: 
 CRASH = """
 import os, signal, sys
 from pathlib import Path
-from tasks.arrival import shelf, space
 from tasks.ingest import ingest
 left = int(sys.argv[3])
 replace = Path.replace

@@ -9,16 +9,16 @@ import yaml
 from PIL import Image
 
 from ad_models import Batch
-from tasks.errors import DataError, SpecError
-from tasks.files import read_rows, write_rows
+from tasks.decisions.split import split
 from tasks.fit import fit
-from tasks.imaging.loader import ImageLoader, Mixed
-from tasks.imaging.preprocess import Preprocess
+from tasks.images.loader import ImageLoader, Mixed
+from tasks.images.preprocess import Preprocess
 from tasks.pretrain import pretrain
-from tasks.spec import Image as Spec
-from tasks.split import split
-from tasks.stages import recipe
-from tasks.workspace import Workspace
+from tasks.spec.recipe import shared_recipe
+from tasks.spec.schema import Image as Spec
+from tasks.workspace.errors import DataError, SpecError
+from tasks.workspace.files import read_rows, write_rows
+from tasks.workspace.paths import Workspace
 
 REGAD = {"weights": "random", "epochs": 1, "shots": 2, "train_on": ["nut", "pin"]}
 
@@ -69,7 +69,7 @@ def write_params(workspace, size=32, **more):
 def learn(workspace):
     path = workspace.recipe("regad")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(yaml.safe_dump(recipe(workspace, "regad")))
+    path.write_text(yaml.safe_dump(shared_recipe(workspace.root, "regad", workspace.products)))
     pretrain(workspace, "regad", Silent())
     return json.loads((workspace.shared("regad") / "fit.json").read_text())
 

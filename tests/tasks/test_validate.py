@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from tasks.checks.rules import ValidationRules, rules_of
-from tasks.errors import SpecError
+from tasks.spec.read import check as checked
+from tasks.spec.schema import Product, Validation
 from tasks.validate import ValidationResult, check_images, failure_text
+from tasks.workspace.errors import SpecError
 
 DATASETS = Path(
     os.environ.get("INSPECTLINE_DATASETS", Path(__file__).parents[3] / "shared" / "datasets")
@@ -48,7 +49,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def check(images: Path, **rules: object) -> ValidationResult:
-    return check_images(images, images.parent / "validation", rules)
+    return check_images(images, images.parent / "validation", Validation(**rules))
 
 
 def found(findings: list[dict[str, str]]) -> set[tuple[str, str]]:
@@ -222,27 +223,22 @@ def test_results_of_the_last_run_are_replaced(images: Path):
 @pytest.mark.parametrize(
     ("rules", "words"),
     [
-        ({"chanels": 3}, "no rule 'chanels'; did you mean 'channels'"),
-        ({"x": 3}, "known are size"),
-        ({"channels": 4}, "allowed are null, 1, 3"),
-        ({"channels": True}, "allowed are"),
-        ({"size": 256}, r"write \[width, height\]"),
-        ({"size": [256, "x"]}, "whole number"),
-        ({"min_train": 1}, "2 or more"),
-        ({"near_duplicate_bits": 65}, "0 to 64"),
-        ({"range_tolerance": 0}, "above 0"),
-        ({"extreme_ratio": "big"}, "above 1"),
-        ([1], "write a table"),
+        ({"chanels": 3}, "unknown key 'validation.chanels'; did you mean 'channels'"),
+        ({"x": 3}, "unknown key 'validation.x'; known: size"),
+        ({"channels": 4}, "validation.channels.*1 or 3.*got 4"),
+        ({"channels": 1.5}, "validation.channels"),
+        ({"size": 256}, r"validation.size.*got 256"),
+        ({"size": [256, "x"]}, "validation.size.1: .*integer.*got 'x'"),
+        ({"min_train": 1}, "validation.min_train.*greater than or equal to 2, got 1"),
+        ({"near_duplicate_bits": 65}, "less than or equal to 64, got 65"),
+        ({"range_tolerance": 0}, "validation.range_tolerance.*greater than 0, got 0"),
+        ({"extreme_ratio": "big"}, "validation.extreme_ratio.*number.*got 'big'"),
+        ([1], "validation: .*got "),
     ],
 )
 def test_wrong_rules(rules, words: str):
     with pytest.raises(SpecError, match=words):
-        rules_of(rules)
-
-
-def test_defaults_are_rules():
-    assert rules_of(None) == rules_of({}) == ValidationRules()
-    assert rules_of({"size": [40, 30]}).size == (40, 30)
+        checked(Product, {"validation": rules}, Path("product.yaml"))
 
 
 @pytest.mark.skipif(not DATASETS.is_dir(), reason=f"no data sets at {DATASETS}")
@@ -256,6 +252,6 @@ def test_defaults_are_rules():
     ],
 )
 def test_real_products_pass(tmp_path: Path, name: str):
-    result = check_images(DATASETS / name, tmp_path / "validation", {})
+    result = check_images(DATASETS / name, tmp_path / "validation")
     assert result.passed, failure_text(result)
     assert len(result.warnings) < 10

@@ -9,9 +9,9 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from tasks.exhibits import Exhibits
-from tasks.files import write_json
-from tasks.workspace import Workspace
+from tasks.models.result_pictures import Exhibits
+from tasks.workspace.files import write_json
+from tasks.workspace.paths import Workspace
 
 NASTY = "test/crack/<img src=x onerror=alert(1)>&\"'.png"
 METRICS: dict[str, Any] = {

@@ -1,0 +1,70 @@
+"""Commands that change what a product's files say, each with a reason that goes into a record."""
+
+from typing import Any
+
+import click
+
+from flows.commands import here
+from tasks.workspace.errors import LineError
+
+policy_names = click.Choice(["normal_quantile", "max_overkill", "max_miss", "f1_max", "fixed"])
+
+
+@click.command()
+@click.argument("product")
+@click.option("--policy", type=policy_names)
+@click.option("--value", type=float, help="Raw score above which a part is rejected.")
+@click.option("--overkill", type=float, help="Of normal_quantile and max_overkill.")
+@click.option("--miss", type=float, help="Of max_miss.")
+@click.option("--confidence", type=float, help="Of max_overkill.")
+@click.option("--reason", help="Why; goes into the record.")
+@click.pass_context
+def threshold(ctx: click.Context, product: str, reason: str | None, **asked: Any) -> None:
+    """Show how the threshold of PRODUCT is set, or set it.
+
+    The spec is changed and keeps its comments; who, when, why, old and new go into the store's
+    records. It decides from the next run on.
+    """
+    from tasks.products.set_threshold import set_threshold
+    from tasks.spec.read import read_product
+    from tasks.workspace.git import operator
+
+    workspace = here(ctx)
+    workspace.require(product)
+    change = {key: value for key, value in asked.items() if value is not None}
+    if not change:
+        spec = read_product(workspace.root, product).threshold
+        for key, value in spec.model_dump(mode="json").items():
+            click.echo(f"{key}: {value}")
+        return
+    if not reason:
+        raise LineError("say why with --reason; it goes into the record")
+    told = set_threshold(workspace, product, change, by=operator(), reason=reason)
+    click.echo(told["what"])
+    if told["note"]:
+        click.echo(f"warning: {told['note']}", err=True)
+    click.echo(f"wrote {told['file']}, recorded in {told['record']}")
+    click.echo(f"next: `inspectline run -p {product}`")
+
+
+@click.command()
+@click.argument("product")
+@click.argument("image")
+@click.argument("label")
+@click.option("--reason", required=True, help="Why; stands in corrections.yaml.")
+@click.option("--new", is_flag=True, help="LABEL is a new defect type, however near another's.")
+@click.pass_context
+def correct(
+    ctx: click.Context, product: str, image: str, label: str, reason: str, new: bool
+) -> None:
+    """Say that IMAGE of PRODUCT is a LABEL: a defect type, good, or drop.
+
+    IMAGE is a path as of test/good/012.png. The file stays where it is; corrections.yaml says who
+    corrected it and why, and it holds from the next run on.
+    """
+    from tasks.products.correct import correct as change
+    from tasks.workspace.git import operator
+
+    told = change(here(ctx), product, image, label, by=operator(), reason=reason, new=new)
+    click.echo(f"{told['what']}, in {told['file']}")
+    click.echo(f"next: `inspectline run -p {product}`")

@@ -1,0 +1,158 @@
+"""What a batch on a worker tells its coordinator: one document, rewritten every few seconds.
+
+It stands in an artifact of the batch's run on the Prefect server, whole each time: what the server
+did not take while it was away comes with the next beat, and a beat that is missing long enough
+means that the worker is lost.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.exceptions import ObjectNotFound
+
+from flows.prefect_server.artifacts import AWAY
+from flows.running.progress import Terminal
+
+BEAT = 10.0  # seconds
+
+
+@dataclass
+class Bulletin:
+    worker: str = ""
+    beat: int = 0
+    running: dict[str, list[Any]] = field(default_factory=dict)  # stage: step, fraction, figures
+    done: dict[str, dict[str, Any]] = field(default_factory=dict)  # stage: its entry of dvc.lock
+    failed: dict[str, str] = field(default_factory=dict)  # stage: why
+    elsewhere: dict[str, str] = field(default_factory=dict)  # the same, might do on another machine
+    ended: bool = False
+
+
+def key_of(run: UUID) -> str:
+    return f"batch-{run}"
+
+
+def read(client: SyncPrefectClient, runs: Iterable[UUID]) -> dict[UUID, Bulletin]:
+    """The bulletins of batches that have begun."""
+    keys = {key_of(run): run for run in runs}
+    wanted = ArtifactFilter(key=ArtifactFilterKey(any_=list(keys)))
+    found = client.read_artifacts(artifact_filter=wanted) if keys else []
+    return {keys[str(one.key)]: Bulletin(**json.loads(_inside(one.data))) for one in found}
+
+
+def _inside(text: Any) -> str:
+    """The JSON in a block of Markdown."""
+    return str(text).removeprefix("```json\n").removesuffix("\n```")
+
+
+class Beats(threading.Thread):
+    """Posts the bulletin `now` every BEAT seconds. Use as a context.
+
+    `over` is called once the server says that the run has ended: it is no longer wanted.
+    """
+
+    def __init__(self, run: UUID, worker: str, over: Callable[[], None]) -> None:
+        super().__init__(daemon=True)
+        self.run_id = run
+        self.now = Bulletin(worker)
+        self.over = over
+        self._open = ExitStack()
+        self._artifact: UUID | None = None
+        self._busy = threading.RLock()  # of `now`
+        self._posting = threading.Lock()
+        self._end = threading.Event()
+
+    def __enter__(self) -> "Beats":
+        self._client = self._open.enter_context(get_client(sync_client=True))
+        self.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._end.set()
+        with self._posting:
+            self._open.close()
+
+    @contextmanager
+    def changing(self) -> Iterator[Bulletin]:
+        """The bulletin, to be changed; it is posted with the next beat."""
+        with self._busy:
+            yield self.now
+
+    def run(self) -> None:
+        while not self._end.wait(BEAT if self.now.beat else 0.0):
+            self.post()
+
+    def post(self) -> bool:
+        """Whether the server has it now."""
+        with self._posting:
+            if self._end.is_set():
+                return True
+            with self._busy:
+                self.now.beat += 1
+                text = f"```json\n{json.dumps(asdict(self.now))}\n```"
+            try:
+                state = self._client.read_flow_run(self.run_id).state
+                self._put(self._client, text)
+            except ObjectNotFound:  # another server than the one that sent it
+                state = None
+            except AWAY:
+                return False
+            if state is None or state.is_final():
+                self.over()
+            return True
+
+    def end(self, patience: float) -> None:
+        """Post the last bulletin; a server that is away is waited for."""
+        with self.changing() as now:
+            now.ended = True
+        until = time.monotonic() + patience
+        while not self.post() and time.monotonic() < until:
+            time.sleep(BEAT)
+
+    def _put(self, client: SyncPrefectClient, text: str) -> None:
+        if self._artifact is None:
+            artifact = ArtifactCreate(
+                key=key_of(self.run_id), type="markdown", data=text, flow_run_id=self.run_id
+            )
+            self._artifact = client.create_artifact(artifact).id
+            return
+        # `update_artifact` would send the text a second time, as an event that is kept for a week
+        client.request(
+            "PATCH",
+            "/artifacts/{id}",
+            path_params={"id": self._artifact},
+            json={"data": text},
+        ).raise_for_status()
+
+
+class Told(Terminal):
+    """Passes the progress of stages on to the bulletin as well."""
+
+    def __init__(self, total: int, beats: "Beats") -> None:
+        super().__init__(total)
+        self.beats = beats
+
+    def start(self, name: str) -> None:
+        super().start(name)
+        self._tell(name, "", 0.0, {})
+
+    def update(self, name: str, stage: str, fraction: float, metrics: dict[str, float]) -> None:
+        super().update(name, stage, fraction, metrics)
+        self._tell(name, stage, fraction, metrics)
+
+    def end(self, name: str, outcome: str) -> None:
+        super().end(name, outcome)
+        with self.beats.changing() as now:
+            now.running.pop(name, None)
+
+    def _tell(self, name: str, *how: Any) -> None:
+        with self.beats.changing() as now:
+            now.running[name] = list(how)

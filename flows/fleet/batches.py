@@ -1,0 +1,129 @@
+"""How batches of cells get to workers: data and commit first, then a run on the Prefect server."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+
+from flows.prefect_server.artifacts import AWAY
+from flows.prefect_server.names import CELLS, name_of
+from flows.running.plan import Plan
+from tasks.build.records import Stage
+from tasks.clones.outputs import send_inputs
+from tasks.clones.snapshot import forget, origin_of, snapshot
+from tasks.spec.schema import Line, Workers
+from tasks.workspace.errors import LineError
+from tasks.workspace.retry import patiently
+
+Unit = list[Stage]  # what must run on one machine, in this order
+Say = Callable[[str], None]
+
+
+@dataclass
+class Batch:
+    """Cells that were handed out together, and what was last heard of them."""
+
+    run: UUID
+    name: str
+    units: list[Unit]
+    beat: int = 0
+    heard: float = field(default_factory=monotonic)  # when the beat changed
+    worker: str = "a worker"
+    shown: set[str] = field(default_factory=set)  # stages that have a bar
+
+    @property
+    def stages(self) -> Unit:
+        return [stage for unit in self.units for stage in unit]
+
+
+class Sender:
+    """Hands units out in batches."""
+
+    def __init__(self, plan: Plan, line: Line, client: SyncPrefectClient, say: Say) -> None:
+        self.plan, self.client, self.say = plan, client, say
+        self.patience = line.patience
+        self.workers = line.workers or Workers()
+        self.name = name_of(plan.workspace)
+        self.url = origin_of(plan.workspace, self.workers.git)
+        self._refs: list[str] = []
+
+    def send(self, waiting: list[Unit]) -> list[Batch]:
+        """The units in batches, on as many workers as there are."""
+        stages = [stage for unit in waiting for stage in unit]
+        patiently(lambda: send_inputs(self.plan.cells, stages), self.patience, self.say)
+        ref = f"{self.name}/{str(flow_run.id or 'run')[:8]}-{len(self._refs) + 1}"
+        root, remote = self.plan.workspace, self.workers.git
+        commit = patiently(lambda: snapshot(root, remote, ref), self.patience, self.say)
+        self._refs.append(ref)
+        deployment, online = self._asking(self._known)
+        if not online:
+            self.say(f"no worker is at {CELLS} now; the cells wait for one")
+        size = min(self.workers.batch, -(-len(waiting) // max(1, online)))
+        parts = [waiting[start : start + size] for start in range(0, len(waiting), size)]
+        return [self._asking(partial(self._start, deployment, p, ref, commit)) for p in parts]
+
+    def mark(self, run: UUID, state: Any) -> None:
+        """Have the server know how a run ended that cannot say so itself."""
+        try:
+            self.client.set_flow_run_state(run, state, force=True)
+        except AWAY as error:
+            self.say(f"the Prefect server is away ({error}); run {run} stays open there")
+
+    def tidy(self) -> None:
+        """Remove the commits that were made for the batches."""
+        try:
+            if self._refs:
+                forget(self.plan.workspace, self.workers.git, self._refs)
+        except LineError as error:
+            self.say(str(error))
+
+    def _known(self) -> tuple[UUID, int]:
+        """The deployment of batches, and how many workers there are."""
+        name = f"{CELLS}/{self.name}"
+        try:
+            known = self.client.read_deployment_by_name(name)
+            workers = self.client.read_workers_for_work_pool(CELLS)
+        except ObjectNotFound:
+            raise LineError(
+                f"{name} is not on the Prefect server; `inspectline deploy` registers it"
+            ) from None
+        return known.id, sum(str(one.status).upper().endswith("ONLINE") for one in workers)
+
+    def _start(self, deployment: UUID, part: list[Unit], ref: str, commit: str) -> Batch:
+        stages = [stage for unit in part for stage in unit]
+        products = sorted({stage.product for stage in stages if stage.product})
+        name = f"{self.name} {', '.join(products[:3])}: {len(part)} cells"
+        run = self.client.create_flow_run_from_deployment(
+            deployment,
+            name=name,
+            parameters={
+                "name": name,
+                "workspace": self.name,
+                "url": self.url,
+                "ref": ref,
+                "commit": commit,
+                "stages": [[s.step, s.product, s.algorithm] for s in stages],
+            },
+        )
+        return Batch(run.id, name, part)
+
+    def _asking(self, call: Callable[[], Any]) -> Any:
+        return patiently(call, self.patience, self.say, AWAY)
+
+
+def units(stages: Iterable[Stage]) -> list[Unit]:
+    """Stages in the order of the graph, put together where one machine has to run them: a fit and
+    its evaluation; all cells of an algorithm whose shared learning is to be done."""
+    stages = list(stages)
+    shared = {stage.algorithm for stage in stages if stage.step == "pretrain"}
+    found: dict[tuple[str, str], Unit] = {}
+    for stage in stages:
+        product = "" if stage.algorithm in shared else stage.product
+        found.setdefault((product, stage.algorithm), []).append(stage)
+    return [found[key] for key in sorted(found)]

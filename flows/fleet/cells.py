@@ -1,0 +1,172 @@
+"""What a worker runs: a batch of cells, in its own clone, at the commit the coordinator named.
+
+Each stage that ends is pushed to the DVC remote and told at once, so that a worker that is lost
+loses no more than what it had not told; of a fit, what came after its last checkpoint.
+"""
+
+import os
+import socket
+import threading
+import time
+import traceback
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.futures import wait
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.fleet.batch_status import Beats, Bulletin, Told
+from flows.prefect_server.names import CLONES, NAME
+from flows.running import stop
+from flows.running.plan import Plan, refresh_code
+from flows.running.runner import Runner, devices
+from flows.running.stages import at_once, failure, submit
+from tasks.build.records import Cells, Stage
+from tasks.clones.checkpoints import Checkpoints
+from tasks.clones.outputs import bring_inputs, entry, full, send
+from tasks.clones.snapshot import check_out
+from tasks.spec.read import read_params
+from tasks.spec.schema import Line, Workers
+from tasks.workspace.errors import BusyError, CellError, LineError, MachineError, StoreError
+from tasks.workspace.lock import run_lock
+from tasks.workspace.paths import Workspace, link_package
+from tasks.workspace.retry import patiently
+
+LASTING = 3600.0  # seconds for which what was made is offered to a server that is away
+ELSEWHERE = (CellError, MachineError, StoreError, BusyError)  # another machine may do better
+
+
+@flow(name="inspectline-cells", flow_run_name="{name}", log_prints=True)
+def cells(name: str, workspace: str, url: str, ref: str, commit: str, stages: list[Any]) -> None:
+    """Run stages of the workspace in this machine's clone, and tell how each ended.
+
+    url, ref, commit: what git fetches; stages: [step, product, algorithm] of each.
+    """
+    from prefect.context import FlowRunContext
+
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        raise LineError("a batch runs for a coordinator, on a Prefect server")
+    wanted = [Stage(*stage) for stage in stages]
+    home = Path(os.environ.get(CLONES, "inspectline-worker")).absolute()
+    line = Line(workers=Workers())
+    who = os.environ.get(NAME, socket.gethostname())
+    with Beats(context.flow_run.id, who, stop.asked.set) as beats:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            with run_lock(Workspace(home)):  # a batch whose worker died may still run
+                clone = check_out(home, url, ref, commit)
+                line = read_params(clone.root).line
+                Batch(clone, workspace, wanted, beats).work()
+        except stop.Stopped:
+            raise
+        except Exception as error:  # of this machine: whatever it is, others go on
+            traceback.print_exc()
+            reason = _reason(error)
+            with beats.changing() as now:
+                now.elsewhere.update(dict.fromkeys(_left(now, wanted), reason))
+        finally:
+            beats.end(LASTING)
+    if beats.now.elsewhere and line.workers and not stop.asked.wait(0):
+        time.sleep(line.workers.rest)  # or this worker would take the next batch, and fail again
+
+
+def _left(now: Bulletin, stages: list[Stage]) -> list[str]:
+    return [str(s) for s in stages if str(s) not in now.done and str(s) not in now.failed]
+
+
+def _reason(error: Exception) -> str:
+    text = str(error) if isinstance(error, LineError) else f"{type(error).__name__}: {error}"
+    return "no space left on the disk; make room" if full(error) else text
+
+
+class Batch:
+    """Stages in a clone that has been checked out."""
+
+    def __init__(self, clone: Workspace, name: str, stages: list[Stage], beats: Beats) -> None:
+        self.clone = clone
+        self.stages = stages
+        self.beats = beats
+        self.line = read_params(clone.root).line
+        self.workers = self.line.workers or Workers()
+        link_package(clone)
+        self.cells = Cells(clone)
+        self.checkpoints = Checkpoints(self.cells, name)
+
+    def work(self) -> None:
+        """Run every stage; what becomes of each is in the bulletin."""
+        self._check_code()
+        self._patiently(lambda: bring_inputs(self.cells, self.stages))
+        fits = [stage for stage in self.stages if stage.step in ("fit", "pretrain")]
+        for stage in fits:
+            for found in self._patiently(partial(self.checkpoints.fetch, stage)):
+                print(f"{stage}: goes on from {found}")
+        slots = len(devices(self.line.device)) * self.workers.per_gpu
+        told = Told(len(self.stages), self.beats)
+        runner = Runner(
+            self.clone,
+            self.cells,
+            self.stages,
+            slots=slots,
+            terminal=told,
+            deliver=self._deliver,
+        )
+        over = threading.Event()
+        saver = threading.Thread(target=self._save, args=(fits, over), daemon=True)
+        with runner, stop.stoppable(told.say, at_once):
+            saver.start()
+            pool: Any
+            with ThreadPoolTaskRunner(max_workers=runner.slots) as pool:
+                plan = Plan(self.clone, self.cells, [], self.stages)
+                futures = submit(pool, runner, plan, self.stages)
+                wait(list(futures.values()))
+        over.set()
+        saver.join()
+        for name, future in futures.items():
+            if reason := failure(future.state):
+                error = future.state.result(raise_on_failure=False)
+                movable = isinstance(error, ELSEWHERE) or full(error)
+                with self.beats.changing() as now:
+                    (now.elsewhere if movable else now.failed)[name] = reason
+        stop.check()
+
+    def _check_code(self) -> None:
+        """Raise unless this machine's code means what the coordinator's does."""
+        names = sorted({stage.algorithm for stage in self.stages if stage.algorithm})
+        before = {name: self._code(name) for name in names}
+        refresh_code(self.cells, names)
+        if other := [name for name in names if self._code(name) != before[name]]:
+            raise MachineError(
+                f"the inspectline of this worker is not the coordinator's ({', '.join(other)} "
+                "differs); install the same version on both"
+            )
+
+    def _code(self, name: str) -> list[Any]:
+        stages = [Stage("code", algorithm=one) for one in ("fit", "evaluate", "pretrain", name)]
+        return [entry(self.cells, stage).get("outs") for stage in stages]
+
+    def _deliver(self, stage: Stage) -> None:
+        """Send what a stage made, then say that it is there."""
+        self._patiently(lambda: send(self.cells, [stage]))
+        with self.beats.changing() as now:
+            now.done[str(stage)] = entry(self.cells, stage)
+        with suppress(Exception):  # of the remote: what is left there does no harm
+            self.checkpoints.forget(stage)
+        self.beats.post()
+
+    def _save(self, fits: list[Stage], over: threading.Event) -> None:
+        """Send checkpoints now and then, and once more at the end."""
+        while True:
+            ended = over.wait(self.workers.checkpoint)
+            for stage in fits:
+                with suppress(Exception):  # of the remote: the next time will do
+                    if self.checkpoints.send(stage):
+                        print(f"{stage}: checkpoint is in the DVC remote")
+            if ended:
+                return
+
+    def _patiently(self, call: Any) -> Any:
+        return patiently(call, self.line.patience, print)

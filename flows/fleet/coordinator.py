@@ -1,0 +1,191 @@
+"""The coordinator of cells on other machines: follows its batches and takes over what they made.
+
+A batch is a run of the deployment `inspectline-cells`; a worker that is free takes it. Slots are
+the worker's own, so that none is lost with it. Whether a batch lives is seen from its bulletin:
+where nothing came for `workers.silence` seconds, what it had not told goes to another worker.
+"""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import StateType
+from prefect.states import Cancelled, Crashed
+
+from flows.fleet.batch_status import Bulletin, read
+from flows.fleet.batches import Batch, Sender, Unit, units
+from flows.fleet.leftovers import collect
+from flows.prefect_server.artifacts import AWAY
+from flows.running import stop
+from flows.running.plan import Plan
+from flows.running.runner import Runner
+from tasks.build.records import Stage
+from tasks.clones.outputs import DamagedError, take_over
+from tasks.spec.schema import Line, Workers
+from tasks.workspace.retry import patiently
+
+POLL = 3.0  # seconds between looks at the server
+STARTING = 180.0  # seconds in which a worker that took a batch may begin: it checks out, imports
+
+
+class Dispatch:
+    """Use once: `run` comes back when every stage has ended."""
+
+    def __init__(
+        self, plan: Plan, line: Line, runner: Runner, ready: Callable[[str], None]
+    ) -> None:
+        """runner: tells how it goes; ready: called with a product when the last of its cells has
+        ended."""
+        self.plan, self.line, self.ready = plan, line, ready
+        self.terminal, self.journal = runner.terminal, runner.journal
+        self.workers = line.workers or Workers()
+        self.active: dict[UUID, Batch] = {}
+        self.failures: dict[str, str] = {}
+        self.taken: set[Stage] = set()
+        self.again: list[Unit] = []
+        self._attempts: dict[Stage, int] = {}  # of a unit, by its last stage
+        self._looked = time.monotonic()
+
+    def run(self, stages: list[Stage]) -> dict[str, str]:
+        """Why stages failed, by name."""
+        if not stages:
+            return {}
+        open = {stage.product for stage in stages if stage.product}
+        with get_client(sync_client=True) as self.client:
+            sender = Sender(self.plan, self.line, self.client, self.terminal.say)
+            self.taken = collect(self.client, self.plan, stages)
+            for stage in self.taken:
+                self.terminal.say(f"{stage}: an earlier run had it made")
+                self.journal.end(str(stage), "done")
+            self.again = units(stage for stage in stages if stage not in self.taken)
+            try:
+                while self.again or self.active:
+                    if self.again:
+                        waiting, self.again = self.again, []
+                        self.active |= {batch.run: batch for batch in sender.send(waiting)}
+                    stop.check()
+                    time.sleep(POLL)
+                    self._look(sender)
+                    ended = open - self._busy()
+                    open -= ended
+                    for product in sorted(ended):
+                        self.ready(product)
+            finally:
+                for run in self.active:
+                    sender.mark(run, Cancelled(message="its coordinator has ended"))
+                sender.tidy()
+        return self.failures
+
+    def _busy(self) -> set[str]:
+        """Products that have cells under way."""
+        under_way = [stage for batch in self.active.values() for stage in batch.stages]
+        return {s.product for s in [*under_way, *(s for unit in self.again for s in unit)]}
+
+    def _look(self, sender: Sender) -> None:
+        """Hear what all batches tell, and give up those that are lost."""
+        wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(self.active)))
+        try:
+            news = read(self.client, self.active)
+            runs = self.client.read_flow_runs(flow_run_filter=wanted, limit=len(self.active))
+        except AWAY as error:
+            self.terminal.say(f"the Prefect server is away ({error}); the cells go on")
+            return
+        self._forgive()
+        for unknown in set(self.active) - {run.id for run in runs}:  # a new server
+            self._close(self.active[unknown], Bulletin())
+        for run in runs:
+            batch, told = self.active[run.id], news.get(run.id, Bulletin())
+            if told.beat != batch.beat or run.state_type == StateType.SCHEDULED:
+                batch.beat, batch.heard = told.beat, time.monotonic()
+                batch.worker = told.worker or batch.worker
+            self._show(batch, told)
+            self._take(batch, told)
+            silent = time.monotonic() - batch.heard
+            allowed = self.workers.silence if told.beat else max(STARTING, self.workers.silence)
+            final = run.state is not None and run.state.is_final()
+            if not told.ended and (final or silent > allowed):
+                self.terminal.say(f"{batch.worker} is lost, {silent:.0f} s after its last sign")
+                sender.mark(run.id, Crashed(message="nothing is heard of its worker"))
+            if told.ended or final or silent > allowed:
+                self._close(batch, told)
+
+    def _forgive(self) -> None:
+        """Silence counts from now where the server was away: its workers could not tell it."""
+        now = time.monotonic()
+        if now - self._looked > 5 * POLL:
+            for batch in self.active.values():
+                batch.heard = now
+        self._looked = now
+
+    def _take(self, batch: Batch, told: Bulletin) -> None:
+        """Take over what is new in a bulletin."""
+        fresh = [s for s in batch.stages if str(s) in told.done and s not in self.taken]
+        for product in dict.fromkeys(stage.product for stage in fresh):
+            entries = {s: told.done[str(s)] for s in fresh if s.product == product}
+            call = partial(take_over, self.plan.cells, entries)
+            try:
+                moved = patiently(call, self.line.patience, self.terminal.say)
+            except DamagedError as error:  # made again when the batch has ended
+                told.elsewhere |= {str(stage): str(error) for stage in entries}
+                continue
+            for stage in entries:
+                self.taken.add(stage)
+                self._hide(batch, stage, "done   ")
+                self.journal.end(str(stage), "done")
+            self._fail({str(s): "an input changed while it ran; run again" for s in moved})
+        self._fail(told.failed)
+
+    def _fail(self, reasons: dict[str, str]) -> None:
+        for name in set(reasons) - set(self.failures):
+            self.failures[name] = reasons[name]
+            self.journal.end(name, "failed", reasons[name])
+
+    def _close(self, batch: Batch, told: Bulletin) -> None:
+        """Give up a batch that has ended; what it left goes to another worker."""
+        del self.active[batch.run]
+        for stage in batch.stages:
+            self._hide(batch, stage, "left   ")
+        for unit in batch.units:
+            if not (left := self._left(unit)):
+                continue
+            reasons = [told.elsewhere[str(s)] for s in left if str(s) in told.elsewhere]
+            reason = f"{batch.worker}: {reasons[0] if reasons else 'lost'}"
+            attempt = self._attempts[unit[-1]] = self._attempts.get(unit[-1], 0) + 1
+            if attempt < self.workers.attempts:
+                self.terminal.say(f"{left[0]} goes to another worker ({reason})")
+                self.again.append(left)
+            else:
+                self._fail({str(left[0]): reason})
+
+    def _left(self, unit: Unit) -> Unit:
+        """Stages of a unit that are still to run: not those behind one that failed."""
+        lost: list[Stage] = []
+        left = []
+        for stage in unit:
+            if str(stage) in self.failures or any(n in lost for n in self.plan.needs(stage)):
+                lost.append(stage)
+            elif stage not in self.taken:
+                left.append(stage)
+        return left
+
+    def _show(self, batch: Batch, told: Bulletin) -> None:
+        for stage, (step, fraction, figures) in told.running.items():
+            if stage not in batch.shown:
+                batch.shown.add(stage)
+                self.terminal.start(stage)
+                self.journal.begin(stage, told.worker)
+            self.terminal.update(stage, f"{told.worker} {step}", fraction, figures)
+            self.journal.tell(stage, step, fraction, figures)
+
+    def _hide(self, batch: Batch, stage: Stage, outcome: Any) -> None:
+        name = str(stage)
+        if name not in batch.shown and outcome.startswith("done"):  # quicker than a beat
+            self.terminal.start(name)
+        elif name not in batch.shown:
+            return
+        batch.shown.discard(name)
+        self.terminal.end(name, outcome)

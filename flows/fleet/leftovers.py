@@ -1,0 +1,59 @@
+"""What a run that died left on the server: batches are called off, what they made is taken."""
+
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    FlowFilter,
+    FlowFilterName,
+)
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.states import Cancelled
+
+from flows.fleet.batch_status import Bulletin, read
+from flows.prefect_server.names import CELLS, name_of
+from flows.running.plan import Plan
+from tasks.build.records import Stage
+from tasks.clones.outputs import same_inputs, take_over
+from tasks.workspace.errors import LineError
+
+LATEST = 50  # batches that are looked at
+
+
+def collect(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) -> set[Stage]:
+    """Those of the stages that an earlier run's batches made from what is here now.
+
+    The caller holds the products: a batch of theirs that still runs has nobody to tell.
+    """
+    runs = client.read_flow_runs(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[CELLS])),
+        deployment_filter=DeploymentFilter(
+            name=DeploymentFilterName(any_=[name_of(plan.workspace)])
+        ),
+        sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+        limit=LATEST,
+    )
+    ours = [run for run in runs if set(_stages(run)) & set(stages)]
+    for run in ours:
+        if run.state and not run.state.is_final():
+            gone: Any = Cancelled(message="its coordinator is gone")
+            client.set_flow_run_state(run.id, gone, force=True)
+    news = read(client, [run.id for run in ours])
+    taken: set[Stage] = set()
+    for run in ours:  # latest first
+        told = news.get(run.id, Bulletin())
+        for stage in stages:  # a fit before its evaluation
+            made = told.done.get(str(stage))
+            if made and stage not in taken and same_inputs(plan.cells, stage, made):
+                try:
+                    moved = take_over(plan.cells, {stage: made})
+                except LineError:  # not to be had any more: it is made again
+                    continue
+                taken |= {stage} - set(moved)
+    return taken
+
+
+def _stages(run: Any) -> list[Stage]:
+    return [Stage(*one) for one in run.parameters.get("stages", [])]

@@ -1,0 +1,42 @@
+"""Machines that take batches of cells: their pool, and a Prefect worker that is started again
+where it gives up."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.prefect_server.names import CELLS, CLONES, NAME
+
+PAUSE = 10.0  # seconds before a worker that ended by itself is started again
+LOOK = "5"  # seconds from look to look for a batch
+
+
+def serve(directory: Path, name: str | None) -> None:
+    """Take batches, one at a time, until SIGINT or SIGTERM."""
+    directory.mkdir(parents=True, exist_ok=True)
+    environment = {"PREFECT_WORKER_QUERY_SECONDS": LOOK, "PREFECT_LOGGING_LEVEL": "INFO"}
+    name = name or socket.gethostname()
+    environment |= os.environ | {CLONES: str(directory.absolute()), NAME: name}
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
+    command += ["--pool", CELLS, "--limit", "1", "--name", name]
+    ended: list[int] = []
+
+    def end(number: int, _: Any) -> None:
+        ended.append(number)
+        process.send_signal(number)
+
+    while not ended:
+        process = subprocess.Popen(command, env=environment)  # who is told of Ctrl-C by us
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, end)
+        process.wait()
+        if not ended:
+            click.echo(f"the worker ended ({process.returncode}); it starts again", err=True)
+            time.sleep(PAUSE)

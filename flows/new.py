@@ -1,0 +1,202 @@
+"""A new product, or many: images in, a spec written, everything checked before it is trained."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.ingest import bring_in
+from tasks.build.graph import sync
+from tasks.build.records import push, version
+from tasks.products.look import look
+from tasks.products.proposal import likened, misfits, proposal
+from tasks.spec.read import check, read_params
+from tasks.spec.schema import Product
+from tasks.workspace.errors import DataError, LineError, SpecError
+from tasks.workspace.files import write_text
+from tasks.workspace.names import check_product_name
+from tasks.workspace.paths import Workspace
+
+ALIKE = 0.95  # similarity from which on `--like auto` takes another product's spec
+Agree = Callable[[str, float], bool]  # whether to begin as this product, of this similarity
+
+
+@dataclass
+class Begun:
+    """What came of one new product."""
+
+    product: str
+    summary: str = ""  # of the images
+    like: str | None = None
+    similarity: float | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+def begin(
+    workspace: Workspace,
+    product: str,
+    source: str,
+    like: str | None = None,
+    agree: Agree | None = None,
+    overrides: dict[str, Any] | None = None,
+) -> Begun:
+    """A new product from the images at `source`, with its spec; not yet under DVC.
+
+    like: the product whose spec it starts from, or `auto`: the most similar one. Without it the
+    most similar one is proposed to `agree`, if there is somebody to ask.
+    """
+    check_product_name(product)
+    if like not in (None, "auto"):
+        workspace.require(str(like))
+    spec = workspace.product(product) / "product.yaml"
+    begun = Begun(product, summary=bring_in(workspace, product, source).summary())
+    seen = look(workspace.images(product))
+    begun.like = like
+    if like == "auto" or (like is None and agree):
+        begun.like, begun.similarity = alike(workspace, product, like, agree, begun.remarks)
+    if begun.like:
+        text = (workspace.product(begun.like) / "product.yaml").read_text()
+        text = likened(text, product, begun.like, begun.similarity)
+    else:
+        text = proposal(product, seen)
+    text = text if not overrides else overridden(text, overrides)
+    check(Product, yaml.safe_load(text) or {}, spec)
+    write_text(spec, text)  # last: until then the same command begins anew
+    begun.remarks += misfits(spec, seen)
+    return begun
+
+
+def alike(
+    workspace: Workspace, product: str, like: str | None, agree: Agree | None, remarks: list[str]
+) -> tuple[str | None, float | None]:
+    """The product to start from, if any, and its similarity."""
+    from ad_models.errors import WeightsError
+    from tasks.products.likeness import most_alike
+
+    try:
+        found = most_alike(workspace, product)
+    except WeightsError as error:
+        remarks.append(f"no product was looked for that is like it: {error}")
+        return None, None
+    if not found:
+        return None, None
+    best = found[0]
+    if agree(*best) if like is None and agree else best.similarity >= ALIKE:
+        return best
+    remarks.append(f"most like {best.product}, similarity {best.similarity:.3f}")
+    return None, None
+
+
+def overridden(text: str, overrides: dict[str, Any]) -> str:
+    """The spec with keys of a table's row on top; remarks are kept only where nothing changes."""
+    spec = yaml.safe_load(text) or {}
+    for key, value in overrides.items():
+        place = spec
+        *above, last = key.split(".")
+        for part in above:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise SpecError(f"{key}: {part} holds a value and no keys")
+        place[last] = value
+    head = "".join(line for line in text.splitlines(keepends=True)[:1] if line.startswith("#"))
+    return head + yaml.safe_dump(spec, sort_keys=False)
+
+
+def new_product(
+    workspace: Workspace, product: str, source: str, like: str | None, agree: Agree
+) -> Begun:
+    """One new product, versioned and validated."""
+    if product in workspace.products:
+        raise LineError(f"{product} is there already; `inspectline ingest` brings in more images")
+    begun = begin(workspace, product, source, like, agree)
+    settle(workspace, [product])
+    begun.remarks += missing(workspace, product)
+    return begun
+
+
+def new_products(
+    workspace: Workspace, rows: list[dict[str, Any]], tell: Callable[[str], None]
+) -> tuple[list[Begun], dict[str, str]]:
+    """Products of a table that were begun or given more images, and why others were not."""
+    done: list[Begun] = []
+    failed: dict[str, str] = {}
+    for number, row in enumerate(rows, 1):
+        name = f"row {number} {row.get('name') or ''}".strip()
+        try:
+            done.append(from_row(workspace, row))
+        except (LineError, OSError) as error:
+            failed[name] = str(error)
+        tell(f"{name}, of {len(rows)}: {failed.get(name) or done[-1].summary}")
+    if done:
+        settle(workspace, [one.product for one in done])
+    return done, failed
+
+
+def from_row(workspace: Workspace, row: dict[str, Any]) -> Begun:
+    """The product of one row: `name`, `folder`, maybe `like`; the rest is laid over its spec."""
+    rest = dict(row)
+    name, folder = (str(rest.pop(key, None) or "") for key in ("name", "folder"))
+    like = rest.pop("like", None)
+    if not name or not folder:
+        raise DataError("a row needs a name and a folder")
+    if name in workspace.products:  # the same table again: its images may be more by now
+        return Begun(name, bring_in(workspace, name, folder).summary())
+    return begin(workspace, name, folder, like, overrides=rest)
+
+
+def settle(workspace: Workspace, products: list[str]) -> None:
+    """Put the images of products under DVC, and the graph in line with their specs."""
+    version(workspace, *(workspace.images(product) for product in products))
+    push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
+    sync(workspace)
+
+
+def missing(workspace: Workspace, product: str) -> list[str]:
+    """What validation finds, and what the images cannot yet show."""
+    from tasks.products.gaps import gaps
+    from tasks.validate import check_images
+
+    read_params(workspace.root)
+    result = check_images(workspace.images(product), workspace.scratch / "new" / product)
+    found = [f"{one['file'] or product}: {one['reason']}" for one in result.failures[:10]]
+    if len(result.failures) > len(found):
+        found.append(f"and {len(result.failures) - len(found)} more; all: {result.docs}")
+    return found + gaps(result.counts)
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    """Rows of a CSV or YAML table; empty cells are left out, values are read as YAML."""
+    import csv
+
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if path.suffix.lower() in (".yaml", ".yml"):
+        try:
+            rows = yaml.safe_load(path.read_text())
+        except yaml.YAMLError as error:
+            raise DataError(f"{path} is no valid YAML: {error}") from error
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise DataError(f"{path} must be a list of rows, each with a name and a folder")
+        return [flattened(row) for row in rows]
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        found = list(csv.DictReader(file))
+    if not found or not {"name", "folder"} <= set(found[0]):
+        raise DataError(f"{path} needs a head line with `name` and `folder`, and rows below it")
+    texts = ("name", "folder", "like")
+    return [
+        {k: v if k in texts else yaml.safe_load(v) for k, v in row.items() if k and v}
+        for row in found
+    ]
+
+
+def flattened(row: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested keys as dotted ones."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if isinstance(value, dict) and value and f"{above}{key}" != "algorithms":
+            flat |= flattened(value, f"{above}{key}.")
+        else:
+            flat[f"{above}{key}"] = value
+    return flat

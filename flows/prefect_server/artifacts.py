@@ -1,0 +1,97 @@
+"""What a run leaves in the Prefect UI: a progress bar per cell, the table, each decision with its
+worst pictures, and where the report is."""
+
+import base64
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.context import TaskRunContext
+from prefect.exceptions import PrefectException
+
+from tasks.leaderboard import COLUMNS
+from tasks.reporting.worst_pictures import Strip, worst
+from tasks.workspace.names import safe_name
+from tasks.workspace.paths import Workspace
+
+EVERY = 5.0  # seconds between updates of a bar
+
+
+AWAY = (httpx.HTTPError, PrefectException)  # of a server that does not answer as it should
+
+
+class Progress:
+    """The bar of one cell; outside a task there is none. A server that is away stops no cell."""
+
+    def __init__(self, name: str) -> None:
+        self._told = time.monotonic()
+        self._bar: Any = None
+        if TaskRunContext.get():
+            with suppress(*AWAY):
+                key = safe_name(name)
+                self._bar = create_progress_artifact(0.0, key=key, description=name)
+
+    def update(self, fraction: float) -> None:
+        if time.monotonic() - self._told >= EVERY:
+            self._show(fraction)
+            self._told = time.monotonic()
+
+    def end(self) -> None:
+        self._show(1.0)
+
+    def _show(self, fraction: float) -> None:
+        if self._bar:
+            with suppress(*AWAY):
+                update_progress_artifact(self._bar, 100 * fraction)
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    """The leaderboard."""
+    shown = [{name: row[name] for name in COLUMNS} for row in rows]
+    with suppress(*AWAY):
+        create_table_artifact(shown, key="leaderboard", description="All cells of the workspace")
+
+
+def decision(workspace: Workspace, decided: dict[str, Any]) -> None:
+    """Why a product's challenger was promoted or refused, and what it gets most wrong."""
+    product, algorithm = decided["product"], decided["challenger"]["algorithm"]
+    verdict = "promoted" if decided["accepted"] else "refused"
+    lines = [f"## {product}: {algorithm} {verdict}", ""]
+    lines += [f"- {reason}" for reason in decided["reasons"]]
+    lines += ["", "| gate | limit | value | passed |", "|---|---|---|---|"]
+    for check in decided["floors"]:
+        lines.append(
+            f"| {check['name']} | {check['limit']} | {check['value']} | {check['passed']} |"
+        )
+    if release := decided["challenger"]["release"]:
+        lines += ["", f"Release: `{decided['store']}/releases/{product}/{release}`"]
+    for strip in worst(workspace.evaluation(product, algorithm)):
+        lines += ["", caption(strip), "", f"![{strip.path}]({address(strip.picture)})"]
+    with suppress(*AWAY):
+        create_markdown_artifact("\n".join(lines), key=f"decision-{safe_name(product)}")
+
+
+def caption(strip: Strip) -> str:
+    """What is seen: the image, and beside it its heat map."""
+    return f"`{strip.path}` **{strip.outcome}**, score {strip.score:.4g}"
+
+
+def address(picture: bytes) -> str:
+    """The picture itself: a server elsewhere has no files of this workspace."""
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+
+
+def report(path: Path) -> None:
+    """Where the report is."""
+    text = "The report, on the machine that ran the line; `inspectline board` shows the same live"
+    with suppress(*AWAY):
+        create_link_artifact(path.as_uri(), link_text=str(path), key="report", description=text)

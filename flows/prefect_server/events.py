@@ -1,0 +1,30 @@
+"""Events that tell a Prefect server of a workspace that a run is due."""
+
+from typing import Any
+
+from prefect.client.orchestration import get_client
+from prefect.events import Event
+
+from flows.prefect_server.names import DUE, name_of
+from tasks.workspace.errors import LineError
+from tasks.workspace.paths import Workspace
+
+
+def announce(workspace: Workspace, reasons: dict[str, str], event: str = DUE) -> None:
+    """Tell the server of products, with the reason of each; LineError where it does not take it.
+
+    Posted and not left to Prefect's background: what is lost there would start no run.
+    """
+    events = [
+        Event(event=event, resource=_resource(workspace, product), payload={"reason": reason})
+        for product, reason in reasons.items()
+    ]
+    body = [event.model_dump(mode="json") for event in events]
+    with get_client(sync_client=True) as client:
+        answer = client.request("POST", "/events", json=body)
+        if answer.is_error:
+            raise LineError(f"the Prefect server refused the event: {answer.status_code}")
+
+
+def _resource(workspace: Workspace, product: str) -> Any:
+    return {"prefect.resource.id": f"inspectline.{name_of(workspace)}.{product}"}

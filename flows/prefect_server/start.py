@@ -1,0 +1,110 @@
+"""The Prefect server of a run: the one that PREFECT_API_URL names, or one started for it."""
+
+import atexit
+import os
+import signal
+import subprocess
+
+from tasks.workspace.errors import LineError
+
+SETTINGS = {  # of Prefect, where the user has not set them
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+}
+
+
+def start(verbose: bool = False) -> None:
+    """Have a server that answers, or say why there is none.
+
+    Prefect would start its own later, where Ctrl-C reaches it before it has noted how the tasks
+    ended; started here, it ignores Ctrl-C and ends with this process.
+    """
+    _set(verbose)
+    import httpx
+    from prefect.settings import PREFECT_API_URL
+
+    if url := PREFECT_API_URL.value():
+        _greet(url)
+        return
+    from prefect.server.api.server import SubprocessASGIServer
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        server = SubprocessASGIServer()
+        begins = not server.running
+        server.start()
+        if begins and server.server_process:
+            _end_with_us(server.server_process.pid)
+    except (RuntimeError, OSError, httpx.HTTPError) as error:
+        SubprocessASGIServer().stop()
+        home = os.environ.get("PREFECT_HOME", "~/.prefect")
+        raise LineError(
+            f"Prefect's own server does not start: {str(error).splitlines()[0]}; is {home} "
+            "writable, and the machine not too busy? PREFECT_HOME names another folder, "
+            "PREFECT_API_URL a server that runs, "
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS how long to wait"
+        ) from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def ask(verbose: bool = False) -> None:
+    """Have Prefect speak with the server that PREFECT_API_URL names, or say why it cannot."""
+    _greet(named(verbose))
+
+
+def named(verbose: bool = False) -> str:
+    """The address of the server that stays, answering or not."""
+    _set(verbose)
+    from prefect.settings import PREFECT_API_URL
+
+    if not (url := PREFECT_API_URL.value()):
+        raise LineError(
+            "no Prefect server is named; start one (`prefect server start`), then set "
+            "PREFECT_API_URL, for example http://127.0.0.1:4200/api"
+        )
+    return url
+
+
+def end() -> None:
+    """End the server that was started here, if any."""
+    from prefect.server.api.server import SubprocessASGIServer
+
+    SubprocessASGIServer().stop()
+
+
+def _set(verbose: bool) -> None:
+    for name, value in SETTINGS.items():
+        if not (verbose and "LOGGING" in name):
+            os.environ.setdefault(name, value)
+
+
+def _end_with_us(server: int) -> None:
+    """End the server also where this process is killed: then the watcher's input ends."""
+    watcher = subprocess.Popen(
+        ["sh", "-c", f"read _; kill {server}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def dismiss() -> None:
+        watcher.kill()
+        watcher.communicate()
+
+    atexit.register(dismiss)
+
+
+def _greet(url: str) -> None:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        error = client.api_healthcheck()
+    if error is not None:
+        raise LineError(
+            f"no Prefect server answers at {url} ({error}); start it, or unset PREFECT_API_URL "
+            "(`prefect config unset PREFECT_API_URL`) to have one started for the run"
+        ) from error

@@ -1,0 +1,114 @@
+"""The side of the new process: run one step, tell the parent how it goes and how it ended."""
+
+import contextlib
+import errno
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from tasks.workspace.errors import LineError, ValidationError
+from tasks.workspace.paths import Workspace
+
+ORPHANED = 10.0  # seconds for a step whose run is gone to come to the end of a batch
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+class Messenger:
+    """The listener a step is given: it tells the parent, and stops when asked or without one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.stop = False
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # the parent gets it too, and decides
+        signal.signal(signal.SIGTERM, self._ask)
+        threading.Thread(target=self._outlive, daemon=True).start()
+
+    def _ask(self, *_: Any) -> None:
+        self.stop = True
+
+    def _outlive(self) -> None:
+        """End soon after the parent: it was killed, and the next run may want the same files."""
+        with contextlib.suppress(OSError, EOFError):
+            self.connection.recv()  # the parent sends nothing: this ends with it
+        self.stop = True
+        time.sleep(ORPHANED)
+        os._exit(1)
+
+    def should_stop(self) -> bool:
+        return self.stop
+
+    def note(self, text: str) -> None:
+        print(text, flush=True)  # into the log
+        with contextlib.suppress(OSError):
+            self.connection.send(("note", text))
+
+    def report(self, stage: str, fraction: float, **metrics: float) -> None:
+        from ad_models.errors import Cancelled
+
+        if self.stop:
+            raise Cancelled(f"stopped in {stage}")
+        with contextlib.suppress(OSError):  # nobody listens any more: `_outlive` sees to it
+            self.connection.send(("progress", ((stage, fraction), metrics)))
+
+
+def work(
+    connection: Connection,
+    workspace: Workspace,
+    step: str,
+    arguments: tuple[str, ...],
+    log: Path,
+    device: str | None,
+    threads: int,
+) -> None:
+    """Run the step with its output in `log`, and say how it ended."""
+    from ad_models.errors import AnomalyError, Cancelled
+
+    with log.open("w") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    if device:
+        os.environ["INSPECTLINE_DEVICE"] = device
+    messenger = Messenger(connection)
+    try:
+        _limit(threads)
+        os.chdir(workspace.root)  # where the paths in specs begin
+        function = getattr(importlib.import_module(f"tasks.{step}"), step)
+        function(workspace, *arguments, messenger)
+        outcome = ("done", "")
+    except Cancelled as error:
+        outcome = ("stopped", str(error))
+    except ValidationError as error:
+        outcome = ("invalid", str(error))
+    except (LineError, AnomalyError) as error:
+        outcome = ("refused", str(error))
+    except MemoryError:
+        outcome = ("crashed", "out of memory")
+    except Exception as error:
+        outcome = _crash(error, log)
+    with contextlib.suppress(OSError):  # nobody listens any more
+        connection.send(outcome)
+
+
+def _crash(error: Exception, log: Path) -> tuple[str, str]:
+    if isinstance(error, OSError) and error.errno in FULL:  # the same again would end the same
+        where = f" ({error.filename})" if error.filename else ""
+        return "full", f"{error.strerror}{where}; make room, then run again"
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
+    last = traceback.format_exc().strip().splitlines()[-1]
+    return "crashed", f"{last}; see {log}"
+
+
+def _limit(threads: int) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)

@@ -1,0 +1,102 @@
+"""Which stages a run has to look at: those DVC calls stale, and all that follow from them."""
+
+from dataclasses import dataclass, field
+
+from tasks.build.fingerprint import STEPS
+from tasks.build.graph import sync
+from tasks.build.records import Cells, Stage
+from tasks.spec.algorithms import per_product
+from tasks.spec.parameters import trained_on
+from tasks.spec.read import read_product
+from tasks.workspace.paths import Workspace
+
+
+@dataclass(frozen=True)
+class Plan:
+    workspace: Workspace
+    cells: Cells
+    products: list[str]
+    stages: list[Stage] = field(default_factory=list)  # in the order of the graph
+
+    def needs(self, stage: Stage) -> list[Stage]:
+        """The stages that must have ended before this one."""
+        validation = Stage("validate", stage.product)
+        match stage.step:
+            case "pretrain":
+                return [Stage("validate", p) for p in _taught_by(self.workspace, stage.algorithm)]
+            case "fit":
+                return [validation, *_shared([stage.algorithm])]
+            case "evaluate":
+                return [validation, Stage("fit", stage.product, stage.algorithm)]
+        return []
+
+    def without(self, lost: set[str]) -> list[Stage]:
+        """Stages that need none of these, which have failed, nor anything behind them."""
+        lost = set(lost)
+        found = []
+        for stage in self.stages:
+            if str(stage) in lost or any(str(need) in lost for need in self.needs(stage)):
+                lost.add(str(stage))
+            else:
+                found.append(stage)
+        return found
+
+    def current(self, product: str) -> list[str]:
+        """Algorithms of the product whose cells are up to date: all that a gate may look at."""
+        if self.cells.stale([Stage("validate", product)]):
+            return []
+        names = _algorithms(self.workspace, product, None)
+        steps = [Stage(step, product, name) for name in names for step in ("fit", "evaluate")]
+        stale = {stage.algorithm for stage in self.cells.stale([*_shared(names), *steps])}
+        return [name for name in names if name not in stale]
+
+
+def make_plan(
+    workspace: Workspace, products: list[str], algorithms: list[str] | None = None
+) -> Plan:
+    """Ask DVC once; fingerprints of the code are brought up to date on the way."""
+    sync(workspace)
+    cells = Cells(workspace)
+    chosen = {p: _algorithms(workspace, p, algorithms) for p in products}
+    used = sorted({a for names in chosen.values() for a in names})
+    refresh_code(cells, used)
+    shared = _shared(used)
+    teachers = [p for stage in shared for p in _taught_by(workspace, stage.algorithm)]
+    wanted = [Stage("validate", product) for product in dict.fromkeys([*products, *teachers])]
+    wanted += shared
+    for step in ("fit", "evaluate"):
+        wanted += [Stage(step, p, a) for p, names in chosen.items() for a in names]
+    stale = set(cells.stale(wanted))
+    reached: list[Stage] = []
+    plan = Plan(workspace, cells, products, reached)
+    for stage in wanted:  # what a stage needs stands before it
+        if stage in stale or any(need in reached for need in plan.needs(stage)):
+            reached.append(stage)
+    return plan
+
+
+def _shared(algorithms: list[str]) -> list[Stage]:
+    """Stages that learn for all products, of those algorithms that have one."""
+    return [Stage("pretrain", algorithm=name) for name in algorithms if per_product(name)]
+
+
+def _taught_by(workspace: Workspace, algorithm: str) -> list[str]:
+    return trained_on(workspace.root, algorithm, workspace.products)
+
+
+def refresh_code(cells: Cells, algorithms: list[str]) -> None:
+    """Run stale stages of code and recipes here: they take milliseconds."""
+    from tasks.build.fingerprint import write_fingerprint
+
+    stages = [Stage("code", algorithm=name) for name in (*STEPS, *algorithms)]
+    stages += [Stage("recipes")] * bool(cells.workspace.products)
+    ran = [(stage, cells.inputs(stage)) for stage in cells.stale(stages)]
+    for stage, _ in ran:
+        if stage.step == "code":  # what `sync` has written needs but a record
+            write_fingerprint(cells.workspace, stage.algorithm)
+    cells.commit(ran)
+
+
+def _algorithms(workspace: Workspace, product: str, asked: list[str] | None) -> list[str]:
+    have = read_product(workspace.root, product).algorithms
+    return [name for name in have if asked is None or name in asked]

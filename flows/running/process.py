@@ -1,0 +1,109 @@
+"""A step in a process of its own: what crashes or runs out of memory there fails alone.
+
+Processes are forked from a server that has imported torch already, so that one costs a
+fraction of a second and not the seconds of the import.
+"""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from flows.running import stop
+from flows.running.child import work
+from tasks.workspace.errors import CellError, LineError, MachineError, ValidationError
+from tasks.workspace.paths import Workspace
+
+CONTEXT = multiprocessing.get_context("forkserver")
+GRACE = 60.0  # seconds in which a step that was asked to stop may come to an end of a batch
+OUTCOMES = {
+    "stopped": CellError,  # by somebody else: the run itself was not asked to stop
+    "invalid": ValidationError,
+    "refused": LineError,  # bad input: the same again would end the same
+    "full": MachineError,
+    "crashed": CellError,
+}
+
+
+def prepare(modules: list[str]) -> None:
+    """Name the modules that the server imports once for all processes."""
+    CONTEXT.set_forkserver_preload(modules)
+
+
+def run_step(
+    workspace: Workspace,
+    step: str,
+    arguments: tuple[str, ...],
+    report: Callable[..., None],
+    device: str | None = None,
+    threads: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Call `tasks.<step>.<step>(workspace, *arguments, listener)` in a new process and wait."""
+    name = "-".join((step, *arguments))
+    log = workspace.scratch / "logs" / f"{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(
+        target=work, args=(theirs, workspace, step, arguments, log, device, threads), daemon=True
+    )
+    process.start()
+    theirs.close()
+    try:
+        outcome = _listen(ours, process, report, say)
+    finally:
+        _end(process)
+    if outcome is None or outcome[0] == "stopped":
+        stop.check()
+    if outcome is None:
+        raise CellError(f"its process {_cause(process.exitcode)}; its output is in {log}")
+    kind, message = outcome
+    if kind != "done":
+        raise OUTCOMES[kind](message)
+
+
+def _listen(
+    connection: Connection, process: Any, report: Callable[..., None], say: Callable[[str], None]
+) -> tuple[str, str] | None:
+    """Pass progress on until the process says how it ended; None where it just died."""
+    asked = 0.0
+    while True:
+        if stop.asked.is_set() and not asked:
+            asked = time.monotonic()
+            process.terminate()
+        if asked and time.monotonic() - asked > GRACE:
+            process.kill()
+        try:
+            if connection.poll(0.5):
+                kind, content = connection.recv()
+                if kind == "progress":
+                    report(*content[0], **content[1])
+                elif kind == "note":
+                    say(content)
+                else:
+                    return kind, content
+            elif not process.is_alive() and not connection.poll(0):
+                return None
+        except EOFError:
+            return None
+
+
+def _end(process: Any) -> None:
+    process.join(timeout=10)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+def kill_all() -> None:
+    """End every process of this run at once."""
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
+def _cause(exitcode: int | None) -> str:
+    if exitcode == -signal.SIGKILL:
+        return "was killed (signal 9), most likely for want of memory"
+    return f"died with {'signal' if (exitcode or 0) < 0 else 'exit code'} {abs(exitcode or 0)}"

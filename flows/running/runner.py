@@ -1,0 +1,137 @@
+"""Runs stages in processes, a bounded number at once, and records them with DVC."""
+
+import os
+import queue
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+from flows.prefect_server import artifacts
+from flows.running import stop
+from flows.running.process import prepare, run_step
+from flows.running.progress import Terminal
+from tasks.build.records import Cells, Stage
+from tasks.spec.read import read_params
+from tasks.workspace.errors import CellError
+from tasks.workspace.journal import Journal
+from tasks.workspace.paths import Workspace
+
+
+class Runner(AbstractContextManager):
+    """Use as a context; `run` may be called from as many threads as there are slots."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        cells: Cells,
+        stages: Sequence[Stage],
+        after: Sequence[str] = (),
+        slots: int | None = None,
+        terminal: Terminal | None = None,
+        deliver: Callable[[Stage], None] = lambda stage: None,
+    ) -> None:
+        """after: what else the run means to do, for its journal; slots: in place of those that
+        params.yaml names; deliver: called with each stage once it is up to date."""
+        line = read_params(workspace.root).line
+        self.workspace = workspace
+        self.cells = cells
+        self.retries = line.retries
+        self.devices = devices(line.device)
+        of_line = len(self.devices) if line.slots == "auto" else line.slots
+        self.slots = slots or of_line
+        self.deliver = deliver
+        self.threads = threads(self.slots)
+        self._free: queue.Queue[str] = queue.Queue()
+        for slot in range(self.slots):
+            self._free.put(self.devices[slot % len(self.devices)])
+        self.terminal = terminal or Terminal(len(stages))
+        self.journal = Journal(workspace, [*map(str, stages), *after], self.slots)
+        prepare(worth_importing(stages))
+
+    def __enter__(self) -> "Runner":
+        self.journal.__enter__()
+        self.terminal.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.terminal.__exit__(*error)
+        self.journal.__exit__(*error)
+
+    @contextmanager
+    def noted(self, name: str, device: str = "") -> Iterator[None]:
+        """What is done inside stands in the journal, with how it ended."""
+        self.journal.begin(name, device)
+        try:
+            yield
+        except Exception as error:
+            state = "stopped" if isinstance(error, stop.Stopped) else "failed"
+            self.journal.end(name, state, str(error))
+            raise
+        self.journal.end(name, "done")
+
+    def run(self, stage: Stage) -> None:
+        """Bring one stage up to date: run it where it is stale, and record it."""
+        stop.check()
+        if self.cells.stale([stage]):
+            self._bring(stage)
+        else:
+            self.journal.end(str(stage), "unchanged")
+        self.deliver(stage)
+
+    def _bring(self, stage: Stage) -> None:
+        name = str(stage)
+        before = self.cells.inputs(stage)
+        artifact = artifacts.Progress(name)
+        self.terminal.start(name)
+        outcome = "failed "
+        device = self._free.get()
+        try:
+            with self.noted(name, device):
+                self._work(stage, device, artifact)
+                if self.cells.commit([(stage, before)]):
+                    raise CellError(f"{name}: an input changed while it ran; run again to use it")
+            outcome = "done   "
+        except stop.Stopped:
+            outcome = "stopped"
+            raise
+        finally:
+            self._free.put(device)
+            artifact.end()
+            self.terminal.end(name, outcome)
+
+    def _work(self, stage: Stage, device: str, artifact: artifacts.Progress) -> None:
+        def report(step: str, fraction: float, **metrics: float) -> None:
+            self.terminal.update(str(stage), step, fraction, metrics)
+            self.journal.tell(str(stage), step, fraction, metrics)
+            artifact.update(fraction)
+
+        def say(text: str) -> None:
+            self.terminal.say(f"  {stage}: {text}")
+
+        arguments = tuple(part for part in (stage.product, stage.algorithm) if part)
+        run_step(self.workspace, stage.step, arguments, report, device, self.threads, say)
+
+
+def devices(device: str) -> list[str]:
+    """What cells may run on: every GPU for `auto`, or the CPU."""
+    if device != "auto":
+        return [device]
+    import torch
+
+    return [f"cuda:{n}" for n in range(torch.cuda.device_count())] or ["cpu"]
+
+
+def worth_importing(stages: Sequence[Stage]) -> list[str]:
+    """What the server of processes imports once, because more than one step needs it."""
+    validations = sum(stage.step == "validate" for stage in stages)
+    algorithms = sorted({stage.algorithm for stage in stages if stage.algorithm})
+    cells = ["tasks.fit", "tasks.evaluate"] if algorithms else []
+    cells += [f"ad_models.algorithms.{name}" for name in algorithms]  # and torchvision with them
+    return cells + ["great_expectations"] * (validations > 1)
+
+
+def threads(slots: int) -> int:
+    """Threads of torch in each cell; 0 leaves it to OMP_NUM_THREADS, which the user has set."""
+    if "OMP_NUM_THREADS" in os.environ:
+        return 0
+    return max(1, (os.cpu_count() or 1) // slots)

@@ -1,0 +1,57 @@
+"""Stages as Prefect tasks: one each, behind those it needs."""
+
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+
+from flows.prefect_server.start import end
+from flows.running.plan import Plan
+from flows.running.process import kill_all
+from flows.running.runner import Runner
+from tasks.build.records import Stage
+from tasks.workspace.errors import CellError
+
+
+def crashed(_task: Any, _run: Any, state: Any) -> bool:
+    """Retry what died; a user's mistake would only be made again."""
+    return isinstance(state.result(raise_on_failure=False), CellError)
+
+
+@task(task_run_name="{stage}", cache_policy=NO_CACHE, retry_condition_fn=crashed)
+def cell(runner: Runner, stage: Stage) -> None:
+    """Bring one stage of the build graph up to date."""
+    runner.run(stage)
+
+
+def submit(pool: Any, runner: Runner, plan: Plan, stages: list[Stage]) -> dict[str, PrefectFuture]:
+    """A task for every stage, behind those it needs.
+
+    In the order of the graph: a task that waits for an earlier one occupies a thread, and first
+    in, first out is what keeps the earlier one from waiting for it.
+    """
+    futures: dict[str, PrefectFuture] = {}
+    attempt = cell.with_options(retries=runner.retries)
+    for stage in stages:
+        needs = [futures[str(n)] for n in plan.needs(stage) if str(n) in futures]
+        arguments: dict[str, Any] = {"runner": runner, "stage": stage}
+        futures[str(stage)] = pool.submit(attempt, arguments, wait_for=needs)
+    return futures
+
+
+def failed(future: PrefectFuture) -> bool:
+    return not future.state.is_completed()
+
+
+def at_once() -> None:
+    """Leave no process behind."""
+    kill_all()
+    end()
+
+
+def failure(state: Any) -> str:
+    """Why a task failed; empty where it did not, or where it never began for want of another."""
+    if state.is_completed() or state.name == "NotReady":
+        return ""
+    return str(state.result(raise_on_failure=False)) or state.name

@@ -1,0 +1,62 @@
+"""Ctrl-C during a run: once asks the cells to stop and keep their checkpoints, twice ends them.
+
+SIGTERM and a terminal that closes count as Ctrl-C.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from tasks.workspace.errors import LineError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+asked = threading.Event()  # set while a run is being stopped
+
+
+class Stopped(LineError):
+    """The user asked to stop; checkpoints are kept."""
+
+
+@contextlib.contextmanager
+def stoppable(say: Callable[[str], None], at_once: Callable[[], None]) -> Iterator[None]:
+    """Inside, SIGNALS set `asked` and `say` so; a second one calls `at_once` and exits.
+
+    No KeyboardInterrupt: it would go off in the midst of Prefect, which prints what it meets.
+    """
+
+    def handle(*_: Any) -> None:
+        if asked.is_set():
+            at_once()
+            _exit()
+        asked.set()
+        # the signal came in the midst of a print, or the terminal is gone
+        with contextlib.suppress(RuntimeError, OSError):
+            say("stopping, checkpoints are kept; Ctrl-C again ends at once")
+
+    asked.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread alone
+        return
+    heard = [n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN]  # nohup ignores one
+    before = {number: signal.signal(number, handle) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def check() -> None:
+    """Raise where a stop was asked for."""
+    if asked.is_set():
+        raise Stopped("stopped; `inspectline run` goes on from here")
+
+
+def _exit() -> None:
+    show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # the bars hide it
+    os.write(2, f"{show_cursor}\nstopped at once; `inspectline run` goes on from here\n".encode())
+    os._exit(130)

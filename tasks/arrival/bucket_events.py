@@ -1,0 +1,50 @@
+"""A queue in which a bucket tells of new objects, so that it need not be listed all the time."""
+
+import re
+from typing import Any
+
+from tasks.workspace.errors import DataError, StoreError
+
+REGION = re.compile(r"https?://(?:sqs\.|queue\.)?([a-z]{2}(?:-[a-z]+)+-\d)\.")
+AT_ONCE = 10  # messages, SQS's limit
+
+
+class Bell:
+    """An SQS queue that gets the events of one or more buckets.
+
+    It says when to list, never what is there: a message that is lost, comes twice or is of
+    another prefix does no harm. Several sources may share one.
+    """
+
+    def __init__(self, queue: str) -> None:
+        if not queue.startswith(("https://", "http://")):
+            raise DataError(f"'{queue}' is no queue; give its URL, https://sqs.REGION....")
+        self.queue = queue
+        self._rung = 0
+        self._sqs: Any = None
+
+    def rung(self) -> int:
+        """How often it has rung so far; one more than before where something came meanwhile."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._sqs = self._sqs or _client(self.queue)
+            answer = self._sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=AT_ONCE)
+            if found := answer.get("Messages"):
+                self._rung += 1
+                read = [
+                    {"Id": str(number), "ReceiptHandle": one["ReceiptHandle"]}
+                    for number, one in enumerate(found)
+                ]
+                self._sqs.delete_message_batch(QueueUrl=self.queue, Entries=read)
+        except (BotoCoreError, ClientError, ValueError) as error:
+            raise StoreError(f"the queue {self.queue} cannot be read: {error}") from error
+        return self._rung
+
+
+def _client(queue: str) -> Any:
+    """Of the region in the queue's address, or else of the environment's."""
+    import boto3
+
+    found = REGION.match(queue)
+    return boto3.session.Session().client("sqs", region_name=found[1] if found else None)

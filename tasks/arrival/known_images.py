@@ -1,0 +1,53 @@
+"""A product's images folder: what is in it, by content and by name."""
+
+import hashlib
+from pathlib import Path, PurePosixPath
+
+from tasks.images.layout import MASKS, folded, image_files, image_key, is_mask, mask_key
+from tasks.images.read_image import read_bytes
+
+
+class Shelf:
+    """Knows every image by (split, label), stem and content. Contents are hashed on demand."""
+
+    def __init__(self, images: Path) -> None:
+        self.images = images
+        self.by_size: dict[int, list[PurePosixPath]] = {}
+        self.hashes: dict[PurePosixPath, str] = {}
+        self.stems: dict[tuple[str, str, str], PurePosixPath] = {}
+        self.masks: dict[tuple[str, str], PurePosixPath] = {}
+        for path in image_files(images) if images.is_dir() else ():
+            if is_mask(path):
+                self.add_mask(path)
+            else:
+                self.add(path, (images / path).stat().st_size)
+
+    def add(self, path: PurePosixPath, size: int) -> None:
+        self.by_size.setdefault(size, []).append(path)
+        self.stems[path.parts[0], *image_key(path)] = path
+
+    def add_mask(self, path: PurePosixPath) -> None:
+        self.masks[mask_key(path)] = path
+
+    def same(self, data: bytes, digest: str) -> list[PurePosixPath]:
+        """Images with this content. Only those of equal size are read."""
+        return [path for path in self.by_size.get(len(data), []) if self.hash(path) == digest]
+
+    def hash(self, path: PurePosixPath) -> str:
+        if path not in self.hashes:
+            self.hashes[path] = hashlib.sha256(read_bytes(self.images / path)).hexdigest()
+        return self.hashes[path]
+
+    def free(self, place: PurePosixPath, digest: str) -> PurePosixPath:
+        """`place`; where its stem is taken, with 8 digits of the content's hash appended."""
+        place = place.with_name(folded(place.name))
+        if (place.parts[0], *image_key(place)) in self.stems:
+            return place.with_name(f"{place.stem}-{digest[:8]}{place.suffix}")
+        return place
+
+    def mask_of(self, image: PurePosixPath) -> PurePosixPath | None:
+        """The mask that belongs to an image, if there is one."""
+        return self.masks.get(image_key(image))
+
+    def mask_place(self, image: PurePosixPath, suffix: str) -> PurePosixPath:
+        return PurePosixPath(MASKS, image.parent.name, f"{image.stem}_mask{suffix}")

@@ -1,0 +1,117 @@
+"""What a source offers: every image with its place in the layout and its mask."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tasks.images.layout import (
+    EXPECTED,
+    MASKS,
+    SPLITS,
+    image_files,
+    is_mask,
+    misplaced,
+    orphaned,
+    pair,
+)
+from tasks.images.read_image import IMAGE_SUFFIXES
+from tasks.workspace.errors import DataError
+
+# Folders of a plain source that must not be learnt as normal.
+DEFECTIVE = frozenset(
+    {"bad", "defect", "defects", "defective", "ng", "nok", "anomaly", "anomalous", "abnormal"}
+    | {"mask", "masks", "reject", "rejects"}
+)
+GOOD = frozenset({"good", "ok"})
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An image of the source: its file, its place `<split>/<label>/<name>`, its mask if any."""
+
+    file: Path
+    place: PurePosixPath
+    mask: Path | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    """All arrivals sorted by place, and what was refused at sight: (file, reason)."""
+
+    arrivals: list[Arrival]
+    refused: list[tuple[str, str]]
+
+
+def offer_of(folder: Path, source: str) -> Offer:
+    """What a folder in MVTec AD layout, or of good images alone, has to offer."""
+    paths = list(image_files(folder))
+    if not paths:
+        raise DataError(
+            f"{source}: no image found; looked for {', '.join(sorted(IMAGE_SUFFIXES))} "
+            f"as {EXPECTED}, or anywhere in a folder of good images"
+        )
+    roots = sorted({root for path in paths if (root := layout_root(path)) is not None})
+    if not roots:
+        check_good(folder, paths, source)
+        return good_images(folder, paths)
+    if len(roots) > 1:
+        names = ", ".join(str(root) for root in roots[:5])
+        raise DataError(f"{source}: holds several products ({names}); ingest one at a time")
+    return laid_out(folder, roots[0], paths)
+
+
+def layout_root(path: PurePosixPath) -> PurePosixPath | None:
+    """The folder above `train`, `test` or `ground_truth` in a path, if it has one of them."""
+    for depth, part in enumerate(path.parts[:-1]):
+        if part in (*SPLITS, MASKS):
+            return PurePosixPath(*path.parts[:depth])
+    return None
+
+
+def laid_out(folder: Path, root: PurePosixPath, paths: list[PurePosixPath]) -> Offer:
+    """Images and masks of a folder that has the MVTec AD layout at `root`."""
+    offer = Offer([], [])
+    inside = []
+    for path in paths:
+        place = path.relative_to(root) if path.is_relative_to(root) else path
+        reason = "" if is_mask(place) else misplaced(place)
+        if reason:
+            offer.refused.append((str(path), reason))
+        else:
+            inside.append(place)
+    masks, orphans = pair(inside)
+    offer.refused.extend((str(root / path), orphaned(path)) for path in orphans)
+    for place in inside:
+        if not is_mask(place):
+            mask = folder / root / masks[place] if place in masks else None
+            offer.arrivals.append(Arrival(folder / root / place, place, mask))
+    return offer
+
+
+def check_good(folder: Path, paths: list[PurePosixPath], source: str) -> None:
+    """DataError where a folder without the layout may hold more than good images."""
+    for part in (folder, folder.parent):
+        if part.name in (*SPLITS[1:], MASKS) and (part.parent / "train").is_dir():
+            raise DataError(f"{source}: is a part of {part.parent}; ingest that folder instead")
+    above = {part.lower() for path in paths for part in path.parts[:-1]}
+    tops = {path.parts[0].lower() if len(path.parts) > 1 else "" for path in paths}
+    doubtful = sorted(above & DEFECTIVE) or (sorted(tops) if tops & GOOD and tops - GOOD else [])
+    if doubtful:
+        raise DataError(
+            f"{source}: {', '.join(filter(None, doubtful))} may hold more than good images; "
+            f"arrange the folder as {EXPECTED}"
+        )
+
+
+def good_images(folder: Path, paths: list[PurePosixPath]) -> Offer:
+    """All images of a folder without the layout, as training images."""
+    offer = Offer([], [])
+    for path in paths:
+        place = PurePosixPath("train", "good", path.name)
+        reason = misplaced(place)
+        if path.stem.endswith("_mask"):
+            reason = f"looks like a mask; put it into {MASKS}/<defect>"
+        if reason:
+            offer.refused.append((str(path), reason))
+        else:
+            offer.arrivals.append(Arrival(folder / path, place))
+    return offer

@@ -1,0 +1,56 @@
+"""What is known of each public set: where it comes from, its licence, its checksum, its layout."""
+
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from tasks.spec.read import check, read_yaml
+from tasks.spec.schema import Section
+from tasks.workspace.errors import DataError, hint
+
+CATALOGUE = Path(__file__).with_name("sets.yaml")
+
+
+class PublicSet(Section):
+    title: str
+    page: str  # of the publisher, where a person finds the download
+    url: str | None
+    file: str  # name of the archive
+    sha256: str | None
+    bytes: int | None = None  # of the archive
+    images: int  # of all categories
+    layout: str  # a function of arrival/public/layouts.py
+    categories: list[str]
+    spec: dict[str, str] = {}  # dotted keys of a product's spec
+    licence: str
+    terms: str
+    citation: str
+
+    def notice(self) -> str:
+        """Licence and citation, for a person who has to agree."""
+        size = f", {self.bytes / 1e9:.1f} GB" if self.bytes else ""
+        return (
+            f"{self.title}: {self.images:,} images{size}, from {self.page}\n"
+            f"licence: {self.licence} ({self.terms})\ncite: {self.citation}"
+        )
+
+    def wanted(self, categories: list[str]) -> list[str]:
+        """The categories asked for, by default all; DataError where one is not of this set."""
+        for name in categories:
+            if name not in self.categories:
+                raise DataError(f"no category '{name}'; {hint(name, self.categories)}")
+        return [name for name in self.categories if name in categories or not categories]
+
+    def categories_in(self, path: PurePosixPath) -> set[str]:
+        """Those of its categories that a path names."""
+        return set(path.parts) & set(self.categories)
+
+
+@cache
+def catalogue() -> dict[str, PublicSet]:
+    """All public sets by name."""
+    return {name: check(PublicSet, one, CATALOGUE) for name, one in read_yaml(CATALOGUE).items()}
+
+
+def product_of(name: str, category: str) -> str:
+    """What a category of set `name` is called among products."""
+    return category if category[0].isalpha() else f"{name}-{category}"

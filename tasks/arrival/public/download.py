@@ -1,0 +1,142 @@
+"""Download a file over HTTP: cut off, it goes on where it was; it appears whole or not at all."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from filelock import FileLock, Timeout
+
+from tasks.workspace.errors import DataError
+from tasks.workspace.files import need_space, write_json, writing
+
+Report = Callable[[int, int | None], None]  # bytes here, bytes in all where that is known
+WAITS = (1.0, 3.0, 10.0, 30.0)  # seconds before each further try that brought nothing
+PATIENCE = 30.0  # seconds without a byte
+LATER = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that another try may better
+
+
+class Partial:
+    """What is here of a file, and which version of it: `<file>.part` and `<file>.part.json`."""
+
+    def __init__(self, target: Path, url: str) -> None:
+        self.url = url
+        self.target = target
+        self.path = target.with_name(f"{target.name}.part")
+        self.note = target.with_name(f"{target.name}.part.json")
+
+    @property
+    def size(self) -> int:
+        return self.path.stat().st_size if self.path.is_file() else 0
+
+    def known(self) -> dict[str, Any]:
+        """`url`, `version` and `total` of what is here; empty where it is of another address."""
+        try:
+            found = json.loads(self.note.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if found.get("url") == self.url and self.size else {}
+
+    def keep(self, version: str | None, total: int | None) -> None:
+        write_json(self.note, {"url": self.url, "version": version, "total": total})
+
+    def finish(self) -> None:
+        self.path.replace(self.target)
+        self.note.unlink(missing_ok=True)
+
+
+def download(url: str, target: Path, report: Report, checked: bool = False) -> None:
+    """Bring `url` to `target`; DataError where that cannot be.
+
+    checked: whether a checksum of the whole will tell. Only then is a file continued that the
+    server gives no version of, by which a change could be noticed.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise DataError(f"{url} is no address that begins with http:// or https://")
+    part = Partial(target, url)
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    try:
+        with lock.acquire(timeout=0):
+            attempts(part, report, checked)
+            part.finish()
+    except Timeout:
+        raise DataError(f"{target} is being downloaded already; wait for that to end") from None
+
+
+def attempts(part: Partial, report: Report, checked: bool) -> None:
+    """Tries until the file is whole; one that brought something is followed by another at once."""
+    waits = iter(WAITS)
+    while True:
+        before = part.size
+        try:
+            with httpx.Client(follow_redirects=True, timeout=PATIENCE) as client:
+                return transfer(client, part, report, checked)
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code not in LATER:
+                raise refused(part.url, error.response) from error
+            reason = f"it answers {error.response.status_code}"
+        except httpx.TransportError as error:
+            reason = str(error) or type(error).__name__
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise DataError(f"{part.url} cannot be read ({error}); check the address") from error
+        if part.size > before:
+            waits = iter(WAITS)
+        if (wait := next(waits, None)) is None:
+            kept = f"; the {part.size:,} bytes so far are kept" if part.size else ""
+            raise DataError(
+                f"{part.url} cannot be read ({reason}){kept}. "
+                "Check the network, then give the same command again"
+            )
+        time.sleep(wait)
+
+
+def transfer(client: httpx.Client, part: Partial, report: Report, checked: bool) -> None:
+    """One request: what is missing, or all of it where the server's file is another by now."""
+    known, have = part.known(), part.size
+    if known and known["total"] == have:
+        return
+    headers = {"Accept-Encoding": "identity"}
+    if known and (known["version"] or checked):
+        headers["Range"] = f"bytes={have}-"
+        if known["version"]:
+            headers["If-Range"] = known["version"]
+    with client.stream("GET", part.url, headers=headers) as response:
+        if response.status_code in (206, 416) and not follows(response, have, known["total"]):
+            part.path.unlink()  # what is here is of another file
+            raise httpx.RemoteProtocolError("what it sends does not follow on what was here")
+        response.raise_for_status()
+        start = have if response.status_code == 206 else 0
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length else None
+        if "text/html" in response.headers.get("Content-Type", ""):
+            raise DataError(f"{part.url} is a web page and no archive; give the file's own address")
+        need_space(part.path.parent, (total or start) - start, part.url)
+        part.keep(version(response), total)
+        with writing(part.path), part.path.open("ab" if start else "wb") as file:
+            report(start, total)
+            for chunk in response.iter_raw():  # as they come: a chunk that breaks is lost
+                file.write(chunk)
+                report(file.tell(), total)
+
+
+def follows(response: httpx.Response, have: int, total: int | None) -> bool:
+    """Whether the answer goes on where the part ends, and belongs to a file of the same length."""
+    span, _, whole = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+    same = total is None or not whole.isdigit() or int(whole) == total
+    return span.partition("-")[0] == str(have) and same
+
+
+def version(response: httpx.Response) -> str | None:
+    """What `If-Range` can name: a strong ETag, or the date of the last change."""
+    tag = response.headers.get("ETag", "")
+    if tag and not tag.startswith("W/"):
+        return str(tag)
+    return response.headers.get("Last-Modified")
+
+
+def refused(url: str, response: httpx.Response) -> DataError:
+    return DataError(f"{url} answers {response.status_code} {response.reason_phrase}")

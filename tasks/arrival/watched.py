@@ -1,0 +1,145 @@
+"""What lies in a watched folder or bucket now, and how some of it gets to where ingest reads."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from tasks.arrival.bucket_events import Bell
+from tasks.arrival.buckets import SCHEME, client, image_keys
+from tasks.arrival.offer import check_good, layout_root
+from tasks.images.layout import image_files, is_mask, pair
+from tasks.workspace.errors import DataError, StoreError
+
+RELIST = 300.0  # seconds after which a bucket is listed although no event came
+Stamp = tuple[int, str]  # bytes, and what changes with the content: mtime or ETag
+Listing = dict[PurePosixPath, Stamp]
+
+
+class Source(Protocol):
+    address: str
+    refused: list[tuple[str, str]]  # (name, reason) of the last listing
+
+    def listing(self) -> Listing:
+        """Every image by its path below the source."""
+
+    def stage(self, paths: Iterable[PurePosixPath], room: Path) -> None:
+        """Have these below `room`, by the same paths."""
+
+
+class FolderSource:
+    """A folder; staged files are links, so that nothing is copied twice."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.folder = Path(address).expanduser().resolve()
+        self.refused: list[tuple[str, str]] = []
+
+    def listing(self) -> Listing:
+        if not self.folder.is_dir():
+            raise DataError(f"{self.address}: no such folder; check the path, or mount it again")
+        found: Listing = {}
+        for path in image_files(self.folder):
+            try:
+                facts = (self.folder / path).stat()
+            except FileNotFoundError:  # taken away meanwhile
+                continue
+            found[path] = facts.st_size, str(facts.st_mtime_ns)
+        return found
+
+    def stage(self, paths: Iterable[PurePosixPath], room: Path) -> None:
+        for path in paths:
+            (room / path).parent.mkdir(parents=True, exist_ok=True)
+            (room / path).symlink_to(self.folder / path)
+
+
+class BucketSource:
+    """What lies below s3://bucket/prefix; with a bell, listed when it rang, and now and then."""
+
+    def __init__(self, address: str, bell: Bell | None = None) -> None:
+        self.address = address
+        self.bell = bell
+        self._known: Listing = {}
+        self._heard = -1  # ring after which it was listed last
+        self._listed = 0.0
+        self.bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
+        self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self.refused: list[tuple[str, str]] = []
+        self._keys: dict[PurePosixPath, str] = {}
+        self._s3: Any = None
+
+    def listing(self) -> Listing:
+        if self.bell is None:
+            return self._list()
+        rung = self.bell.rung()
+        if rung != self._heard or time.monotonic() - self._listed >= RELIST:
+            self._known = self._list()
+            self._heard, self._listed = rung, time.monotonic()
+        return self._known
+
+    def _list(self) -> Listing:
+        found: dict[str, Stamp] = {}
+        pages = self._ask().get_paginator("list_objects_v2")
+        with _told(self.address):
+            for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix):
+                for entry in page.get("Contents", []):
+                    found[entry["Key"]] = entry["Size"], entry["ETag"]
+        self._keys, self.refused = image_keys(found, self.prefix)
+        return {path: found[key] for path, key in self._keys.items()}
+
+    def stage(self, paths: Iterable[PurePosixPath], room: Path) -> None:
+        with _told(self.address):
+            for path in paths:
+                (room / path).parent.mkdir(parents=True, exist_ok=True)
+                self._ask().download_file(self.bucket, self._keys[path], str(room / path))
+
+    def _ask(self) -> Any:
+        self._s3 = self._s3 or client()
+        return self._s3
+
+
+class _told:  # noqa: N801
+    """As a context: what boto3 raises is a StoreError that names the source."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if isinstance(error, BotoCoreError | ClientError):
+            raise StoreError(f"{self.address} cannot be read: {error}") from error
+
+
+def source_at(address: str, bell: Bell | None = None) -> Source:
+    """The source at a folder or at s3://bucket/prefix, of which the bell may tell."""
+    return BucketSource(address, bell) if address.startswith(SCHEME) else FolderSource(address)
+
+
+Paths = set[PurePosixPath]
+
+
+def takeable(listing: Listing, new: Paths, whole: Paths, source: str) -> tuple[Paths, Paths]:
+    """Files to ingest together: the new ones that are whole, an image and its mask at once; and
+    those that lie beside the layout of the others.
+
+    A mask waits for its image. Raises where a folder without the layout may hold more than good
+    images.
+    """
+    roots = {root for path in listing if (root := layout_root(path)) is not None}
+    if not roots:
+        check_good(Path(source), list(listing), source)
+        return new & whole, set()
+    taken: Paths = set()
+    for root in roots:
+        inside = {p.relative_to(root): p for p in listing if layout_root(p) == root}
+        masks, _ = pair(list(inside))
+        for place, path in inside.items():
+            if is_mask(place):
+                continue
+            both = {path, inside[masks[place]]} if place in masks else {path}
+            if both & new and both <= whole:
+                taken |= both
+    return taken, {path for path in new & whole if layout_root(path) is None}

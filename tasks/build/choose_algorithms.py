@@ -1,0 +1,49 @@
+"""Bring the choice of `algorithms: auto` up to date with a product's images and measured cells."""
+
+import json
+from typing import Any
+
+import yaml
+
+from tasks.spec.automatic import LIMITS, choice_of, choose
+from tasks.workspace.files import write_text
+from tasks.workspace.paths import Workspace
+
+HEAD = "# What `algorithms: auto` means for now. Written by `inspectline sync`.\n"
+
+
+def refresh(
+    workspace: Workspace, product: str, steps: dict[int, list[str]], images: int, **known: Any
+) -> bool:
+    """Write the choice of a product; whether it changed."""
+    folder = workspace.product(product)
+    before = choice_of(folder)
+    measured = {**before["left_out"], **figures(workspace, product)}
+    choice = choose(steps, images, measured=measured, **known)
+    if choice == before and (folder / "auto.yaml").is_file():
+        return False
+    write_text(folder / "auto.yaml", HEAD + yaml.safe_dump(choice, sort_keys=False, width=100))
+    return True
+
+
+def count(workspace: Workspace, product: str) -> int:
+    """Good training images of a product; in a clone that has not pulled them, as last written."""
+    from tasks.images.read_image import (
+        IMAGE_SUFFIXES,  # here: every command reads specs, few images
+    )
+
+    train = workspace.images(product) / "train" / "good"
+    if not train.is_dir():
+        return int(choice_of(workspace.product(product))["images"])
+    return sum(path.suffix.lower() in IMAGE_SUFFIXES for path in train.iterdir())
+
+
+def figures(workspace: Workspace, product: str) -> dict[str, dict[str, float]]:
+    """Figures of the product's evaluated cells, whatever the spec asks for now."""
+    found = {}
+    for path in (workspace.product(product) / "cells").glob("*/evaluation/metrics.json"):
+        metrics = json.loads(path.read_text())
+        found[path.parent.parent.name] = {
+            key: metrics[key] for key, _ in LIMITS if metrics.get(key) is not None
+        }
+    return found

@@ -1,0 +1,266 @@
+"""Fingerprints of code, so that a change in it makes exactly the cells stale that it reaches.
+
+A DVC stage `code-NAME` depends on the files that NAME (an algorithm, or a step such as `fit`)
+reaches, and writes a hash of what the reached definitions mean. Cells depend on that small file.
+
+- Definitions count, not files: a function that nothing calls, a function that moved, a file with
+  another name change nothing. What a definition uses is found by the names in it.
+- Its meaning is its syntax tree without docstrings, comments, annotations of functions, texts of
+  errors and of notes to a person, and imports of our own packages.
+- The rooms `workspace`, `spec` and `build` are left out: they cannot change a result. What a cell
+  reads of the spec stands in its recipe (spec/recipe.py). FORMAT is raised by hand where a change
+  in these rooms does change a result.
+"""
+
+import ast
+import copy
+import hashlib
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from tasks.workspace.files import write_text
+from tasks.workspace.paths import PACKAGE, Workspace, find
+
+FORMAT = 1
+STEPS = ("validate", "pretrain", "fit", "evaluate")
+LEFT_OUT = ("tasks/workspace/", "tasks/spec/", "tasks/build/", "ad_models/errors.py")
+OURS = ("ad_models", "tasks")
+ONLY_TYPES = ("typing", "collections.abc", "types")
+Import = tuple[str, str]  # module, and the name that is imported from it; "": the module itself
+Use = tuple[str, str]  # a name in the code, and the attribute that is taken of it, or ""
+
+
+@dataclass
+class Source:
+    """What one file defines, what it imports, and what it does when it is imported."""
+
+    definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    imports: dict[str, Import] = field(default_factory=dict)
+    effects: list[ast.stmt] = field(default_factory=list)
+
+
+@dataclass
+class Reach:
+    """All that an entry reaches in a package: `follow` takes one definition in."""
+
+    package: Path
+    files: dict[Path, None] = field(default_factory=dict)
+    nodes: dict[tuple[Path, str], list[ast.stmt]] = field(default_factory=dict)
+    libraries: set[str] = field(default_factory=set)  # names that come from other packages
+
+    def follow(self, path: Path, name: str = "") -> None:
+        """Take in the definition `name` of a file, or all of it, and all that it uses."""
+        queue = [(path, name)]
+        while queue:
+            queue += self._take(*queue.pop())
+
+    def _take(self, path: Path, name: str) -> Iterator[tuple[Path, str]]:
+        """Take in one definition; what it uses."""
+        if path.as_posix().startswith(LEFT_OUT) or (path, name) in self.nodes:
+            return
+        source = _source((self.package / path).read_text())
+        if path.name == "__init__.py":  # a table of contents: a line more changes no other
+            if name in source.imports:
+                yield from self._imported(source.imports[name], "")
+            return
+        if path not in self.files:
+            self.files[path] = None
+            yield from self._add(path, "", source.effects, source)
+        if name in source.definitions:
+            yield from self._add(path, name, source.definitions[name], source)
+        elif name in source.imports:
+            yield from self._imported(source.imports[name], "")
+        else:  # the module itself, or a name that it makes in some other way
+            yield from ((path, each) for each in source.definitions)
+
+    def _add(
+        self, path: Path, name: str, nodes: list[ast.stmt], source: Source
+    ) -> Iterator[tuple[Path, str]]:
+        self.nodes[path, name] = nodes
+        inner = {k: v for node in nodes for k, v in _imports_inside(node)}
+        for used, attribute in {use for node in nodes for use in _uses_of(node)}:
+            if known := inner.get(used) or source.imports.get(used):
+                yield from self._imported(known, attribute)
+            elif used in source.definitions:
+                yield path, used
+
+    def _imported(self, known: Import, attribute: str) -> Iterator[tuple[Path, str]]:
+        module, name = known
+        if module.split(".")[0] not in OURS:
+            if module not in ONLY_TYPES:
+                self.libraries.add(f"{module}.{name}")
+            return
+        folder = Path(*module.split("."))
+        if (self.package / folder / f"{name}.py").is_file():
+            yield folder / f"{name}.py", attribute
+        elif (self.package / folder).is_dir():
+            yield folder / "__init__.py", name or attribute
+        else:
+            yield folder.with_suffix(".py"), name or attribute
+
+
+def entry(name: str) -> Path:
+    """The file at which a step or an algorithm begins, relative to the package's folder."""
+    return Path("tasks" if name in STEPS else "ad_models/algorithms") / f"{name}.py"
+
+
+def reached(name: str, package: Path = PACKAGE) -> Reach:
+    """All that a step or an algorithm reaches."""
+    found = Reach(package)
+    found.follow(entry(name))
+    return found
+
+
+def closure(name: str, package: Path = PACKAGE) -> list[Path]:
+    """The files with a definition that `name` reaches, its own first, relative to `package`."""
+    first, *others = reached(name, package).files
+    return [first, *sorted(others)]
+
+
+def fingerprint(name: str, package: Path = PACKAGE) -> str:
+    """sha256 of the meanings of all definitions that `name` reaches, wherever they stand."""
+    found = reached(name, package)
+    meanings = {_meaning(node) for nodes in found.nodes.values() for node in nodes}
+    parts = json.dumps([FORMAT, sorted(meanings), sorted(found.libraries)])
+    return hashlib.sha256(parts.encode()).hexdigest()
+
+
+@cache
+def _source(text: str) -> Source:
+    source = Source()
+    for node in ast.parse(text).body:
+        targets: list[ast.expr] = []
+        match node:
+            case ast.FunctionDef() | ast.ClassDef():
+                source.definitions.setdefault(node.name, []).append(node)
+            case ast.Import() | ast.ImportFrom():
+                source.imports |= dict(_imports(node))
+            case ast.Assign():
+                targets = node.targets
+            case ast.AnnAssign():
+                targets = [node.target]
+            case ast.If() if ast.unparse(node.test) == "TYPE_CHECKING":
+                source.imports |= {k: v for n in node.body for k, v in _imports(n)}
+            case ast.If() if "__name__" in ast.unparse(node.test):
+                pass
+            case _:
+                source.effects.append(node)
+        names = [n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)]
+        for name in names:
+            source.definitions.setdefault(name, []).append(node)
+    return source
+
+
+def _imports(node: ast.AST) -> Iterator[tuple[str, Import]]:
+    """Each name that an import statement brings in, and where from."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.asname or alias.name.split(".")[0], (alias.name, "")
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        for alias in node.names:
+            yield alias.asname or alias.name, (node.module, alias.name)
+
+
+@cache
+def _imports_inside(node: ast.stmt) -> list[tuple[str, Import]]:
+    return [found for inner in ast.walk(node) for found in _imports(inner)]
+
+
+@cache
+def _uses_of(node: ast.stmt) -> frozenset[Use]:
+    return frozenset(_uses(node))
+
+
+def _uses(node: ast.AST) -> Iterator[Use]:
+    """The names in a piece of code, also those in annotations that are texts."""
+    match node:
+        case ast.Name():
+            yield node.id, ""
+        case ast.Attribute(value=ast.Name(id=base)):
+            yield base, node.attr
+        case ast.Constant(value=str(text)) if re.fullmatch(r"[\w.\[\], |]{1,80}", text):
+            for name in re.findall(r"[A-Z]\w+", text):
+                yield name, ""
+        case _:
+            for child in ast.iter_child_nodes(node):
+                yield from _uses(child)
+
+
+@cache
+def _meaning(node: ast.stmt) -> str:
+    """sha256 of a definition without what only a reader sees."""
+    stripped = _Stripped().visit(copy.deepcopy(node))
+    return hashlib.sha256((ast.dump(stripped) if stripped else "").encode()).hexdigest()
+
+
+class _Stripped(ast.NodeTransformer):
+    """Takes docstrings, annotations, texts of errors and notes, and our own imports out."""
+
+    def __init__(self) -> None:
+        self.inside = False  # a function, where an annotation means nothing
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        before, self.inside = self.inside, True
+        node.returns = None
+        self.generic_visit(node)
+        self.inside = before
+        node.body = node.body or [ast.Pass()]
+        return node
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        before, self.inside = self.inside, False
+        self.generic_visit(node)
+        self.inside = before
+        node.body = node.body or [ast.Pass()]
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
+        self.generic_visit(node)
+        if not self.inside:
+            return node
+        return node.value and ast.Assign([node.target], node.value, lineno=node.lineno)
+
+    def visit_Raise(self, node: ast.Raise) -> ast.AST:
+        node.exc = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+        node.cause = None
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        self.generic_visit(node)
+        match node.value:
+            case ast.Constant(value=str()):
+                return None
+            case ast.Call(func=ast.Attribute(attr="note")):  # told to a person
+                return ast.Pass()
+        return node
+
+    def visit_Import(self, node: ast.Import) -> ast.AST | None:
+        return None if node.names[0].name.split(".")[0] in OURS else node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
+        return None if (node.module or "").split(".")[0] in OURS else node
+
+
+def write_fingerprint(workspace: Workspace, name: str) -> Path:
+    """Write the fingerprint of `name` into the workspace."""
+    path = workspace.root / "data" / ".code" / f"{name}.json"
+    write_text(path, content(fingerprint(name)))
+    return path
+
+
+def content(fingerprint: str) -> str:
+    """The text of a fingerprint's file."""
+    return json.dumps({"format": FORMAT, "fingerprint": fingerprint}, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    write_fingerprint(find(), sys.argv[1])

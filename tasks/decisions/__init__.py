@@ -1,0 +1,1 @@
+"""From scores to thresholds, decisions, severity and displayed scores. numpy only."""

@@ -1,0 +1,66 @@
+"""Which images set the thresholds and which test them: never the same."""
+
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.decisions.severity import counts, without_ignored
+from tasks.decisions.split import split
+from tasks.spec.schema import Severity
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows of the manifest, each part in the order given."""
+
+    test: list[Row]  # what figures and gates report on
+    defects: list[Row]  # that set thresholds
+    normals: list[Row]  # good images put aside for thresholds; empty: those the fit did not see
+
+
+def parted(rows: list[Row], share: float, severity: Severity | None = None) -> Parts:
+    """Rows parted by use. Defects of the split `calibration` calibrate; where it has none, `share`
+    of each type's test defects. The rest of the test set is reported.
+
+    rows: splits test and calibration of the manifest. An image's side follows from its content,
+    like in `split`, so that new images move no old ones; copies fall on one side together. Of a
+    type with one image none is taken. Images of severity ignore are left out of all, and
+    defects too small to count never calibrate.
+    """
+    severity = severity or Severity()
+    kept = without_ignored(rows, severity)
+    aside = [row for row in kept if row["split"] == "calibration"]
+    countable = [row for row in kept if row["label"] != "good" and counts(row, severity)]
+    taken = {row["path"] for row in countable if row["split"] == "calibration"}
+    taken = taken or drawn(countable, share)
+    return Parts(
+        test=[row for row in kept if row["split"] == "test" and row["path"] not in taken],
+        defects=[row for row in countable if row["path"] in taken],
+        normals=[row for row in aside if row["label"] == "good"],
+    )
+
+
+def drawn(rows: list[Row], share: float) -> set[str]:
+    """Paths of the test defects that calibrate: `share` of each type."""
+    types: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row["split"] == "test" and row["label"] != "good":
+            types[row["label"]].append(row)
+    if share == 0:
+        return set()
+    taken = set()
+    for members in types.values():
+        contents = list(dict.fromkeys(row["sha256"] for row in members))
+        held = dict(zip(contents, split(contents, share), strict=True))
+        taken |= {row["path"] for row in members if held[row["sha256"]]}
+    return taken
+
+
+def identity(rows: list[Row]) -> str:
+    """sha256 of what a set of images is: paths, contents and labels, in order."""
+    facts = [[str(row[key]) for key in ("path", "sha256", "label", "mask")] for row in rows]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""The regions of a map that lie above the pixel threshold: what is drawn, and reported."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from tasks.workspace.errors import DataError
+
+
+class Box(NamedTuple):
+    """Pixels of the original image."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """One 8-connected region."""
+
+    area: int  # pixels of the original image
+    box: Box
+    score: float  # highest value of the map within
+    mean: float
+
+
+def regions(
+    map: np.ndarray,
+    threshold: float,
+    min_area: int = 1,
+    opening: int = 0,
+    origin: tuple[int, int] = (0, 0),
+) -> list[Found]:
+    """Regions of a map (H, W) where it exceeds the threshold, highest score first.
+
+    The map is at the resolution of the original image; opening: radius in pixels, what is
+    thinner vanishes; regions smaller than min_area after that are left out; origin: left and
+    top of the map within the image, where it covers a region of interest only.
+    """
+    from scipy import ndimage  # half a second to import
+
+    if map.ndim != 2 or np.isnan(map).any():
+        raise DataError(
+            f"a map {map.shape} with {np.isnan(map).sum()} NaN; give (H, W) of numbers, "
+            "or fit the model anew if it gave none"
+        )
+    labels, count = ndimage.label(opened(map > threshold, opening), structure=np.ones((3, 3)))
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    found = []
+    for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
+        if areas[number] < min_area:
+            continue
+        inside = map[rows, columns][labels[rows, columns] == number].astype(np.float64)
+        left, top = columns.start + origin[0], rows.start + origin[1]
+        box = Box(left, top, columns.stop - columns.start, rows.stop - rows.start)
+        mean = float(inside.mean())
+        found.append(Found(int(areas[number]), box, float(inside.max()), mean))
+    return sorted(found, key=lambda one: (-one.score, -one.area, one.box))
+
+
+def reported(map: np.ndarray, threshold: float, min_area: int, opening: int) -> np.ndarray:
+    """Which pixels (H, W) of a map belong to its `regions`."""
+    above = opened(map > threshold, opening)
+    if min_area == 1 or not above.any():
+        return above
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(above, structure=np.ones((3, 3)))
+    return above & (np.bincount(labels.ravel())[labels] >= min_area)
+
+
+def opened(mask: np.ndarray, radius: int) -> np.ndarray:
+    """The union of all discs of this radius (pixels) that fit into the mask (H, W).
+
+    Beyond the image's edge nothing is known: a disc may reach over it, so that no defect is
+    lost for lying there. Distances instead of a structuring element: the cost is the same
+    for every radius.
+    """
+    from scipy.ndimage import distance_transform_edt as distance
+
+    if radius == 0 or mask.all() or not mask.any():
+        return mask
+    centres = distance(mask) > radius  # every pixel within the radius is in the mask
+    if not centres.any():
+        return centres
+    return np.asarray(distance(~centres) <= radius)

@@ -1,0 +1,87 @@
+"""The policies by which a threshold is picked from calibration scores.
+
+Each takes its rule, scores of good images (n,) and of defective ones (m,), and a confidence.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from tasks.metrics.bounds import share_of, upper
+from tasks.spec.schema import Rule
+from tasks.workspace.errors import SpecError
+
+
+class Pick(NamedTuple):
+    """A value, and the errors its choice allowed on each side: ties may leave fewer."""
+
+    value: float
+    overkilled: int = 0
+    missed: int = 0
+    note: str = ""
+
+
+def normal_quantile(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
+    """The j-th largest normal: a new one exceeds it with probability j / (n + 1) at most.
+
+    j is the largest that keeps this within the rule's overkill, and at least 1.
+    """
+    n = len(good)
+    wanted = share_of(rule.overkill, n + 1)
+    rank = max(1, wanted)
+    short = f"{n} held-out images promise {rank / (n + 1):.1%} overkill, not {rule.overkill:.1%}"
+    return Pick(float(np.sort(good)[-rank]), rank - 1, note="" if wanted else short)
+
+
+def max_overkill(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
+    """The lowest normal above which, with confidence, at most the rule's share of parts lies."""
+    n = len(good)
+    limits = np.array([upper(errors, n, confidence) for errors in range(n)])  # rising
+    allowed = max(0, int((limits <= rule.overkill).sum()) - 1)
+    promise = f"{limits[allowed]:.1%} overkill with {confidence:.0%} confidence"
+    short = f"{n} held-out images promise {promise}, not {rule.overkill:.1%}"
+    note = short if limits[allowed] > rule.overkill else ""
+    return Pick(float(np.sort(good)[-1 - allowed]), allowed, note=note)
+
+
+def max_miss(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
+    """The largest value that misses no more than the rule's share of the defects."""
+    allowed = share_of(rule.miss, len(bad))
+    value = float(np.nextafter(np.sort(bad)[allowed], -np.inf))
+    kept = f"finds {int((bad > value).sum())} of {len(bad)} calibration defects"
+    cost = int((good > value).sum())
+    if len(good):
+        price = f"{cost} of {len(good)} good ones ({cost / len(good):.1%}) lie above it too"
+    else:
+        price = "no good image was held out: its overkill is unknown"
+    return Pick(value, missed=allowed, note=f"{kept}, {price}")
+
+
+def f1_max(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
+    """The middle of the gap where F1 is highest; of equal ones the lowest, which misses least."""
+    levels = np.unique(np.concatenate((good, bad)))  # each in turn the lowest that is rejected
+    hits = len(bad) - np.searchsorted(np.sort(bad), levels)
+    alarms = len(good) - np.searchsorted(np.sort(good), levels)
+    best = int(np.argmax(2 * hits / (len(bad) + hits + alarms)))
+    value = float(np.nextafter(levels[best], -np.inf))
+    if best:  # halves, for the sum may overflow; clipped, for the middle may be rounded upward
+        middle = levels[best - 1] / 2 + levels[best] / 2
+        value = float(np.clip(middle, levels[best - 1], value))
+    return Pick(value, note="chosen for the calibration images' own share of defects")
+
+
+def fixed(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
+    if rule.value is None:
+        raise SpecError("threshold.policy is fixed: give the raw score as threshold.value")
+    return Pick(rule.value, note="fixed by the spec")
+
+
+POLICIES: dict[str, Callable[[Rule, np.ndarray, np.ndarray, float], Pick]] = {
+    "normal_quantile": normal_quantile,
+    "max_overkill": max_overkill,
+    "max_miss": max_miss,
+    "f1_max": f1_max,
+    "fixed": fixed,
+}
+NEEDS_NORMALS = frozenset({"normal_quantile", "max_overkill"})

@@ -1,0 +1,133 @@
+"""Misses by defect type and by how much each type matters."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tasks.metrics.bounds import upper
+from tasks.spec.schema import Severity, SeverityName
+from tasks.workspace.errors import DataError
+
+CLASSES: tuple[SeverityName, ...] = ("critical", "major", "minor")
+CONFIDENCE = 0.95  # of the upper limit that goes with each miss rate
+NAMED = 5  # files that a reason names; the record holds all
+Row = dict[str, Any]
+Decided = list[tuple[Row, str]]  # rows of the manifest with the decision on each
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The defective images of a class or of a type, and which of them passed as good."""
+
+    severity: SeverityName
+    n: int  # images that count
+    missed: int
+    review: int  # sent to review: no miss, a person looks at them
+    small: int  # left out: defects smaller than the class's min_area
+    miss: float | None  # missed / n; None without images
+    miss_upper: float | None  # one-sided 95 % Clopper-Pearson limit
+    files: list[str]  # the missed ones, sorted
+
+
+@dataclass(frozen=True)
+class SeverityReport:
+    classes: dict[SeverityName, Tally]
+    types: dict[str, Tally]
+    blocking: list[str]  # why no model with these decisions may be promoted
+    notes: list[str]
+
+    def record(self) -> dict[str, Any]:
+        """Fit for JSON."""
+        return asdict(self)
+
+
+def severity_report(
+    rows: Sequence[Row], decisions: Sequence[str], severity: Severity
+) -> SeverityReport:
+    """Misses per class and type, and what blocks a promotion whatever the other figures.
+
+    rows: of the reported test set; decisions: good, review or defect, in the same order, or empty
+    where there is no threshold: then misses are unknown.
+    """
+    odd = sorted(set(decisions) - {"good", "review", "defect", ""})
+    if len(rows) != len(decisions) or odd:
+        have = f"{len(rows)} images and {len(decisions)} decisions {odd or ''}".rstrip()
+        raise DataError(f"{have}; give good, review or defect for each image")
+    decided = [pair for pair in zip(rows, decisions, strict=True) if pair[0]["label"] != "good"]
+    by_type: dict[str, Decided] = {row["label"]: [] for row, _ in decided}
+    by_class: dict[SeverityName, Decided] = {name: [] for name in CLASSES}
+    for row, decision in decided:
+        taken = [(row, decision)] if decision else []
+        by_type[row["label"]] += taken
+        by_class.setdefault(severity.of(row["label"]), []).extend(taken)
+    by_class.pop("ignore", None)
+    classes = {name: tally(part, name, severity) for name, part in by_class.items()}
+    types = {
+        label: tally(part, severity.of(label), severity)
+        for label, part in sorted(by_type.items())
+        if severity.of(label) != "ignore"
+    }
+    notes = unseen(set(by_type), severity)
+    return SeverityReport(classes, types, blocking(classes, severity), notes)
+
+
+def tally(decided: Decided, name: SeverityName, severity: Severity) -> Tally:
+    """What became of defects of the same class."""
+    counted = [(row, decision) for row, decision in decided if counts(row, severity)]
+    files = sorted(row["path"] for row, decision in counted if decision == "good")
+    n, missed = len(counted), len(files)
+    return Tally(
+        severity=name,
+        n=n,
+        missed=missed,
+        review=sum(decision == "review" for _, decision in counted),
+        small=len(decided) - n,
+        miss=missed / n if n else None,
+        miss_upper=upper(missed, n, CONFIDENCE) if n else None,
+        files=files,
+    )
+
+
+def blocking(classes: dict[SeverityName, Tally], severity: Severity) -> list[str]:
+    """A reason for each class that misses more than its limit."""
+    reasons = []
+    for name, found in classes.items():
+        limit = severity.limits(name).miss
+        if limit is None or found.miss is None or found.miss <= limit:
+            continue
+        more = ", ..." if found.missed > NAMED else ""
+        reasons.append(
+            f"{found.missed} of {found.n} {name} defects missed ({found.miss:.1%}, at most "
+            f"{limit:.1%} may be): {', '.join(found.files[:NAMED])}{more}"
+        )
+    return reasons
+
+
+def unseen(labels: set[str], severity: Severity) -> list[str]:
+    """A note for each type that the spec names and no test image shows: a typo, or no evidence."""
+    return [
+        f"severity.types names {label} ({name}), but no test image shows it: its misses are unknown"
+        for label, name in sorted(severity.types.items())
+        if label not in labels and name != "ignore"
+    ]
+
+
+def without_ignored(rows: Sequence[Row], severity: Severity) -> list[Row]:
+    """The rows that figures are taken on: all but the types of severity ignore."""
+    return [row for row in rows if row["label"] == "good" or severity.of(row["label"]) != "ignore"]
+
+
+def counts(row: Row, severity: Severity) -> bool:
+    """Whether passing this defective image is a miss; one without a mask always counts."""
+    name = severity.of(row["label"])
+    area = mask_area(row)
+    return name != "ignore" and (area is None or area >= severity.limits(name).min_area)
+
+
+def mask_area(row: Row) -> int | None:
+    """Defective pixels of a row of the manifest; None where it has no mask."""
+    facts = [row.get(key) for key in ("mask_width", "mask_height", "mask_share")]
+    if not row.get("mask") or any(fact in (None, "") for fact in facts):
+        return None
+    width, height, share = (float(str(fact)) for fact in facts)
+    return round(width * height * share)

@@ -1,0 +1,52 @@
+"""Distil a teacher of EfficientAD once, for all products: a file that `teacher` then names."""
+
+from pathlib import Path
+
+from ad_models import Run, create, seeded
+from ad_models.algorithms.efficientad import Efficientad
+from tasks.models.device import choose
+from tasks.models.fitting import forget_others, teller
+from tasks.models.sharing import identify, mixed
+from tasks.spec.read import check, read_params
+from tasks.spec.recipe import shared_recipe
+from tasks.spec.schema import Image
+from tasks.workspace.errors import DataError, WorkspaceError
+from tasks.workspace.listener import Listener
+from tasks.workspace.paths import Workspace
+
+NAME = "efficientad"
+
+
+def teacher(workspace: Workspace, products: list[str], listener: Listener) -> Path:
+    """Write `data/.shared/efficientad-<size>.safetensors`, of these products' or all images.
+
+    One that was stopped goes on. Images that will set a threshold are left out.
+    """
+    for product in products:
+        workspace.require(product)
+    made = shared_recipe(workspace.root, NAME, workspace.products)
+    chosen = products or list(made["products"])
+    if not chosen:
+        raise WorkspaceError("there is no product to learn from; `inspectline ingest` makes one")
+    made["products"] = {name: made["products"][name] for name in chosen}
+    made["parameters"] |= {"teacher": ""}
+    tables = {name: workspace.validation(name) / "train.csv" for name in chosen}
+    for name, table in tables.items():
+        if not table.exists():
+            raise DataError(f"{name} is not validated yet; `inspectline run -p {name}` does it")
+    params = workspace.root / "params.yaml"
+    images = {name: check(Image, one["image"], params) for name, one in made["products"].items()}
+    detector = create(NAME, **made["parameters"])
+    assert isinstance(detector, Efficientad)
+    identity = identify(NAME, made, tables)
+    checkpoint = workspace.checkpoint(".shared", "teacher").with_suffix(f".{identity[:12]}.ckpt")
+    forget_others(checkpoint)
+    device = choose(read_params(workspace.root).line.device)
+    run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)
+    with seeded(detector.config.seed):
+        detector.to(device).train()
+        detector.teach(mixed(workspace, made, images), run, detector.natural())
+    path = workspace.shared(f"{NAME}-{detector.config.size}.safetensors")
+    detector.teacher.write(path)
+    checkpoint.unlink(missing_ok=True)
+    return path

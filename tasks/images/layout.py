@@ -1,0 +1,106 @@
+"""The MVTec AD layout: which file of a folder is an image, which is its mask, which is neither.
+
+train/good/<file>   test/good/<file>   test/<defect>/<file>
+ground_truth/<defect>/<stem>_mask.png (or <stem>.png)
+
+and, of ours, calibration/good/<file> and calibration/<defect>/<file>: images that set the
+thresholds and test nothing. A mask of one's name there is a test image's first.
+"""
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from tasks.images.read_image import IMAGE_SUFFIXES
+from tasks.workspace.errors import DataError
+
+# Files a user takes for images: named when they are left out, unlike a readme or Thumbs.db.
+FOREIGN_SUFFIXES = frozenset(
+    {".gif", ".webp", ".jfif", ".jp2", ".heic", ".heif", ".avif", ".psd"}
+    | {".svg", ".dng", ".raw", ".exr", ".hdr", ".ppm", ".pgm", ".pnm"}
+)
+SPLITS = ("train", "test", "calibration")
+MASKS = "ground_truth"
+EXPECTED = "train/good/<file>, test/good/<file> or test/<defect>/<file>"
+
+
+def image_like(path: PurePosixPath) -> bool:
+    """Whether a path, relative to its source, is meant as an image and is no clutter."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES | FOREIGN_SUFFIXES
+
+
+def image_files(folder: Path) -> Iterator[PurePosixPath]:
+    """Paths relative to `folder` of all files that are meant as images, sorted."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its rights")
+
+    found = []
+    for root, _, names in os.walk(folder, onerror=refuse):
+        for name in names:
+            relative = PurePosixPath((Path(root) / name).relative_to(folder).as_posix())
+            if image_like(relative) and (Path(root) / name).is_file():
+                found.append(relative)
+    yield from sorted(found, key=str)
+
+
+def misplaced(path: PurePosixPath) -> str:
+    """Why a relative path is no image of the layout, or an empty text."""
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        return f"{path.suffix} is not supported; export it as PNG, JPEG, BMP or TIFF"
+    if len(path.parts) != 3 or path.parts[0] not in SPLITS:
+        return f"not in its place; expected {EXPECTED}"
+    if path.parts[0] == "train" and path.parts[1] != "good":
+        return "train may hold only good images; move it to test/<defect>"
+    return ""
+
+
+def is_mask(path: PurePosixPath) -> bool:
+    return path.parts[0] == MASKS
+
+
+def usable_mask(path: PurePosixPath) -> bool:
+    return is_mask(path) and len(path.parts) == 3 and path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def mask_key(path: PurePosixPath) -> tuple[str, str]:
+    """Label and stem of the image that a mask `ground_truth/<label>/<stem>_mask.png` is for."""
+    return folded(path.parent.name), folded(path.stem).removesuffix("_mask")
+
+
+def image_key(path: PurePosixPath) -> tuple[str, str]:
+    """Label and stem of an image, to find its mask by."""
+    return folded(path.parent.name), folded(path.stem)
+
+
+def folded(name: str) -> str:
+    """One spelling of a name: macOS writes accents as two characters, others as one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def pair(
+    paths: list[PurePosixPath],
+) -> tuple[dict[PurePosixPath, PurePosixPath], list[PurePosixPath]]:
+    """The mask of each image of a defect that has one, and the masks that have no image."""
+    masks = {mask_key(path): path for path in paths if usable_mask(path)}
+    defects = [path for path in paths if path.parts[0] in SPLITS and path.parent.name != "good"]
+    pairs: dict[PurePosixPath, PurePosixPath] = {}
+    used: set[PurePosixPath] = set()
+    for path in sorted(defects, key=lambda path: path.parts[0] != "test"):
+        mask = masks.get(image_key(path))
+        if mask and mask not in used:
+            pairs[path] = mask
+            used.add(mask)
+    return pairs, [path for path in paths if is_mask(path) and path not in used]
+
+
+def orphaned(path: PurePosixPath) -> str:
+    """Why a mask belongs to no image."""
+    if not usable_mask(path):
+        return f"no mask of the layout; expected {MASKS}/<defect>/<stem>_mask.png"
+    if path.parent.name == "good":
+        return "a mask of a good image; only images in test/<defect> have masks"
+    stem = path.stem.removesuffix("_mask")
+    return f"mask without its image; expected test/{path.parent.name}/{stem} with any suffix"

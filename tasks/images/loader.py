@@ -1,0 +1,90 @@
+"""Batches of preprocessed images from disk, decoded ahead by threads and kept where they fit."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ad_models import Batch
+from tasks.images.preprocess import Preprocess
+from tasks.images.read_image import read_image
+from tasks.images.tiles import cut
+
+CACHE = 2 << 30  # bytes of decoded images kept between epochs
+THREADS = 2
+
+
+class ImageLoader:
+    """Iterate over images as `Batch`es, in a new order every time where `shuffle` is on.
+
+    The order comes from torch's generator, so a seeded fit sees one order and a resumed fit the
+    rest of it. With tiles, each image counts as its tiles. cache: bytes of images that stay in
+    memory for the next epoch.
+    """
+
+    def __init__(
+        self,
+        paths: list[Path],
+        preprocess: Preprocess,
+        batch_size: int,
+        shuffle: bool = False,
+        category: str = "",
+        cache: int = CACHE,
+    ) -> None:
+        self.paths = paths
+        self.preprocess = preprocess
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.category = category
+        self._kept: dict[int, Tensor] = {}
+        self._room = cache
+
+    def __len__(self) -> int:
+        return (len(self.paths) + self.batch_size - 1) // self.batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        count = len(self.paths)
+        order = torch.randperm(count).tolist() if self.shuffle else list(range(count))
+        parts = [order[i : i + self.batch_size] for i in range(0, count, self.batch_size)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            ahead: list[list[Future]] = []
+            for part in parts:
+                ahead.append([pool.submit(self._image, index) for index in part])
+                if len(ahead) == 2:
+                    yield self._batch(ahead.pop(0))
+            for rest in ahead:
+                yield self._batch(rest)
+
+    def _batch(self, images: list[Future]) -> Batch:
+        stacked = torch.cat([future.result() for future in images])
+        return Batch(stacked, [self.category] * len(stacked))
+
+    def _image(self, index: int) -> Tensor:
+        """Tiles (N, 3, h, w) of one image; N is 1 without tiling."""
+        if index in self._kept:
+            return self._kept[index]
+        image = self.preprocess(read_image(self.paths[index]))
+        tile = self.preprocess.spec.tile
+        tiles = cut(image, tile) if tile else image[None]
+        if self._room >= (size := tiles.numel() * tiles.element_size()):
+            self._kept[index] = tiles
+            self._room -= size
+        return tiles
+
+
+class Mixed:
+    """Batches of several loaders, each batch of one of them, in a new order every time."""
+
+    def __init__(self, loaders: list[ImageLoader]) -> None:
+        self.loaders = loaders
+
+    def __len__(self) -> int:
+        return sum(len(loader) for loader in self.loaders)
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = [iter(loader) for loader in self.loaders]
+        turns = [at for at, loader in enumerate(self.loaders) for _ in range(len(loader))]
+        for turn in torch.randperm(len(turns)).tolist():
+            yield next(batches[turns[turn]])

@@ -1,0 +1,28 @@
+"""What is known of an image's defective pixels."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tasks.images.preprocess import Preprocess
+from tasks.images.read_image import read_mask
+
+
+def mask_of(
+    preprocess: Preprocess, images: Path, row: dict[str, str], image: np.ndarray
+) -> np.ndarray | None:
+    """Mask (H, W) of the region of interest; None where a defect has no mask: unknown, not good."""
+    if row["mask"]:
+        return preprocess.region(read_mask(images / row["mask"]))
+    if row["label"] == "good":
+        return preprocess.region(np.zeros(image.shape[:2], bool))
+    return None
+
+
+def at_resolution(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask at another resolution, by nearest neighbour: still 0 or 1."""
+    rows, columns = (
+        ((np.arange(n) + 0.5) * have / n).astype(int)
+        for n, have in zip(shape, mask.shape, strict=True)
+    )
+    return mask[np.ix_(rows, columns)]

@@ -1,0 +1,84 @@
+"""Scores, maps and masks as numpy arrays, refused where a metric of them would mean nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tasks.metrics.ranking import Bools, Floats
+from tasks.workspace.errors import DataError
+
+
+def by_label(scores: Any, labels: Any) -> tuple[Floats, Floats]:
+    """Scores of the defective and of the good images."""
+    values, truth = image_scores(scores, labels)
+    return values[truth], values[~truth]
+
+
+def image_scores(scores: Any, labels: Any) -> tuple[Floats, Bools]:
+    """Finite scores (N,) and whether each image is defective (N,)."""
+    values, truth = as_floats(scores), as_bools(labels, "labels")
+    if values.shape != truth.shape or values.ndim != 1:
+        raise DataError(
+            f"scores {values.shape} and labels {truth.shape}: give one of each an image"
+        )
+    if not np.isfinite(values).all():
+        where = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise DataError(
+            f"score {where} is {values[where]}; the model gave no number for that image"
+        )
+    return values, truth
+
+
+def checked(maps: Any, masks: Any, first: int) -> tuple[Floats, Bools]:
+    """Finite maps and masks (B, H, W); first: how many images came before these."""
+    scores, truth = as_floats(maps), as_bools(masks, "masks")
+    if scores.shape != truth.shape or scores.ndim not in (2, 3):
+        raise DataError(
+            f"maps {scores.shape} and masks {truth.shape}: give both as (B, H, W) or (H, W); "
+            "resize a map to its mask first"
+        )
+    height, width = scores.shape[-2:]
+    scores, truth = scores.reshape(-1, height, width), truth.reshape(-1, height, width)
+    for number, image in enumerate(scores, first):
+        check_finite(image, number)
+    return scores, truth
+
+
+def check_finite(image: Floats, number: int) -> None:
+    """Refuse a map that holds NaN or infinite values."""
+    if not np.isfinite(image).all():
+        raise DataError(
+            f"map {number}, counted from 0, holds {np.count_nonzero(np.isnan(image))} NaN and "
+            f"{np.count_nonzero(np.isinf(image))} infinite values; the model's fit diverged or "
+            "its input was not finite"
+        )
+
+
+def defect_types(labels: Sequence[str] | str | None, images: int) -> Sequence[str | None]:
+    """The defect type of each image; None where none is known."""
+    types = [labels] if isinstance(labels, str) else [None] * images if labels is None else labels
+    if len(types) != images:
+        raise DataError(f"{len(types)} labels for {images} maps: give the type of each image")
+    return types
+
+
+def as_floats(values: Any) -> Floats:
+    """An array that ranks exactly as the values do: float32 unless they need more."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+        values = values.float() if values.element_size() < 4 else values  # numpy has no bfloat16
+    array = np.asarray(values)
+    return array.astype(np.result_type(array.dtype, np.float32), copy=False)
+
+
+def as_bools(values: Any, name: str) -> Bools:
+    """The values, 0 or 1, as booleans."""
+    array = np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
+    if array.dtype == bool:
+        return array
+    truth: Bools = array == 1
+    if not (truth | (array == 0)).all():
+        odd = array[~truth & (array != 0)][0]
+        raise DataError(f"{name} hold {odd}, only 0 and 1 are allowed; binarise them first (> 0)")
+    return truth

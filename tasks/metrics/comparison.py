@@ -1,0 +1,120 @@
+"""Is one model better than another, on the same images?"""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tasks.metrics.arrays import as_bools, by_label
+from tasks.metrics.intervals import image_resamples, percentiles
+from tasks.metrics.ranking import Floats
+from tasks.workspace.errors import DataError
+
+
+class Comparison(NamedTuple):
+    """AUROC of a challenger less that of a champion; None where it is undefined."""
+
+    difference: float
+    low: float | None  # bootstrap interval; both models are given the same resamples
+    high: float | None
+    p_value: float | None  # DeLong, two-sided; None where the scores leave no variance to test by
+
+    @property
+    def better(self) -> bool:
+        """Whether the whole interval is above 0."""
+        return self.low is not None and self.low > 0
+
+    def not_worse(self, margin: float) -> bool:
+        """Whether the whole interval is above -margin, or reaches it."""
+        return self.low is not None and self.low >= -margin
+
+
+def compare(
+    challenger: Any,
+    champion: Any,
+    labels: Any,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Comparison | None:
+    """Challenger against champion, scores (N,) each of the same images with labels (N,), 1 where
+    defective; None where a kind is missing."""
+    pairs = [by_label(scores, labels) for scores in (challenger, champion)]
+    if not pairs[0][0].size or not pairs[0][1].size:
+        return None
+    difference, variance = delong(*pairs)
+    drawn = [image_resamples(scores, labels, resamples, seed) for scores in (challenger, champion)]
+    low = high = None
+    if drawn[0] is not None and drawn[1] is not None:
+        low, high = percentiles(drawn[0]["auroc"] - drawn[1]["auroc"], level)
+    return Comparison(difference, low, high, two_sided(difference, variance))
+
+
+def delong(
+    challenger: tuple[Floats, Floats], champion: tuple[Floats, Floats]
+) -> tuple[float, float]:
+    """Difference of two AUROC and its variance (DeLong et al., Biometrics 1988), each given the
+    scores of the defective and of the good images, both in one order."""
+    (pos_a, neg_a), (pos_b, neg_b) = placements(*challenger), placements(*champion)
+    positive, negative = pos_a - pos_b, neg_a - neg_b
+    variance = sum(part.var(ddof=1) / part.size for part in (positive, negative) if part.size > 1)
+    return float(positive.mean()), float(variance)
+
+
+def placements(positives: Floats, negatives: Floats) -> tuple[Floats, Floats]:
+    """Share of negatives below each positive, and of positives above each negative, ties half."""
+    return share_below(negatives, positives), 1 - share_below(positives, negatives)
+
+
+def share_below(others: Floats, scores: Floats) -> Floats:
+    """Share of the others (M,) below each score (N,), ties half."""
+    ranked = np.sort(others)
+    left, right = (np.searchsorted(ranked, scores, side) for side in ("left", "right"))
+    return (left + right) / (2 * others.size)
+
+
+def two_sided(difference: float, variance: float) -> float | None:
+    """Chance of a difference at least this far from 0 where the truth is 0, by the normal law."""
+    if variance <= 0:
+        return 1.0 if difference == 0 else None
+    return math.erfc(abs(difference) / math.sqrt(2 * variance))
+
+
+class Discordance(NamedTuple):
+    """Wrong decisions that only one of two models took on the same images."""
+
+    challenger_only: int
+    champion_only: int
+    p_value: float  # McNemar, exact and two-sided
+
+
+def compare_decisions(challenger: Any, champion: Any, labels: Any) -> dict[str, Discordance]:
+    """`miss` on the defective and `overkill` on the good images, from rejections (N,), 0 or 1."""
+    mine, theirs, defective = (
+        as_bools(values, name)
+        for values, name in zip(
+            (challenger, champion, labels), ("challenger", "champion", "labels"), strict=True
+        )
+    )
+    if not mine.shape == theirs.shape == defective.shape or mine.ndim != 1:
+        raise DataError(
+            f"decisions {mine.shape} and {theirs.shape}, labels {defective.shape}: give one of "
+            "each an image"
+        )
+    return {
+        "miss": mcnemar(
+            int((~mine & theirs & defective).sum()), int((mine & ~theirs & defective).sum())
+        ),
+        "overkill": mcnemar(
+            int((mine & ~theirs & ~defective).sum()), int((~mine & theirs & ~defective).sum())
+        ),
+    }
+
+
+def mcnemar(challenger_only: int, champion_only: int) -> Discordance:
+    """How likely a split at least this uneven is if either model errs as often."""
+    from scipy.special import bdtr
+
+    total = challenger_only + champion_only
+    p_value = min(1.0, 2 * float(bdtr(min(challenger_only, champion_only), total, 0.5)))
+    return Discordance(challenger_only, champion_only, p_value)

@@ -1,0 +1,46 @@
+"""Metrics of image scores: AUROC, average precision, F1 and rates at a threshold."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tasks.metrics import ranking
+from tasks.metrics.arrays import as_floats, by_label, image_scores
+from tasks.metrics.ranking import Floats
+
+
+def image_metrics(scores: Any, labels: Any) -> dict[str, float | None]:
+    """AUROC, AP and F1-max of image scores (N,) with labels (N,), 1 where defective."""
+    positives, negatives = by_label(scores, labels)
+    distinct, which = ranking.levels(positives)
+    counts = ranking.count(distinct, [np.sort(negatives)])
+    found = ranking.values(ranking.rank(which, np.ones(which.size), counts), ())
+    return {f"image_{name}": value for name, value in found.items()}
+
+
+def image_metrics_by_type(
+    scores: Any, labels: Sequence[str], good: str = "good"
+) -> dict[str, dict[str, float | None]]:
+    """For each defect type the `image_metrics` of its images and the good ones.
+
+    AP and F1-max depend on how many images a type has; only AUROC compares types.
+    """
+    names, values = np.array(labels, str), as_floats(scores)
+    image_scores(values, names != good)
+    kinds = [str(kind) for kind in np.unique(names) if kind != good]
+    mine = {kind: (names == kind) | (names == good) for kind in kinds}
+    return {kind: image_metrics(values[at], names[at] != good) for kind, at in mine.items()}
+
+
+def roc_curve(scores: Any, labels: Any) -> tuple[Floats, Floats, Floats]:
+    """False and true positive rates and the thresholds (score >= threshold is a defect), highest
+    first, starting just above the highest score; empty when one class is missing."""
+    positives, negatives = (np.sort(part) for part in by_label(scores, labels))
+    if not positives.size or not negatives.size:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    distinct = np.unique(np.concatenate((positives, negatives)))[::-1]
+    thresholds = np.append(np.nextafter(distinct[0], np.inf), distinct)
+    fpr = 1 - np.searchsorted(negatives, thresholds) / negatives.size
+    tpr = 1 - np.searchsorted(positives, thresholds) / positives.size
+    return fpr, tpr, thresholds

@@ -1,0 +1,91 @@
+"""Intervals of figures: bootstrap over images, and exact binomial ones for rates.
+
+A bootstrap resample draws as many good images from the good ones, and defective from the
+defective ones, with replacement. The interval is the *percentile* interval: the quantiles of the
+figure over the resamples. It stays within the figure's range and needs no normality, but where
+not one good image scores above a defective one each resample is perfect too and the interval is
+(1, 1); `binomial_interval` of the misses and overkills still says how little was seen.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.metrics.arrays import image_scores
+from tasks.metrics.ranking import Bools, Floats, Ranking, figures
+
+Interval = tuple[float, float]
+CHUNK = 100  # resamples in memory at a time; part of what a seed means
+
+
+def resamples(strata: Iterable[NDArray[Any]], count: int, seed: int) -> Iterator[Floats]:
+    """How often each image is drawn (b, N) in `count` resamples; strata: indices of images."""
+    parts = [part for part in strata if len(part)]
+    images = sum(len(part) for part in parts)
+    random = np.random.default_rng(seed)
+    for start in range(0, count, CHUNK):
+        size = min(CHUNK, count - start)
+        drawn = np.empty((size, images))
+        for part in parts:
+            n = len(part)
+            picks = random.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
+            drawn[:, part] = np.bincount(picks.ravel(), minlength=size * n).reshape(size, n)
+        yield drawn
+
+
+def percentiles(values: Floats, level: float) -> Interval:
+    """The values (B,) between which the level's share of them lies, as much left out each side."""
+    low, high = np.quantile(values, ((1 - level) / 2, (1 + level) / 2))
+    return float(low), float(high)
+
+
+def image_intervals(
+    scores: Any, labels: Any, resamples: int = 1000, seed: int = 0, level: float = 0.95
+) -> dict[str, Interval | None]:
+    """Intervals of what `image_metrics` gives; None where a kind has fewer than two images."""
+    drawn = image_resamples(scores, labels, resamples, seed)
+    names = ("image_auroc", "image_ap", "image_f1_max")
+    if drawn is None:
+        return dict.fromkeys(names)
+    return {name: percentiles(drawn[name.removeprefix("image_")], level) for name in names}
+
+
+def image_resamples(scores: Any, labels: Any, count: int, seed: int) -> dict[str, Floats] | None:
+    """The figures (count,) of each resample of images; None if a kind has fewer than two."""
+    values, truth = image_scores(scores, labels)
+    kinds = np.flatnonzero(~truth), np.flatnonzero(truth)
+    if min(map(len, kinds)) < 2:
+        return None
+    chunks = [
+        figures(resampled(values, truth, drawn), ()) for drawn in resamples(kinds, count, seed)
+    ]
+    return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
+
+
+def resampled(scores: Floats, truth: Bools, drawn: Floats) -> Ranking:
+    """The rankings of resamples of images, drawn (B, N) times each."""
+    order = np.argsort(-scores, kind="stable")
+    first = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
+    at = [np.add.reduceat(drawn[:, order] * kind[order], first, 1) for kind in (truth, ~truth)]
+    reached = np.cumsum(at[1], 1)
+    return Ranking(at[0], at[0], reached - at[1], reached, reached[:, -1])
+
+
+def binomial_interval(k: int, n: int, level: float = 0.95) -> Interval | None:
+    """Rates that k of n does not contradict (Clopper and Pearson 1934); None without trials.
+
+    Each end is exact: the true rate lies outside with probability 1 - level at most, whatever it
+    is. None seen in n = 60 good parts still allows 6 % overkill.
+    """
+    from scipy.special import betaincinv
+
+    if not 0 <= k <= n:
+        raise ValueError(f"{k} of {n}: give a count between 0 and the number of trials")
+    if n == 0:
+        return None
+    tail = (1 - level) / 2
+    low = float(betaincinv(k, n - k + 1, tail)) if k else 0.0
+    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
+    return low, high

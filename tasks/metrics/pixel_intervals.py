@@ -1,0 +1,127 @@
+"""Bootstrap of pixel figures over images, from counts of each image at a few thresholds.
+
+The scores of defective pixels are merged into at most 1,000 bins of neighbouring scores, each
+with about 1/500 of these pixels or of the PRO. Of each image only how many of its background
+pixels lie above a bin's highest and above or at its lowest score is kept: two counts, 8 kB an
+image, whatever its size. A resample adds these counts up, each as often as its image was drawn;
+within a bin the curve is taken as straight. With at most 1,000 distinct scores that is exact.
+Otherwise the figures of each resample are bracketed by those of the best and the worst order
+within every bin, and the same percentiles of these brackets say how far an interval can be off.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.metrics.intervals import percentiles, resamples
+from tasks.metrics.ranking import Bools, Floats, Ranking, bracket, figures
+
+HALF = 500  # bins of equal PRO, and as many of equal numbers of defective pixels
+SLICE = 128  # images whose counts are multiplied at a time
+
+Array = NDArray[Any]
+
+
+class Thinned(NamedTuple):
+    """An interval, and how far at most the merging of scores has moved one of its ends."""
+
+    low: float
+    high: float
+    error: float
+
+
+class ImageCounts:
+    """Per image and bin: background pixels above and reached, defective pixels, and their PRO."""
+
+    def __init__(
+        self, scores: Floats, which: Array, image: Array, share: Floats, images: int
+    ) -> None:
+        """scores: the levels, highest first; of each defective pixel (N,), which: its level,
+        image: its image, share: 1 / its region's pixels; images: how many there are."""
+        pixels = np.bincount(which, minlength=scores.size)
+        chosen = bins(pixels, np.bincount(which, share, scores.size))
+        first = np.flatnonzero(np.append(True, np.diff(chosen) > 0)[: scores.size])
+        last = np.append(first[1:], scores.size)[: first.size] - 1
+        self.highest, self.lowest = scores[first], scores[last]
+        self.merged: Bools = first != last
+        self.above = np.zeros((images, first.size), np.uint32)
+        self.reached = np.zeros_like(self.above)
+        self.negatives = np.zeros(images)
+        self.bad, row = np.unique(image, return_inverse=True)
+        cell = row * first.size + chosen[which]
+        shape = self.bad.size, first.size
+        self.pixels = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
+        self.pro = np.bincount(cell, share, shape[0] * shape[1]).reshape(shape)
+
+    def visit(self, image: int, part: Floats) -> None:
+        """Count sorted background scores of an image."""
+        size = np.uint32(part.size)
+        self.above[image] += size - np.searchsorted(part, self.highest, "right").astype(np.uint32)
+        self.reached[image] += size - np.searchsorted(part, self.lowest, "left").astype(np.uint32)
+        self.negatives[image] += part.size
+
+    def ranking(self, drawn: Floats, bad: Bools) -> Ranking:
+        """The rankings of resamples (b, N) of images, with only these of the defective ones."""
+        mine = drawn[:, self.bad[bad]]
+        pro = mine @ self.pro[bad]
+        return Ranking(
+            mine @ self.pixels[bad],
+            pro / pro.sum(1, keepdims=True),
+            summed(drawn, self.above),
+            summed(drawn, self.reached),
+            drawn @ self.negatives,
+            self.merged,
+        )
+
+    def intervals(
+        self, limits: Sequence[float], count: int, seed: int, level: float, bad: Bools
+    ) -> dict[str, Thinned] | None:
+        """The interval of each figure; None where there are not two images of a kind to draw.
+
+        bad: which of the defective images count; the others only give background.
+        """
+        good = np.setdiff1d(np.arange(self.negatives.size), self.bad)
+        # Without a good image a resample could lack all background: none may be all defect.
+        if bad.sum() < 2 or good.size == 1 or not self.negatives[good if good.size else ...].all():
+            return None
+        strata = good, self.bad[bad], self.bad[~bad]
+        found: list[tuple[dict[str, Floats], ...]] = []
+        for drawn in resamples(strata, count, seed):
+            ranking = self.ranking(drawn, bad)
+            found.append((figures(ranking, limits), *bracket(ranking, limits)))
+        return {
+            name: thinned(
+                [np.concatenate([f[name] for f in kind]) for kind in zip(*found, strict=True)],
+                level,
+            )
+            for name in found[0][0]
+        }
+
+
+def thinned(values: Sequence[Floats], level: float) -> Thinned:
+    """Interval of the first values, certified by those that are surely below and above."""
+    (low, high), under, over = (percentiles(part, level) for part in values)
+    error = max(low - under[0], over[0] - low, high - under[1], over[1] - high)
+    return Thinned(low, high, max(error, 0.0))
+
+
+def bins(*masses: Array) -> Array:
+    """The bin of each level, given one or two masses (T,) that are to be shared out evenly."""
+    levels = masses[0].size
+    if levels <= 2 * HALF:
+        return np.arange(levels)
+    new = np.zeros(levels, bool)
+    for mass in masses:
+        middle = (np.cumsum(mass) - mass / 2) / mass.sum()
+        new[1:] |= np.diff(np.floor(HALF * middle)) > 0
+    return np.cumsum(new)
+
+
+def summed(drawn: Floats, counts: Array) -> Floats:
+    """drawn (b, N) @ counts (N, T), without a copy of all counts as floats."""
+    total = np.zeros((len(drawn), counts.shape[1]))
+    for start in range(0, len(counts), SLICE):
+        total += drawn[:, start : start + SLICE] @ counts[start : start + SLICE].astype(float)
+    return total

@@ -1,0 +1,1 @@
+"""One model: fitting, loading, scoring, exporting it, and what its evaluation holds."""

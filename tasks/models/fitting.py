@@ -1,0 +1,198 @@
+"""Fitting one algorithm on one product: splits, folds, and checkpoints to go on from."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ad_models import Detector, Progress, Run, config, create, kind, load
+from tasks.build.fingerprint import fingerprint
+from tasks.decisions.split import consecutive_folds, consecutive_split, folds, split
+from tasks.images.loader import CACHE, ImageLoader
+from tasks.images.preprocess import Preprocess
+from tasks.images.read_image import read_image
+from tasks.models.inspector import Inspector
+from tasks.spec.algorithms import per_product
+from tasks.spec.recipe import FitRecipe
+from tasks.workspace.errors import DataError, SpecError
+from tasks.workspace.listener import Listener
+from tasks.workspace.paths import CARD, MODEL
+
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What `tasks.pretrain` made of an algorithm that products share."""
+
+    folder: Path
+    card: dict[str, Any]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Shared":
+        if not (folder / CARD).is_file():
+            raise DataError(f"{folder} is missing; `inspectline run` or `dvc repro` makes it")
+        return cls(folder, json.loads((folder / CARD).read_text()))
+
+    def part(self, product: str, rows: Rows, shots: int) -> tuple[Rows, Rows]:
+        """The images to calibrate on, by content, and the others that set the threshold: of a
+        product that it learned from only those that were kept out of that; of one with few images
+        none, for there each sets the threshold in a calibration without it."""
+        learned = self.card["calibration"].get(product)
+        ordered = sorted(rows, key=lambda row: row["sha256"])
+        if learned is None:
+            return ordered[:shots], ordered[shots:] if len(ordered) >= 2 * shots else []
+        sides = split([row["sha256"] for row in ordered], learned)
+        known = [row for row, side in zip(ordered, sides, strict=True) if not side]
+        return known[:shots], [row for row, side in zip(ordered, sides, strict=True) if side]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One algorithm on one product: fits and scores, on any rows of train.csv."""
+
+    product: str
+    algorithm: str
+    recipe: FitRecipe
+    images: Path
+    listener: Listener
+    shared: Shared | None = None
+
+    def fit(self, rows: Rows, run: Run) -> tuple[Detector, int, Rows]:
+        """The detector, the number of images it saw, and those held out of it.
+
+        None are held out of what fits in one pass: folds give its calibration scores.
+        """
+        if self.shared:
+            chosen = config(self.algorithm, **self.recipe.parameters)
+            support, held = self.shared.part(self.product, rows, chosen.shots)
+            return self.calibrated(self.shared, support, run), len(support), held
+        detector = create(self.algorithm, **self.recipe.parameters)
+        held = []
+        if not (detector.one_pass and self.recipe.training.folds > 1):
+            sides = self.split(rows)
+            held = [row for row, side in zip(rows, sides, strict=True) if side]
+            rows = [row for row, side in zip(rows, sides, strict=True) if not side]
+        normals = self.loader(held) if held else None
+        # what is read once is not kept, for the memory is the algorithm's
+        shuffle, keep = not detector.one_pass, not detector.reads_once
+        loader = self.loader(rows, shuffle, keep)
+        return detector.fit(loader, run, normals), len(rows), held
+
+    def calibrated(self, shared: Shared, rows: Rows, run: Run) -> Detector:
+        """What products share, calibrated for this one on these images."""
+        if (size := list(self.recipe.image.seen)) != shared.card["image_size"]:
+            raise SpecError(
+                f"{self.product} has an image.size of {size}, but {self.algorithm} learned at "
+                f"{shared.card['image_size']}; give all products one"
+            )
+        detector = load(shared.folder / MODEL, run.device)
+        own = {k: v for k, v in self.recipe.parameters.items() if k in per_product(self.algorithm)}
+        detector.config = config(self.algorithm, **(asdict(detector.config) | own))
+        detector.calibrate(self.loader(rows), run)
+        return detector
+
+    def folds(self, rows: Rows) -> int:
+        """How many parts the images are dealt into; 0 where a fit without one had too few.
+
+        More parts where images are few: a fit without a quarter of a dozen is quite another fit,
+        and with so few it costs nothing. What is shared is calibrated as often as it takes for each
+        calibration to have all its shots.
+        """
+        if len(rows) <= kind(self.algorithm).fewest:
+            return 0
+        if self.shared:
+            spare = len(rows) - config(self.algorithm, **self.recipe.parameters).shots
+            return -(-len(rows) // spare) if spare > 0 else len(rows)
+        return min(len(rows), max(self.recipe.training.folds, 160 // len(rows)))
+
+    def score_folds(self, rows: Rows, run: Run) -> list[dict[str, Any]]:
+        """Scores of all rows, each by a detector fitted without it."""
+        count = self.folds(rows)
+        parts = self.parts(rows, count) if count > 1 else []
+        scores = []
+        for number in range(count):
+            left_out = [row for row, part in zip(rows, parts, strict=True) if part == number]
+            seen = [row for row, part in zip(rows, parts, strict=True) if part != number]
+            self.listener.report(f"fold {number + 1}/{count}", number / count)
+            part_run = Run(run.device, should_stop=run.should_stop, precision=run.precision)
+            scores += self.score(self.again(seen, part_run), left_out)
+        return sorted(scores, key=lambda row: row["path"])
+
+    def parts(self, rows: Rows, count: int) -> list[int]:
+        """The number of the part that each image is left out with."""
+        if (order := self.recipe.training.order) is not None:
+            return consecutive_folds([Path(row["path"]).stem for row in rows], order, count)
+        return folds([row["sha256"] for row in rows], count)
+
+    def split(self, rows: Rows) -> list[bool]:
+        """True for the images that are kept out of the one fit there is."""
+        share = self.recipe.training.calibration
+        if (order := self.recipe.training.order) is not None:
+            return consecutive_split([Path(row["path"]).stem for row in rows], order, share)
+        return split([row["sha256"] for row in rows], share)
+
+    def again(self, rows: Rows, run: Run) -> Detector:
+        """Another detector, of these images alone."""
+        if self.shared:
+            return self.calibrated(self.shared, rows, run)
+        detector = create(self.algorithm, **self.recipe.parameters)
+        return detector.fit(self.loader(rows, keep=False), run)
+
+    def score(self, detector: Detector, rows: Rows) -> list[dict[str, Any]]:
+        """Score and highest map value of each image; repr keeps every digit."""
+        inspector = Inspector(detector, Preprocess(self.recipe.image))
+        return [
+            {"path": row["path"], "score": repr(found.score), "peak": repr(float(found.map.max()))}
+            for row in rows
+            for found in [inspector.inspect(read_image(self.images / row["path"]))]
+        ]
+
+    def loader(self, rows: Rows, shuffle: bool = False, keep: bool = True) -> ImageLoader:
+        """Batches of the images in these rows; `keep` them decoded for the next epoch."""
+        paths = [self.images / row["path"] for row in rows]
+        preprocess = Preprocess(self.recipe.image)
+        size = self.recipe.training.batch_size
+        cache = CACHE if keep else 0
+        return ImageLoader(paths, preprocess, size, shuffle, self.product, cache)
+
+
+def fingerprint_of(
+    algorithm: str,
+    recipe: FitRecipe,
+    table: Path,
+    shared: Shared | None = None,
+) -> str:
+    """What a checkpoint belongs to: data, parameters, preprocessing and code."""
+    parts = {
+        "algorithm": algorithm,
+        "parameters": recipe.parameters,
+        "image": recipe.image.model_dump(mode="json"),
+        "training": recipe.training.model_dump(mode="json"),
+        "train": hashlib.sha256(table.read_bytes()).hexdigest(),
+        "code": [fingerprint("fit"), fingerprint(algorithm)],
+    }
+    if shared:
+        parts["shared"] = shared.card["identity"]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def forget_others(checkpoint: Path) -> None:
+    """Remove checkpoints of this cell that belong to other data, parameters or code."""
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    cell = checkpoint.name.split(".")[0]
+    for other in checkpoint.parent.glob(f"{cell}.*"):
+        if not other.name.startswith(checkpoint.stem):
+            other.unlink()
+
+
+def teller(listener: Listener) -> Callable[[Progress], None]:
+    """Passes the progress of a fit on to `listener`."""
+
+    def tell(progress: Progress) -> None:
+        stage = f"{progress.stage} {progress.epoch}/{progress.epochs}"
+        listener.report(stage, progress.fraction, **progress.metrics)
+
+    return tell

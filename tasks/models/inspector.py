@@ -1,0 +1,96 @@
+"""A fitted model with its preprocessing: what evaluation, gate and predict all ask."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ad_models import Prediction, load
+from ad_models.base import MEAN, STD, Detector
+from tasks.images.preprocess import Preprocess
+from tasks.images.tiles import cut, join
+from tasks.spec.read import check
+from tasks.spec.schema import Image
+from tasks.workspace.errors import StoreError
+from tasks.workspace.paths import CARD, MODEL, ONNX
+
+
+class Inspection(NamedTuple):
+    """Larger is more anomalous; raw, on the algorithm's own scale."""
+
+    score: float
+    map: np.ndarray  # (H, W) float32, at the resolution asked for
+    model_map: np.ndarray  # (h, w) float32, as the algorithm gave it
+
+
+class Predictor(Protocol):
+    def predict(self, images: Tensor) -> Prediction: ...
+
+
+@dataclass
+class Inspector:
+    detector: Predictor
+    preprocess: Preprocess
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "cpu") -> Self:
+        """Read a model folder: of a cell, or of a release."""
+        card = folder / CARD
+        if not card.is_file():
+            raise StoreError(f"{folder} holds no model: {CARD} is missing")
+        image = check(Image, json.loads(card.read_text())["image"], card)
+        return cls(_detector(folder, device), Preprocess(image))
+
+    def inspect(self, image: np.ndarray) -> Inspection:
+        """Score one image (H, W, C) in 0..1; its map covers the region of interest."""
+        return self.inspect_all([image])[0]
+
+    def inspect_all(self, images: list[np.ndarray]) -> list[Inspection]:
+        """Score images of any sizes in one batch."""
+        inputs = [self.preprocess(image) for image in images]
+        tile = self.preprocess.spec.tile
+        parts = [cut(x, tile) if tile else x[None] for x in inputs]
+        prediction = self.detector.predict(torch.cat(parts))
+        counts = [len(part) for part in parts]
+        scores = prediction.score.cpu().split(counts)
+        maps = prediction.map[:, 0].float().cpu().split(counts)
+        return [
+            self._inspection(image, score, part)
+            for image, score, part in zip(images, scores, maps, strict=True)
+        ]
+
+    def reconstruct(self, image: np.ndarray) -> np.ndarray | None:
+        """What the model makes of the region of interest (H, W, 3) in 0..1; None: nothing."""
+        if not isinstance(self.detector, Detector):
+            return None
+        seen, tile = self.preprocess(image), self.preprocess.spec.tile
+        made = self.detector.reconstruction(cut(seen, tile) if tile else seen[None])
+        if made is None:
+            return None
+        parts = made.float().cpu()
+        shape = self.preprocess.region(image).shape[:2]
+        planes = [
+            join(part, self.preprocess.spec.size) if tile else part[0]
+            for part in parts.movedim(1, 0)
+        ]
+        whole = torch.stack([self.preprocess.restore(plane, shape) for plane in planes], dim=2)
+        return (whole * torch.tensor(STD) + torch.tensor(MEAN)).clamp(0, 1).numpy()
+
+    def _inspection(self, image: np.ndarray, score: Tensor, maps: Tensor) -> Inspection:
+        whole = join(maps, self.preprocess.spec.size) if self.preprocess.spec.tile else maps[0]
+        shape = self.preprocess.region(image).shape[:2]
+        native = self.preprocess.restore(whole, shape)
+        return Inspection(float(score.max()), native.numpy(), whole.numpy())
+
+
+def _detector(folder: Path, device: str) -> Predictor:
+    """A release's ONNX model on a CPU; what torch saved everywhere else."""
+    if device == "cpu" and (folder / ONNX).is_file():
+        from tasks.models.onnx import OnnxDetector
+
+        return OnnxDetector(folder / ONNX)
+    return load(folder / MODEL, device)

@@ -1,0 +1,118 @@
+"""What a person looks at after an evaluation: scores, curves, and small pictures of test images.
+
+All pictures lie in one file, exhibits.zip: DVC looks at every file of a folder, and there are two
+or three pictures to each test image.
+
+    image/0007.webp     row 7 of scores.csv: the region of interest
+    heat/0007.webp      its map in colours, from 0 to `map_top` of threshold.json
+    rebuilt/0007.webp   what the model makes of it, where it makes anything
+    outlines.json       {"7": {"size": [width, height], "found": SVG path, "mask": SVG path}}
+"""
+
+import heapq
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
+
+import numpy as np
+
+from tasks.decisions.map_regions import reported
+from tasks.decisions.threshold import wrongness
+from tasks.images.outlines import outline
+from tasks.images.pictures import SIDE, encoded, heat, picture, shrunk
+from tasks.metrics.image import roc_curve
+from tasks.models.inspector import Inspector
+from tasks.workspace.files import write_bytes, write_rows
+
+if TYPE_CHECKING:
+    from tasks.models.figures import TestResult
+
+
+class Exhibits:
+    """Collects pictures in the order of the rows; beyond `limit` the most wrong decisions stay."""
+
+    def __init__(self, inspector: Inspector, decision: dict[str, Any], limit: int) -> None:
+        self.inspector, self.decision, self.limit = inspector, decision, limit
+        self.kept: list[tuple[float, int, dict[str, Any]]] = []  # a heap, the least wrong first
+
+    def add(
+        self,
+        index: int,
+        label: str,
+        image: np.ndarray,
+        score: float,
+        map: np.ndarray,
+        mask: np.ndarray | None,
+    ) -> None:
+        """Image (H, W, C) in 0..1; map and mask cover its region of interest."""
+        wrong = wrongness(score, label, self.decision["threshold"])
+        if len(self.kept) < self.limit:
+            heapq.heappush(self.kept, (wrong, index, self._drawn(image, map, mask)))
+        elif self.kept and wrong > self.kept[0][0]:
+            heapq.heapreplace(self.kept, (wrong, index, self._drawn(image, map, mask)))
+
+    def _drawn(self, image: np.ndarray, map: np.ndarray, mask: np.ndarray | None) -> dict[str, Any]:
+        """Encoded pictures and outlines of one image."""
+        seen, rebuilt = self.inspector.preprocess.region(image), self.inspector.reconstruct(image)
+        thumbnail = shrunk(picture(seen), SIDE)
+        size = thumbnail.size
+        found = self._found(map)
+        made = {} if rebuilt is None else {"rebuilt": encoded(shrunk(picture(rebuilt), SIDE))}
+        return made | {
+            "image": encoded(thumbnail),
+            "heat": encoded(heat(map, self.decision["map_top"], SIDE // 2)),
+            "outlines": {
+                "size": size,
+                "found": "" if found is None else outline(found, size),
+                "mask": "" if mask is None else outline(mask, size),
+            },
+        }
+
+    def _found(self, map: np.ndarray) -> np.ndarray | None:
+        """Pixels of the regions that `predict` would report."""
+        level = self.decision["pixel_threshold"]
+        if level is None:
+            return None
+        least, radius = self.decision["region_min_area"], self.decision["region_opening"]
+        return reported(map, level, least, radius)
+
+    def write(self, path: Path) -> Path:
+        """Equal pictures give equal bytes."""
+        kept = sorted((index, drawn) for _, index, drawn in self.kept)
+        outlines = {index: drawn.pop("outlines") for index, drawn in kept}
+        content = io.BytesIO()
+        with ZipFile(content, "w", ZIP_STORED) as archive:
+            archive.writestr(ZipInfo("outlines.json"), json.dumps(outlines))
+            for index, drawn in kept:
+                for kind, data in sorted(drawn.items()):
+                    archive.writestr(ZipInfo(f"{kind}/{index:04d}.webp"), data)
+        return write_bytes(path, content.getvalue())
+
+
+def write_scores(path: Path, result: "TestResult") -> None:
+    """One row a test image. repr keeps every digit: a decision can be taken again from it."""
+    columns = ("path", "label", "score", "decision", "has_mask")
+    facts = zip(result.rows, result.scores, result.decisions, strict=True)
+    rows = (
+        (row["path"], row["label"], repr(score), decision, int(bool(row["mask"])))
+        for row, score, decision in facts
+    )
+    write_rows(path, columns, (dict(zip(columns, row, strict=True)) for row in rows))
+
+
+def write_curves(folder: Path, result: "TestResult") -> None:
+    """roc.csv of images and pro.csv of pixels, for `dvc plots` and the report."""
+    labels = [row["label"] != "good" for row in result.rows]
+    both = any(labels) and not all(labels)
+    roc = roc_curve(result.scores, labels) if both else ()
+    write_points(folder / "roc.csv", ("fpr", "tpr", "threshold"), roc)
+    write_points(folder / "pro.csv", ("fpr", "pro"), result.pro)
+
+
+def write_points(path: Path, names: tuple[str, ...], columns: Iterable[np.ndarray]) -> None:
+    """Columns of equal length, one point a row."""
+    points = zip(*columns, strict=True)
+    write_rows(path, names, (dict(zip(names, point, strict=True)) for point in points))

@@ -1,0 +1,54 @@
+"""Scores of images by a model, in batches, and how long one takes."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tasks.images.read_image import read_image
+from tasks.models.figures import Rows
+from tasks.models.inspector import Inspector
+
+Report = Callable[..., None]
+BATCH = 8  # images scored together; changes no score
+TIMED = 20  # images whose latency is taken, after three that warm up
+
+
+def batches(images: Path, rows: Rows) -> Iterator[tuple[Rows, list[np.ndarray]]]:
+    """Rows with their decoded images, `BATCH` at a time."""
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        yield part, [read_image(images / row["path"]) for row in part]
+
+
+def score(inspector: Inspector, images: Path, rows: Rows, report: Report) -> list[float]:
+    """The score of each image."""
+    return [float(row["score"]) for row in levels(inspector, images, rows, report)]
+
+
+def levels(inspector: Inspector, images: Path, rows: Rows, report: Report) -> Rows:
+    """Score and highest map value of each image, by path; repr keeps every digit."""
+    found: Rows = []
+    for part, batch in batches(images, rows):
+        for row, seen in zip(part, inspector.inspect_all(batch), strict=True):
+            peak = repr(float(seen.map.max()))
+            found.append({"path": row["path"], "score": repr(seen.score), "peak": peak})
+        report("calibration", len(found) / len(rows), images=len(part))
+    return found
+
+
+def latency(inspector: Inspector, images: Path, paths: list[str]) -> dict[str, float | None]:
+    """Median and 95th percentile of milliseconds from pixels in memory to score and map, one
+    image at a time."""
+    loaded = [read_image(images / path) for path in paths[:TIMED]]
+    times = []
+    for image in loaded[:3] + loaded:
+        started = time.perf_counter()
+        inspector.inspect(image)
+        times.append(1000 * (time.perf_counter() - started))
+    taken = times[min(3, len(loaded)) :]
+    if not taken:
+        return {"ms_per_image": None, "ms_p95": None}
+    middle, high = np.percentile(taken, [50, 95])
+    return {"ms_per_image": round(float(middle), 2), "ms_p95": round(float(high), 2)}

@@ -1,0 +1,54 @@
+"""The images that an algorithm learns from where several products share it."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.build.fingerprint import fingerprint
+from tasks.decisions.split import split
+from tasks.images.loader import CACHE, ImageLoader, Mixed
+from tasks.images.preprocess import Preprocess
+from tasks.spec.schema import Image
+from tasks.workspace.errors import SpecError
+from tasks.workspace.files import read_rows
+from tasks.workspace.paths import Workspace
+
+
+def mixed(workspace: Workspace, recipe: dict[str, Any], images: dict[str, Image]) -> Mixed:
+    """The good images of the recipe's products, without those that will set a threshold."""
+    loaders = []
+    for name, image in images.items():
+        rows = read_rows(workspace.validation(name) / "train.csv")
+        sides = split([row["sha256"] for row in rows], recipe["products"][name]["calibration"])
+        kept = [row for row, held in zip(rows, sides, strict=True) if not held]
+        paths = [workspace.images(name) / row["path"] for row in kept]
+        room = CACHE // len(images)
+        loaders.append(
+            ImageLoader(paths, Preprocess(image), recipe["batch_size"], True, name, room)
+        )
+    return Mixed(loaders)
+
+
+def common_size(algorithm: str, images: dict[str, Image]) -> list[int]:
+    """Height and width of what the algorithm sees, which must be one for all products."""
+    sizes = {name: list(image.seen) for name, image in images.items()}
+    first, *others = sizes.items()
+    for name, size in others:
+        if size != first[1]:
+            raise SpecError(
+                f"{algorithm} learns from all products at one size, but {first[0]} has {first[1]} "
+                f"and {name} {size}; give them one image.size, or name the products to learn "
+                f"from in algorithms.{algorithm}.train_on of params.yaml"
+            )
+    return first[1]
+
+
+def identify(algorithm: str, recipe: dict[str, Any], tables: dict[str, Path]) -> str:
+    """What a checkpoint belongs to: data, recipe and code."""
+    parts = {
+        "recipe": recipe,
+        "train": {p: hashlib.sha256(t.read_bytes()).hexdigest() for p, t in tables.items()},
+        "code": [fingerprint("pretrain"), fingerprint(algorithm)],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

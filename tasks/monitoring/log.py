@@ -1,0 +1,84 @@
+"""The log of predictions: JSON lines, a file a day, only ever appended to.
+
+    DIR/<product>/2026-05-04.jsonl     the day in UTC
+
+A record is one write of one line, under a lock that ends with its process, so that several may log
+at once. What a kill or a power cut tears is skipped when read, and never joined to the next.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tasks.images.decode import Picture
+from tasks.images.measures import looks, luminance
+
+SEEN = ("width", "height", "brightness", "sharpness")
+TOLD = ("score", "threshold", "accept", "decision", "displayed")
+
+
+def record_of(
+    picture: Picture, verdict: dict[str, Any], release: str | None, image: str | None
+) -> dict[str, Any]:
+    """What is logged of one inspection: when, by which release, the decision, how it looked.
+
+    image: its name, where it has one.
+    """
+    seen = looks(picture, luminance(picture))
+    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return {
+        "time": time,
+        "release": release,
+        "image": image,
+        **{key: verdict[key] for key in TOLD},
+        "regions": len(verdict["regions"]),
+        **{key: seen[key] for key in SEEN},
+    }
+
+
+class PredictionLog:
+    """Appends; safe from any thread and beside other processes."""
+
+    def __init__(self, folder: Path, product: str) -> None:
+        self.folder = folder / product
+
+    def add(self, record: dict[str, Any]) -> None:
+        """One line in the file of the record's day."""
+        import fcntl
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{record['time'][:10]}.jsonl"
+        line = json.dumps(record, allow_nan=False) + "\n"
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # or a line being written would look torn
+            if _torn(descriptor):
+                line = "\n" + line
+            os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+
+
+def _torn(descriptor: int) -> bool:
+    """Whether the file ends amid a line."""
+    size = os.fstat(descriptor).st_size
+    return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+
+
+def read_log(folder: Path, product: str, days: int, now: datetime) -> Iterator[dict[str, Any]]:
+    """Records of the last `days` times 24 hours before `now`, oldest first."""
+    since = (now - timedelta(days=days)).isoformat(timespec="milliseconds")
+    for path in sorted((folder / product).glob("*.jsonl")):
+        if path.stem < since[:10]:
+            continue
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for line in file:
+                try:
+                    record = json.loads(line)
+                except json.JSONDecodeError:  # torn
+                    continue
+                if isinstance(record, dict) and record.get("time", "") >= since:
+                    yield record

@@ -1,0 +1,34 @@
+"""What a product's images cannot yet show, and what would."""
+
+from typing import Any
+
+from tasks.metrics.bounds import expected, upper
+from tasks.spec.automatic import FEW
+
+CONFIDENCE = 0.95
+
+
+def gaps(counts: dict[str, Any]) -> list[str]:
+    """Sentences on what is missing; counts as a validation has them."""
+    good, test, bad = counts["train_good"], counts["test_good"], counts["test_defective"]
+    found = []
+    if good <= FEW:
+        mean, most = 100 * expected(0, good), 100 * upper(0, good, CONFIDENCE)
+        found.append(
+            f"{good} good images: no threshold can promise less than {mean:.0f} % overkill on "
+            f"average, nor less than {most:.0f} % with {100 * CONFIDENCE:.0f} % confidence; each "
+            "new good part lowers that. It holds for pictures of as many parts: several of one "
+            "part promise too much"
+        )
+    if not bad:
+        found.append(
+            "no defective image: AUROC and miss are unknown until some are in test/<defect>, and a "
+            "gate cannot ask for them (gates.image_auroc: null)"
+        )
+    if not test:
+        found.append("no good image in test/good: overkill on new parts is unknown")
+    if bad and not counts["masks"]:
+        found.append("no mask in ground_truth/<defect>: pixel AUROC and AUPRO are unknown")
+    elif counts["masks"] < bad:
+        found.append(f"{bad - counts['masks']} of {bad} defective images have no mask")
+    return found

@@ -1,0 +1,92 @@
+"""What a folder of good images says about how they should be inspected."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median_low
+
+import numpy as np
+
+from tasks.images.read_image import IMAGE_SUFFIXES, read_image
+from tasks.workspace.errors import DataError
+
+LOOKED_AT = 16  # images, spread over the folder
+GREY = 2 / 255  # channels that differ by less are the same
+SIDE = 256  # of the square that algorithms see: what they and their backbones were made for
+LARGER = 2.0  # small images are enlarged so many times at most: more shows nothing more
+MULTIPLE = 32  # of the sides: the deepest layers halve five times
+APART = 0.1  # from the border's colour: what belongs to a part and not to its background
+MARGIN = 0.05  # around a suggested region, of its sides
+WORTH = 0.7  # a region larger than this share of the picture is not worth a suggestion
+
+
+@dataclass(frozen=True)
+class Look:
+    images: int  # good training images
+    defects: bool  # whether the test set has any
+    sizes: dict[tuple[int, int], int]  # (height, width) -> images looked at
+    grey: bool
+    region: tuple[int, int, int, int] | None  # left, top, width, height that holds every part
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Sides (height, width) that keep the usual shape of the images, SIDE squared in area."""
+        height = median_low(h for (h, _), n in self.sizes.items() for _ in range(n))
+        width = median_low(w for (_, w), n in self.sizes.items() for _ in range(n))
+        scale = min(LARGER, SIDE / (height * width) ** 0.5)
+        return rounded(height * scale), rounded(width * scale)
+
+
+def rounded(side: float) -> int:
+    return max(MULTIPLE, MULTIPLE * round(side / MULTIPLE))
+
+
+def look(folder: Path) -> Look:
+    """Look at some of the good training images in a product's `images` folder."""
+    found = folder / "train" / "good"
+    inside = found.iterdir() if found.is_dir() else ()
+    paths = sorted(path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise DataError(f"{found} holds no good image; a product starts from 2 at least")
+    sizes: dict[tuple[int, int], int] = {}
+    grey, boxes = True, []
+    for path in paths[:: -(-len(paths) // LOOKED_AT)]:
+        image = read_image(path)
+        shape = (image.shape[0], image.shape[1])
+        sizes[shape] = sizes.get(shape, 0) + 1
+        grey = grey and float(np.ptp(image, axis=2).max()) <= GREY
+        boxes.append(part_of(image))
+    region = None
+    if len(sizes) == 1 and all(box is not None for box in boxes):
+        region = around([box for box in boxes if box], next(iter(sizes)))
+    labels = {path.parent.name for path in folder.glob("test/*/*")}
+    return Look(len(paths), bool(labels - {"good"}), sizes, grey, region)
+
+
+def part_of(image: np.ndarray) -> tuple[int, int, int, int] | None:
+    """Box (left, top, right, bottom) of what differs from the colour of the image's border; None
+    where the border is no plain background."""
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    background = np.median(border, axis=0)
+    if np.abs(border - background).max(axis=1).mean() > APART / 2:
+        return None
+    apart = np.abs(image - background).max(axis=2) > APART
+    rows, columns = np.flatnonzero(apart.any(axis=1)), np.flatnonzero(apart.any(axis=0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def around(
+    boxes: list[tuple[int, int, int, int]], shape: tuple[int, int]
+) -> tuple[int, int, int, int] | None:
+    """The region (left, top, width, height) that holds all boxes, with a margin; None where that
+    is nearly the whole image of `shape`."""
+    height, width = shape
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    right, bottom = max(box[2] for box in boxes), max(box[3] for box in boxes)
+    across, down = round(MARGIN * (right - left)), round(MARGIN * (bottom - top))
+    left, top = max(0, left - across), max(0, top - down)
+    right, bottom = min(width, right + across), min(height, bottom + down)
+    if (right - left) * (bottom - top) > WORTH * height * width:
+        return None
+    return left, top, right - left, bottom - top

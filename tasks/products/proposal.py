@@ -1,0 +1,53 @@
+"""The first spec of a product, with a remark on each choice."""
+
+from pathlib import Path
+
+from tasks.metrics.bounds import expected
+from tasks.products.look import Look
+from tasks.spec.read import read_yaml
+
+TEMPLATE = Path(__file__).with_name("product.yaml.j2")
+
+
+def proposal(product: str, seen: Look) -> str:
+    """The text of product.yaml for images that were looked at."""
+    from jinja2 import Environment, StrictUndefined
+
+    rooms = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    (height, width), usual = seen.size, max(seen.sizes, key=lambda size: seen.sizes[size])
+    text = rooms.from_string(TEMPLATE.read_text()).render(
+        product=product,
+        images=seen.images,
+        defects=seen.defects,
+        size=str(height) if height == width else f"[{height}, {width}]",
+        usual=f"{usual[1]} x {usual[0]}",
+        several=len(seen.sizes) > 1,
+        color="grey" if seen.grey else "rgb",
+        region=list(seen.region) if seen.region else None,
+        share=seen.region[2] * seen.region[3] / (usual[0] * usual[1]) if seen.region else None,
+        promised=expected(0, seen.images),
+    )
+    return text
+
+
+def likened(text: str, product: str, like: str, similarity: float | None) -> str:
+    """The spec of another product as the first one of this."""
+    why = "" if similarity is None else f", whose images are the most similar ({similarity:.2f})"
+    head = f"# The spec of {product}, begun as that of {like}{why}.\n"
+    lines = text.splitlines(keepends=True)
+    while lines and lines[0].startswith("#"):
+        lines.pop(0)
+    return head + "".join(lines).lstrip("\n")
+
+
+def misfits(spec: Path, seen: Look) -> list[str]:
+    """What a spec taken from another product says that these images contradict."""
+    image = read_yaml(spec).get("image") or {}
+    found = []
+    if image.get("color") == "grey" and not seen.grey:
+        found.append("image.color is grey, and these images have colour")
+    if roi := image.get("roi"):
+        left, top, width, height = roi
+        if any(left + width > w or top + height > h for h, w in seen.sizes):
+            found.append(f"image.roi {roi} reaches outside some of these images")
+    return found

@@ -1,0 +1,104 @@
+"""Rename or remove a product, so that nothing is lost: no image, no model, no release."""
+
+import os
+import shutil
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tasks.build.graph import sync
+from tasks.spec.read import read_params
+from tasks.spec.schema import TRAIN_ON
+from tasks.store.champion import champion, promote
+from tasks.store.fetch_release import fetch
+from tasks.store.opening import store_of
+from tasks.store.release import MANIFEST, read_manifest
+from tasks.store.releases import exhibits_key, publish, releases
+from tasks.workspace.errors import LineError, SpecError
+from tasks.workspace.files import write_text
+from tasks.workspace.git import operator
+from tasks.workspace.lock import run_lock
+from tasks.workspace.names import check_product_name
+from tasks.workspace.paths import Workspace
+
+KEPT = ("validate", "fit")  # steps whose results do not hold the product's name
+
+
+def rename(workspace: Workspace, old: str, name: str) -> list[str]:
+    """What was done, in sentences. Whoever was interrupted gives the same command again."""
+    check_product_name(name)
+    workspace.require(old)
+    if name in workspace.products or workspace.product(name).exists():
+        raise LineError(f"there is a product {name} already; choose another name")
+    refuse_if_taught(workspace, old)
+    with run_lock(workspace):
+        copied = copy_releases(workspace, old, name)
+        workspace.product(old).rename(workspace.product(name))
+        relabel(workspace, old, name)
+        sync(workspace)
+    done = [f"{old} is {name} now; the next run evaluates its cells again and trains none"]
+    if copied:
+        stay = f"those of {old} stay in the store as they are"
+        done.append(f"{copied} releases and the champion go by the new name; {stay}")
+    return done
+
+
+def remove(workspace: Workspace, product: str) -> list[str]:
+    """What was done, in sentences."""
+    workspace.require(product)
+    refuse_if_taught(workspace, product)
+    with run_lock(workspace):
+        aside = workspace.scratch / "removed" / f"{product}-{datetime.now():%Y%m%d-%H%M%S}"
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        workspace.product(product).rename(aside)
+        sync(workspace)
+    back = os.path.relpath(workspace.product(product), workspace.root)
+    return [
+        f"{product} is no product any more; its releases stay in the store, and `predict` works",
+        f"its files are in {aside.relative_to(workspace.root)}; moved back to {back} it is back",
+    ]
+
+
+def refuse_if_taught(workspace: Workspace, product: str) -> None:
+    """SpecError where params.yaml names the product as one to learn from."""
+    for algorithm, parameters in read_params(workspace.root).algorithms.items():
+        if product in ((parameters or {}).get(TRAIN_ON) or ()):
+            raise SpecError(
+                f"{algorithm} learns from {product}: params.yaml names it in "
+                f"algorithms.{algorithm}.{TRAIN_ON}; change that first"
+            )
+
+
+def copy_releases(workspace: Workspace, old: str, name: str) -> int:
+    """How many releases the store now holds under the new name too, champion and history alike."""
+    store = store_of(workspace)
+    current = champion(store, old)
+    found = [str(row["id"]) for row in releases(store, old)]
+    for release in found:
+        about = read_manifest(store, old, release)["about"] | {"renamed_from": old}
+        folder = fetch(store, old, release, workspace.scratch / "releases")
+        with tempfile.TemporaryDirectory(dir=workspace.scratch) as room:
+            files = shutil.copytree(folder, Path(room) / name, ignore=lambda *_: [MANIFEST])
+            publish(files, name, store, about)
+        if pictures := store.get(exhibits_key(old, release)):
+            store.put(exhibits_key(name, release), pictures)
+    order = [*reversed(current["history"]), current["release"]] if current else []
+    for release in order:
+        promote(store, name, release, reason=f"renamed from {old}", by=operator())
+    return len(found)
+
+
+def relabel(workspace: Workspace, old: str, name: str) -> None:
+    """Let DVC's record of what does not depend on the name know the new command."""
+    path = workspace.product(name) / "dvc.lock"
+    if not path.is_file():
+        return
+    lock: dict[str, Any] = yaml.safe_load(path.read_text())
+    for stage, record in (lock.get("stages") or {}).items():
+        step = stage.partition("-")[0]
+        if step in KEPT:
+            record["cmd"] = record["cmd"].replace(f"tasks.{step} {old}", f"tasks.{step} {name}")
+    write_text(path, yaml.safe_dump(lock, sort_keys=False))

@@ -1,0 +1,106 @@
+"""Set the threshold of a product: what its spec says of it, by whom, when and why."""
+
+from typing import Any
+
+from tasks.products.changing import Content, alone, put, rewritten_to, said
+from tasks.spec.read import product_of, read_product, read_yaml
+from tasks.spec.schema import Rule, Threshold
+from tasks.workspace.errors import LineError, SpecError, hint
+from tasks.workspace.paths import Workspace
+
+GIVEN = ("policy", "value", "overkill", "miss", "confidence", "review")  # what may be set here
+
+
+def set_threshold(
+    workspace: Workspace,
+    product: str,
+    change: Content,
+    *,
+    by: str,
+    reason: str,
+    seen: str | None = None,
+) -> Content:
+    """The record of the change; it decides from the next run on.
+
+    change: keys of the spec's threshold; a value alone means policy fixed.
+    seen: version of product.yaml that the caller looked at; another one is a ChangedError.
+    """
+    workspace.require(product)
+    by, reason, change = said(by, "the name"), said(reason, "the reason"), complete(change)
+    path = workspace.product(product) / "product.yaml"
+    with alone(workspace, path, seen):
+        text, own = path.read_text(encoding="utf-8"), read_yaml(path)
+        old = read_product(workspace.root, product).threshold
+        rule = (own.get("threshold") or {}) | change
+        if "policy" in change and change["policy"] != "fixed" and "value" not in change:
+            rule.pop("value", None)  # it would read as if it decided
+        expected = own | {"threshold": rule}
+        spec = product_of(workspace.root, product, expected)
+        new = _usable(spec.threshold, change)
+        if new == old:
+            raise LineError(f"the threshold of {product} stands like that already")
+        after = rewritten_to(text, expected, lambda spec: _enter(spec, rule), path)
+        told = {"by": by, "reason": reason, "old": _told(old), "new": _told(new)}
+        told |= {"what": f"{brief(old)} → {brief(new)}", "note": note(new, list(spec.algorithms))}
+        return put(workspace, product, "threshold", path, after, told)
+
+
+def complete(change: Content) -> Content:
+    """The keys to set, without those that are unknown here."""
+    for key in change:
+        if key not in GIVEN:
+            raise SpecError(f"threshold has no key '{key}' to set; {hint(key, GIVEN)}")
+    if not change:
+        raise SpecError(f"nothing to set; give one of {', '.join(GIVEN)}")
+    return {"policy": "fixed", **change} if "value" in change else change
+
+
+def _usable(threshold: Threshold, change: Content) -> Threshold:
+    """The threshold; SpecError where a rule lacks its value or a value its rule."""
+    for name, rule in (("threshold", threshold), ("threshold.review", threshold.review)):
+        if rule and rule.policy == "fixed" and rule.value is None:
+            raise SpecError(f"{name}.policy is fixed: give the raw score as its value")
+    if change.get("value") is not None and threshold.policy != "fixed":
+        raise SpecError(
+            f"threshold.value decides only under policy fixed, and not under {threshold.policy}; "
+            "give one of the two"
+        )
+    return threshold
+
+
+def _enter(spec: Any, rule: Content) -> None:
+    section = spec.get("threshold")
+    if section is None:
+        spec["threshold"] = rule
+        return
+    for key in set(section) - set(rule):
+        del section[key]
+    section.update(rule)
+
+
+def note(threshold: Threshold, algorithms: list[str]) -> str:
+    """What whoever sets a raw score should know; empty where one algorithm is all there is."""
+    if threshold.policy != "fixed" or len(algorithms) < 2:
+        return ""
+    return (
+        f"{threshold.value:g} decides for {', '.join(algorithms)} alike, whose scores share no "
+        "scale: what suits one may let all defects of another pass; keep the others out of the spec"
+    )
+
+
+def brief(rule: Rule) -> str:
+    """A rule in a few words: its policy, and what that goes by."""
+    keys = {
+        "fixed": ("value",),
+        "normal_quantile": ("overkill",),
+        "max_overkill": ("overkill", "confidence"),
+        "max_miss": ("miss",),
+    }
+    parts = [f"{key} {getattr(rule, key, None):g}" for key in keys.get(rule.policy, ())]
+    if isinstance(rule, Threshold) and rule.review:
+        parts.append(f"review {brief(rule.review)}")
+    return ", ".join([rule.policy, *parts])
+
+
+def _told(threshold: Threshold) -> Content:
+    return threshold.model_dump(mode="json")

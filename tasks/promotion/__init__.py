@@ -1,0 +1,1 @@
+"""What a gate weighs: champion against challenger, a release, the trial of what ships."""

@@ -1,0 +1,38 @@
+"""What a release holds, and whether it does what was evaluated."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tasks.decisions.calibration import identity
+from tasks.models.onnx import export
+from tasks.monitoring.findings import LOOKS, MEASURES
+from tasks.promotion.challenge import reported
+from tasks.promotion.provenance import provenance
+from tasks.promotion.trial import normals
+from tasks.spec.read import read_product
+from tasks.workspace.files import read_rows, write_json, write_rows
+from tasks.workspace.paths import Workspace
+
+FROM_EVALUATION = ("metrics.json", "threshold.json", "details.json", "scores.csv")
+
+
+def assemble(
+    workspace: Workspace, product: str, algorithm: str, metrics: dict[str, Any], folder: Path
+) -> dict[str, Any]:
+    """Put together all that a release holds; what its manifest tells about it.
+
+    Model, preprocessing, threshold, figures with intervals, and where all of it is from.
+    """
+    spec = read_product(workspace.root, product)
+    shutil.copytree(workspace.model(product, algorithm), folder)
+    for name in FROM_EVALUATION:
+        shutil.copy(workspace.evaluation(product, algorithm) / name, folder / name)
+    train = read_rows(workspace.validation(product) / "train.csv")
+    write_rows(folder / LOOKS, MEASURES, [{name: row[name] for name in MEASURES} for row in train])
+    write_json(folder / "provenance.json", provenance(workspace, product, algorithm))
+    if spec.release.onnx:
+        seen = normals(workspace.images(product), train, spec) if spec.release.int8 else []
+        export(folder, spec.image.seen, seen)
+    test_set = identity(reported(workspace, product, spec))
+    return {"algorithm": algorithm, "metrics": metrics, "test_set": test_set}

@@ -1,0 +1,92 @@
+"""The artefact as it ships: exported, and checked against what was evaluated.
+
+On a CPU a release is run by ONNX Runtime, on a GPU by torch. Either way the gate takes the model
+back out of the store and has it score the golden images: a release that decides otherwise
+than the cell that was evaluated is no release of it.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from tasks.images.loader import ImageLoader
+from tasks.images.preprocess import Preprocess
+from tasks.images.read_image import read_image
+from tasks.models.device import choose
+from tasks.models.inspector import Inspector
+from tasks.models.scoring import latency
+from tasks.spec.read import read_params
+from tasks.spec.schema import Product
+from tasks.workspace.files import read_rows
+from tasks.workspace.paths import MODEL, ONNX, Workspace
+
+CALIBRATING = 32  # good images whose ranges an 8-bit model takes for its own
+
+
+def normals(images: Path, rows: list[dict[str, Any]], spec: Product) -> list[Tensor]:
+    """Good training images, spread over all of them, as the algorithm sees them (B, 3, H, W)."""
+    chosen = rows[:: max(1, len(rows) // CALIBRATING)][:CALIBRATING]
+    paths = [images / row["path"] for row in chosen]
+    return [batch.image for batch in ImageLoader(paths, Preprocess(spec.image), 1, cache=0)]
+
+
+def shipped(
+    workspace: Workspace, product: str, spec: Product, folder: Path
+) -> tuple[dict[str, Any], list[str]]:
+    """Facts of a release as it runs, and where it departs from what was evaluated."""
+    device = str(choose(read_params(workspace.root).line.device))
+    inspector = Inspector.load(folder, device)
+    images = workspace.images(product)
+    rows = read_rows(folder / "scores.csv")
+    threshold = json.loads((folder / "threshold.json").read_text())["threshold"]
+    normals = read_rows(workspace.validation(product) / "train.csv")
+    runtime = "onnx" if device == "cpu" and (folder / ONNX).is_file() else "torch"
+    facts = {
+        "runtime": runtime,
+        "device": device,
+        "size_mb": (folder / (ONNX if runtime == "onnx" else MODEL)).stat().st_size / 2**20,
+        **latency(inspector, images, [row["path"] for row in rows + normals]),
+    }
+    tolerance = spec.gates.parity
+    off = differences(inspector, images, rows, threshold, tolerance)
+    return facts, [f"the {runtime} model that ships departs from the evaluation: {o}" for o in off]
+
+
+GOLDEN = 32  # images that a shipped model scores before it may be promoted
+
+
+def golden(scores: list[float], threshold: float, count: int = GOLDEN) -> list[int]:
+    """Indices of the images to check: half nearest the threshold, half over the whole range."""
+    order = sorted(range(len(scores)), key=lambda i: abs(scores[i] - threshold))
+    near = order[: count // 2]
+    rest = sorted(order[count // 2 :], key=lambda i: scores[i])
+    picks = np.linspace(0, len(rest) - 1, min(len(rest), count - len(near))).round().astype(int)
+    return sorted({*near, *(rest[i] for i in picks)})
+
+
+def differences(
+    inspector: Inspector,
+    images: Path,
+    rows: list[dict[str, Any]],
+    threshold: float,
+    tolerance: float,
+) -> list[str]:
+    """Where a shipped model departs from `rows` of scores.csv (path, score), in words.
+
+    tolerance: of a score, as a share of the threshold's size.
+    """
+    chosen = golden([float(row["score"]) for row in rows], threshold)
+    found = []
+    for row in (rows[index] for index in chosen):
+        score = inspector.inspect(read_image(images / row["path"])).score
+        expected = float(row["score"])
+        if (score > threshold) != (expected > threshold):
+            found.append(
+                f"{row['path']} is decided otherwise: {score:.6g}, evaluated {expected:.6g}"
+            )
+        elif abs(score - expected) > tolerance * max(abs(threshold), 1e-12):
+            found.append(f"{row['path']} scores {score:.6g}, evaluated {expected:.6g}")
+    return found

@@ -1,0 +1,93 @@
+"""Images on which most algorithms contradict the label: candidates for relabelling."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tasks.spec.read import read_product
+from tasks.workspace.errors import DataError
+from tasks.workspace.files import read_rows
+from tasks.workspace.paths import Workspace
+
+
+class Disagreement(NamedTuple):
+    path: str
+    label: str
+    suggested: str  # good, or defect: which type, a person must say
+    against: list[str]  # algorithms that contradict the label
+    asked: int  # algorithms that took a decision
+    surprise: float  # 0..1, mean rank of the score against the label among all images
+
+
+def disagreements(
+    paths: Sequence[str],
+    labels: Sequence[str],
+    scores: Mapping[str, Sequence[float]],
+    decisions: Mapping[str, Sequence[str]],
+) -> list[Disagreement]:
+    """Images that more than half of the algorithms decide against their label, worst first.
+
+    scores and decisions: of each algorithm, in the order of paths. A decision of review or
+    none counts as no vote. Scores of two algorithms share no scale, their ranks do.
+    """
+    surprises = {name: surprise(values, labels) for name, values in scores.items()}
+    uneven = [name for name in decisions if len(decisions[name]) != len(paths)]
+    if scores.keys() != decisions.keys() or uneven or len(labels) != len(paths):
+        raise DataError(
+            f"{len(paths)} paths, {len(labels)} labels, scores of {sorted(scores)}, decisions of "
+            f"{sorted(decisions)}; give one of each for every image"
+        )
+    found = []
+    for index, (path, label) in enumerate(zip(paths, labels, strict=True)):
+        expected = "good" if label == "good" else "defect"
+        votes = {name: taken[index] for name, taken in decisions.items()}
+        votes = {name: vote for name, vote in votes.items() if vote in ("good", "defect")}
+        against = sorted(name for name, vote in votes.items() if vote != expected)
+        if 2 * len(against) > len(votes):
+            mean = float(np.mean([surprises[name][index] for name in votes]))
+            other = "defect" if expected == "good" else "good"
+            found.append(Disagreement(path, label, other, against, len(votes), mean))
+    return sorted(found, key=lambda one: (-len(one.against) / one.asked, -one.surprise, one.path))
+
+
+def surprise(scores: Sequence[float], labels: Sequence[str]) -> np.ndarray:
+    """How far (n,) in 0..1 each image's score lies on the wrong side for its label.
+
+    1 is the highest of all scores for a good image, and the lowest for a defective one.
+    """
+    from scipy.stats import rankdata
+
+    if len(scores) != len(labels):
+        raise DataError(f"{len(scores)} scores and {len(labels)} labels; give one each an image")
+    ranks = (rankdata(scores) - 1) / max(1, len(scores) - 1)
+    return np.where(np.array(labels) == "good", ranks, 1 - ranks)
+
+
+FEWEST = 3  # algorithms: two that agree are often wrong together
+SURPRISING = 0.75  # share of the test set that must lie on the label's side of the score
+
+
+def doubts(workspace: Workspace, product: str) -> list[dict[str, Any]]:
+    """Candidates for relabelling, the most surprising first; needs `FEWEST` evaluated ones.
+
+    A defect that is merely hard lies among the good ones; one whose score is below most of the
+    test set, in most algorithms, may be none.
+    """
+    algorithms = read_product(workspace.root, product).algorithms
+    paths = {a: workspace.evaluation(product, a) / "scores.csv" for a in algorithms}
+    tables = {a: read_rows(path) for a, path in paths.items() if path.is_file()}
+    if len(tables) < FEWEST:
+        return []
+    first = next(iter(tables.values()))
+    order = [row["path"] for row in first]
+    by_path = {a: {row["path"]: row for row in rows} for a, rows in tables.items()}
+    if any(set(rows) != set(order) for rows in by_path.values()):
+        return []  # cells of different test sets: the next run brings them together
+    found = disagreements(
+        order,
+        [row["label"] for row in first],
+        {a: [float(rows[path]["score"]) for path in order] for a, rows in by_path.items()},
+        {a: [rows[path]["decision"] for path in order] for a, rows in by_path.items()},
+    )
+    return [one._asdict() for one in found if one.surprise > SURPRISING]

@@ -1,0 +1,74 @@
+"""The small pictures of a page: out of the archives of evaluations, or made from the images."""
+
+import json
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
+
+from tasks.reporting.view import ProductView
+from tasks.workspace.errors import DataError
+from tasks.workspace.paths import Workspace
+
+KINDS = ("image", "heat", "rebuilt")
+ORIGINALS = "images"  # in the place of a model: pictures of any image, by its row of the manifest
+
+
+class Album:
+    """An archive of exhibits, read piece by piece. A damaged one has no pictures."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.archive: ZipFile | None = None
+        self.outlines: dict[int, dict[str, str]] = {}
+        try:
+            if path is not None and path.is_file():
+                self.archive = ZipFile(path)
+                found = json.loads(self.archive.read("outlines.json"))
+                self.outlines = {int(index): drawn for index, drawn in found.items()}
+        except (OSError, BadZipFile, KeyError, ValueError):
+            self.archive = None
+
+    def get(self, kind: str, index: int) -> bytes | None:
+        """A WebP picture."""
+        if self.archive is None or kind not in KINDS:
+            return None
+        try:
+            return self.archive.read(f"{kind}/{index:04d}.webp")
+        except (KeyError, OSError, BadZipFile):
+            return None
+
+    def offers(self, kind: str) -> bool:
+        """Whether any row has such a picture."""
+        names = self.archive.namelist() if self.archive else []
+        return any(name.startswith(f"{kind}/") for name in names)
+
+    def kinds(self, index: int) -> Iterator[tuple[str, bytes]]:
+        """All pictures of a row."""
+        for kind in KINDS:
+            if found := self.get(kind, index):
+                yield kind, found
+
+
+def picture(
+    workspace: Workspace, product: ProductView, model: str, kind: str, index: int
+) -> bytes | None:
+    """One picture (WebP) of a page: what a page that is served asks for."""
+    if model == ORIGINALS:
+        paths = product.data.paths if product.data else []
+        return original(product.folder / "images" / paths[index]) if index < len(paths) else None
+    for one in product.models:
+        if one.key == model:
+            return Album(one.exhibits).get(kind, index)
+    return None
+
+
+@lru_cache(maxsize=512)
+def original(path: Path) -> bytes | None:
+    """An image of the product made small; None where it cannot be read here."""
+    from tasks.images.pictures import SIDE, encoded, picture, shrunk
+    from tasks.images.read_image import read_image
+
+    try:
+        return encoded(shrunk(picture(read_image(path)), SIDE // 2))
+    except (DataError, OSError):
+        return None

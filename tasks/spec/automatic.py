@@ -1,0 +1,75 @@
+"""`algorithms: auto`: which algorithms a product trains, by its images and its gates.
+
+The choice is written beside the spec, so that a clone without the images reads the same, and a
+report can say why. It grows with the images; what a gate's limits rule out stays out until the
+limit is raised.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+AUTO = "auto"
+FEW = (
+    16  # good images: a product that has no more is taught by the others, and teaches them nothing
+)
+# A gate's limit, and the measured figure that it is held against.
+LIMITS = (("ms_per_image", "ms an image"), ("ms_p95", "ms an image at the 95th percentile"))
+Choice = dict[str, Any]  # images, algorithms {name: why}, left_out {name: {figure: value}}
+
+
+def choice_of(folder: Path) -> Choice:
+    """The choice as it was last written, in a product's folder."""
+    path = folder / "auto.yaml"
+    found = yaml.safe_load(path.read_text()) if path.is_file() else None
+    return found or {"images": 0, "algorithms": {}, "left_out": {}}
+
+
+def choose(
+    steps: dict[int, list[str]],
+    images: int,
+    gates: dict[str, Any],
+    measured: dict[str, dict[str, float]],
+    others: bool,
+    shared: tuple[str, ...] = (),
+) -> Choice:
+    """steps: algorithms that come in from so many good images on. measured: figures by algorithm,
+    as far as they are known. others: whether there are products to learn from, for `shared`."""
+    chosen, left_out = {}, {}
+    for least, names in sorted(steps.items()):
+        for name in names:
+            if images < least or (name in shared and not others):
+                continue
+            over = {
+                key: measured[name][key]
+                for key, _ in LIMITS
+                if gates.get(key) is not None
+                and (measured.get(name, {}).get(key) or 0) > gates[key]
+            }
+            if over:
+                left_out[name] = over
+            else:
+                chosen[name] = f"{images} good images, asked for from {least} on"
+    return {"images": images, "algorithms": chosen, "left_out": left_out}
+
+
+def teachers(images: dict[str, int], products: list[str]) -> list[str]:
+    """Products that others learn from, unless params.yaml names them: all but those with a choice
+    of algorithms made from a few images; all where that would leave less than two.
+
+    images: of the products with such a choice. So a new product makes nothing stale, and its own
+    images, all of which it needs, can set its threshold.
+    """
+    grown = [product for product in products if images.get(product, FEW + 1) > FEW]
+    return grown if len(grown) > 1 else products
+
+
+def explain(choice: Choice) -> list[str]:
+    """The choice in sentences, for a person."""
+    lines = [f"{name}: {why}" for name, why in choice["algorithms"].items()]
+    titles = dict(LIMITS)
+    for name, over in choice["left_out"].items():
+        took = " and ".join(f"{value:.0f} {titles[key]}" for key, value in over.items())
+        lines.append(f"{name} is left out: it took {took}, more than the gate allows")
+    return lines

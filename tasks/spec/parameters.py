@@ -1,0 +1,57 @@
+"""The parameters of an algorithm for one product: preset, params.yaml and product.yaml resolved."""
+
+from pathlib import Path
+from typing import Any
+
+from tasks.spec.algorithms import per_product
+from tasks.spec.automatic import choice_of, teachers
+from tasks.spec.read import is_automatic, read_params, read_product
+from tasks.spec.schema import PAPER, PRESET, TRAIN_ON, Params
+from tasks.workspace.errors import SpecError, hint
+
+
+def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[str, Any]:
+    """The algorithm's parameters: the product's over those of params.yaml over the preset's, or
+    over the preset that it names itself."""
+    named = read_product(workspace, product).algorithms.get(algorithm) or {}
+    own = per_product(algorithm)
+    if own and (others := sorted(set(named) - set(own))):
+        raise SpecError(
+            f"{product} sets '{others[0]}' of {algorithm}, but all products share what it learns: "
+            f"only {', '.join(own)} can be a product's own; the rest stands in params.yaml"
+        )
+    chosen = _chosen(read_params(workspace), algorithm, named)
+    chosen.pop(TRAIN_ON, None)
+    return chosen
+
+
+def shared_parameters(workspace: Path, algorithm: str) -> dict[str, Any]:
+    """Parameters with which a shared algorithm learns: those that no product can set."""
+    chosen = _chosen(read_params(workspace), algorithm, {})
+    return {k: v for k, v in chosen.items() if k not in (*per_product(algorithm), TRAIN_ON)}
+
+
+def trained_on(workspace: Path, algorithm: str, products: list[str]) -> list[str]:
+    """Those of the workspace's products that a shared algorithm learns from, sorted."""
+    named = _chosen(read_params(workspace), algorithm, {}).get(TRAIN_ON)
+    if named is None:
+        automatic = [product for product in products if is_automatic(workspace, product)]
+        images = {p: int(choice_of(workspace / "data" / p)["images"]) for p in automatic}
+        named = teachers(images, products)
+    if not isinstance(named, list) or not named:
+        raise SpecError(f"{algorithm}.{TRAIN_ON} must list products, got {named!r}")
+    for name in named:
+        if name not in products:
+            raise SpecError(f"{algorithm}.{TRAIN_ON}: no product '{name}'; {hint(name, products)}")
+    return sorted(set(named))
+
+
+def _chosen(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:
+    """The parameters `named` over those of params.yaml over the preset's. Where `named` names a
+    preset itself, it starts from there: params.yaml has spoken for the preset it names."""
+    general = {} if PRESET in named else params.algorithms.get(algorithm) or {}
+    chosen = general | named
+    preset = chosen.pop(PRESET, PAPER)
+    if preset not in (known := [PAPER, *params.presets]):
+        raise SpecError(f"{algorithm} asks for the preset '{preset}'; {hint(str(preset), known)}")
+    return (params.presets.get(preset, {}).get(algorithm) or {}) | chosen

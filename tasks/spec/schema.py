@@ -1,0 +1,324 @@
+"""Sections of a product's spec that say how scores become decisions. No logic: fits import this."""
+
+import re
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from tasks.spec.algorithms import config_fields, known_algorithms, per_product
+from tasks.spec.automatic import AUTO
+from tasks.workspace.errors import hint
+
+PolicyName = Literal["normal_quantile", "max_miss", "max_overkill", "f1_max", "fixed"]
+SeverityName = Literal["critical", "major", "minor", "ignore"]
+NEEDS_DEFECTS = frozenset({"max_miss", "f1_max"})
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Between = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Rule(Section):
+    """How one threshold is found."""
+
+    policy: PolicyName = "normal_quantile"
+    overkill: Between = 0.01  # of normal_quantile (expected) and max_overkill (with confidence)
+    miss: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of max_miss: share of calibration defects
+    value: Annotated[float, Field(allow_inf_nan=False)] | None = None  # of fixed, raw score
+
+
+class Review(Rule):
+    """How the threshold is found at or below which a part is accepted without a look."""
+
+    policy: PolicyName = "max_miss"
+
+
+class Threshold(Rule):
+    confidence: Between = 0.95  # of max_overkill and of the reported upper bounds
+    calibration_defects: Annotated[float, Field(ge=0, lt=1)] = 0.3  # share taken from the test set
+    min_defects: Annotated[int, Field(ge=1)] = 5  # fewer: normal_quantile instead
+    review: Review | None = None
+
+    @model_validator(mode="after")
+    def _accept_below_reject(self) -> "Threshold":
+        review = self.review
+        if review is None or not self.policy == review.policy == "fixed":
+            return self
+        low, high = review.value, self.value
+        if low is not None and high is not None and low > high:
+            raise ValueError(
+                f"threshold.review.value is {low} and threshold.value {high}: parts are accepted "
+                "up to the first and rejected above the second; give it the smaller one"
+            )
+        return self
+
+    @property
+    def defect_share(self) -> float:
+        """Share of the test defects that calibrate; none where no policy learns from defects."""
+        policies = {self.policy, self.review.policy if self.review else self.policy}
+        return self.calibration_defects if policies & NEEDS_DEFECTS else 0.0
+
+
+PixelSide = Annotated[int, Field(strict=True, ge=1)]
+Count = Annotated[int, Field(strict=True, ge=0)]
+Factor = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Validation(Section):
+    """What a product's images must satisfy."""
+
+    size: tuple[PixelSide, PixelSide] | None = None  # width, height of every image; null: any
+    min_size: PixelSide = 16  # pixels, of the shorter side
+    channels: Literal[1, 3] | None = None  # grey or RGB everywhere; null: any
+    bits: Literal[8, 16] | None = None  # everywhere; null: any, a mixture gives a warning
+    min_train: Annotated[int, Field(strict=True, ge=2)] = 2  # one image shows no spread
+    min_test_good: Count = 0  # below 1 the metrics that need them are null
+    min_test_defective: Count = 0
+    near_duplicate_bits: Annotated[int, Field(strict=True, ge=0, le=64)] | None = 4  # of 64 that
+    # may differ in dhash; null: no search
+    near_duplicate_difference: Factor = 1.0  # grey levels of 255, mean over a 32 x 32 thumbnail
+    range_tolerance: Factor = 8.0  # median absolute deviations from the median of train
+    extreme_ratio: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 8.0  # a training image
+    # this many times off the median fails
+
+
+class Regions(Section):
+    """Defective regions of a map. They are drawn and reported, and decide nothing."""
+
+    value: Annotated[float, Field(allow_inf_nan=False)] | None = None  # raw; null: by overkill
+    overkill: Between = 0.01  # share of good images that may show a region
+    min_area: Annotated[int, Field(ge=1)] = 1  # pixels of the original image
+    opening: Annotated[int, Field(ge=0)] = 0  # radius in pixels: what is thinner vanishes
+
+
+class Drift(Section):
+    """When production counts as changed."""
+
+    distance: Between = 0.2  # between two distribution functions, beyond chance
+    defects: Share = 0.05  # of parts that are usually defective: they are no false alarms
+    parts: Annotated[int, Field(ge=1)] = 100  # fewer say nothing
+    days: Annotated[int, Field(ge=1)] = 7  # of the log that are looked at
+
+
+class Retrain(Section):
+    """What starts a run by itself, counted since the last run's validation; None: that does not."""
+
+    new_images: Annotated[int, Field(ge=1)] | None = 1
+    relabelled: Annotated[int, Field(ge=1)] | None = None
+    drift: bool = True  # once production has drifted, anything new does
+
+
+class Limits(Section):
+    miss: Share | None = None  # at most this share of the class may pass
+    min_area: Annotated[int, Field(ge=0)] = 0  # pixels; a smaller defect is no miss
+
+
+class CriticalLimits(Limits):
+    miss: Share = 0.0
+
+
+class Severity(Section):
+    types: dict[str, SeverityName] = {}  # defect type -> class
+    default: SeverityName = "major"  # of types not named
+    critical: CriticalLimits = CriticalLimits()
+    major: Limits = Limits()
+    minor: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _good_is_no_defect(self) -> "Severity":
+        if "good" in self.types:
+            raise ValueError("severity.types names good, which is no defect; leave it out")
+        return self
+
+    def of(self, label: str) -> SeverityName:
+        """The class of a defect type."""
+        return self.types.get(label, self.default)
+
+    def limits(self, name: SeverityName) -> Limits:
+        """Limits of a class."""
+        known: dict[str, Limits] = {
+            "critical": self.critical,
+            "major": self.major,
+            "minor": self.minor,
+        }
+        return known.get(name, Limits())
+
+
+def fields_at(kind: type[BaseModel], where: list[str]) -> list[str]:
+    """Keys allowed in the section at `where`, also where that section may be null."""
+    for part in where:
+        annotation: Any = kind.model_fields[part].annotation
+        kind = next(
+            option
+            for option in (annotation, *get_args(annotation))
+            if isinstance(option, type) and issubclass(option, BaseModel)
+        )
+    return list(kind.model_fields)
+
+
+def _square(size: Any) -> Any:
+    return (size, size) if isinstance(size, int) and not isinstance(size, bool) else size
+
+
+PRESET = "preset"  # beside an algorithm's parameters: a named set of them that lies below
+TRAIN_ON = "train_on"  # beside the parameters of an algorithm that products share: which ones
+PAPER = "paper"  # the preset that says nothing: every Config's defaults are the paper's
+Side = Annotated[int, Field(ge=32, le=16384)]
+
+
+class Image(Section):
+    size: Annotated[tuple[Side, Side], BeforeValidator(_square)] = (256, 256)  # height, width
+    color: Literal["rgb", "grey"] = "rgb"
+    resize: Literal["stretch", "pad", "crop"] = "stretch"
+    roi: tuple[int, int, int, int] | None = None  # left, top, width, height
+    tile: Side | None = None
+
+    @model_validator(mode="after")
+    def _tile_fits(self) -> "Image":
+        if self.tile and self.tile > min(self.size):
+            raise ValueError(f"image.tile is {self.tile}, but image.size is only {list(self.size)}")
+        return self
+
+    @property
+    def seen(self) -> tuple[int, int]:
+        """Height and width that the algorithm sees at once."""
+        return (self.tile, self.tile) if self.tile else self.size
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"training.order '{text}' is no regular expression: {error}") from None
+    return text
+
+
+class Training(Section):
+    batch_size: Annotated[int, Field(ge=1)] = 16
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    calibration: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    folds: Annotated[int, Field(ge=0, le=20)] = 4
+    order: Annotated[str, AfterValidator(_pattern)] | None = None
+
+
+class Evaluation(Section):
+    resolution: Literal["native", "model"] = "native"
+    resamples: Annotated[int, Field(ge=0, le=100_000)] = 1000
+    pictures: Annotated[int, Field(ge=0)] = 1000
+
+
+class Gates(Section):
+    image_auroc: Share | None = 0.8
+    aupro_30: Share | None = None
+    miss: Share | None = None
+    overkill: Share | None = None
+    ms_per_image: Annotated[float, Field(gt=0)] | None = None
+    ms_p95: Annotated[float, Field(gt=0)] | None = None
+    size_mb: Annotated[float, Field(gt=0)] | None = None
+    rule: Literal["not_worse", "better"] = "not_worse"
+    margin: Share = 0.02
+    parity: Annotated[float, Field(gt=0, lt=1)] = 0.001
+
+
+def _named(algorithms: Any) -> Any:
+    """A list of names is a mapping of names to no overrides; `auto` names none itself."""
+    if algorithms == AUTO:
+        return {}
+    return dict.fromkeys(algorithms) if isinstance(algorithms, list) else algorithms
+
+
+def _known(algorithms: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any] | None]:
+    """Raise unless each name is an algorithm and each key a field of its Config."""
+    for name, parameters in algorithms.items():
+        if name not in known_algorithms():
+            raise ValueError(f"unknown algorithm '{name}'; {hint(name, known_algorithms())}")
+        known = (*config_fields(name), PRESET, *([TRAIN_ON] if per_product(name) else []))
+        for key in parameters or {}:
+            if key not in known:
+                raise ValueError(f"{name} has no parameter '{key}'; {hint(key, known)}")
+    return algorithms
+
+
+Algorithms = Annotated[
+    dict[str, dict[str, Any] | None], BeforeValidator(_named), AfterValidator(_known)
+]
+
+
+class Release(Section):
+    onnx: bool = True
+    int8: bool = False
+
+
+class Product(Section):
+    """product.yaml over `defaults` of params.yaml."""
+
+    algorithms: Algorithms = {}
+    image: Image = Image()
+    training: Training = Training()
+    validation: Validation = Validation()
+    threshold: Threshold = Threshold()
+    regions: Regions = Regions()
+    severity: Severity = Severity()
+    evaluation: Evaluation = Evaluation()
+    gates: Gates = Gates()
+    release: Release = Release()
+    drift: Drift = Drift()
+    retrain: Retrain = Retrain()
+    schedule: str | None = None
+
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Workers(Section):
+    """Cells on other machines."""
+
+    git: str = "origin"
+    batch: Annotated[int, Field(ge=1)] = 8
+    per_gpu: Annotated[int, Field(ge=1)] = 1
+    checkpoint: Seconds = 120.0
+    silence: Annotated[float, Field(ge=30)] = 60.0
+    rest: Seconds = 60.0
+    attempts: Annotated[int, Field(ge=1)] = 3
+
+
+Occasion = Literal["promoted", "refused", "failed", "drift"]
+
+
+class Notify(Section):
+    """Who hears of what."""
+
+    block: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$")]  # type/name
+    on: tuple[Occasion, ...] = ("promoted", "refused", "failed", "drift")
+
+
+class Line(Section):
+    store: str = "store"
+    single_writer: bool = False
+    slots: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    retries: Annotated[int, Field(ge=0, le=10)] = 1
+    patience: Annotated[float, Field(ge=0)] = 180.0
+    workers: Workers | None = None
+    notify: Notify | None = None
+
+
+def _steps(steps: dict[int, list[str]]) -> dict[int, list[str]]:
+    """Raise unless each name is an algorithm."""
+    for names in steps.values():
+        _known(dict.fromkeys(names))
+    return steps
+
+
+class Params(Section):
+    """params.yaml."""
+
+    defaults: Product = Product()
+    auto: Annotated[dict[int, list[str]], AfterValidator(_steps)] = {}
+    presets: dict[str, Algorithms] = {}
+    algorithms: Algorithms = {}
+    line: Line = Line()

@@ -1,0 +1,83 @@
+"""Bring a release from the store to this machine, verified."""
+
+import hashlib
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from tasks.store.base import Store
+from tasks.store.champion import champion
+from tasks.store.release import MANIFEST, check_manifest, damaged, folder_of, read_manifest
+from tasks.workspace.errors import StoreError
+from tasks.workspace.files import disk, read, sweep
+
+
+def fetch(store: Store, product: str, release: str | None, cache: Path) -> Path:
+    """The folder `cache/product/release` with every file as published; None: the champion.
+
+    What the cache holds whole is not downloaded again, so a release that is named needs no store.
+    """
+    if release is None:
+        current = champion(store, product)
+        if current is None:
+            raise StoreError(
+                f"product '{product}' has no champion in the store {store.address}; "
+                "promote a release first"
+            )
+        release = str(current["release"])
+    key = folder_of(product, release)
+    folder = cache / product / release
+    with disk(f"'{folder}'"):
+        if not _verified(folder, release):
+            _download(store, key, read_manifest(store, product, release), folder)
+    return folder
+
+
+def _verified(folder: Path, release: str) -> bool:
+    """Whether the cached folder holds what the release's manifest says, byte for byte."""
+    try:
+        manifest = check_manifest((folder / MANIFEST).read_bytes(), release, str(folder))
+        return all(
+            _sha256(folder / name) == entry["sha256"] for name, entry in manifest["files"].items()
+        )
+    except (StoreError, FileNotFoundError):
+        return False
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    for chunk in read(path):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _download(store: Store, key: str, manifest: dict[str, Any], folder: Path) -> None:
+    part = folder.with_name(f".{uuid.uuid4().hex}.part")
+    sweep(folder.parent)
+    try:
+        for name, entry in manifest["files"].items():
+            found = store.download(key + name, part / name)
+            if found != entry["sha256"]:
+                raise damaged(
+                    f"'{key}{name}' in the store {store.address}",
+                    f"its sha256 is {found[:16]}..., its manifest says {entry['sha256'][:16]}...",
+                )
+        store.download(key + MANIFEST, part / MANIFEST)
+        _replace(part, folder, manifest["release"])
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _replace(part: Path, folder: Path, release: str) -> None:
+    """Give the downloaded folder its name, moving a damaged one out of the way."""
+    try:
+        os.rename(part, folder)
+    except OSError:
+        if _verified(folder, release):  # another process fetched it meanwhile
+            return
+        aside = folder.with_name(f".{uuid.uuid4().hex}.part")
+        os.rename(folder, aside)
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(part, folder)

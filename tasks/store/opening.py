@@ -1,0 +1,66 @@
+"""Open the store that a workspace names, and find a release in it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tasks.spec.read import read_params
+from tasks.store.base import Store
+from tasks.store.fetch_release import fetch
+from tasks.store.release import MANIFEST
+from tasks.workspace.errors import StoreError
+from tasks.workspace.paths import CARD, Workspace, find
+
+
+def store_of(workspace: Workspace) -> Store:
+    """The store that params.yaml names; a folder is taken from the workspace's root."""
+    line = read_params(workspace.root).line
+    address = line.store if line.store.startswith("s3://") else workspace.root / line.store
+    return open_store(address, single_writer=line.single_writer)
+
+
+def locate(workspace: Path | None, product: str, release: str | None = None) -> Path:
+    """The folder of the release to use; fetched and verified where it is not a folder already.
+
+    product: a release folder, `s3://bucket/prefix/NAME` of a store, or a product's name.
+    """
+    if (Path(product) / MANIFEST).is_file() or (Path(product) / CARD).is_file():
+        return Path(product)
+    store, name, cache = source_of(workspace, product)
+    return fetch(store, name, release, cache)
+
+
+def source_of(workspace: Path | None, product: str) -> tuple[Store, str, Path]:
+    """Store of a product, the product's name in it, and the folder that keeps its releases here.
+
+    product: `s3://bucket/prefix/NAME` of a store, or the name of one of the workspace's.
+    """
+    if product.startswith("s3://"):
+        address, _, name = product.rstrip("/").rpartition("/")
+        return open_store(address), name, Path.home() / ".cache" / "inspectline"
+    home = find(workspace)
+    return store_of(home), product, home.scratch / "releases"
+
+
+def release_of(folder: Path) -> dict[str, Any]:
+    """The manifest of a release's folder: release, product, algorithm; empty for a cell's."""
+    path = folder / MANIFEST
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def open_store(address: str | Path, *, single_writer: bool = False, timeout: float = 12.0) -> Store:
+    """The store at a folder or at `s3://bucket/prefix`; nothing is asked or created yet.
+
+    single_writer: promise that nobody else promotes, for S3 servers without conditional writes.
+    timeout: seconds an S3 server may stay silent; there are three attempts.
+    """
+    text = str(address)
+    if text.startswith("s3://"):
+        from tasks.store.s3 import S3Store
+
+        return S3Store(text, single_writer=single_writer, timeout=timeout)
+    if "://" in text or not text:
+        raise StoreError(f"'{text}' is no store; give a folder or s3://bucket/prefix")
+    from tasks.store.folder import FolderStore
+
+    return FolderStore(Path(address))

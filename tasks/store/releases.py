@@ -1,0 +1,112 @@
+"""Publish a folder as a release, and list releases. Champions: promote.py; download: fetch.py."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from tasks.store.base import Store
+from tasks.store.champion import champion
+from tasks.store.release import (
+    MANIFEST,
+    describe,
+    folder_of,
+    new_manifest,
+    read_manifest,
+    release_id,
+)
+from tasks.workspace.errors import DataError, StoreError
+from tasks.workspace.files import disk
+from tasks.workspace.names import checked
+from tasks.workspace.paths import Workspace
+
+EXHIBITS = "exhibits.zip"
+
+
+def exhibits_key(product: str, release: str) -> str:
+    """Where the store keeps a release's pictures: beside it, whoever runs it needs none."""
+    return f"exhibits/{checked(product)}/{checked(release)}.zip"
+
+
+def deposit(store: Store, workspace: Workspace, product: str, algorithm: str, release: str) -> None:
+    """Keep the pictures of an evaluation with the release that was made of it."""
+    archive = workspace.evaluation(product, algorithm) / EXHIBITS
+    if archive.is_file():
+        store.put(exhibits_key(product, release), archive)
+
+
+def withdrawn(store: Store, workspace: Workspace, product: str, release: str) -> Path | None:
+    """A release's archive on this machine; None where the store has none."""
+    path = workspace.scratch / "exhibits" / product / f"{release}.zip"
+    key = exhibits_key(product, release)
+    if not path.is_file():
+        try:
+            store.download(key, path)
+        except StoreError:
+            return None
+    return path
+
+
+log = logging.getLogger(__name__)
+
+
+def publish(folder: Path, product: str, store: Store, about: dict[str, Any]) -> str:
+    """The id under which every file of the folder is in the store, whole.
+
+    The manifest goes last, so a reader sees no release or all of it, and whoever runs this again
+    completes it. The same content again changes nothing, even when `about` differs.
+    about: at least "algorithm"; "metrics" are shown by `releases`.
+    """
+    with disk(f"'{folder}'"):
+        files = describe(folder)
+    manifest = new_manifest(files, product, about)
+    release = release_id(files)
+    key = folder_of(product, release)
+    stored = store.keys(key)
+    if key + MANIFEST in stored and all(
+        stored.get(key + name) == entry["bytes"] for name, entry in files.items()
+    ):
+        read_manifest(store, product, release)
+        log.info("release %s of %s was published before, nothing to do", release, product)
+        return release
+    for name, entry in files.items():
+        _upload(store, key + name, folder / name, entry["sha256"], key + name in stored)
+    with disk(f"'{folder}'"):
+        if describe(folder) != files:
+            raise DataError(f"'{folder}' changed while it was published; publish it again")
+    store.put(key + MANIFEST, manifest)
+    log.info("published release %s of %s: %d files", release, product, len(files))
+    return release
+
+
+def releases(store: Store, product: str) -> list[dict[str, Any]]:
+    """Every whole release, oldest first: id, algorithm, created, champion, bytes, metrics."""
+    top = f"releases/{checked(product)}/"
+    current = champion(store, product)
+    found = []
+    for key in store.keys(top):
+        release, _, name = key.removeprefix(top).partition("/")
+        if name != MANIFEST:
+            continue
+        manifest = read_manifest(store, product, release)
+        found.append(
+            {
+                "id": release,
+                "algorithm": manifest["algorithm"],
+                "created": manifest["created"],
+                "champion": current is not None and current["release"] == release,
+                "bytes": sum(entry["bytes"] for entry in manifest["files"].values()),
+                "metrics": manifest["about"].get("metrics") or {},
+            }
+        )
+    return sorted(found, key=lambda one: (one["created"], one["id"]))
+
+
+def _upload(store: Store, key: str, path: Path, sha256: str, there: bool) -> None:
+    """Make the object hold the file: its key stands for its content, so other content is damage."""
+    if not there and store.put(key, path):
+        return
+    if store.digest(key) == sha256:
+        return
+    store.delete(key)
+    if not store.put(key, path):
+        raise StoreError(f"'{key}' is being written by somebody else; publish again later")

@@ -1,1 +1,0 @@
-"""Sources that images keep arriving in."""

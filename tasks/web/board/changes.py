@@ -1,0 +1,96 @@
+"""What a page may ask to change, and what it has to know before: the same functions as the command
+line's, with whoever asks named as he names himself."""
+
+from abc import ABC, abstractmethod
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tasks.products.changing import said, version_of
+from tasks.products.correct import correct, labelled
+from tasks.products.set_threshold import set_threshold
+from tasks.spec.corrections import read_corrections
+from tasks.spec.read import read_product
+from tasks.spec.schema import Section
+from tasks.store.champion import champion, promote, rollback
+from tasks.store.opening import store_of
+from tasks.workspace.paths import Workspace
+
+Record = dict[str, Any]
+
+
+class Change(Section, ABC):
+    """Who changes something and why."""
+
+    by: Annotated[str, Field(max_length=100)]
+    reason: str
+
+    @property
+    def who(self) -> str:
+        """Nobody proves a name here: the record says where it was given."""
+        return f"{said(self.by, 'the name')} (board)"
+
+    @abstractmethod
+    def carry_out(self, workspace: Workspace, product: str) -> Record:
+        """The record of the change; a LineError says why it was not made."""
+
+
+class ThresholdChange(Change):
+    change: dict[str, Any]  # keys of the spec's threshold
+    seen: str  # version of the spec that the page showed
+
+    def carry_out(self, workspace: Workspace, product: str) -> Record:
+        about: Record = {"by": self.who, "reason": self.reason, "seen": self.seen}
+        return set_threshold(workspace, product, self.change, **about)
+
+
+class LabelChange(Change):
+    image: str
+    label: str
+    new: bool = False
+    seen: str  # label that the page showed
+
+    def carry_out(self, workspace: Workspace, product: str) -> Record:
+        about: Record = {"by": self.who, "reason": self.reason, "seen": self.seen, "new": self.new}
+        return correct(workspace, product, self.image, self.label, **about)
+
+
+class ChampionChange(Change):
+    kind: Literal["promote", "rollback"]
+    release: Annotated[str, Field(pattern="^([0-9a-f]{16})?$")] = ""  # to promote
+    seen: str  # release that the page showed as champion; empty: none
+
+    def carry_out(self, workspace: Workspace, product: str) -> Record:
+        workspace.require(product)
+        store = store_of(workspace)
+        reason = said(self.reason, "the reason")
+        about: Record = {"reason": reason, "by": self.who, "seen": self.seen}
+        if self.kind == "promote":
+            return promote(store, product, self.release, **about)
+        return rollback(store, product, **about)
+
+
+CHANGES: dict[str, type[Change]] = {
+    "threshold": ThresholdChange,
+    "label": LabelChange,
+    "champion": ChampionChange,
+}
+
+
+def product_now(workspace: Workspace, product: str) -> Record:
+    """What the forms of a product show, with the versions that a change must name as `seen`."""
+    workspace.require(product)
+    spec = version_of(workspace.product(product) / "product.yaml")
+    current = champion(store_of(workspace), product)
+    images = workspace.images(product)
+    rows = labelled(images) if images.is_dir() else []  # a clone, before `dvc pull`
+    corrections = read_corrections(workspace.corrections(product))
+    return {
+        "product": product,
+        "spec": spec,
+        "threshold": read_product(workspace.root, product).threshold.model_dump(mode="json"),
+        "champion": current["release"] if current else "",
+        "earlier": (current["history"] if current else [])[:1],
+        "labels": sorted({row["label"] for row in rows} | {"good"}),
+        "corrections": {one.path: one.entry.model_dump() for one in corrections},
+    }

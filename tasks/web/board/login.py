@@ -1,0 +1,46 @@
+"""A token is exchanged for a cookie that no script can read and no other site can use."""
+
+import asyncio
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+
+from tasks.web.board.access import COOKIE, SESSION, Access
+from tasks.web.board.answers import body_of
+from tasks.web.board.pages import login_page
+from tasks.web.refused import Refused
+
+WRONG = 1.0  # seconds that a wrong token costs, one after the other
+
+
+def add_login(app: FastAPI, access: Access) -> None:
+    one_by_one = asyncio.Lock()
+
+    @app.get("/login")
+    async def form(request: Request) -> Response:
+        access.check_name(request)
+        return HTMLResponse(login_page()) if access.token else RedirectResponse("/", 303)
+
+    @app.post("/login")
+    async def login(request: Request) -> Response:
+        access.check_name(request)
+        access.check_page(request)
+        given = str((await body_of(request)).get("token", ""))
+        async with one_by_one:
+            if not access.fits(given):
+                await asyncio.sleep(WRONG)
+                raise Refused(401, "this is not the token that the board was started with")
+        answer = JSONResponse({})
+        secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
+        answer.set_cookie(
+            COOKIE, access.session(), SESSION, httponly=True, samesite="strict", secure=secure
+        )
+        return answer
+
+    @app.post("/logout")
+    async def logout(request: Request) -> Response:
+        access.check_name(request)
+        access.check_page(request)
+        answer = JSONResponse({})
+        answer.delete_cookie(COOKIE)
+        return answer

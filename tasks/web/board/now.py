@@ -1,0 +1,116 @@
+"""What runs now, how long it may take, and what failed last: the part of the board that moves."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tasks.web.board.estimates import durations, left, since, stamp, usual_of
+from tasks.workspace.journal import journals
+from tasks.workspace.lock import in_use
+from tasks.workspace.paths import CARD, Workspace
+
+Record = dict[str, Any]
+OVER = ("done", "unchanged", "failed", "stopped")
+EARLIEST = 0.05  # of a part's fraction: before it nothing is extrapolated
+
+
+def now(workspace: Workspace) -> Record:
+    """run: the newest run there is, or None; planning: one has begun and looks what is to be done;
+    failures: what failed and was not mended since."""
+    told = journals(workspace)
+    usual = durations(told)
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": run_now(told[0], usual) if told else None,
+        "planning": in_use(workspace) and not (told and told[0]["alive"]),
+        "failures": failures(workspace, told),
+    }
+
+
+def run_now(told: Record, usual: dict[str, float]) -> Record:
+    """Counts, stages at work and time left of a run."""
+    stages = told["stages"]
+    alive = told["alive"]
+    at_work = {n: s for n, s in stages.items() if s["state"] == "working"} if alive else {}
+    working = [stage_now(name, stage, usual) for name, stage in at_work.items()]
+    waiting = [name for name, stage in stages.items() if stage["state"] == "waiting"]
+    return {
+        "state": state_of(told),
+        "began": told["began"],
+        "ended": told["ended"] or (None if alive else told["told"]),
+        "host": told["host"],
+        "pid": told["pid"],
+        "done": sum(stage["state"] in OVER for stage in stages.values()),
+        "failed": sum(stage["state"] == "failed" for stage in stages.values()),
+        "total": len(stages),
+        "working": working,
+        "waiting": waiting if alive else [],
+        "left": left(working, waiting, usual, told["slots"]) if alive else None,
+    }
+
+
+def state_of(told: Record) -> str:
+    """working, killed (it has no end and nobody holds it), stopped, failed or done."""
+    states = {stage["state"] for stage in told["stages"].values()}
+    if told["ended"] is None:
+        return "working" if told["alive"] else "killed"
+    return next((state for state in ("stopped", "failed") if state in states), "done")
+
+
+def stage_now(name: str, stage: Record, usual: dict[str, float]) -> Record:
+    """A stage at work, with the seconds that are likely left: of the whole where it is known how
+    long that took before (`known`), or of the part that is counted now."""
+    spent = since(stage["began"])
+    before = usual_of(name, usual)
+    rest: float | None = max(0.0, before - spent) if before is not None else None
+    fraction = stage.get("fraction", 0.0)
+    if rest is None and EARLIEST <= fraction <= 1:
+        rest = since(stage["part"]) * (1 - fraction) / fraction
+    return {
+        "name": name,
+        "step": stage.get("step", ""),
+        "fraction": fraction,
+        "metrics": stage.get("metrics", {}),
+        "device": stage.get("device", ""),
+        "seconds": round(spent, 1),
+        "left": None if rest is None else round(rest),
+        "known": before is not None,
+    }
+
+
+def failures(workspace: Workspace, told: list[Record]) -> list[Record]:
+    """Stages that failed, or were killed at work, when they were last tried; the newest first."""
+    found, seen = [], set()
+    for record in told:
+        for name, stage in record["stages"].items():
+            if stage["state"] == "waiting" or name in seen:
+                continue
+            seen.add(name)
+            failure = failure_of(name, stage, record)
+            if failure and not mended(workspace, name, failure["time"]):
+                found.append(failure)
+    return sorted(found, key=lambda one: str(one["time"]), reverse=True)
+
+
+def failure_of(name: str, stage: Record, record: Record) -> Record | None:
+    if stage["state"] == "failed":
+        return {"name": name, "time": stage["ended"], "reason": stage.get("reason", "")}
+    if stage["state"] == "working" and not record["alive"]:
+        reason = f"its run was killed (process {record['pid']} on {record['host']})"
+        return {"name": name, "time": record["told"], "reason": reason}
+    return None
+
+
+def mended(workspace: Workspace, name: str, time: str) -> bool:
+    """Whether the stage's result is newer than its failure, or its product is gone."""
+    step, product, algorithm = (*name.split(), "", "")[:3]
+    if product and product not in workspace.products and step != "pretrain":
+        return True
+    results: dict[str, Callable[[], Path]] = {
+        "validate": lambda: workspace.validation(product) / "result.json",
+        "fit": lambda: workspace.model(product, algorithm) / CARD,
+        "evaluate": lambda: workspace.evaluation(product, algorithm) / "metrics.json",
+    }
+    path = results[step]() if step in results else None
+    return path is not None and path.is_file() and path.stat().st_mtime > stamp(time)

@@ -1,0 +1,107 @@
+"""The board's pages: the report's, as the workspace is now, with the board's own parts in them."""
+
+import hashlib
+import threading
+import time
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from tasks.reporting.gather import gather
+from tasks.reporting.page import Live, content_policy, render, templates
+from tasks.reporting.page import text as report_text
+from tasks.reporting.small_pictures import picture
+from tasks.reporting.view import View
+from tasks.store.opening import store_of
+from tasks.workspace.errors import LineError
+from tasks.workspace.paths import Workspace
+
+TEMPLATES = Path(__file__).with_name("templates")
+PARTS = {name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image")}
+RESULTS = (  # what a page is made of
+    "params.yaml",
+    "data/*/product.yaml",
+    "data/*/corrections.yaml",
+    "data/*/validation/result.json",
+    "data/*/cells/*/evaluation/metrics.json",
+    ".inspectline/decisions/*.json",
+)
+ASK = 10.0  # seconds between looks at the store
+
+
+class Pages:
+    """Safe from any thread; a page is made anew only where something of it has changed."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self._busy = threading.Lock()
+        self._made: tuple[str, View, str] | None = None
+        self._store = ("", 0.0)
+
+    def html(self) -> str:
+        return self._page(self.stamp(fresh=True))[2]
+
+    def picture(self, product: str, model: str, kind: str, index: int) -> bytes | None:
+        """A picture of the page that was shown last, as WebP."""
+        _, view, _ = self._made or self._page(self.stamp())
+        found = next((one for one in view.products if one.name == product), None)
+        return picture(self.workspace, found, model, kind, index) if found else None
+
+    def stamp(self, fresh: bool = False) -> str:
+        """What tells one state of the workspace's results from another."""
+        times = []
+        for path in sorted(p for pattern in RESULTS for p in self.workspace.root.glob(pattern)):
+            with suppress(FileNotFoundError):  # a folder that is being exchanged
+                times.append(f"{path} {path.stat().st_mtime_ns}")
+        text = "\n".join([*times, self._champions(fresh)])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def _page(self, stamp: str) -> tuple[str, View, str]:
+        with self._busy:
+            if self._made is None or self._made[0] != stamp:
+                view = gather(self.workspace)
+                self._made = (stamp, view, render(view, live()))
+            return self._made
+
+    def _champions(self, fresh: bool) -> str:
+        """Tags of the champions' pointers; the store is not asked at every look."""
+        told, asked = self._store
+        if fresh or time.monotonic() - asked > ASK:
+            try:
+                store = store_of(self.workspace)
+                found = [store.get_with_tag(f"champions/{p}.json") for p in self.workspace.products]
+                told = " ".join(one[1] if one else "-" for one in found)
+            except LineError as error:
+                told = str(error)
+            self._store = (told, time.monotonic())
+        return told
+
+
+@cache
+def live() -> Live:
+    """The board's parts of the report's pages."""
+    scripts = [text(f"{name}.js") for name in ("asking", "now", "change")]
+    return Live("/pictures", TEMPLATES, PARTS, text("board.css"), "\n".join(scripts))
+
+
+@cache
+def login_page() -> str:
+    """Where a token is asked for."""
+    from markupsafe import Markup
+
+    style = report_text("report.css") + text("board.css")
+    script = text("asking.js") + text("login.js")
+    return str(
+        templates(TEMPLATES)
+        .get_template("board/login.html.j2")
+        .render(
+            style=Markup(style),
+            script=Markup(script),
+            policy=content_policy([style], [script], live()),
+        )
+    )
+
+
+def text(name: str) -> str:
+    """A file beside the board's templates."""
+    return (TEMPLATES / name).read_text("utf-8")

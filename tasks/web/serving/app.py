@@ -1,0 +1,89 @@
+"""The HTTP service: images in, decisions out. Every error is JSON with one key, `error`."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from tasks.web.refused import Refused, shows, unauthorised
+from tasks.web.serving.batching import Batches
+from tasks.web.serving.handling import Desk
+from tasks.web.serving.metrics import Metrics
+from tasks.web.serving.served import Served, Watch
+from tasks.web.serving.upload import Settings, receive
+from tasks.workspace.errors import hint
+
+
+def create_app(
+    served: list[Served], settings: Settings, token: str = "", every: float = 10.0
+) -> FastAPI:
+    """The service. token: what clients must send, if any; every: seconds between looks for new
+    champions."""
+    metrics = Metrics(served)
+    desk = Desk(Batches(settings.batch, metrics.batch.observe), settings)
+    products = {one.product: one for one in served}
+    watch = Watch(served, every)
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        watch.start()
+        yield
+        watch.stop()
+        desk.batches.close()
+
+    # no pages of FastAPI's own: they load scripts from the internet
+    app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
+    private = APIRouter(dependencies=[Depends(_guard(token))])
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """degraded: it inspects, but the last look for a champion failed."""
+        return {"status": "degraded" if any(one.trouble for one in served) else "ok"}
+
+    @private.get("/metrics")
+    async def scrape() -> Response:
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    @private.get("/products")
+    async def champions() -> list[dict[str, Any]]:
+        return [one.about() for one in served]
+
+    @private.post("/products/{product}/inspect")
+    async def inspect(product: str, request: Request, heat_map: bool = False) -> dict[str, Any]:
+        if product not in products:
+            raise Refused(404, f"no product '{product}' is served; {hint(product, products)}")
+        async with desk.place():
+            with metrics.waiting.track_inprogress():
+                data = await receive(request, settings)
+                began = time.perf_counter()
+                answer = await desk.inspect(products[product], data, heat_map)
+        metrics.seconds.labels(product).observe(time.perf_counter() - began)
+        metrics.decisions.labels(product, answer["decision"]).inc()
+        return answer
+
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> JSONResponse:
+        metrics.refused.labels(error.status).inc()
+        return JSONResponse({"error": str(error)}, error.status, error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def unknown(_: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+    app.include_router(private)
+    return app
+
+
+def _guard(token: str) -> Any:
+    """A check of the request's token."""
+
+    async def check(request: Request) -> None:
+        if token and not shows(request, token):
+            raise unauthorised()
+
+    return check

@@ -1,0 +1,57 @@
+"""What Prometheus may ask of the service."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from tasks.web.serving.served import Served
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+IMAGES = (1, 2, 4, 8, 16, 32)
+
+
+class Metrics:
+    """Names begin with inspectline_; one instance a service."""
+
+    def __init__(self, served: list[Served]) -> None:
+        self.served = served
+        self.registry = registry = CollectorRegistry()
+        self.decisions = Counter(
+            "inspectline_inspections",
+            "Images inspected",
+            ["product", "decision"],
+            registry=registry,
+        )
+        self.refused = Counter(
+            "inspectline_refused", "Requests refused", ["status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "inspectline_seconds",
+            "From the whole upload to the answer",
+            ["product"],
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.batch = Histogram(
+            "inspectline_batch_images", "Images of a batch", buckets=IMAGES, registry=registry
+        )
+        self.waiting = Gauge("inspectline_waiting", "Requests at work", registry=registry)
+        self.champion = Gauge(
+            "inspectline_champion",
+            "1 for the release that inspects",
+            ["product", "release", "algorithm"],
+            registry=registry,
+        )
+        self.trouble = Gauge(
+            "inspectline_trouble",
+            "1 where the last look for a champion failed",
+            ["product"],
+            registry=registry,
+        )
+
+    def text(self) -> bytes:
+        """In Prometheus' text format."""
+        self.champion.clear()
+        for one in self.served:
+            now = one.champion
+            self.champion.labels(one.product, now.release, now.algorithm).set(1)
+            self.trouble.labels(one.product).set(bool(one.trouble))
+        return generate_latest(self.registry)

@@ -1,0 +1,70 @@
+"""What a client sends, taken in within bounds, or refused with the reason."""
+
+import asyncio
+import io
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from tasks.images.decode import DECODERS, DECODING_ERRORS, READABLE, Picture, decode, sniff
+from tasks.web.refused import Refused
+from tasks.workspace.errors import DataError
+
+
+@dataclass(frozen=True)
+class Settings:
+    upload_mb: float = 20.0  # of one request's body
+    megapixels: float = 50.0  # of one image; a small file can hold a huge one
+    waiting: int = 64  # requests at work at once; more are asked to come again
+    batch: int = 8  # images scored together
+    log: Path | None = None  # folder of the log of predictions
+    patience: float = 30.0  # seconds for a client to send its image
+
+
+NAME = "image"  # what an upload is called in messages
+
+
+async def receive(request: Request, settings: Settings) -> bytes:
+    """The body; too large a one is refused before it is read to its end."""
+    if request.headers.get("content-type", "").startswith("multipart/"):
+        raise Refused(415, "send the image alone as the body (curl --data-binary @FILE), no form")
+    most = int(settings.upload_mb * 1e6)
+    text = f"the upload exceeds {settings.upload_mb:g} MB; send a smaller image"
+    if int(request.headers.get("content-length", "0")) > most:
+        raise Refused(413, text)
+    data = bytearray()
+    try:
+        async with asyncio.timeout(settings.patience):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > most:
+                    raise Refused(413, text)
+    except TimeoutError:
+        raise Refused(
+            408, f"no whole image within {settings.patience:g} s; send it again"
+        ) from None
+    except ClientDisconnect:
+        raise Refused(400, "the client went away") from None
+    return bytes(data)
+
+
+def picture_of(data: bytes, settings: Settings) -> Picture:
+    """The image in an upload: 415 where it is none of those read here, 422 where it is damaged."""
+    if not data:
+        raise Refused(422, f"the body is empty; send a {READABLE} image as the body")
+    try:
+        form = sniff(data, NAME)
+    except DataError as error:
+        raise Refused(415, str(error)) from None
+    with suppress(*DECODING_ERRORS):  # decode tells what is wrong
+        width, height = DECODERS[form](io.BytesIO(data)).size  # of its header: no pixel is read yet
+        if width * height > settings.megapixels * 1e6:
+            text = f"above the limit of {settings.megapixels:g} megapixels; scale the image down"
+            raise Refused(422, f"{NAME}: {width} x {height} pixels, {text}")
+    try:
+        return decode(data, NAME)
+    except DataError as error:
+        raise Refused(422, str(error)) from None

@@ -1,0 +1,148 @@
+"""What a run does, stage by stage, in a file that any process may read at any moment.
+
+`.inspectline/runs/<time>-<pid>.json` is written beside and renamed. As long as the run lives it
+holds a lock of the operating system on the `.lock` next to it, which goes with the process: a
+journal that has no end and no holder is that of a run that was killed.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from contextlib import AbstractContextManager, suppress
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from tasks.workspace.files import write_text
+from tasks.workspace.lock import is_held
+from tasks.workspace.paths import Workspace
+
+EVERY = 1.0  # seconds from one report of progress to the next; begins and ends are told at once
+KEPT = 50  # journals of a workspace
+Record = dict[str, Any]
+
+
+class Journal(AbstractContextManager):
+    """Use as a context, from any thread. A disk that is full costs the journal, not the run."""
+
+    def __init__(self, workspace: Workspace, names: list[str], slots: int = 1) -> None:
+        """names: all that the run means to do, in order."""
+        self.folder = workspace.scratch / "runs"
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+        self.path = self.folder / f"{stamp}-{os.getpid()}.json"
+        self.record: Record = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "began": now(),
+            "told": now(),
+            "ended": None,
+            "slots": slots,
+            "stages": {name: {"state": "waiting"} for name in names},
+        }
+        self._busy = threading.Lock()
+        self._written = 0.0
+        self._later: threading.Timer | None = None
+        self._lock: Any = None
+
+    def __enter__(self) -> "Journal":
+        with suppress(OSError):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            forget(self.folder)
+            self._lock = hold(self.path)
+        self._write()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        with self._busy:
+            self.record["ended"] = now()
+            self._write()
+        if self._lock:
+            self._lock.close()
+            self.path.with_suffix(".lock").unlink(missing_ok=True)
+
+    def begin(self, name: str, device: str = "") -> None:
+        self._note(name, {"state": "working", "began": now(), "device": device})
+
+    def tell(self, name: str, step: str, fraction: float, metrics: dict[str, float]) -> None:
+        """part: when the fraction last began to rise; a stage may count several times to one."""
+        with self._busy:
+            told = self.record["stages"][name]
+            if "part" not in told or fraction < told["fraction"]:
+                told["part"] = now()
+            told |= {"step": step, "fraction": round(fraction, 4), "metrics": finite(metrics)}
+            if time.monotonic() - self._written >= EVERY:
+                self._write()
+            elif self._later is None:  # what comes last before a long silence must not be lost
+                self._later = threading.Timer(EVERY, self._catch_up)
+                self._later.daemon = True
+                self._later.start()
+
+    def _catch_up(self) -> None:
+        with self._busy:
+            if self._later is not None:
+                self._write()
+
+    def end(self, name: str, state: str, reason: str = "") -> None:
+        """state: done, unchanged (it was up to date), stopped or failed, with the reason."""
+        began = self.record["stages"].get(name, {}).get("began")
+        why = {"reason": reason} if reason else {}
+        self._note(name, {"state": state, "began": began, "ended": now(), **why})
+
+    def _note(self, name: str, told: Record) -> None:
+        with self._busy:
+            self.record["stages"][name] = told
+            self._write()
+
+    def _write(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        self.record["told"] = now()
+        self._written = time.monotonic()
+        with suppress(OSError):
+            write_text(self.path, json.dumps(self.record) + "\n")
+
+
+def journals(workspace: Workspace) -> list[Record]:
+    """The journals there are, newest first, each with `alive`: whether its run still goes on."""
+    found = []
+    for path in sorted((workspace.scratch / "runs").glob("*.json"), reverse=True):
+        with suppress(OSError, ValueError):  # one that is gone again, or was cut by a full disk
+            record = parsed(path, path.stat().st_mtime_ns)
+            alive = record["ended"] is None and is_held(path.with_suffix(".lock"))
+            found.append(record | {"alive": alive})
+    return found
+
+
+@lru_cache(maxsize=2 * KEPT)
+def parsed(path: Path, written: int) -> Record:
+    """A journal as it was `written` (nanoseconds); most are over and never change again."""
+    return dict(json.loads(path.read_text()))
+
+
+def hold(path: Path) -> Any:
+    """The open lock file of a journal; closing it lets go."""
+    import fcntl
+
+    file = path.with_suffix(".lock").open("w")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def forget(folder: Path) -> None:
+    """Remove all journals but the newest."""
+    for path in sorted(folder.glob("*.json"), reverse=True)[KEPT - 1 :]:
+        path.unlink(missing_ok=True)
+        path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def finite(metrics: dict[str, float]) -> dict[str, float]:
+    """Those that JSON can hold."""
+    return {name: float(f"{value:.4g}") for name, value in metrics.items() if abs(value) < 1e300}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,90 @@
+"""One run at a time in a workspace."""
+
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tasks.workspace.errors import BusyError
+from tasks.workspace.paths import Workspace
+
+
+@contextmanager
+def run_lock(workspace: Workspace, patience: float = 0.2) -> Iterator[None]:
+    """Hold the workspace; a second run is told who holds it since when.
+
+    The operating system drops the lock with the process, however that ends: none is ever stale.
+    patience: seconds to wait for it.
+    """
+    path = workspace.scratch / "run.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            _lock(file, patience)
+        except OSError:
+            file.seek(0)
+            raise BusyError(f"{workspace.root} is in use: {_holder(file.read())}") from None
+        file.seek(0)
+        file.truncate()
+        since = datetime.now().isoformat(timespec="seconds")
+        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
+        file.flush()
+        yield
+
+
+def in_use(workspace: Workspace) -> bool:
+    """Whether somebody holds the workspace now."""
+    return is_held(workspace.scratch / "run.lock")
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock on a file; it shares it for a moment (`_lock`)."""
+    try:
+        with path.open() as file:
+            return not _share(file)
+    except OSError:
+        return False
+
+
+def _lock(file: Any, patience: float) -> None:
+    """Take the lock; OSError where it stays somebody else's.
+
+    What only looks (`is_held`) have, they share and soon let go, however busy the machine: that
+    is waited for.
+    """
+    import fcntl
+
+    until = time.monotonic() + patience
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() >= until:
+                if not _share(file):
+                    raise
+                fcntl.flock(file, fcntl.LOCK_UN)
+            time.sleep(0.02)
+
+
+def _share(file: Any) -> bool:
+    """Whether the lock can be shared, hence nobody has it for himself; it is, if so."""
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(text: str) -> str:
+    try:
+        who = json.loads(text)
+    except json.JSONDecodeError:
+        return "another run has just begun; wait for it"
+    return f"a run since {who['since']} on {who['host']}, process {who['pid']}; wait or stop it"

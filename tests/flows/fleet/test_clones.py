@@ -1,0 +1,199 @@
+"""Cells that ran in another clone: git carries the commit, the DVC remote the data."""
+
+import os
+import subprocess
+
+import pytest
+
+from tasks.build.graph import sync
+from tasks.build.records import Cells, Stage
+from tasks.clones import claim
+from tasks.clones.checkpoints import Checkpoints
+from tasks.clones.outputs import (
+    DamagedError,
+    bring_inputs,
+    entry,
+    same_inputs,
+    send,
+    send_inputs,
+    take_over,
+)
+from tasks.clones.snapshot import check_out, clone_name, forget, origin_of, snapshot
+from tasks.workspace.errors import BusyError, WorkspaceError
+from tasks.workspace.paths import Workspace, link_package
+from tests.flows.conftest import edit
+from tests.flows.farm import git, share
+
+VALIDATE = Stage("validate", "cap")
+CELL = [Stage("fit", "cap", "padim"), Stage("evaluate", "cap", "padim")]
+
+
+@pytest.fixture
+def shared(make, tmp_path):
+    """A validated workspace with a git remote and a DVC remote in folders."""
+    workspace = make(tmp_path / "line", "cap")
+    edit(workspace, "cap", algorithms=["padim"])
+    share(workspace, tmp_path, str(tmp_path / "far"))
+    sync(workspace)
+    return workspace
+
+
+class Quiet:
+    """A listener that hears nothing."""
+
+    def report(self, *_, **__): ...
+    def note(self, _): ...
+    def should_stop(self):
+        return False
+
+
+def work(workspace, stages):
+    """Run stages here and now, and record them; the cells as they are then."""
+    from flows.running.plan import refresh_code
+    from tasks import evaluate, fit, validate
+
+    cells = Cells(workspace)
+    refresh_code(cells, ["padim"])
+    steps = {"validate": validate.validate, "fit": fit.fit, "evaluate": evaluate.evaluate}
+    for stage in stages:
+        before = cells.inputs(stage)
+        steps[stage.step](workspace, *filter(None, (stage.product, stage.algorithm)), Quiet())
+        assert not cells.commit([(stage, before)])
+    return cells
+
+
+def in_clone(shared, tmp_path, name="first"):
+    """What came of the cell in a clone: the clone, and its entries of dvc.lock."""
+    send_inputs(work(shared, [VALIDATE]), CELL)
+    commit = snapshot(shared, "origin", name)
+    clone = check_out(tmp_path / "clones", origin_of(shared, "origin"), name, commit)
+    link_package(clone)
+    bring_inputs(Cells(clone), CELL)
+    cells = work(clone, CELL)
+    send(cells, CELL)
+    return clone, {stage: entry(cells, stage) for stage in CELL}
+
+
+def test_a_cell_of_another_clone_is_taken_over_and_dvc_has_nothing_to_do(shared, tmp_path):
+    clone, entries = in_clone(shared, tmp_path)
+    assert take_over(Cells(shared), entries) == []
+    cells = Cells(shared)
+    assert not cells.stale([VALIDATE, *CELL])
+    one, other = (w.model("cap", "padim") / "model.safetensors" for w in (shared, clone))
+    assert one.read_bytes() == other.read_bytes()
+    asked = ["dvc", "status", "data/cap/dvc.yaml"]
+    told = subprocess.run(asked, cwd=shared.root, capture_output=True, text=True, check=True)
+    assert "up to date" in told.stdout
+    assert git(shared.root, "log", "--all", "--oneline") == ""  # no commit in the user's history
+    forget(shared, "origin", ["first"])
+    assert "inspectline" not in git(tmp_path / "line.git", "for-each-ref")
+
+
+def test_an_entry_of_other_inputs_is_not_taken_over(shared, tmp_path):
+    _, entries = in_clone(shared, tmp_path)
+    edit(shared, "cap", training={"folds": 3})
+    sync(shared)
+    assert take_over(Cells(shared), entries) == CELL
+    assert Cells(shared).stale([VALIDATE, *CELL]) == CELL
+
+
+def test_what_was_made_before_is_known_by_its_inputs(shared, tmp_path):
+    _, entries = in_clone(shared, tmp_path)
+    cells = Cells(shared)
+    fit, evaluate = CELL
+    assert same_inputs(cells, fit, entries[fit])
+    assert not same_inputs(cells, evaluate, entries[evaluate])  # the model is not here
+    assert cells.stale(CELL) == CELL  # asking changes nothing
+    assert take_over(cells, {fit: entries[fit]}) == []
+    assert same_inputs(cells, evaluate, entries[evaluate])
+    other = entries[fit] | {"deps": [entries[fit]["deps"][0] | {"md5": "0" * 32}]}
+    assert not same_inputs(cells, fit, other) and not cells.stale([fit])
+
+
+def test_a_damaged_object_is_noticed_removed_and_sent_anew(shared, tmp_path):
+    send_inputs(work(shared, [VALIDATE]), CELL)
+    commit = snapshot(shared, "origin", "one")
+    [one, *_] = sorted((tmp_path / "far" / "files" / "md5").rglob("*.dir"))
+    hurt = next(p for p in (tmp_path / "far").rglob("*") if p.is_file() and p.suffix != ".dir")
+    good = hurt.read_bytes()
+    hurt.chmod(0o644)
+    hurt.write_bytes(good[:-1] + b"?")
+    clone = check_out(tmp_path / "clones", origin_of(shared, "origin"), "one", commit)
+    with pytest.raises(DamagedError, match=hurt.name):
+        bring_inputs(Cells(clone), CELL)
+    assert not hurt.exists() and one.exists()
+    send_inputs(Cells(shared), CELL)
+    assert hurt.read_bytes() == good
+    bring_inputs(Cells(clone), CELL)
+    assert len(list(clone.images("cap").glob("train/good/*"))) == 12
+
+
+def test_a_clone_is_brought_to_the_commit_whatever_lies_in_it(shared, tmp_path):
+    url = origin_of(shared, "origin")
+    clone = check_out(tmp_path / "clones", url, "one", snapshot(shared, "origin", "one"))
+    (clone.root / "dvc.lock").write_text("half")
+    (clone.root / "params.yaml").unlink()
+    edit(shared, "cap", image={"size": 32})
+    second = snapshot(shared, "origin", "two")
+    again = check_out(tmp_path / "clones", url, "two", second)
+    assert again == clone and again.root.name == clone_name(url)
+    assert "size: 32" in (clone.product("cap") / "product.yaml").read_text()
+    assert (clone.root / "params.yaml").exists()
+    assert git(clone.root, "status", "--porcelain") == ""
+
+
+def test_without_a_git_remote_the_remedy_is_told_and_no_password_travels(shared, workspace):
+    with pytest.raises(WorkspaceError, match="git remote add origin URL"):
+        origin_of(workspace, "origin")
+    git(shared.root, "remote", "set-url", "origin", "https://me:secret@host/line.git")
+    assert origin_of(shared, "origin") == "https://host/line.git"
+
+
+def test_a_checkpoint_goes_from_one_clone_to_another(shared, tmp_path):
+    fit = CELL[0]
+    url, commit = origin_of(shared, "origin"), snapshot(shared, "origin", "one")
+    clones = [check_out(tmp_path / name, url, "one", commit) for name in ("a", "b")]
+    one, other = (Checkpoints(Cells(clone), "line") for clone in clones)
+    mine = clones[0].checkpoint("cap", "padim").with_suffix(".0123.ckpt")
+    mine.parent.mkdir(parents=True)
+    assert not one.send(fit) and other.fetch(fit) == []
+    mine.write_bytes(b"epoch 1")
+    assert one.send(fit) and not one.send(fit)
+    mine.write_bytes(b"epoch 2")
+    assert one.send(fit)
+    assert other.fetch(fit) == [mine.name] and not other.send(fit)
+    assert (clones[1].checkpoint("cap", "padim").parent / mine.name).read_bytes() == b"epoch 2"
+    other.forget(fit)
+    assert other.fetch(fit) == []
+
+
+def test_one_of_two_clones_holds_a_product(shared, monkeypatch, tmp_path):
+    said = []
+    other = Workspace(tmp_path / "other")
+    git(tmp_path, "clone", "--quiet", str(tmp_path / "line.git"), "other")
+    monkeypatch.setattr(claim, "BEAT", 1.0)
+    monkeypatch.setattr(claim, "LOOK", 0.2)
+    with claim.claimed(shared, "origin", ["cap", "plate"], said.append):
+        with claim.claimed(other, "origin", ["weave"], said.append):
+            assert said == []  # other products are free
+        holder = f"plate is in the hands .* process {os.getpid()}"
+        with (
+            pytest.raises(BusyError, match=holder),
+            claim.claimed(other, "origin", ["plate"], said.append),
+        ):
+            raise AssertionError
+    with claim.claimed(other, "origin", ["plate"], said.append):
+        assert len(said) == 1
+    assert "claims" not in git(tmp_path / "line.git", "for-each-ref")
+
+
+def test_the_claim_of_a_run_that_died_lapses(shared, monkeypatch):
+    monkeypatch.setattr(claim, "SILENCE", 1.0)
+    monkeypatch.setattr(claim, "LOOK", 0.2)
+    dead = claim.Claim(shared, "origin", ["cap"])
+    dead.take(print)
+    said = []
+    with claim.claimed(shared, "origin", ["cap"], said.append):
+        assert "watching it for 1 s" in said[0]
+        with pytest.raises(BusyError, match="just claimed"):
+            dead.keep_up()

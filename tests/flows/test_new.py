@@ -1,0 +1,154 @@
+"""From a folder of pictures to a product: its spec, its neighbours, its name, its end."""
+
+import csv
+import json
+import shutil
+
+import pytest
+import torch
+import yaml
+from torchvision.models import resnet18
+
+from tasks.spec.read import read_product
+from tasks.store.champion import champion
+from tasks.store.opening import store_of
+from tasks.store.releases import releases
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file of weights: random ones, always the same."""
+    path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        torch.save(resnet18(weights=None).state_dict(), path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def at_hand(weights, monkeypatch):
+    monkeypatch.setenv("INSPECTLINE_WEIGHTS", str(weights))
+
+
+def spec_of(workspace, product):
+    return (workspace.product(product) / "product.yaml").read_text()
+
+
+def test_a_new_product_gets_a_spec_with_remarks(workspace, samples, command):
+    result = command(workspace, "new", "cap", "--from", samples / "cap")
+    assert result.exit_code == 0, result.output
+    assert "wrote data/cap/product.yaml" in result.output
+    assert (
+        "12 good images: no threshold can promise less than 8 % overkill on average"
+        in result.output
+    )
+    assert "nor less than 22 % with 95 % confidence" in result.output
+    text = spec_of(workspace, "cap")
+    assert "of images that are 64 x 64" in text and "12 images can promise 7.7 % at best" in text
+    spec = read_product(workspace.root, "cap")
+    assert spec.image.size == (128, 128) and list(spec.algorithms) == ["patchcore", "padim"]
+    assert (workspace.product("cap") / "images.dvc").is_file()
+    again = command(workspace, "new", "cap", "--from", samples / "cap")
+    assert again.exit_code == 1 and "is there already" in again.output
+
+
+def test_good_images_alone_and_what_they_leave_open(workspace, samples, command):
+    result = command(workspace, "new", "cap", "--from", samples / "cap" / "train" / "good")
+    assert result.exit_code == 0
+    assert "no defective image" in result.output and "no good image in test/good" in result.output
+    assert "image_auroc: null # unknown without defects" in spec_of(workspace, "cap")
+    assert read_product(workspace.root, "cap").gates.image_auroc is None
+
+
+def test_like_another_product(workspace, samples, command):
+    command(workspace, "new", "cap", "--from", samples / "cap")
+    path = workspace.product("cap") / "product.yaml"
+    path.write_text("# mine\nimage: {size: 96, roi: [0, 0, 60, 60]} # a remark\n")
+    named = command(workspace, "new", "plate", "--from", samples / "plate", "--like", "cap")
+    assert named.exit_code == 0
+    assert spec_of(workspace, "plate").splitlines() == [
+        "# The spec of plate, begun as that of cap.",
+        "image: {size: 96, roi: [0, 0, 60, 60]} # a remark",
+    ]
+    nearest = command(workspace, "new", "cap2", "--from", samples / "cap", "--like", "auto")
+    assert nearest.exit_code == 0
+    assert "begun as that of cap, whose images are the most similar (1.00)" in spec_of(
+        workspace, "cap2"
+    )
+    unknown = command(workspace, "new", "x", "--from", samples / "cap", "--like", "cpa")
+    assert unknown.exit_code == 1 and "no product 'cpa'" in unknown.output
+    assert not workspace.product("x").exists()
+
+
+def test_without_a_word_the_most_similar_is_only_named(workspace, samples, command):
+    command(workspace, "new", "cap", "--from", samples / "cap")
+    result = command(workspace, "new", "cap2", "--from", samples / "cap")
+    assert "most like cap, similarity 1.000" in result.output
+    assert "proposed from 12 good images" in spec_of(workspace, "cap2")
+
+
+def test_a_table_begins_many_and_names_what_failed(workspace, samples, command, tmp_path):
+    table = tmp_path / "products.csv"
+    rows = [
+        ("cap", samples / "cap", "", "0.5"),
+        ("bad name", samples / "cap", "", ""),
+        ("plate", tmp_path / "nowhere", "", ""),
+        ("weave", samples / "weave", "cap", ""),
+        ("odd", samples / "plate", "", "high"),
+    ]
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([("name", "folder", "like", "gates.image_auroc"), *rows])
+    result = command(workspace, "new", "--table", table)
+    assert result.exit_code == 1
+    assert "2 products begun or brought up to date, 3 rows failed" in result.output
+    assert "nowhere: no such file or folder" in result.output
+    assert "gates.image_auroc: " in result.output
+    assert workspace.products == ["cap", "weave"]
+    assert read_product(workspace.root, "cap").gates.image_auroc == 0.5
+    assert read_product(workspace.root, "weave").gates.image_auroc == 0.5
+    again = command(workspace, "new", "--table", table)
+    assert "row 1 cap, of 5: 0 new images" in again.output
+
+
+def test_a_table_in_yaml(workspace, samples, command, tmp_path):
+    table = tmp_path / "products.yaml"
+    row = {"name": "cap", "folder": str(samples / "cap"), "gates": {"image_auroc": None}}
+    table.write_text(yaml.safe_dump([{**row, "algorithms": {"padim": {"dims": 10}}}]))
+    assert command(workspace, "new", "--table", table).exit_code == 0
+    spec = read_product(workspace.root, "cap")
+    assert spec.gates.image_auroc is None and spec.algorithms == {"padim": {"dims": 10}}
+
+
+def test_renaming_keeps_models_releases_and_champion(copy, command):
+    before = champion(store_of(copy), "plate")
+    count = len(releases(store_of(copy), "plate"))
+    model = copy.model("plate", "padim") / "model.safetensors"
+    content, written = model.read_bytes(), model.stat().st_mtime_ns
+    result = command(copy, "rename", "plate", "disc")
+    assert result.exit_code == 0, result.output
+    after = champion(store_of(copy), "disc")
+    assert after["release"] == before["release"] and "renamed from plate" in after["reason"]
+    assert len(releases(store_of(copy), "disc")) == len(releases(store_of(copy), "plate")) == count
+    assert copy.products == ["cap", "disc"]
+    ran = command(copy, "run", "-p", "disc")
+    assert ran.exit_code == 0, ran.output
+    model = copy.model("disc", "padim") / "model.safetensors"
+    assert (model.read_bytes(), model.stat().st_mtime_ns) == (content, written)
+    rows = json.loads(command(copy, "results", "--json").stdout)
+    assert {row["product"] for row in rows} == {"cap", "disc"}
+    taken = command(copy, "rename", "cap", "disc")
+    assert taken.exit_code == 1 and "already" in taken.output
+
+
+def test_a_removed_product_can_come_back(copy, command):
+    image = next(copy.images("plate").glob("test/good/*.png"))
+    kept = copy.root / "kept.png"
+    shutil.copy(image, kept)
+    result = command(copy, "remove", "plate")
+    assert result.exit_code == 0
+    assert copy.products == ["cap"] and "plate" not in (copy.root / "dvc.yaml").read_text()
+    assert command(copy, "predict", "plate", kept, "--json").exit_code == 0
+    [aside] = (copy.scratch / "removed").iterdir()
+    aside.rename(copy.product("plate"))
+    assert "nothing to do" in command(copy, "run").output or copy.products == ["cap", "plate"]

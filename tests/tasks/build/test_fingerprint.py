@@ -1,0 +1,67 @@
+import shutil
+
+import pytest
+
+from tasks.build.fingerprint import closure, fingerprint
+from tasks.workspace.paths import PACKAGE
+
+
+@pytest.fixture
+def package(tmp_path):
+    """A copy of the code that a test may edit."""
+    for room in ("ad_models", "tasks"):
+        shutil.copytree(
+            PACKAGE / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    return tmp_path
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_an_algorithm_reaches_what_it_imports_and_no_more(package):
+    files = {str(path) for path in closure("padim", package)}
+    assert {"ad_models/algorithms/padim.py", "ad_models/gaussian.py", "ad_models/maps.py"} <= files
+    assert "ad_models/coreset.py" not in files
+    assert "ad_models/weights.py" in files  # through features.py
+
+
+def test_a_comment_changes_nothing_and_a_value_does(package):
+    before = fingerprint("padim", package)
+    path = package / "ad_models" / "maps.py"
+    edit(path, "    if sigma == 0:", "    # a word more\n    if sigma == 0:")
+    edit(path, '"""Blur maps', '"""Softly blur maps')
+    assert fingerprint("padim", package) == before
+    edit(path, "4 * sigma", "3 * sigma")
+    assert fingerprint("padim", package) != before
+
+
+def test_a_shared_file_reaches_only_those_that_use_it(package):
+    padim, patchcore = fingerprint("padim", package), fingerprint("patchcore", package)
+    edit(
+        package / "ad_models" / "gaussian.py",
+        "total = self.count + len(x)",
+        "total = len(x) + self.count",
+    )
+    assert fingerprint("padim", package) != padim
+    assert fingerprint("patchcore", package) == patchcore
+
+
+def test_one_algorithm_more_changes_no_other(package):
+    before = fingerprint("padim", package)
+    edit(
+        package / "ad_models" / "__init__.py",
+        '"padim": "Padim",',
+        '"padim": "Padim",\n    "new": "New",',
+    )
+    assert fingerprint("padim", package) == before
+
+
+def test_gates_and_reports_are_no_input_of_a_fit(package):
+    files = {path.name for path in closure("fit", package)} | {
+        p.name for p in closure("evaluate", package)
+    }
+    assert not files & {"gate.py", "report.py", "store.py", "cells.py", "stages.py"}

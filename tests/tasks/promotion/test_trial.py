@@ -1,0 +1,108 @@
+"""What ships decides as what was evaluated, and is refused where it does not."""
+
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from ad_models import Batch, create
+from tasks.images.read_image import read_image
+from tasks.models.inspector import Inspector
+from tasks.models.onnx import OnnxDetector, export
+from tasks.models.quantise import worthwhile
+from tasks.promotion.trial import differences, golden
+from tasks.workspace.files import write_json
+from tasks.workspace.paths import CARD, MODEL, ONNX
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory):
+    """A fitted PatchCore with its ONNX file, images, and the rows of its scores.csv."""
+    folder = tmp_path_factory.mktemp("release")
+    rng = np.random.default_rng(0)
+    names = [f"{n}.png" for n in range(12)]
+    for name in names:
+        Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(folder / name)
+    detector = create("patchcore", backbone="resnet18", weights="random", ratio=0.5)
+    write_json(folder / CARD, {"image": {"size": [64, 64]}})
+    prepare = Inspector(detector, _preprocess()).preprocess
+    import torch
+
+    images = [prepare(read_image(folder / name)) for name in names]
+    detector.fit([Batch(torch.stack(images[:6]))]).save(folder / MODEL)
+    inspector = Inspector.load(folder)
+    scores = [inspector.inspect(read_image(folder / name)).score for name in names]
+    export(folder, (64, 64))
+    rows = [{"path": n, "score": repr(s)} for n, s in zip(names, scores, strict=True)]
+    return folder, rows
+
+
+def _preprocess():
+    from tasks.images.preprocess import Preprocess
+    from tasks.spec.schema import Image as Spec
+
+    return Preprocess(Spec(size=64))
+
+
+def middle(rows):
+    return float(np.median([float(row["score"]) for row in rows]))
+
+
+def test_a_release_is_run_by_onnx_on_the_cpu_and_agrees(release):
+    folder, rows = release
+    inspector = Inspector.load(folder, "cpu")
+    assert isinstance(inspector.detector, OnnxDetector)
+    assert differences(inspector, folder, rows, middle(rows), tolerance=1e-3) == []
+
+
+def test_a_changed_decision_is_found(release):
+    folder, rows = release
+    inspector = Inspector.load(folder, "cpu")
+    threshold = middle(rows)
+    wrong = [dict(row) for row in rows]
+    worst = max(wrong, key=lambda row: float(row["score"]))
+    worst["score"] = repr(threshold - 1e-9)
+    found = differences(inspector, folder, wrong, threshold, tolerance=1e9)
+    assert len(found) == 1 and f"{worst['path']} is decided otherwise" in found[0]
+
+
+def test_a_score_that_is_off_is_found(release):
+    folder, rows = release
+    inspector = Inspector.load(folder, "cpu")
+    wrong = [dict(row) for row in rows]
+    wrong[0]["score"] = repr(float(wrong[0]["score"]) * 1.05)
+    found = differences(inspector, folder, wrong, 0.0001, tolerance=1e-3)
+    assert [line.split()[0] for line in found].count("0.png") == 1
+
+
+def test_golden_images_lie_near_the_threshold_and_over_the_range():
+    scores = list(np.linspace(0, 100, 201))
+    chosen = golden(scores, 30.0, count=20)
+    assert len(chosen) == 20
+    assert {scores.index(s) for s in (29.5, 30.0, 30.5)} <= set(chosen)
+    assert 0 in chosen and 200 in chosen
+    assert golden([1.0, 2.0], 1.5) == [0, 1]
+
+
+def test_eight_bits_are_smaller_and_score_much_the_same(release, tmp_path):
+    folder, rows = release
+    for name in (CARD, MODEL):
+        shutil.copy(folder / name, tmp_path / name)
+    images = [read_image(folder / row["path"]) for row in rows]
+    export(tmp_path, (64, 64), [_preprocess()(image)[None] for image in images[:6]])
+    assert (tmp_path / ONNX).stat().st_size < 0.5 * (folder / ONNX).stat().st_size
+    float32 = np.array([float(row["score"]) for row in rows])
+    scores = np.array([found.score for found in Inspector.load(tmp_path).inspect_all(images)])
+    assert 1e-6 < np.abs(scores - float32).max() < 0.05 * float32.max()
+
+
+def test_what_stays_float(release):
+    """The first layer, which sees colours, and the blur of the map, which sees one channel."""
+    model = onnx.load(release[0] / ONNX)
+    inputs = {tensor.name: tensor.dims[1] for tensor in model.graph.initializer if tensor.dims[1:]}
+    convolutions = {n.name: inputs[n.input[1]] for n in model.graph.node if n.op_type == "Conv"}
+    chosen = worthwhile(model)
+    assert {convolutions[name] for name in set(convolutions) - set(chosen)} == {1, 3}
+    assert len(chosen) > 10

@@ -1,0 +1,118 @@
+"""`algorithms: auto`: by the number of images, within the gates, and remembered."""
+
+import json
+
+import pytest
+
+from tasks.build.graph import sync
+from tasks.spec.automatic import FEW, choice_of, choose, explain, teachers
+from tasks.spec.parameters import trained_on
+from tasks.spec.read import read_product
+from tasks.workspace.paths import Workspace
+
+STEPS = {2: ["patchcore", "regad"], 10: ["padim"]}
+NO_GATES = {"ms_per_image": None, "ms_p95": None}
+
+
+def chosen(images, gates=NO_GATES, measured=None, others=True):
+    return choose(STEPS, images, gates, measured or {}, others, shared=("regad",))
+
+
+@pytest.mark.parametrize(
+    ("images", "others", "names"),
+    [
+        (1, True, []),
+        (2, True, ["patchcore", "regad"]),
+        (2, False, ["patchcore"]),
+        (9, False, ["patchcore"]),
+        (10, True, ["patchcore", "regad", "padim"]),
+    ],
+)
+def test_algorithms_come_in_with_the_images(images, others, names):
+    assert list(chosen(images, others=others)["algorithms"]) == names
+
+
+def test_what_was_measured_too_slow_is_left_out_and_named():
+    measured = {"patchcore": {"ms_per_image": 80.0, "ms_p95": 90.0}, "padim": {"ms_per_image": 5.0}}
+    choice = chosen(12, {"ms_per_image": 50.0, "ms_p95": None}, measured)
+    assert list(choice["algorithms"]) == ["regad", "padim"]
+    assert choice["left_out"] == {"patchcore": {"ms_per_image": 80.0}}
+    assert any("patchcore is left out: it took 80 ms an image" in line for line in explain(choice))
+    assert "patchcore" in chosen(12, {"ms_per_image": 80.0, "ms_p95": None}, measured)["algorithms"]
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    (tmp_path / "params.yaml").write_text(
+        "defaults: {algorithms: [padim]}\nauto: {2: [patchcore], 4: [padim]}\n"
+    )
+    (tmp_path / "data" / "cap" / "images" / "train" / "good").mkdir(parents=True)
+    (tmp_path / "data" / "cap" / "product.yaml").write_text(
+        "algorithms: auto\ngates: {ms_per_image: 50}\n"
+    )
+    return Workspace(tmp_path)
+
+
+def images(workspace, count):
+    for number in range(count):
+        (workspace.images("cap") / "train" / "good" / f"{number}.png").touch()
+
+
+def names(workspace):
+    sync(workspace)
+    return list(read_product(workspace.root, "cap").algorithms)
+
+
+def test_a_product_grows_with_its_images(workspace):
+    assert names(workspace) == []
+    images(workspace, 3)
+    assert names(workspace) == ["patchcore"]
+    images(workspace, 4)
+    assert names(workspace) == ["patchcore", "padim"]
+    assert "fit-padim" in (workspace.product("cap") / "dvc.yaml").read_text()
+    assert sync(workspace) == []
+
+
+def test_a_clone_without_the_images_reads_the_same(workspace):
+    images(workspace, 4)
+    before = names(workspace)
+    (workspace.images("cap")).rename(workspace.root / "elsewhere")
+    assert names(workspace) == before
+
+
+def test_what_was_too_slow_stays_out_when_its_cell_is_gone(workspace):
+    images(workspace, 4)
+    cell = workspace.evaluation("cap", "padim")
+    cell.mkdir(parents=True)
+    (cell / "metrics.json").write_text(json.dumps({"ms_per_image": 70.5, "ms_p95": None}))
+    assert names(workspace) == ["patchcore"]
+    (cell / "metrics.json").unlink()
+    assert names(workspace) == ["patchcore"]
+    assert choice_of(workspace.product("cap"))["left_out"] == {"padim": {"ms_per_image": 70.5}}
+    (workspace.product("cap") / "product.yaml").write_text("algorithms: auto\n")
+    assert names(workspace) == ["patchcore", "padim"]
+
+
+def test_a_product_with_few_images_is_taught_and_teaches_nothing():
+    products = ["cap", "new", "plate"]
+    assert teachers({}, products) == products  # whoever chose its algorithms by hand is grown
+    assert teachers({"new": FEW}, products) == ["cap", "plate"]
+    assert teachers({"new": FEW + 1}, products) == products
+    assert (
+        teachers({"new": 3, "plate": 3}, products) == products
+    )  # one alone would teach too little
+
+
+def test_a_new_product_makes_nothing_that_is_shared_stale(workspace):
+    for name in ("plate", "weave"):
+        (workspace.root / "data" / name).mkdir()
+        (workspace.product(name) / "product.yaml").write_text("algorithms: [regad]\n")
+    (workspace.root / "params.yaml").write_text("auto: {2: [patchcore, regad]}\n")
+    images(workspace, 3)
+    assert names(workspace) == ["patchcore", "regad"]
+    assert trained_on(workspace.root, "regad", workspace.products) == ["plate", "weave"]
+    recipe = workspace.recipe("regad").read_text()
+    assert "cap" not in recipe
+    images(workspace, FEW + 1)
+    sync(workspace)
+    assert trained_on(workspace.root, "regad", workspace.products) == ["cap", "plate", "weave"]
