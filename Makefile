@@ -13,17 +13,20 @@ setup: .venv/ready  ## the environment in .venv, as pinned in requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --requirement requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --require-hashes --requirement requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
 demo: .venv/ready  ## the whole line on three sample products, in the folder demo/
 	PATH="$(CURDIR)/$(BIN):$$PATH" inspectline demo demo
 
-test: .venv/ready  ## style, types and all quick tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ruff check .
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ruff format --check .
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mypy ad_models tasks flows
+check: .venv/ready  ## style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy ad_models tasks flows
+	$(BIN)/lint-imports
+
+test: check  ## the same and all quick tests
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/ready  ## tests of minutes, on real images where they are found
@@ -38,7 +41,7 @@ format: .venv/ready  ## lay out the code
 
 lock: .venv/ready  ## pin the newest packages that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
-		--no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+		--generate-hashes --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
 
 clean:  ## remove the environment and the demo
 	rm -rf .venv demo
