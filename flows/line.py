@@ -1,19 +1,20 @@
 """The line as a Prefect flow: validate, fit, evaluate, gate and publish, for every product."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import wait
+from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import allow_failure
 
 from flows.prefect_server import artifacts
 from flows.running import stop
-from flows.running.plan import Plan, make_plan
+from flows.running.plan import Plan
 from flows.running.runner import Runner
-from flows.running.stages import at_once, failed, failure, submit
+from flows.running.stages import at_once, cell, failed, failure, submit
 from tasks.build.records import Cells, Stage, push
 from tasks.gate import gate
 from tasks.leaderboard import complete, results
@@ -39,29 +40,17 @@ def decide(runner: Runner, plan: Plan, product: str, by: str) -> dict[str, Any] 
 
 @flow(name="inspectline", flow_run_name="{name}")
 def line(
-    workspace: str,
-    products: list[str],
-    algorithms: list[str] | None = None,
-    by: str = "flow",
-    name: str = "line",
-    stages: list[Stage] | None = None,
+    workspace: str, products: list[str], stages: list[Stage], by: str = "flow", name: str = "line"
 ) -> tuple[dict[str, str], str]:
-    """Bring the cells of `products` up to date and decide on each product.
+    """Bring the stages up to date, which stand in the order of the graph; decide on each product.
 
-    stages: those to run, in the order of the graph, where the caller has asked DVC already.
     Returns why each failed task failed, by its name, and the path of the report. One product's
     failure stops no other.
     """
     root = Workspace(Path(workspace))
-    if stages is None:
-        return run_plan(make_plan(root, products, algorithms), by)
-    return run_plan(Plan(root, Cells(root), products, stages), by)
-
-
-def run_plan(plan: Plan, by: str) -> tuple[dict[str, str], str]:
-    """Run every stage of a plan; gates wait for all cells of theirs."""
-    line = read_params(plan.workspace.root).line
-    here = [stage for stage in plan.stages if not line.workers or stage.step == "validate"]
+    plan = Plan(root, Cells(root), products, stages)
+    spec = read_params(root.root).line
+    here = [stage for stage in plan.stages if not spec.workers or stage.step == "validate"]
     gates = [f"gate {product}" for product in plan.products]
     runner = Runner(plan.workspace, plan.cells, plan.stages, gates)
     failures: dict[str, str] = {}
@@ -70,26 +59,21 @@ def run_plan(plan: Plan, by: str) -> tuple[dict[str, str], str]:
         with ThreadPoolTaskRunner(max_workers=runner.slots) as pool:
             futures = submit(pool, runner, plan, here)
 
-            def judge(product: str) -> None:
+            def submit_gate(product: str) -> None:
                 cells = [futures[str(s)] for s in here if s.product == product]
                 arguments = {"runner": runner, "plan": plan, "product": product, "by": by}
                 after = [allow_failure(future) for future in cells]
                 futures[f"gate {product}"] = pool.submit(decide, arguments, wait_for=after)
 
-            if line.workers:
-                from flows.fleet.coordinator import Dispatch
-
-                wait(list(futures.values()))
-                lost = {name for name, future in futures.items() if failed(future)}
-                there = [stage for stage in plan.without(lost) if stage not in here]
-                failures = Dispatch(plan, line, runner, judge).run(there)
+            if spec.workers:
+                failures = elsewhere(plan, runner, futures, submit_gate)
             for product in plan.products:
                 if f"gate {product}" not in futures:
-                    judge(product)
+                    submit_gate(product)
             wait(list(futures.values()))
         stop.check()
         if complete(plan.workspace):  # or DVC would miss one of its inputs
-            runner.run(Stage("leaderboard"))
+            cell.fn(runner, Stage("leaderboard"))
     artifacts.table(results(plan.workspace))
     failures |= {name: reason for name, f in futures.items() if (reason := failure(f.state))}
     done = [s for s in here if not failed(futures[str(s)])]
@@ -97,6 +81,22 @@ def run_plan(plan: Plan, by: str) -> tuple[dict[str, str], str]:
     path = report(plan.workspace, failures)
     artifacts.report(path)
     return failures, str(path)
+
+
+def elsewhere(
+    plan: Plan,
+    runner: Runner,
+    futures: dict[str, PrefectFuture],
+    submit_gate: Callable[[str], None],
+) -> dict[str, str]:
+    """Have workers run what need not run here, once that has ended; why cells failed."""
+    from flows.fleet.coordinator import Dispatch
+
+    wait(list(futures.values()))
+    lost = {name for name, future in futures.items() if failed(future)}
+    there = [stage for stage in plan.without(lost) if str(stage) not in futures]
+    spec = read_params(plan.workspace.root).line
+    return Dispatch(plan, spec, runner, submit_gate).run(there)
 
 
 def send(workspace: Workspace, stages: list[Stage]) -> dict[str, str]:

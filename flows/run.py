@@ -1,7 +1,7 @@
 """`inspectline run`: the flow, with what a person at a terminal wants around it."""
 
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -23,9 +23,6 @@ from tasks.workspace.git import operator
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
 
-if TYPE_CHECKING:
-    from flows.running.plan import Plan
-
 Pointers = dict[str, dict[str, Any] | None]
 
 
@@ -44,7 +41,11 @@ def run_line(
         if not plan.stages:
             click.echo("every cell is up to date: nothing to train")
         if plan.stages or any(_open(workspace, product) for product in products):
-            failures, page = _flow(plan, verbose)
+            connect(workspace, verbose)
+            from flows.line import line
+
+            root = workspace.root
+            failures, page = line(str(root), products, plan.stages, operator(), root.name)
         decided = {p: d for p in products if (d := last_decision(workspace, p))}
         verdicts = conclude(workspace, decided, failures, page or str(report(workspace)))
         fresh = {p: decision for p, decision in decided.items() if decision != before[p]}
@@ -84,18 +85,11 @@ def chosen(workspace: Workspace, products: list[str], algorithms: list[str] | No
     return products
 
 
-def _flow(plan: "Plan", verbose: bool) -> tuple[dict[str, str], str]:
-    """Run the Prefect flow; failures by stage, and the report."""
+def connect(workspace: Workspace, verbose: bool) -> None:
+    """Have a Prefect server: the one that stays, where other machines train, or one of this run."""
     from flows.prefect_server.start import ask, start
 
-    if read_params(plan.workspace.root).line.workers:
-        ask(verbose)
-    else:
-        start(verbose)
-    from flows.line import line
-
-    root = plan.workspace.root
-    return line(str(root), plan.products, by=operator(), name=root.name, stages=plan.stages)
+    (ask if read_params(workspace.root).line.workers else start)(verbose)
 
 
 def news_of(

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from tasks.build.records import Stage
 from tasks.workspace.errors import LineError, ValidationError
 from tasks.workspace.paths import Workspace
 
@@ -62,8 +63,7 @@ class Messenger:
 def work(
     connection: Connection,
     workspace: Workspace,
-    step: str,
-    arguments: tuple[str, ...],
+    stage: Stage,
     log: Path,
     device: str | None,
     threads: int,
@@ -80,8 +80,8 @@ def work(
     try:
         _limit(threads)
         os.chdir(workspace.root)  # where the paths in specs begin
-        function = getattr(importlib.import_module(f"tasks.{step}"), step)
-        function(workspace, *arguments, messenger)
+        function = getattr(importlib.import_module(f"tasks.{stage.step}"), stage.step)
+        function(workspace, *stage.arguments, messenger)
         outcome = ("done", "")
     except Cancelled as error:
         outcome = ("stopped", str(error))

@@ -13,6 +13,7 @@ from typing import Any
 
 from flows.running import stop
 from flows.running.child import work
+from tasks.build.records import Stage
 from tasks.workspace.errors import CellError, LineError, MachineError, ValidationError
 from tasks.workspace.paths import Workspace
 
@@ -34,20 +35,19 @@ def prepare(modules: list[str]) -> None:
 
 def run_step(
     workspace: Workspace,
-    step: str,
-    arguments: tuple[str, ...],
+    stage: Stage,
+    device: str | None,
+    threads: int,
     report: Callable[..., None],
-    device: str | None = None,
-    threads: int = 0,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None],
 ) -> None:
     """Call `tasks.<step>.<step>(workspace, *arguments, listener)` in a new process and wait."""
-    name = "-".join((step, *arguments))
+    name = "-".join((stage.step, *stage.arguments))
     log = workspace.scratch / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     ours, theirs = CONTEXT.Pipe()
     process = CONTEXT.Process(
-        target=work, args=(theirs, workspace, step, arguments, log, device, threads), daemon=True
+        target=work, args=(theirs, workspace, stage, log, device, threads), daemon=True
     )
     process.start()
     theirs.close()

@@ -1,4 +1,4 @@
-"""Runs stages in processes, a bounded number at once, and records them with DVC."""
+"""Slots in which stages run, a bounded number at once, and their record with DVC."""
 
 import os
 import queue
@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.prefect_server import artifacts
 from flows.running import stop
-from flows.running.process import prepare, run_step
+from flows.running.process import prepare
 from flows.running.progress import Terminal
 from tasks.build.records import Cells, Stage
 from tasks.spec.read import read_params
@@ -18,7 +18,7 @@ from tasks.workspace.paths import Workspace
 
 
 class Runner(AbstractContextManager):
-    """Use as a context; `run` may be called from as many threads as there are slots."""
+    """Use as a context; `slot` may be asked for from any number of threads."""
 
     def __init__(
         self,
@@ -69,25 +69,21 @@ class Runner(AbstractContextManager):
             raise
         self.journal.end(name, "done")
 
-    def run(self, stage: Stage) -> None:
-        """Bring one stage up to date: run it where it is stale, and record it."""
-        stop.check()
-        if self.cells.stale([stage]):
-            self._bring(stage)
-        else:
-            self.journal.end(str(stage), "unchanged")
-        self.deliver(stage)
+    @contextmanager
+    def slot(self, stage: Stage) -> Iterator["Slot"]:
+        """A device for a stage, when one is free. The stage is recorded when the block ends well.
 
-    def _bring(self, stage: Stage) -> None:
+        A CellError says where an input changed meanwhile: then it stays stale.
+        """
         name = str(stage)
         before = self.cells.inputs(stage)
-        artifact = artifacts.Progress(name)
+        slot = Slot(self, name)
         self.terminal.start(name)
         outcome = "failed "
-        device = self._free.get()
+        slot.device = self._free.get()
         try:
-            with self.noted(name, device):
-                self._work(stage, device, artifact)
+            with self.noted(name, slot.device):
+                yield slot
                 if self.cells.commit([(stage, before)]):
                     raise CellError(f"{name}: an input changed while it ran; run again to use it")
             outcome = "done   "
@@ -95,21 +91,27 @@ class Runner(AbstractContextManager):
             outcome = "stopped"
             raise
         finally:
-            self._free.put(device)
-            artifact.end()
+            self._free.put(slot.device)
+            slot.artifact.end()
             self.terminal.end(name, outcome)
 
-    def _work(self, stage: Stage, device: str, artifact: artifacts.Progress) -> None:
-        def report(step: str, fraction: float, **metrics: float) -> None:
-            self.terminal.update(str(stage), step, fraction, metrics)
-            self.journal.tell(str(stage), step, fraction, metrics)
-            artifact.update(fraction)
 
-        def say(text: str) -> None:
-            self.terminal.say(f"  {stage}: {text}")
+class Slot:
+    """Where a stage runs, and who is told how it goes: terminal, journal, Prefect server."""
 
-        arguments = tuple(part for part in (stage.product, stage.algorithm) if part)
-        run_step(self.workspace, stage.step, arguments, report, device, self.threads, say)
+    def __init__(self, runner: Runner, name: str) -> None:
+        self.runner = runner
+        self.name = name
+        self.device = ""
+        self.artifact = artifacts.Progress(name)
+
+    def report(self, step: str, fraction: float, **metrics: float) -> None:
+        self.runner.terminal.update(self.name, step, fraction, metrics)
+        self.runner.journal.tell(self.name, step, fraction, metrics)
+        self.artifact.update(fraction)
+
+    def say(self, text: str) -> None:
+        self.runner.terminal.say(f"  {self.name}: {text}")
 
 
 def devices(device: str) -> list[str]:

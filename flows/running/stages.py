@@ -7,8 +7,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
 from flows.prefect_server.start import end
+from flows.running import stop
 from flows.running.plan import Plan
-from flows.running.process import kill_all
+from flows.running.process import kill_all, run_step
 from flows.running.runner import Runner
 from tasks.build.records import Stage
 from tasks.workspace.errors import CellError
@@ -22,7 +23,13 @@ def crashed(_task: Any, _run: Any, state: Any) -> bool:
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, retry_condition_fn=crashed)
 def cell(runner: Runner, stage: Stage) -> None:
     """Bring one stage of the build graph up to date."""
-    runner.run(stage)
+    stop.check()
+    if runner.cells.stale([stage]):
+        with runner.slot(stage) as slot:
+            run_step(runner.workspace, stage, slot.device, runner.threads, slot.report, slot.say)
+    else:
+        runner.journal.end(str(stage), "unchanged")
+    runner.deliver(stage)
 
 
 def submit(pool: Any, runner: Runner, plan: Plan, stages: list[Stage]) -> dict[str, PrefectFuture]:

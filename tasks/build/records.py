@@ -39,8 +39,13 @@ class Stage:
         """The dvc.yaml it stands in, relative to the workspace."""
         return f"data/{self.product}/dvc.yaml" if self.product else "dvc.yaml"
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What its step is called with, after the workspace."""
+        return tuple(part for part in (self.product, self.algorithm) if part)
+
     def __str__(self) -> str:
-        return " ".join(part for part in (self.step, self.product, self.algorithm) if part)
+        return " ".join((self.step, *self.arguments))
 
 
 class Cells:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from flows.run import run_line
-from flows.running import runner, stop
+from flows.running import runner, stages, stop
 from tests.flows.conftest import edit, write_params
 
 PATIENCE = 300.0  # seconds, on a machine that has much else to do
@@ -86,13 +86,13 @@ def test_a_cell_that_always_dies_leaves_the_others(workspace, capfd, monkeypatch
     write_params(workspace.root, line={"device": "cpu", "retries": 1})
     over, killed = threading.Event(), set()
     running = []
-    run_step = runner.run_step
+    run_step = stages.run_step
 
-    def listen(workspace, step, arguments, *rest):
-        running[:] = [step, *arguments]
-        return run_step(workspace, step, arguments, *rest)
+    def listen(workspace, stage, *rest):
+        running[:] = [stage.step, *stage.arguments]
+        return run_step(workspace, stage, *rest)
 
-    monkeypatch.setattr(runner, "run_step", listen)
+    monkeypatch.setattr(stages, "run_step", listen)
 
     def kill():
         while not over.is_set():
