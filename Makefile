@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-gpu check format lock clean
+.PHONY: help setup demo test test-slow test-gpu check format params lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -38,6 +38,9 @@ test-gpu: .venv/ready  ## tests that need a CUDA device
 format: .venv/ready  ## lay out the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+params:  ## the copy of params.yaml that ships in the package
+	cp params.yaml tasks/spec/params.yaml
 
 lock: .venv/ready  ## pin the newest packages that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \

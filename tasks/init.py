@@ -5,9 +5,10 @@ import subprocess
 from pathlib import Path
 
 from tasks.build.graph import sync
+from tasks.spec.read import PARAMS
 from tasks.workspace.errors import WorkspaceError
 from tasks.workspace.files import write_text
-from tasks.workspace.paths import PACKAGE, Workspace
+from tasks.workspace.paths import Workspace
 
 IGNORED = (".inspectline/", "/store/", "/report/", ".*.partial")
 
@@ -24,7 +25,7 @@ def init(directory: Path) -> list[str]:
         make_dvc(root)
         done.append("DVC repository")
     if not (root / "params.yaml").exists():
-        write_text(root / "params.yaml", (PACKAGE / "params.yaml").read_text())
+        write_text(root / "params.yaml", PARAMS.read_text())
         done.append("params.yaml")
     (root / "data").mkdir(exist_ok=True)
     if ignore(root / ".gitignore"):

@@ -8,6 +8,7 @@ import yaml
 
 from ad_models import ALGORITHMS
 from flows.cli import main
+from tasks.spec.read import PARAMS
 from tasks.spec.schema import Params
 
 ROOT = Path(__file__).parents[1]
@@ -38,6 +39,10 @@ def test_every_make_target_is_known():
 def test_files_named_in_the_readme_exist():
     for path in re.findall(r"`((?:ad_models|tasks|flows|tests|data)/[\w/]+(?:\.py)?)`", README):
         assert (ROOT / path).exists(), path
+
+
+def test_the_params_that_ship_are_those_of_this_workspace():
+    assert PARAMS.read_text() == (ROOT / "params.yaml").read_text(), "run `make params`"
 
 
 def test_params_yaml_shows_every_key_with_its_real_default():

@@ -20,11 +20,11 @@ from tasks.build.upgrade import Upgrade, needed
 from tasks.spec.algorithms import per_product
 from tasks.spec.automatic import teachers
 from tasks.spec.parameters import algorithm_parameters, trained_on
-from tasks.spec.read import is_automatic, read_params, read_product
+from tasks.spec.read import default_params, is_automatic, read_params, read_product
 from tasks.spec.recipe import product_recipe, shared_recipe
 from tasks.workspace.errors import SpecError
 from tasks.workspace.files import write_text
-from tasks.workspace.paths import PACKAGE, SCRATCH, Workspace, find, link_package
+from tasks.workspace.paths import SCRATCH, Workspace, find, link_package
 
 HEAD = "# Written by `inspectline sync` from params.yaml and product.yaml. Edit those instead.\n"
 
@@ -53,7 +53,7 @@ def choose_automatically(workspace: Workspace) -> list[Path]:
     chosen = [product for product in products if is_automatic(workspace.root, product)]
     if not chosen:
         return []
-    steps = read_params(workspace.root).auto or read_params(PACKAGE).auto
+    steps = read_params(workspace.root).auto or default_params().auto
     specs = {product: read_product(workspace.root, product) for product in products}
     images = {product: count(workspace, product) for product in chosen}
     teaching = teachers(images, products)

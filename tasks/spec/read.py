@@ -10,6 +10,7 @@ from tasks.spec.automatic import AUTO, choice_of
 from tasks.spec.schema import Params, Product, Section, fields_at
 from tasks.workspace.errors import SpecError, hint
 
+PARAMS = Path(__file__).with_name("params.yaml")  # what a new workspace starts from
 T = TypeVar("T", bound=Section)
 
 
@@ -27,8 +28,14 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_params(workspace: Path) -> Params:
+    """params.yaml of a workspace."""
     path = workspace / "params.yaml"
     return check(Params, read_yaml(path), path)
+
+
+def default_params() -> Params:
+    """params.yaml of a new workspace."""
+    return check(Params, read_yaml(PARAMS), PARAMS)
 
 
 def read_product(workspace: Path, product: str) -> Product:

@@ -1,0 +1,29 @@
+"""What a wheel holds: every file that the code opens, and the marks of a typed package."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import ad_models
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+
+
+@pytest.mark.parametrize("package", ["ad_models", "flows", "tasks"])
+def test_every_file_that_is_no_code_is_package_data(package):
+    folder = ROOT / package
+    shipped = {path for glob in SETTINGS["package-data"][package] for path in folder.glob(glob)}
+    files = {path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert {path for path in files if path.suffix != ".py"} == shipped
+
+
+@pytest.mark.parametrize("package", ["ad_models", "flows", "tasks"])
+def test_every_folder_with_code_is_a_package(package):
+    folders = {path.parent for path in (ROOT / package).rglob("*.py")}
+    assert all((folder / "__init__.py").is_file() for folder in folders)
+
+
+def test_the_public_names_of_ad_models_are_there():
+    assert all(hasattr(ad_models, name) for name in ad_models.__all__)
