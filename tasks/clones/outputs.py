@@ -107,12 +107,17 @@ def _sources(cells: Cells, stages: Sequence[Stage]) -> list[Any]:
     queue = [dep for one in made for dep in one.deps]
     while queue:
         one = owners.get(queue.pop().fs_path)
-        if one is None or one in made or str(getattr(one, "name", "")).startswith("code-"):
-            continue  # the code is each machine's own
+        if one is None or one in made or _needs_no_remote(getattr(one, "name", "") or ""):
+            continue
         found[id(one)] = one
         if getattr(one, "name", "") == "validate":
             queue += one.deps
     return list(found.values())
+
+
+def _needs_no_remote(stage: str) -> bool:
+    """The code is each machine's own, and recipes are in git."""
+    return stage.startswith("code-") or stage == "recipes"
 
 
 def _push(cells: Cells, infos: list[Any]) -> None:

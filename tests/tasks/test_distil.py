@@ -10,10 +10,9 @@ from ad_models.errors import Cancelled
 from tasks.build.graph import product_graph
 from tasks.decisions.split import split
 from tasks.distil import teacher
-from tasks.fit import fit
 from tasks.workspace.errors import DataError, SpecError, WorkspaceError
 from tasks.workspace.paths import MODEL
-from tests.tasks.test_pretrain import Silent, rows_of, workspace  # noqa: F401
+from tests.tasks.test_pretrain import Silent, fitted, rows_of, workspace  # noqa: F401
 
 SMALL = {"backbone": "resnet18", "weights": "random", "layers": ["layer1"], "steps": 1}
 SMALL |= {"width": 16, "channels": 16, "side": 64, "teacher_steps": 6}
@@ -60,7 +59,7 @@ def test_one_teacher_serves_products_it_never_saw(ready):
     with safe_open(made, framework="pt") as file:
         assert file.metadata()["source"] == "distilled from random; natural images: none"
     write_params(ready, teacher=str(made.relative_to(ready.root)))
-    fit(ready, "new", "efficientad", Silent())
+    fitted(ready, "new", "efficientad", Silent())
     card = json.loads((ready.model("new", "efficientad") / "fit.json").read_text())
     assert card["backbone_weights"].startswith("efficientad-small.safetensors sha256:")
     assert card["parameters"]["teacher"] == "data/.shared/efficientad-small.safetensors"

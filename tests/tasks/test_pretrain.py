@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 
 from ad_models import Batch
+from tasks.build.graph import recipes
 from tasks.decisions.split import split
 from tasks.fit import fit
 from tasks.images.loader import ImageLoader, Mixed
@@ -74,8 +75,14 @@ def learn(workspace):
     return json.loads((workspace.shared("regad") / "fit.json").read_text())
 
 
+def fitted(workspace, product, algorithm, listener):
+    """A fit by the spec as it is now."""
+    recipes(workspace)
+    return fit(workspace, product, algorithm, listener)
+
+
 def scored(workspace, product):
-    fit(workspace, product, "regad", Silent())
+    fitted(workspace, product, "regad", Silent())
     return {row["path"] for row in read_rows(workspace.model(product, "regad") / "calibration.csv")}
 
 
@@ -125,12 +132,12 @@ def test_products_of_another_size_are_refused(workspace):
     learn(workspace)
     (workspace.product("new") / "product.yaml").write_text("image: {size: 64}")
     with pytest.raises(SpecError, match=r"new has an image.size of \[64, 64\], but regad learned"):
-        fit(workspace, "new", "regad", Silent())
+        fitted(workspace, "new", "regad", Silent())
 
 
 def test_a_fit_before_the_learning_says_so(workspace):
     with pytest.raises(DataError, match="regad is missing; `inspectline run`"):
-        fit(workspace, "new", "regad", Silent())
+        fitted(workspace, "new", "regad", Silent())
 
 
 def test_batches_of_several_products_are_of_one_each(workspace):
