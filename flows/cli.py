@@ -9,6 +9,7 @@ import click
 from flows.commands import board, line, products, releases, server, service
 from flows.commands import changes as by_hand
 from tasks.workspace.errors import BusyError, LineError
+from tasks.workspace.files import disk_full
 
 
 class Commands(click.Group):
@@ -43,7 +44,7 @@ def expected(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno != errno.EPIPE:
         where = f"{error.filename}: " if error.filename else ""
-        remedy = "; make room, then run again" if error.errno == errno.ENOSPC else ""
+        remedy = "; make room, then run again" if disk_full(error) else ""
         return f"{where}{error.strerror or error}{remedy}"
     return None
 

@@ -1,6 +1,5 @@
 """Fit one algorithm on one product. A fit that was stopped goes on from its checkpoint."""
 
-import hashlib
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ from tasks.spec.algorithms import per_product
 from tasks.spec.read import read_params
 from tasks.spec.recipe import read_fit
 from tasks.workspace.errors import DataError
-from tasks.workspace.files import folder_beside, read_rows, write_json, write_rows
+from tasks.workspace.files import folder_beside, read_rows, sha256_of, write_json, write_rows
 from tasks.workspace.listener import Listener, main
 from tasks.workspace.paths import CALIBRATION, CARD, MODEL, Workspace
 
@@ -46,7 +45,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
         "fit_images": normals,
         "fit_record": detector.record,
         "calibration": "held out" if held else f"{job.folds(rows)} folds",
-        "train_csv": hashlib.sha256(table.read_bytes()).hexdigest(),
+        "train_csv": sha256_of(table),
         "identity": identity,
         **({"shared": shared.card["identity"]} if shared else {}),
         "device": str(device),

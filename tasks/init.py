@@ -1,13 +1,11 @@
 """Make a folder a workspace."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
 from tasks.build.graph import sync
 from tasks.spec.read import PARAMS
-from tasks.workspace.errors import WorkspaceError
 from tasks.workspace.files import write_text
+from tasks.workspace.git import git
 from tasks.workspace.paths import Workspace
 
 IGNORED = (".inspectline/", "/store/", "/report/", ".*.partial")
@@ -19,7 +17,7 @@ def init(directory: Path) -> list[str]:
     root = directory.resolve()
     done = []
     if not (root / ".git").exists():
-        _git(root, "init", "--quiet")
+        git(root, "init", "--quiet")
         done.append("git repository")
     if not (root / ".dvc").is_dir():
         make_dvc(root)
@@ -55,13 +53,3 @@ def ignore(path: Path) -> bool:
     if missing:
         write_text(path, "\n".join([*lines, *missing]) + "\n")
     return bool(missing)
-
-
-def _git(root: Path, *arguments: str) -> None:
-    if shutil.which("git") is None:
-        raise WorkspaceError("git is not installed; install it and run again")
-    ended = subprocess.run(
-        ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
-    )
-    if ended.returncode:
-        raise WorkspaceError(f"git {arguments[0]} failed in {root}: {ended.stderr.strip()}")

@@ -26,11 +26,12 @@ from flows.running.runner import Runner, devices
 from flows.running.stages import at_once, failure, submit
 from tasks.build.records import Cells, Stage
 from tasks.clones.checkpoints import Checkpoints
-from tasks.clones.outputs import bring_inputs, entry, full, send
+from tasks.clones.outputs import bring_inputs, entry, send
 from tasks.clones.snapshot import check_out
 from tasks.spec.read import read_params
 from tasks.spec.schema import Line, Workers
 from tasks.workspace.errors import BusyError, CellError, LineError, MachineError, StoreError
+from tasks.workspace.files import disk_full
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace, link_package
 from tasks.workspace.retry import patiently
@@ -80,7 +81,7 @@ def _left(now: Bulletin, stages: list[Stage]) -> list[str]:
 
 def _reason(error: Exception) -> str:
     text = str(error) if isinstance(error, LineError) else f"{type(error).__name__}: {error}"
-    return "no space left on the disk; make room" if full(error) else text
+    return "no space left on the disk; make room" if disk_full(error) else text
 
 
 class Batch:
@@ -128,7 +129,7 @@ class Batch:
         for name, future in futures.items():
             if reason := failure(future.state):
                 error = future.state.result(raise_on_failure=False)
-                movable = isinstance(error, ELSEWHERE) or full(error)
+                movable = isinstance(error, ELSEWHERE) or disk_full(error)
                 with self.beats.changing() as now:
                     (now.elsewhere if movable else now.failed)[name] = reason
         stop.check()

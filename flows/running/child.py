@@ -15,10 +15,10 @@ from typing import Any
 
 from tasks.build.records import Stage
 from tasks.workspace.errors import LineError, ValidationError
+from tasks.workspace.files import disk_full
 from tasks.workspace.paths import Workspace
 
 ORPHANED = 10.0  # seconds for a step whose run is gone to come to the end of a batch
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 class Messenger:
@@ -98,7 +98,8 @@ def work(
 
 
 def _crash(error: Exception, log: Path) -> tuple[str, str]:
-    if isinstance(error, OSError) and error.errno in FULL:  # the same again would end the same
+    full = disk_full(error) or (isinstance(error, OSError) and error.errno == errno.EROFS)
+    if isinstance(error, OSError) and full:  # the same again would end the same
         where = f" ({error.filename})" if error.filename else ""
         return "full", f"{error.strerror}{where}; make room, then run again"
     with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from tasks.workspace.aws import client
 from tasks.workspace.errors import DataError, StoreError
 
 REGION = re.compile(r"https?://(?:sqs\.|queue\.)?([a-z]{2}(?:-[a-z]+)+-\d)\.")
@@ -44,7 +45,5 @@ class Bell:
 
 def _client(queue: str) -> Any:
     """Of the region in the queue's address, or else of the environment's."""
-    import boto3
-
     found = REGION.match(queue)
-    return boto3.session.Session().client("sqs", region_name=found[1] if found else None)
+    return client("sqs", region=found[1] if found else None)

@@ -7,6 +7,7 @@ from typing import Any
 from tasks.arrival.archives import is_archive, unpack
 from tasks.arrival.inside import placed, stripped
 from tasks.images.layout import image_like
+from tasks.workspace.aws import client
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import need_space, writing
 
@@ -24,7 +25,7 @@ def download(address: str, folder: Path) -> list[tuple[str, str]]:
     if not bucket:
         raise DataError(f"{address} names no bucket; write s3://bucket/prefix")
     try:
-        return fetch(client(), address, bucket, prefix.strip("/"), folder)
+        return fetch(client("s3"), address, bucket, prefix.strip("/"), folder)
     except DataError:
         raise
     except ClientError as error:
@@ -38,18 +39,6 @@ def download(address: str, folder: Path) -> list[tuple[str, str]]:
             f"{address} cannot be read ({type(error).__name__}); "
             f"check AWS_ENDPOINT_URL, the network and {CREDENTIALS}"
         ) from error
-
-
-def client() -> Any:
-    """A client from the standard environment."""
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        response_checksum_validation="when_required",  # rclone fails range requests otherwise
-        retries={"mode": "standard", "total_max_attempts": 3},
-    )
-    return boto3.session.Session().client("s3", config=config)
 
 
 def image_keys(

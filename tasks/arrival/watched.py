@@ -6,9 +6,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from tasks.arrival.bucket_events import Bell
-from tasks.arrival.buckets import SCHEME, client, image_keys
+from tasks.arrival.buckets import SCHEME, image_keys
 from tasks.arrival.offer import check_good, layout_root
 from tasks.images.layout import image_files, is_mask, pair
+from tasks.workspace.aws import client
 from tasks.workspace.errors import DataError, StoreError
 
 RELIST = 300.0  # seconds after which a bucket is listed although no event came
@@ -94,7 +95,7 @@ class BucketSource:
                 self._ask().download_file(self.bucket, self._keys[path], str(room / path))
 
     def _ask(self) -> Any:
-        self._s3 = self._s3 or client()
+        self._s3 = self._s3 or client("s3")
         return self._s3
 
 

@@ -13,10 +13,10 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 from tasks.clones.snapshot import IDENTITY, REFS
+from tasks.workspace import clock
 from tasks.workspace.errors import BusyError, LineError, WorkspaceError
 from tasks.workspace.git import git
 from tasks.workspace.paths import Workspace
@@ -103,7 +103,7 @@ class Claim:
         """Bring every ref from where it is to a new commit of ours, or none."""
         # no two commits are equal, or one push of two would have nothing to do
         who = {"host": socket.gethostname(), "process": os.getpid(), "id": uuid.uuid4().hex}
-        text = json.dumps({**who, "time": datetime.now(UTC).isoformat(timespec="seconds")})
+        text = json.dumps({**who, "time": clock.now()})
         commit = git(self.root, "commit-tree", EMPTY, "-m", text, **IDENTITY)
         leases = [f"--force-with-lease={ref}:{old.get(ref, '')}" for ref in self.refs]
         moves = [f"{commit}:{ref}" for ref in self.refs]

@@ -13,6 +13,7 @@ from typing import Any
 
 from tasks.build.records import Cells, Stage
 from tasks.workspace.errors import AwayError, LineError, MachineError, StoreError, WorkspaceError
+from tasks.workspace.files import disk_full
 
 Entry = dict[str, Any]  # of dvc.lock: cmd, deps, params, outs
 
@@ -199,7 +200,7 @@ class _remote_errors:  # noqa: N801
                 "workers on other machines share a DVC remote, and none is set; "
                 "`dvc remote add -d NAME URL`"
             ) from error
-        if full(error):
+        if disk_full(error):
             raise MachineError(f"dvc {self.what}: no space left on the disk; make room") from error
         if isinstance(error, PermissionError):
             raise StoreError(f"the DVC remote refuses a {self.what}: {error}") from error
@@ -207,14 +208,3 @@ class _remote_errors:  # noqa: N801
             return
         if isinstance(error, DvcException | OSError) or "boto" in type(error).__module__:
             raise AwayError(f"dvc {self.what} failed: {error or type(error).__name__}") from error
-
-
-def full(error: BaseException | None) -> bool:
-    """Whether a disk without room is behind an error."""
-    import errno
-
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False

@@ -17,6 +17,7 @@ from tasks.models.inspector import Inspector
 from tasks.spec.algorithms import per_product
 from tasks.spec.recipe import FitRecipe
 from tasks.workspace.errors import DataError, SpecError
+from tasks.workspace.files import sha256_of
 from tasks.workspace.listener import Listener
 from tasks.workspace.paths import CARD, MODEL
 
@@ -171,7 +172,7 @@ def fingerprint_of(
         "parameters": recipe.parameters,
         "image": recipe.image.model_dump(mode="json"),
         "training": recipe.training.model_dump(mode="json"),
-        "train": hashlib.sha256(table.read_bytes()).hexdigest(),
+        "train": sha256_of(table),
         "code": [fingerprint("fit"), fingerprint(algorithm)],
     }
     if shared:

@@ -11,7 +11,7 @@ from tasks.images.loader import CACHE, ImageLoader, Mixed
 from tasks.images.preprocess import Preprocess
 from tasks.spec.schema import Image
 from tasks.workspace.errors import SpecError
-from tasks.workspace.files import read_rows
+from tasks.workspace.files import read_rows, sha256_of
 from tasks.workspace.paths import Workspace
 
 
@@ -48,7 +48,7 @@ def identify(algorithm: str, recipe: dict[str, Any], tables: dict[str, Path]) ->
     """What a checkpoint belongs to: data, recipe and code."""
     parts = {
         "recipe": recipe,
-        "train": {p: hashlib.sha256(t.read_bytes()).hexdigest() for p, t in tables.items()},
+        "train": {p: sha256_of(t) for p, t in tables.items()},
         "code": [fingerprint("pretrain"), fingerprint(algorithm)],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,6 +1,8 @@
 """The log of predictions: JSON lines, a file a day, only ever appended to.
+from tasks.workspace import clock
 
     DIR/<product>/2026-05-04.jsonl     the day in UTC
+from tasks.workspace import clock
 
 A record is one write of one line, under a lock that ends with its process, so that several may log
 at once. What a kill or a power cut tears is skipped when read, and never joined to the next.
@@ -9,12 +11,13 @@ at once. What a kill or a power cut tears is skipped when read, and never joined
 import json
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tasks.images.decode import Picture
 from tasks.images.measures import looks, luminance
+from tasks.workspace import clock
 
 SEEN = ("width", "height", "brightness", "sharpness")
 TOLD = ("score", "threshold", "accept", "decision", "displayed")
@@ -28,7 +31,7 @@ def record_of(
     image: its name, where it has one.
     """
     seen = looks(picture, luminance(picture))
-    time = datetime.now(UTC).isoformat(timespec="milliseconds")
+    time = clock.now("milliseconds")
     return {
         "time": time,
         "release": release,

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from tasks.promotion.provenance import provenance
 from tasks.spec.schema import Gates, Product
 from tasks.store.base import Store
 from tasks.store.champion import Record, champion
+from tasks.workspace import clock
 from tasks.workspace.git import origin
 from tasks.workspace.paths import Workspace
 
@@ -60,7 +60,7 @@ def decide(
         reasons += compared.pop("reasons")
     return {
         "product": product,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": clock.now(),
         "accepted": not reasons,
         "challenger": {"algorithm": best["algorithm"], "release": None},
         "champion": current and {k: current[k] for k in ("algorithm", "release")},

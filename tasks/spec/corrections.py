@@ -6,7 +6,6 @@
 The files stay in their folders; labels are corrected where files become rows of the manifest.
 """
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from tasks.spec.schema import Section
-from tasks.workspace.errors import SpecError
+from tasks.workspace.errors import SpecError, nearest
 
 DROP = "drop"
 FORM = "{label: <defect type>|good|drop, by: <who>, why: <reason>}"
@@ -133,17 +132,17 @@ def relabelled(row: Row, label: str) -> Row:
 def _check(item: Correction, by_path: dict[str, Row], labels: set[str]) -> None:
     label = item.entry.label
     if item.path not in by_path:
-        near = difflib.get_close_matches(item.path, by_path, 1)
-        hint = f"did you mean {near[0]}?" if near else "give it relative to images/"
+        near = nearest(item.path, by_path)
+        hint = f"did you mean {near}?" if near else "give it relative to images/"
         raise SpecError(f"{item.where}: no image {item.path}; {hint}")
     if label == DROP and DROP in labels:
         raise SpecError(
             f"{item.where}: {DROP} removes an image, but is a defect type of this product too; "
             "rename the folder of that type"
         )
-    near = difflib.get_close_matches(label, labels - {label}, 1, cutoff=0.8)
+    near = nearest(label, labels - {label}, 0.8)
     if label not in labels and label != DROP and near and not item.entry.new:
         raise SpecError(
-            f"{item.where}: no defect type '{label}'; did you mean '{near[0]}'? If it is a new "
+            f"{item.where}: no defect type '{label}'; did you mean '{near}'? If it is a new "
             "type, add `new: true`"
         )

@@ -1,6 +1,5 @@
 """Bring a release from the store to this machine, verified."""
 
-import hashlib
 import os
 import shutil
 import uuid
@@ -11,7 +10,7 @@ from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.release import MANIFEST, check_manifest, damaged, folder_of, read_manifest
 from tasks.workspace.errors import StoreError
-from tasks.workspace.files import disk, read, sweep
+from tasks.workspace.files import disk, sha256_of, sweep
 
 
 def fetch(store: Store, product: str, release: str | None, cache: Path) -> Path:
@@ -40,17 +39,10 @@ def _verified(folder: Path, release: str) -> bool:
     try:
         manifest = check_manifest((folder / MANIFEST).read_bytes(), release, str(folder))
         return all(
-            _sha256(folder / name) == entry["sha256"] for name, entry in manifest["files"].items()
+            sha256_of(folder / name) == entry["sha256"] for name, entry in manifest["files"].items()
         )
     except (StoreError, FileNotFoundError):
         return False
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    for chunk in read(path):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _download(store: Store, key: str, manifest: dict[str, Any], folder: Path) -> None:

@@ -6,11 +6,11 @@ Anybody can compute the id: `sha256sum` over the sorted file names, and `sha256s
 import hashlib
 import json
 import re
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.store.base import Store
+from tasks.workspace import clock
 from tasks.workspace.errors import DataError, StoreError
 from tasks.workspace.files import read
 from tasks.workspace.names import checked
@@ -140,4 +140,4 @@ def decode(content: bytes, where: str) -> dict[str, Any]:
 
 def now() -> str:
     """The time in UTC with microseconds, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return clock.now("microseconds")

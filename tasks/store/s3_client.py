@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -14,6 +12,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
+from tasks.workspace.aws import client
 from tasks.workspace.errors import AwayError, StoreError
 
 ATTEMPTS = 3
@@ -28,17 +27,8 @@ REMEDIES = {
 
 def connect(address: str, timeout: float) -> Any:
     """A client at the environment's endpoint; `timeout` seconds of silence end an attempt."""
-    config = Config(
-        connect_timeout=min(5.0, timeout),
-        read_timeout=timeout,
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        # rclone answers ranges with the checksum of the whole object, which boto3 would refuse
-        response_checksum_validation="when_required",
-        request_checksum_calculation="when_required",
-    )
     try:
-        # a session of its own: boto3's default one is shared by the whole process
-        return boto3.session.Session().client("s3", config=config)
+        return client("s3", ATTEMPTS, timeout)
     except (BotoCoreError, ValueError) as error:
         raise StoreError(
             f"cannot set up the store {address}: {error}; "

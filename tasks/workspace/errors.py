@@ -57,5 +57,11 @@ class MachineError(LineError, OSError): ...
 
 def hint(wrong: str, known: Iterable[str]) -> str:
     """The nearest of the known names, or all of them."""
-    close = difflib.get_close_matches(wrong, list(known), n=1)
-    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+    known = list(known)
+    close = nearest(wrong, known)
+    return f"did you mean '{close}'?" if close else f"known: {', '.join(known)}"
+
+
+def nearest(wrong: str, known: Iterable[str], likeness: float = 0.6) -> str:
+    """The known name that is most like `wrong`; empty where none is. likeness: 0..1, at least."""
+    return next(iter(difflib.get_close_matches(wrong, list(known), 1, likeness)), "")

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all."""
+"""Files and folders that appear whole or not at all, and clear words where the disk is full."""
 
 import csv
 import errno
@@ -15,7 +15,17 @@ from typing import Any
 
 from tasks.workspace.errors import DataError, StoreError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+CHUNK = 1 << 20  # bytes
+LEFT_BEHIND = 24 * 3600.0  # seconds after which an unfinished file is nobody's
+
+
+def disk_full(error: BaseException | None) -> bool:
+    """Whether a disk without room is behind an error."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def need_space(folder: Path, size: int, what: str) -> None:
@@ -28,13 +38,17 @@ def need_space(folder: Path, size: int, what: str) -> None:
         )
 
 
+def megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn a failure to write `path` into a DataError with the remedy."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if disk_full(error):
             raise DataError(
                 f"no space left on the disk of {path}; free some and do it again: "
                 "what is already in place stays and is not done twice"
@@ -44,30 +58,26 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def put(data: bytes, target: Path, scratch: Path) -> None:
-    """Write `data` to `target` by way of `scratch`, which must be on the same disk."""
-    partial = scratch / "partial"
-    with writing(target):
-        try:
-            with partial.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            target.parent.mkdir(parents=True, exist_ok=True)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-def megabytes(size: int) -> str:
-    return f"{size / 1e6:,.0f} MB"
+@contextmanager
+def disk(what: str) -> Iterator[None]:
+    """Turn this machine's disk errors into a StoreError that names `what` and the remedy."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        if disk_full(error):
+            message = f"no space left to write {what}; free some, then run again to complete it"
+        else:
+            message = f"cannot read or write {what}: {error.strerror or error}; check the folder"
+        raise StoreError(message) from error
 
 
 @contextmanager
 def folder_beside(folder: Path) -> Iterator[Path]:
     """A scratch folder that takes the place of `folder` when the block ends well.
 
-    A `.gitignore` that DVC wrote into `folder` stays: it is no part of what is made anew.
+    A `.gitignore` that DVC wrote into `folder` stays: it is no part of what is made.
     """
     for left in folder.parent.glob(f".{folder.name}.*.partial"):  # by one that was killed
         shutil.rmtree(left, ignore_errors=True)
@@ -81,63 +91,6 @@ def folder_beside(folder: Path) -> Iterator[Path]:
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def write_bytes(path: Path, content: bytes) -> Path:
-    """Write beside, then rename: a reader sees the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
-
-
-def write_text(path: Path, text: str) -> None:
-    """As UTF-8, through `write_bytes`."""
-    write_bytes(path, text.encode())
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Indented JSON; a number that JSON cannot hold (NaN) is an error, not a surprise later."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
-
-
-def write_rows(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
-    """A CSV file; None is an empty field."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by column; everything is text."""
-    if not path.is_file():
-        raise DataError(f"{path} is missing; `inspectline run` or `dvc repro` makes it")
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-CHUNK = 1 << 20  # bytes
-LEFT_BEHIND = 24 * 3600.0  # seconds
-
-
-@contextmanager
-def disk(what: str) -> Iterator[None]:
-    """Turn this machine's disk errors into a StoreError that names `what` and the remedy."""
-    try:
-        yield
-    except StoreError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            message = f"no space left to write {what}; free some, then run again to complete it"
-        else:
-            message = f"cannot read or write {what}: {error.strerror or error}; check the folder"
-        raise StoreError(message) from error
 
 
 @contextmanager
@@ -181,3 +134,55 @@ def read(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):
             yield chunk
+
+
+def sha256_of(path: Path) -> str:
+    """Of the file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def put(data: bytes, target: Path, scratch: Path) -> None:
+    """Write `data` to `target` by way of `scratch`, which must be on the same disk."""
+    partial = scratch / "partial"
+    with writing(target):
+        try:
+            write(partial, [data])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    """Write beside, then rename: a reader sees the old file or the whole new one."""
+    with file_beside(path) as partial:
+        partial.write_bytes(content)
+        partial.replace(path)
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """As UTF-8, through `write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Indented JSON; a number that JSON cannot hold (NaN) is an error, not a surprise later."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def write_rows(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """A CSV file; None is an empty field."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file by column; everything is text."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing; `inspectline run` or `dvc repro` makes it")
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

@@ -8,16 +8,16 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tasks.workspace.errors import StoreError, WorkspaceError
+from tasks.workspace.errors import LineError, StoreError, WorkspaceError
 from tasks.workspace.paths import Workspace
 
 
 def origin(workspace: Workspace) -> dict[str, Any]:
     """The machine, and the workspace's git commit (None before the first) with what differs
     from it."""
-    edited = (_git(workspace.root, "status", "--porcelain") or "").splitlines()
+    edited = (said(workspace.root, "status", "--porcelain") or "").splitlines()
     return {
-        "commit": _git(workspace.root, "rev-parse", "--verify", "--quiet", "HEAD"),
+        "commit": said(workspace.root, "rev-parse", "--verify", "--quiet", "HEAD"),
         "edited": [line[3:] for line in edited],
         "host": socket.gethostname(),
         "platform": platform.platform(),
@@ -30,13 +30,12 @@ def operator() -> str:
     return getpass.getuser()
 
 
-def _git(root: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(root), *arguments]
+def said(root: Path, *arguments: str) -> str | None:
+    """What git answers; None where it refuses or is not there."""
     try:
-        ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
+        return git(root, *arguments)
+    except LineError:
         return None
-    return ended.stdout.rstrip() if ended.returncode == 0 else None
 
 
 PATIENCE = 120.0  # seconds for one command of git
@@ -60,4 +59,4 @@ def git(root: Path, *arguments: str, **variables: str) -> str:
         raise WorkspaceError("git is not installed; install it and run again") from None
     if ended.returncode:
         raise WorkspaceError(f"git {arguments[0]} failed in {root}: {ended.stderr.strip()}")
-    return ended.stdout.strip()
+    return ended.stdout.rstrip()

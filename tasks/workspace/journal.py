@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from tasks.workspace import clock
 from tasks.workspace.files import write_text
 from tasks.workspace.lock import is_held
 from tasks.workspace.paths import Workspace
@@ -145,4 +146,4 @@ def finite(metrics: dict[str, float]) -> dict[str, float]:
 
 
 def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+    return clock.now("milliseconds")

@@ -6,7 +6,6 @@ same camera noise. So a mask is exactly where the flaw changed the picture.
 
 import shutil
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
 
@@ -17,7 +16,7 @@ from PIL import Image
 
 from tasks.arrival.samples import cap, plate, weave
 from tasks.arrival.samples.shapes import Array, Canvas, Drawing, Flaw, canvas
-from tasks.workspace.errors import DataError, SpecError
+from tasks.workspace.errors import DataError, SpecError, hint
 
 Bytes = NDArray[np.uint8]
 PRODUCTS: dict[str, ModuleType] = {
@@ -134,5 +133,4 @@ def check_request(size: int, counts: dict[str, int], products: tuple[str, ...]) 
             raise SpecError(f"{name} is {count}; give 1 to 999 images")
     for product in products:
         if product not in PRODUCTS:
-            near = get_close_matches(product, PRODUCTS, 1) or list(PRODUCTS)
-            raise SpecError(f"there is no sample product '{product}'; try {', '.join(near)}")
+            raise SpecError(f"there is no sample product '{product}'; {hint(product, PRODUCTS)}")

@@ -1,11 +1,11 @@
 """What runs now, how long it may take, and what failed last: the part of the board that moves."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tasks.web.board.estimates import durations, left, since, stamp, usual_of
+from tasks.workspace import clock
 from tasks.workspace.journal import journals
 from tasks.workspace.lock import in_use
 from tasks.workspace.paths import CARD, Workspace
@@ -21,7 +21,7 @@ def now(workspace: Workspace) -> Record:
     told = journals(workspace)
     usual = durations(told)
     return {
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": clock.now(),
         "run": run_now(told[0], usual) if told else None,
         "planning": in_use(workspace) and not (told and told[0]["alive"]),
         "failures": failures(workspace, told),

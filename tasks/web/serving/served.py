@@ -5,7 +5,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.fetch_release import fetch
 from tasks.store.release import MANIFEST
+from tasks.workspace import clock
 from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.files import write_json
 
@@ -82,7 +82,7 @@ class Served:
         if not judge.inspector.preprocess.spec.roi:  # the first image pays for no warming up
             judge.inspector.inspect(np.zeros((height, width, 3), np.float32))
         write_json(self.cache / self.product / LAST, {"release": manifest["release"]})
-        since = datetime.now(UTC).isoformat(timespec="seconds")
+        since = clock.now()
         return Champion(judge, manifest["release"], manifest["algorithm"], since)
 
     def _last(self) -> str | None:

@@ -133,8 +133,8 @@ def test_broken_off_drawing_never_looks_whole(
     [
         ({"size": 32}, "size is 32; give 64 to 2048 pixels"),
         ({"train": 0}, "train is 0; give 1 to 999 images"),
-        ({"products": ("weav",)}, "no sample product 'weav'; try weave"),
-        ({"products": ("gear",)}, "try weave, plate, cap"),
+        ({"products": ("weav",)}, "no sample product 'weav'; did you mean 'weave'"),
+        ({"products": ("gear",)}, "known: weave, plate, cap"),
     ],
 )
 def test_bad_requests(tmp_path: Path, request_: dict[str, object], message: str) -> None:

@@ -9,6 +9,7 @@ from tasks.arrival.bucket_events import Bell
 from tasks.arrival.waiting import Waiting
 from tasks.arrival.watch_state import Notes
 from tasks.arrival.watched import BucketSource, FolderSource, takeable
+from tasks.workspace.aws import client
 from tasks.workspace.errors import DataError, StoreError
 from tasks.workspace.paths import Workspace
 from tests.s3_servers import use_server
@@ -118,17 +119,16 @@ def test_a_folder_is_listed_and_staged_as_links(tmp_path):
 
 
 def test_a_bucket_is_listed_below_its_prefix_and_staged(tmp_path, moto_s3, monkeypatch):
-    from tasks.arrival.buckets import client
 
     use_server(monkeypatch, moto_s3)
     prefix = uuid.uuid4().hex
     keys = {f"{prefix}/train/good/1.png": b"1", f"{prefix}/read.me": b"", f"{prefix}2/3.png": b"3"}
     for key, content in keys.items():
-        client().put_object(Bucket="models", Key=key, Body=content)
+        client("s3").put_object(Bucket="models", Key=key, Body=content)
     source = BucketSource(f"s3://models/{prefix}/")
     [(path, first)] = source.listing().items()
     assert str(path) == "train/good/1.png" and first[0] == 1
-    client().put_object(Bucket="models", Key=f"{prefix}/train/good/1.png", Body=b"2")
+    client("s3").put_object(Bucket="models", Key=f"{prefix}/train/good/1.png", Body=b"2")
     assert source.listing()[path] != first
     source.stage([path], tmp_path)
     assert (tmp_path / path).read_bytes() == b"2"
@@ -142,14 +142,14 @@ ODD_KEYS = ["/abs/evil.png", "../evil.png", "x" * 260 + ".png", "a.png/b.png"]
 def test_odd_keys_of_a_bucket_are_refused_by_name_and_the_rest_is_taken(
     tmp_path, moto_s3, monkeypatch
 ):
-    from tasks.arrival.buckets import client, download
+    from tasks.arrival.buckets import download
 
     use_server(monkeypatch, moto_s3)
     prefix = uuid.uuid4().hex
     outside = tmp_path / "outside"
     names = [*ODD_KEYS, f"{outside}/evil.png", "a.png", "b//c.png", "./d.png"]
     for name in names:
-        client().put_object(Bucket="models", Key=f"{prefix}/{name}", Body=name.encode())
+        client("s3").put_object(Bucket="models", Key=f"{prefix}/{name}", Body=name.encode())
     taken = {"a.png": b"a.png", "b/c.png": b"b//c.png", "d.png": b"./d.png"}
 
     source = BucketSource(f"s3://models/{prefix}")
@@ -174,15 +174,13 @@ def test_odd_keys_of_a_bucket_are_refused_by_name_and_the_rest_is_taken(
 def test_a_bucket_that_tells_is_listed_when_it_told(moto_s3, monkeypatch):
     import boto3
 
-    from tasks.arrival.buckets import client
-
     use_server(monkeypatch, moto_s3)
     name = uuid.uuid4().hex
     sqs = boto3.session.Session().client("sqs")
     queue = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
     told = {"QueueArn": arn["Attributes"]["QueueArn"], "Events": ["s3:ObjectCreated:*"]}
-    s3 = client()
+    s3 = client("s3")
     s3.create_bucket(Bucket=name)
     s3.put_bucket_notification_configuration(
         Bucket=name, NotificationConfiguration={"QueueConfigurations": [told]}
