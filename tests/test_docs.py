@@ -8,6 +8,7 @@ import yaml
 
 from ad_models import ALGORITHMS
 from flows.cli import main
+from tasks.reporting.glossary import TERMS
 from tasks.spec.read import PARAMS
 from tasks.spec.schema import Params
 
@@ -29,6 +30,11 @@ def test_every_command_is_documented():
     assert told == set(main.commands)
     for command in main.commands.values():
         assert isinstance(command, click.Command) and command.help
+
+
+def test_the_glossary_lists_what_the_pages_explain():
+    listed = re.findall(r"^- \*\*(.+?)\*\*: (.+)\.$", (ROOT / "docs/glossary.md").read_text(), re.M)
+    assert dict(listed) == TERMS and len(TERMS) == 12
 
 
 def test_every_make_target_is_known():

@@ -17,17 +17,18 @@ class Column:
     style: str
     better: int
     missing: str = "not measured"
+    term: str = ""  # of the glossary
 
 
 COLUMNS = (
-    Column("image_auroc", "Image AUROC", ".3f", 1, "no test images"),
-    Column("pixel_auroc", "Pixel AUROC", ".3f", 1, "no masks"),
-    Column("aupro_30", "AUPRO 0.3", ".3f", 1, "no masks"),
-    Column("aupro_05", "AUPRO 0.05", ".3f", 1, "no masks"),
+    Column("image_auroc", "Image AUROC", ".3f", 1, "no test images", "AUROC"),
+    Column("pixel_auroc", "Pixel AUROC", ".3f", 1, "no masks", "AUROC"),
+    Column("aupro_30", "AUPRO 0.3", ".3f", 1, "no masks", "AUPRO"),
+    Column("aupro_05", "AUPRO 0.05", ".3f", 1, "no masks", "AUPRO"),
     Column("image_f1_max", "F1 max", ".3f", 1, "no test images"),
-    Column("threshold", "Threshold", "#.4g", 0),
-    Column("miss", "Miss", ".1%", -1, "no test images"),
-    Column("overkill", "Overkill", ".1%", -1, "no test images"),
+    Column("threshold", "Threshold", "#.4g", 0, term="threshold"),
+    Column("miss", "Miss", ".1%", -1, "no test images", "miss"),
+    Column("overkill", "Overkill", ".1%", -1, "no test images", "overkill"),
     Column("ms_per_image", "ms / image", ",.1f", -1),
     Column("fit_seconds", "Fit, s", ",.0f", -1),
     Column("peak_memory_mb", "Peak, MB", ",.0f", -1),

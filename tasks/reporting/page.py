@@ -10,6 +10,7 @@ from typing import Any
 from tasks.reporting import columns as figures
 from tasks.reporting import pareto as fronts
 from tasks.reporting import plots
+from tasks.reporting.glossary import TERMS
 from tasks.reporting.page_data import Packed, pack
 from tasks.reporting.view import View
 
@@ -51,6 +52,7 @@ def render(view: View, live: Live | None = None) -> str:
             policy=content_policy([style], [first, script], live),
             columns=figures.COLUMNS,
             best=figures.best_figures(view),
+            terms=TERMS,
             plots=plots,
             fronts=fronts,
             figures=figures,
