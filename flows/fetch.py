@@ -12,7 +12,7 @@ from tasks.arrival.archives import is_archive, unpack
 from tasks.arrival.public.catalogue import PublicSet, catalogue
 from tasks.arrival.public.convert import SOURCE, lay_out, write_papers
 from tasks.arrival.public.download import download
-from tasks.arrival.sources import room_in
+from tasks.arrival.sources import scratch_folder
 from tasks.images.layout import image_like
 from tasks.workspace.errors import DataError, hint
 from tasks.workspace.files import need_space, writing
@@ -143,10 +143,10 @@ def laid_out(
         )
 
     terminal.start("unpack")
-    with room_in(folder.parent / ARCHIVES) as room:
-        if refused := unpack(file, room, chosen):
+    with scratch_folder(folder.parent / ARCHIVES) as unpacked:
+        if refused := unpack(file, unpacked, chosen):
             name, reason = refused[0]
             raise DataError(f"{file}: {name!r} {reason}; get the file again at {known.page}")
-        told = lay_out(known, room, folder, wanted, os.replace)
+        told = lay_out(known, unpacked, folder, wanted, os.replace)
     terminal.end("unpack", "done")
     return told

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from flows.ingest import ingest_product
-from tasks.arrival.bucket_events import Bell
+from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.intake import IngestReport
-from tasks.arrival.sources import room_in
+from tasks.arrival.sources import scratch_folder
 from tasks.arrival.waiting import Waiting
-from tasks.arrival.watch_state import Notes
+from tasks.arrival.watch_state import WatchState
 from tasks.arrival.watched import Source, source_at, takeable
 from tasks.images.layout import EXPECTED, MASKS
 from tasks.monitoring.due import due, news
@@ -42,7 +42,7 @@ class Watched:
     product: str
     source: Source
     waiting: Waiting
-    notes: Notes  # shared by the product's sources
+    state: WatchState  # shared by the product's sources
     not_before: float = 0.0
     told: str = ""
     refused: set[str] = field(default_factory=set)  # names that were told of
@@ -75,13 +75,13 @@ class Watcher:
     def idle(self) -> bool:
         """Whether nothing runs or waits, but masks without an image."""
         waits = (path for one in self.watched for path in one.waiting.new)
-        due = any(one.notes.due for one in self.watched)
+        due = any(one.state.due for one in self.watched)
         return self._run is None and not due and all(MASKS in path.parts for path in waits)
 
     def _attempt(self, one: Watched, free: bool) -> None:
         """What fails is told once and tried again later; the other sources go on."""
         try:
-            taken = one.notes.taken.get(one.source.address, {})
+            taken = one.state.taken.get(one.source.address, {})
             one.waiting.look(one.source.listing(), taken, self.clock())
             self._refuse(one)
             if free and self.clock() >= one.not_before:
@@ -109,27 +109,27 @@ class Watcher:
             return
         listing = one.source.listing()
         whole = one.waiting.whole(now)
-        known = one.notes.taken.get(one.source.address, {})
+        known = one.state.taken.get(one.source.address, {})
         whole |= {path for path, stamp in listing.items() if known.get(path) == stamp}
         paths, misplaced = takeable(listing, one.waiting.new, whole, one.source.address)
         for path in sorted(misplaced):
             self.say(f"{one.product}: refused {path}: not in its place; expected {EXPECTED}")
         if not paths | misplaced:
             return
-        with run_lock(self.workspace), room_in(self.workspace.scratch / "watch") as room:
-            before, one.notes.due = one.notes.due, True
-            one.notes.write()
+        with run_lock(self.workspace), scratch_folder(self.workspace.scratch / "watch") as scratch:
+            before, one.state.due = one.state.due, True
+            one.state.write()
             report = IngestReport()
             if paths:
-                one.source.stage(sorted(paths), room)
-                report = ingest_product(self.workspace, one.product, str(room))
+                one.source.stage(sorted(paths), scratch)
+                report = ingest_product(self.workspace, one.product, str(scratch))
             kept = {path: stamp for path, stamp in known.items() if path in listing}
-            one.notes.taken[one.source.address] = kept | {p: listing[p] for p in paths | misplaced}
-            one.notes.due = before or (report.changed and self._enough(one))
-            one.notes.write()
+            one.state.taken[one.source.address] = kept | {p: listing[p] for p in paths | misplaced}
+            one.state.due = before or (report.changed and self._enough(one))
+            one.state.write()
         if paths:
             self.say(f"{one.product}: {report.summary()}")
-        if report.changed and not one.notes.due:
+        if report.changed and not one.state.due:
             self.say(f"{one.product}: no run yet: {news(self.workspace, one.product)}")
 
     def _enough(self, one: Watched) -> bool:
@@ -143,11 +143,11 @@ class Watcher:
         """A run may be due for labels alone."""
         path = self.workspace.corrections(one.product)
         written = path.stat().st_mtime if path.is_file() else 0.0
-        if one.notes.due or written == one.corrections:
+        if one.state.due or written == one.corrections:
             return
         one.corrections = written
-        one.notes.due = bool(due(self.workspace, one.product, arrived=False))
-        one.notes.write()
+        one.state.due = bool(due(self.workspace, one.product, arrived=False))
+        one.state.write()
 
     def _busy(self) -> bool:
         """Whether a run is under way; one that has ended is told of."""
@@ -163,9 +163,9 @@ class Watcher:
             more = "; the next images start another" if code else ""
             self.say(f"run of {names} ended{more}")
             self._tries = 0
-            for notes in self._notes():
-                notes.due = False
-                notes.write()
+            for state in self._states():
+                state.due = False
+                state.write()
         else:
             pause = RETRY * 2 ** min(self._tries - 1, TRIES)
             self.say(f"run of {names} failed (exit code {code}); again in {pause:g} s")
@@ -174,7 +174,7 @@ class Watcher:
 
     def _begin(self) -> None:
         """One run for every product that is due."""
-        due = sorted({one.product for one in self.watched if one.notes.due})
+        due = sorted({one.product for one in self.watched if one.state.due})
         if not due or self.clock() < self._not_before or not self._free():
             return
         self.say(f"run of {', '.join(due)}")
@@ -188,8 +188,8 @@ class Watcher:
         except BusyError:
             return False
 
-    def _notes(self) -> list[Notes]:
-        return [one.notes for one in self.watched if one.product in self._running]
+    def _states(self) -> list[WatchState]:
+        return [one.state for one in self.watched if one.product in self._running]
 
 
 def start_run(workspace: Workspace) -> Start:
@@ -250,16 +250,16 @@ def watched_by(
 ) -> list[Watched]:
     """Of PRODUCT=SOURCE; names and sources are checked. patience: of `Waiting`; queue: of the
     buckets' events."""
-    bell = Bell(queue) if queue else None
+    events = BucketEvents(queue) if queue else None
     found: list[Watched] = []
-    notes: dict[str, Notes] = {}
+    state: dict[str, WatchState] = {}
     for pair in pairs:
         product, equals, address = pair.partition("=")
         if not equals or not address:
             raise DataError(f"'{pair}' names no source; write PRODUCT=FOLDER or PRODUCT=s3://...")
         check_product_name(product)
-        source = source_at(address, bell)
+        source = source_at(address, events)
         source.listing()
-        notes.setdefault(product, Notes.read(workspace, product))
-        found.append(Watched(product, source, Waiting(*patience), notes[product]))
+        state.setdefault(product, WatchState.read(workspace, product))
+        found.append(Watched(product, source, Waiting(*patience), state[product]))
     return found

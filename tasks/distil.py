@@ -5,7 +5,7 @@ from pathlib import Path
 from ad_models import Run, create, seeded
 from ad_models.algorithms.efficientad import Efficientad
 from tasks.models.device import choose
-from tasks.models.fitting import forget_others, teller
+from tasks.models.fitting import forget_others, progress_callback
 from tasks.models.sharing import identify, mixed
 from tasks.spec.read import check, read_params
 from tasks.spec.recipe import shared_recipe
@@ -42,7 +42,14 @@ def teacher(workspace: Workspace, products: list[str], listener: Listener) -> Pa
     checkpoint = workspace.checkpoint(".shared", "teacher").with_suffix(f".{identity[:12]}.ckpt")
     forget_others(checkpoint)
     device = choose(read_params(workspace.root).line.device)
-    run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)
+    run = Run(
+        device,
+        checkpoint,
+        identity,
+        progress_callback(listener),
+        listener.should_stop,
+        listener.note,
+    )
     with seeded(detector.config.seed):
         detector.to(device).train()
         detector.teach(mixed(workspace, made, images), run, detector.natural())

@@ -14,7 +14,7 @@ from tasks.metrics.pixel import PixelMetrics
 from tasks.models.device import choose
 from tasks.models.figures import Rows, TestResult, details, figures
 from tasks.models.inspector import Inspector
-from tasks.models.result_pictures import Exhibits, write_curves, write_scores
+from tasks.models.result_pictures import ResultPictures, write_curves, write_scores
 from tasks.models.scoring import Report, batches, latency, levels, score
 from tasks.spec.read import read_params
 from tasks.spec.recipe import EvaluateRecipe, read_evaluate
@@ -36,8 +36,8 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     normals = aside or read_rows(model / CALIBRATION)
     defects = score(inspector, images, parts.defects, listener.report)
     decision = decide(spec, normals, defects)
-    exhibits = Exhibits(inspector, decision, spec.evaluation.pictures)
-    result = test(inspector, images, parts.test, spec, exhibits, listener.report)
+    pictures = ResultPictures(inspector, decision, spec.evaluation.pictures)
+    result = test(inspector, images, parts.test, spec, pictures, listener.report)
     result.decisions = [
         thresholds.decide(value, decision["threshold"], decision["accept"])
         for value in result.scores
@@ -69,7 +69,7 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
         write_json(partial / "details.json", behind)
         write_scores(partial / "scores.csv", result)
         write_curves(partial, result)
-        exhibits.write(partial / "exhibits.zip")
+        pictures.write(partial / "exhibits.zip")
     return folder
 
 
@@ -107,7 +107,7 @@ def test(
     images: Path,
     rows: Rows,
     spec: EvaluateRecipe,
-    exhibits: Exhibits,
+    pictures: ResultPictures,
     report: Report,
 ) -> TestResult:
     """Score test images; pixel figures where there are masks, in one streaming pass."""
@@ -119,7 +119,7 @@ def test(
             for row, image, found in zip(part, batch, inspector.inspect_all(batch), strict=True):
                 result.scores.append(found.score)
                 mask = mask_of(inspector.preprocess, images, row, image)
-                exhibits.add(len(result.scores) - 1, row["label"], image, *found[:2], mask)
+                pictures.add(len(result.scores) - 1, row["label"], image, *found[:2], mask)
                 if masks and mask is not None:
                     at = found.map if native else found.model_map
                     metrics.update(at, at_resolution(mask, at.shape), row["label"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ad_models import Run
 from tasks.models.device import choose, peak_memory_mb, precision
-from tasks.models.fitting import Job, Shared, fingerprint_of, forget_others, teller
+from tasks.models.fitting import Job, Shared, fingerprint_of, forget_others, progress_callback
 from tasks.spec.algorithms import per_product
 from tasks.spec.read import read_params
 from tasks.spec.recipe import read_fit
@@ -30,7 +30,14 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     checkpoint = workspace.checkpoint(product, algorithm).with_suffix(f".{identity[:12]}.ckpt")
     forget_others(checkpoint)
     device = choose(read_params(workspace.root).line.device)
-    run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)
+    run = Run(
+        device,
+        checkpoint,
+        identity,
+        progress_callback(listener),
+        listener.should_stop,
+        listener.note,
+    )
     run.precision = precision(recipe.training.precision, device)
     job = Job(product, algorithm, recipe, workspace.images(product), listener, shared)
     started = time.perf_counter()

@@ -41,25 +41,25 @@ def predict_images(
     from tasks.images.decode import decode
     from tasks.images.pictures import save_jpeg
     from tasks.images.read_image import read_bytes
-    from tasks.models.release_model import Judge
+    from tasks.models.release_model import ReleaseModel
 
-    judge = Judge.load(folder, device)
+    model = ReleaseModel.load(folder, device)
     release = release_of(folder).get("release")
     names = _distinct(paths)
     for path in paths:
         try:
             picture = decode(read_bytes(path), path)
-            found = judge.inspector.inspect(picture.unit)
+            found = model.inspector.inspect(picture.unit)
         except DataError as error:
             yield {"image": str(path), "error": str(error)}
             continue
-        verdict = judge.verdict(found)
+        result = model.result(found)
         if log:
-            log.add(record_of(picture, verdict, release, str(path)))
-        record = {"image": str(path), **verdict}
+            log.add(record_of(picture, result, release, str(path)))
+        record = {"image": str(path), **result}
         if maps:
             maps.mkdir(parents=True, exist_ok=True)
-            drawn = judge.picture(picture.unit, found)
+            drawn = model.picture(picture.unit, found)
             record["map"] = str(save_jpeg(drawn, maps / f"{names[path]}.jpg"))
         yield record
 

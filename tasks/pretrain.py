@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ad_models import Run, create
 from tasks.models.device import choose, peak_memory_mb
-from tasks.models.fitting import forget_others, teller
+from tasks.models.fitting import forget_others, progress_callback
 from tasks.models.sharing import common_size, identify, mixed
 from tasks.spec.read import check, read_params, read_yaml
 from tasks.spec.schema import Image
@@ -29,7 +29,14 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
     checkpoint = workspace.checkpoint(SHARED, algorithm).with_suffix(f".{identity[:12]}.ckpt")
     forget_others(checkpoint)
     device = choose(read_params(workspace.root).line.device)
-    run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)
+    run = Run(
+        device,
+        checkpoint,
+        identity,
+        progress_callback(listener),
+        listener.should_stop,
+        listener.note,
+    )
     loader = mixed(workspace, recipe, images)
     started = time.perf_counter()
     detector = create(algorithm, **recipe["parameters"]).fit(loader, run)

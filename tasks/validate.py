@@ -69,14 +69,14 @@ def check_images(
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        result = judge(found, wanted, partial, out)
+        result = run_checks(found, wanted, partial, out)
         put_in_place(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return result
 
 
-def judge(found: Scan, wanted: Validation, partial: Path, out: Path) -> ValidationResult:
+def run_checks(found: Scan, wanted: Validation, partial: Path, out: Path) -> ValidationResult:
     """Result of all checks on what was found, with its files in `partial`, meant for `out`."""
     from tasks.checks.expectations import checks_of
     from tasks.checks.suite import run_suite

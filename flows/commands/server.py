@@ -74,14 +74,14 @@ def _products(workspace: Any) -> list[dict[str, Any]]:
     for product in workspace.products:
         champion = champions.get(product) or {}
         decision = last_decision(workspace, product) or {}
-        verdict = {True: "promoted", False: "refused", None: ""}[decision.get("accepted")]
+        outcome = {True: "promoted", False: "refused", None: ""}[decision.get("accepted")]
         found.append(
             {
                 "product": product,
                 "champion": champion.get("algorithm"),
                 "release": champion.get("release"),
                 "since": champion.get("since"),
-                "last_gate": verdict,
+                "last_gate": outcome,
                 "at": decision.get("time"),
                 "reasons": decision.get("reasons", []),
             }

@@ -26,7 +26,7 @@ BEAT = 10.0  # seconds
 
 
 @dataclass
-class Bulletin:
+class BatchStatus:
     worker: str = ""
     beat: int = 0
     running: dict[str, list[Any]] = field(default_factory=dict)  # stage: step, fraction, figures
@@ -36,16 +36,16 @@ class Bulletin:
     ended: bool = False
 
 
-def key_of(run: UUID) -> str:
+def artifact_key(run: UUID) -> str:
     return f"batch-{run}"
 
 
-def read(client: SyncPrefectClient, runs: Iterable[UUID]) -> dict[UUID, Bulletin]:
-    """The bulletins of batches that have begun."""
-    keys = {key_of(run): run for run in runs}
+def read_statuses(client: SyncPrefectClient, runs: Iterable[UUID]) -> dict[UUID, BatchStatus]:
+    """The statuses of batches that have begun."""
+    keys = {artifact_key(run): run for run in runs}
     wanted = ArtifactFilter(key=ArtifactFilterKey(any_=list(keys)))
     found = client.read_artifacts(artifact_filter=wanted) if keys else []
-    return {keys[str(one.key)]: Bulletin(**json.loads(_inside(one.data))) for one in found}
+    return {keys[str(one.key)]: BatchStatus(**json.loads(_inside(one.data))) for one in found}
 
 
 def _inside(text: Any) -> str:
@@ -53,8 +53,8 @@ def _inside(text: Any) -> str:
     return str(text).removeprefix("```json\n").removesuffix("\n```")
 
 
-class Beats(threading.Thread):
-    """Posts the bulletin `now` every BEAT seconds. Use as a context.
+class StatusPoster(threading.Thread):
+    """Posts the status `now` every BEAT seconds. Use as a context.
 
     `over` is called once the server says that the run has ended: it is no longer wanted.
     """
@@ -62,7 +62,7 @@ class Beats(threading.Thread):
     def __init__(self, run: UUID, worker: str, over: Callable[[], None]) -> None:
         super().__init__(daemon=True)
         self.run_id = run
-        self.now = Bulletin(worker)
+        self.now = BatchStatus(worker)
         self.over = over
         self._open = ExitStack()
         self._artifact: UUID | None = None
@@ -70,7 +70,7 @@ class Beats(threading.Thread):
         self._posting = threading.Lock()
         self._end = threading.Event()
 
-    def __enter__(self) -> "Beats":
+    def __enter__(self) -> "StatusPoster":
         self._client = self._open.enter_context(get_client(sync_client=True))
         self.start()
         return self
@@ -81,8 +81,8 @@ class Beats(threading.Thread):
             self._open.close()
 
     @contextmanager
-    def changing(self) -> Iterator[Bulletin]:
-        """The bulletin, to be changed; it is posted with the next beat."""
+    def changing(self) -> Iterator[BatchStatus]:
+        """The status, to be changed; it is posted with the next beat."""
         with self._busy:
             yield self.now
 
@@ -110,7 +110,7 @@ class Beats(threading.Thread):
             return True
 
     def end(self, patience: float) -> None:
-        """Post the last bulletin; a server that is away is waited for."""
+        """Post the last status; a server that is away is waited for."""
         with self.changing() as now:
             now.ended = True
         until = time.monotonic() + patience
@@ -120,7 +120,7 @@ class Beats(threading.Thread):
     def _put(self, client: SyncPrefectClient, text: str) -> None:
         if self._artifact is None:
             artifact = ArtifactCreate(
-                key=key_of(self.run_id), type="markdown", data=text, flow_run_id=self.run_id
+                key=artifact_key(self.run_id), type="markdown", data=text, flow_run_id=self.run_id
             )
             self._artifact = client.create_artifact(artifact).id
             return
@@ -133,26 +133,26 @@ class Beats(threading.Thread):
         ).raise_for_status()
 
 
-class Told(Terminal):
-    """Passes the progress of stages on to the bulletin as well."""
+class StatusTerminal(Terminal):
+    """Passes the progress of stages on to the status as well."""
 
-    def __init__(self, total: int, beats: "Beats") -> None:
+    def __init__(self, total: int, poster: "StatusPoster") -> None:
         super().__init__(total)
-        self.beats = beats
+        self.poster = poster
 
     def start(self, name: str) -> None:
         super().start(name)
-        self._tell(name, "", 0.0, {})
+        self._post(name, "", 0.0, {})
 
     def update(self, name: str, stage: str, fraction: float, metrics: dict[str, float]) -> None:
         super().update(name, stage, fraction, metrics)
-        self._tell(name, stage, fraction, metrics)
+        self._post(name, stage, fraction, metrics)
 
     def end(self, name: str, outcome: str) -> None:
         super().end(name, outcome)
-        with self.beats.changing() as now:
+        with self.poster.changing() as now:
             now.running.pop(name, None)
 
-    def _tell(self, name: str, *how: Any) -> None:
-        with self.beats.changing() as now:
+    def _post(self, name: str, *how: Any) -> None:
+        with self.poster.changing() as now:
             now.running[name] = list(how)

@@ -18,7 +18,7 @@ from prefect import flow
 from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.fleet.batch_status import Beats, Bulletin, Told
+from flows.fleet.batch_status import BatchStatus, StatusPoster, StatusTerminal
 from flows.prefect_server.names import CLONES, NAME
 from flows.running import stop
 from flows.running.plan import Plan, refresh_code
@@ -54,27 +54,27 @@ def cells(name: str, workspace: str, url: str, ref: str, commit: str, stages: li
     home = Path(os.environ.get(CLONES, "inspectline-worker")).absolute()
     line = Line(workers=Workers())
     who = os.environ.get(NAME, socket.gethostname())
-    with Beats(context.flow_run.id, who, stop.asked.set) as beats:
+    with StatusPoster(context.flow_run.id, who, stop.asked.set) as poster:
         try:
             home.mkdir(parents=True, exist_ok=True)
             with run_lock(Workspace(home)):  # a batch whose worker died may still run
                 clone = check_out(home, url, ref, commit)
                 line = read_params(clone.root).line
-                Batch(clone, workspace, wanted, beats).work()
+                Batch(clone, workspace, wanted, poster).work()
         except stop.Stopped:
             raise
         except Exception as error:  # of this machine: whatever it is, others go on
             traceback.print_exc()
             reason = _reason(error)
-            with beats.changing() as now:
+            with poster.changing() as now:
                 now.elsewhere.update(dict.fromkeys(_left(now, wanted), reason))
         finally:
-            beats.end(LASTING)
-    if beats.now.elsewhere and line.workers and not stop.asked.wait(0):
+            poster.end(LASTING)
+    if poster.now.elsewhere and line.workers and not stop.asked.wait(0):
         time.sleep(line.workers.rest)  # or this worker would take the next batch, and fail again
 
 
-def _left(now: Bulletin, stages: list[Stage]) -> list[str]:
+def _left(now: BatchStatus, stages: list[Stage]) -> list[str]:
     return [str(s) for s in stages if str(s) not in now.done and str(s) not in now.failed]
 
 
@@ -86,10 +86,12 @@ def _reason(error: Exception) -> str:
 class Batch:
     """Stages in a clone that has been checked out."""
 
-    def __init__(self, clone: Workspace, name: str, stages: list[Stage], beats: Beats) -> None:
+    def __init__(
+        self, clone: Workspace, name: str, stages: list[Stage], poster: StatusPoster
+    ) -> None:
         self.clone = clone
         self.stages = stages
-        self.beats = beats
+        self.poster = poster
         self.line = read_params(clone.root).line
         self.workers = self.line.workers or Workers()
         link_package(clone)
@@ -97,7 +99,7 @@ class Batch:
         self.checkpoints = Checkpoints(self.cells, name)
 
     def work(self) -> None:
-        """Run every stage; what becomes of each is in the bulletin."""
+        """Run every stage; what becomes of each is in the status."""
         self._check_code()
         self._patiently(lambda: bring_inputs(self.cells, self.stages))
         fits = [stage for stage in self.stages if stage.step in ("fit", "pretrain")]
@@ -105,7 +107,7 @@ class Batch:
             for found in self._patiently(partial(self.checkpoints.fetch, stage)):
                 print(f"{stage}: goes on from {found}")
         slots = len(devices(self.line.device)) * self.workers.per_gpu
-        told = Told(len(self.stages), self.beats)
+        told = StatusTerminal(len(self.stages), self.poster)
         runner = Runner(
             self.clone,
             self.cells,
@@ -129,7 +131,7 @@ class Batch:
             if reason := failure(future.state):
                 error = future.state.result(raise_on_failure=False)
                 movable = isinstance(error, ELSEWHERE) or full(error)
-                with self.beats.changing() as now:
+                with self.poster.changing() as now:
                     (now.elsewhere if movable else now.failed)[name] = reason
         stop.check()
 
@@ -151,11 +153,11 @@ class Batch:
     def _deliver(self, stage: Stage) -> None:
         """Send what a stage made, then say that it is there."""
         self._patiently(lambda: send(self.cells, [stage]))
-        with self.beats.changing() as now:
+        with self.poster.changing() as now:
             now.done[str(stage)] = entry(self.cells, stage)
         with suppress(Exception):  # of the remote: what is left there does no harm
             self.checkpoints.forget(stage)
-        self.beats.post()
+        self.poster.post()
 
     def _save(self, fits: list[Stage], over: threading.Event) -> None:
         """Send checkpoints now and then, and once more at the end."""

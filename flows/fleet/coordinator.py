@@ -1,7 +1,7 @@
 """The coordinator of cells on other machines: follows its batches and takes over what they made.
 
 A batch is a run of the deployment `inspectline-cells`; a worker that is free takes it. Slots are
-the worker's own, so that none is lost with it. Whether a batch lives is seen from its bulletin:
+the worker's own, so that none is lost with it. Whether a batch lives is seen from its status:
 where nothing came for `workers.silence` seconds, what it had not told goes to another worker.
 """
 
@@ -16,7 +16,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelled, Crashed
 
-from flows.fleet.batch_status import Bulletin, read
+from flows.fleet.batch_status import BatchStatus, read_statuses
 from flows.fleet.batches import Batch, Sender, Unit, units
 from flows.fleet.leftovers import collect
 from flows.prefect_server.artifacts import AWAY
@@ -89,16 +89,16 @@ class Dispatch:
         """Hear what all batches tell, and give up those that are lost."""
         wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(self.active)))
         try:
-            news = read(self.client, self.active)
+            news = read_statuses(self.client, self.active)
             runs = self.client.read_flow_runs(flow_run_filter=wanted, limit=len(self.active))
         except AWAY as error:
             self.terminal.say(f"the Prefect server is away ({error}); the cells go on")
             return
         self._forgive()
         for unknown in set(self.active) - {run.id for run in runs}:  # a new server
-            self._close(self.active[unknown], Bulletin())
+            self._close(self.active[unknown], BatchStatus())
         for run in runs:
-            batch, told = self.active[run.id], news.get(run.id, Bulletin())
+            batch, told = self.active[run.id], news.get(run.id, BatchStatus())
             if told.beat != batch.beat or run.state_type == StateType.SCHEDULED:
                 batch.beat, batch.heard = told.beat, time.monotonic()
                 batch.worker = told.worker or batch.worker
@@ -121,8 +121,8 @@ class Dispatch:
                 batch.heard = now
         self._looked = now
 
-    def _take(self, batch: Batch, told: Bulletin) -> None:
-        """Take over what is new in a bulletin."""
+    def _take(self, batch: Batch, told: BatchStatus) -> None:
+        """Take over what is new in a status."""
         fresh = [s for s in batch.stages if str(s) in told.done and s not in self.taken]
         for product in dict.fromkeys(stage.product for stage in fresh):
             entries = {s: told.done[str(s)] for s in fresh if s.product == product}
@@ -144,7 +144,7 @@ class Dispatch:
             self.failures[name] = reasons[name]
             self.journal.end(name, "failed", reasons[name])
 
-    def _close(self, batch: Batch, told: Bulletin) -> None:
+    def _close(self, batch: Batch, told: BatchStatus) -> None:
         """Give up a batch that has ended; what it left goes to another worker."""
         del self.active[batch.run]
         for stage in batch.stages:
@@ -172,7 +172,7 @@ class Dispatch:
                 left.append(stage)
         return left
 
-    def _show(self, batch: Batch, told: Bulletin) -> None:
+    def _show(self, batch: Batch, told: BatchStatus) -> None:
         for stage, (step, fraction, figures) in told.running.items():
             if stage not in batch.shown:
                 batch.shown.add(stage)

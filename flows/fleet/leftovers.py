@@ -12,7 +12,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled
 
-from flows.fleet.batch_status import Bulletin, read
+from flows.fleet.batch_status import BatchStatus, read_statuses
 from flows.prefect_server.names import CELLS, name_of
 from flows.running.plan import Plan
 from tasks.build.records import Stage
@@ -40,10 +40,10 @@ def collect(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) -> set[S
         if run.state and not run.state.is_final():
             gone: Any = Cancelled(message="its coordinator is gone")
             client.set_flow_run_state(run.id, gone, force=True)
-    news = read(client, [run.id for run in ours])
+    news = read_statuses(client, [run.id for run in ours])
     taken: set[Stage] = set()
     for run in ours:  # latest first
-        told = news.get(run.id, Bulletin())
+        told = news.get(run.id, BatchStatus())
         for stage in stages:  # a fit before its evaluation
             made = told.done.get(str(stage))
             if made and stage not in taken and same_inputs(plan.cells, stage, made):

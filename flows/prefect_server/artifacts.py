@@ -19,7 +19,7 @@ from prefect.context import TaskRunContext
 from prefect.exceptions import PrefectException
 
 from tasks.leaderboard import COLUMNS
-from tasks.reporting.worst_pictures import Strip, worst
+from tasks.reporting.worst_pictures import WrongDecision, worst_decisions
 from tasks.workspace.names import safe_name
 from tasks.workspace.paths import Workspace
 
@@ -64,8 +64,8 @@ def table(rows: list[dict[str, Any]]) -> None:
 def decision(workspace: Workspace, decided: dict[str, Any]) -> None:
     """Why a product's challenger was promoted or refused, and what it gets most wrong."""
     product, algorithm = decided["product"], decided["challenger"]["algorithm"]
-    verdict = "promoted" if decided["accepted"] else "refused"
-    lines = [f"## {product}: {algorithm} {verdict}", ""]
+    outcome = "promoted" if decided["accepted"] else "refused"
+    lines = [f"## {product}: {algorithm} {outcome}", ""]
     lines += [f"- {reason}" for reason in decided["reasons"]]
     lines += ["", "| gate | limit | value | passed |", "|---|---|---|---|"]
     for check in decided["floors"]:
@@ -74,15 +74,15 @@ def decision(workspace: Workspace, decided: dict[str, Any]) -> None:
         )
     if release := decided["challenger"]["release"]:
         lines += ["", f"Release: `{decided['store']}/releases/{product}/{release}`"]
-    for strip in worst(workspace.evaluation(product, algorithm)):
-        lines += ["", caption(strip), "", f"![{strip.path}]({address(strip.picture)})"]
+    for wrong in worst_decisions(workspace.evaluation(product, algorithm)):
+        lines += ["", caption(wrong), "", f"![{wrong.path}]({address(wrong.picture)})"]
     with suppress(*AWAY):
         create_markdown_artifact("\n".join(lines), key=f"decision-{safe_name(product)}")
 
 
-def caption(strip: Strip) -> str:
+def caption(wrong: WrongDecision) -> str:
     """What is seen: the image, and beside it its heat map."""
-    return f"`{strip.path}` **{strip.outcome}**, score {strip.score:.4g}"
+    return f"`{wrong.path}` **{wrong.outcome}**, score {wrong.score:.4g}"
 
 
 def address(picture: bytes) -> str:

@@ -26,7 +26,7 @@ def start(verbose: bool = False) -> None:
     from prefect.settings import PREFECT_API_URL
 
     if url := PREFECT_API_URL.value():
-        _greet(url)
+        _check_server(url)
         return
     from prefect.server.api.server import SubprocessASGIServer
 
@@ -52,7 +52,7 @@ def start(verbose: bool = False) -> None:
 
 def ask(verbose: bool = False) -> None:
     """Have Prefect speak with the server that PREFECT_API_URL names, or say why it cannot."""
-    _greet(named(verbose))
+    _check_server(named(verbose))
 
 
 def named(verbose: bool = False) -> str:
@@ -98,7 +98,7 @@ def _end_with_us(server: int) -> None:
     atexit.register(dismiss)
 
 
-def _greet(url: str) -> None:
+def _check_server(url: str) -> None:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:

@@ -9,7 +9,7 @@ REGION = re.compile(r"https?://(?:sqs\.|queue\.)?([a-z]{2}(?:-[a-z]+)+-\d)\.")
 AT_ONCE = 10  # messages, SQS's limit
 
 
-class Bell:
+class BucketEvents:
     """An SQS queue that gets the events of one or more buckets.
 
     It says when to list, never what is there: a message that is lost, comes twice or is of
@@ -20,18 +20,18 @@ class Bell:
         if not queue.startswith(("https://", "http://")):
             raise DataError(f"'{queue}' is no queue; give its URL, https://sqs.REGION....")
         self.queue = queue
-        self._rung = 0
+        self._count = 0
         self._sqs: Any = None
 
-    def rung(self) -> int:
-        """How often it has rung so far; one more than before where something came meanwhile."""
+    def count(self) -> int:
+        """How many times events came so far; one more if some came since the last call."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             self._sqs = self._sqs or _client(self.queue)
             answer = self._sqs.receive_message(QueueUrl=self.queue, MaxNumberOfMessages=AT_ONCE)
             if found := answer.get("Messages"):
-                self._rung += 1
+                self._count += 1
                 read = [
                     {"Id": str(number), "ReceiptHandle": one["ReceiptHandle"]}
                     for number, one in enumerate(found)
@@ -39,7 +39,7 @@ class Bell:
                 self._sqs.delete_message_batch(QueueUrl=self.queue, Entries=read)
         except (BotoCoreError, ClientError, ValueError) as error:
             raise StoreError(f"the queue {self.queue} cannot be read: {error}") from error
-        return self._rung
+        return self._count
 
 
 def _client(queue: str) -> Any:

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from tasks.arrival.known_images import Shelf
+from tasks.arrival.known_images import KnownImages
 from tasks.arrival.offer import Arrival
 from tasks.images.decode import decode
 from tasks.images.read_image import mask_of, read_bytes
@@ -40,16 +40,18 @@ class IngestReport:
 
 
 class Intake:
-    """Puts arrivals onto a shelf and notes in `report` what became of each."""
+    """Puts arrivals into the images folder and records the outcome of each in `report`."""
 
-    def __init__(self, folder: Path, shelf: Shelf, room: Path, report: IngestReport) -> None:
+    def __init__(
+        self, folder: Path, known_images: KnownImages, scratch: Path, report: IngestReport
+    ) -> None:
         self.folder = folder  # that names in the report are relative to
-        self.shelf = shelf
-        self.room = room
+        self.known_images = known_images
+        self.scratch = scratch
         self.report = report
 
     def take(self, arrival: Arrival) -> None:
-        """Put one image, and its mask before it, onto the shelf."""
+        """Put one image, and its mask before it, into the images folder."""
         try:
             data = self.read(arrival.file)
             digest = hashlib.sha256(data).hexdigest()
@@ -66,17 +68,17 @@ class Intake:
         if known:
             self.report.known.append(str(place))
             return
-        put(data, self.shelf.images / place, self.room)
-        self.shelf.add(place, len(data))
-        self.shelf.hashes[place] = digest
+        put(data, self.known_images.images / place, self.scratch)
+        self.known_images.add(place, len(data))
+        self.known_images.hashes[place] = digest
         self.report.new.append(str(place))
 
     def take_mask(self, mask: Path, image: bytes, place: PurePosixPath, known: bool) -> None:
-        """Put the mask of the image that belongs at `place` onto the shelf."""
-        there = self.shelf.mask_of(place)
+        """Put the mask of the image that belongs at `place` into the images folder."""
+        there = self.known_images.mask_of(place)
         try:
             data = self.read(mask)
-            if there and read_bytes(self.shelf.images / there) == data:
+            if there and read_bytes(self.known_images.images / there) == data:
                 return
             if there and known:
                 raise DataError(f"{place} has another mask, {there}; delete that one to replace it")
@@ -85,14 +87,14 @@ class Intake:
             self.refuse(mask, error)
             return
         # a mask that waits there without its image was left by a run that was cut off
-        target = there or self.shelf.mask_place(place, mask.suffix)
-        put(data, self.shelf.images / target, self.room)
-        self.shelf.add_mask(target)
+        target = there or self.known_images.mask_place(place, mask.suffix)
+        put(data, self.known_images.images / target, self.scratch)
+        self.known_images.add_mask(target)
         self.report.masks.append(str(target))
 
     def destination(self, arrival: Arrival, data: bytes, digest: str) -> tuple[PurePosixPath, bool]:
         """Where an image belongs, and whether it is there already."""
-        same = self.shelf.same(data, digest)
+        same = self.known_images.same_content(data, digest)
         here = [path for path in same if path.parent == arrival.place.parent]
         if here:
             return here[0], True
@@ -101,7 +103,7 @@ class Intake:
                 f"same content as {same[0]}, and an image has one label; "
                 "delete the wrong one, then ingest again"
             )
-        return self.shelf.free(arrival.place, digest), False
+        return self.known_images.free_place(arrival.place, digest), False
 
     def read(self, file: Path) -> bytes:
         if not file.name.isprintable() or not file.parent.name.isprintable():

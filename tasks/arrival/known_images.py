@@ -7,7 +7,7 @@ from tasks.images.layout import MASKS, folded, image_files, image_key, is_mask, 
 from tasks.images.read_image import read_bytes
 
 
-class Shelf:
+class KnownImages:
     """Knows every image by (split, label), stem and content. Contents are hashed on demand."""
 
     def __init__(self, images: Path) -> None:
@@ -29,7 +29,7 @@ class Shelf:
     def add_mask(self, path: PurePosixPath) -> None:
         self.masks[mask_key(path)] = path
 
-    def same(self, data: bytes, digest: str) -> list[PurePosixPath]:
+    def same_content(self, data: bytes, digest: str) -> list[PurePosixPath]:
         """Images with this content. Only those of equal size are read."""
         return [path for path in self.by_size.get(len(data), []) if self.hash(path) == digest]
 
@@ -38,7 +38,7 @@ class Shelf:
             self.hashes[path] = hashlib.sha256(read_bytes(self.images / path)).hexdigest()
         return self.hashes[path]
 
-    def free(self, place: PurePosixPath, digest: str) -> PurePosixPath:
+    def free_place(self, place: PurePosixPath, digest: str) -> PurePosixPath:
         """`place`; where its stem is taken, with 8 digits of the content's hash appended."""
         place = place.with_name(folded(place.name))
         if (place.parts[0], *image_key(place)) in self.stems:

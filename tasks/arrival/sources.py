@@ -12,15 +12,15 @@ from tasks.arrival.buckets import SCHEME, download
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import writing
 
-ROOM = "ingest"
+PREFIX = "ingest"
 
 
-def folder_of(source: str | Path, room: Path) -> tuple[Path, list[tuple[str, str]]]:
+def source_folder(source: str | Path, folder: Path) -> tuple[Path, list[tuple[str, str]]]:
     """The folder that holds the source's images, and (name, reason) of files that were refused.
 
-    What is fetched or unpacked goes to `room`.
+    What is fetched or unpacked goes to `folder`.
     """
-    fetched = room / "source"
+    fetched = folder / "source"
     with writing(fetched):
         fetched.mkdir(parents=True)
     if str(source).startswith(SCHEME):
@@ -41,24 +41,24 @@ def folder_of(source: str | Path, room: Path) -> tuple[Path, list[tuple[str, str
 
 
 @contextmanager
-def room_in(scratch: Path) -> Iterator[Path]:
-    """An empty folder in `scratch` that goes when the block ends, however it ends.
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """An empty folder in `parent` that goes when the block ends, however it ends.
 
     Its name holds the process, so that what a killed one left behind goes the next time.
     """
-    with writing(scratch):
-        scratch.mkdir(parents=True, exist_ok=True)
-        for left in scratch.glob(f"{ROOM}-*-*"):
-            if not alive(left.name.split("-")[1]):
+    with writing(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.glob(f"{PREFIX}-*-*"):
+            if not process_runs(left.name.split("-")[1]):
                 shutil.rmtree(left, ignore_errors=True)
-        room = Path(tempfile.mkdtemp(prefix=f"{ROOM}-{os.getpid()}-", dir=scratch))
+        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-", dir=parent))
     try:
-        yield room
+        yield folder
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def alive(process: str) -> bool:
+def process_runs(process: str) -> bool:
     """Whether a process of this number runs on this machine."""
     try:
         os.kill(int(process), 0)

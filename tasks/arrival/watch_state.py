@@ -10,7 +10,7 @@ from tasks.workspace.paths import Workspace
 
 
 @dataclass
-class Notes:
+class WatchState:
     """taken: what was ingested from each source; due: whether the line has yet to run.
 
     `due` is set before anything is ingested and cleared after a run, so that a kill at any point
@@ -22,7 +22,7 @@ class Notes:
     due: bool = False
 
     @classmethod
-    def read(cls, workspace: Workspace, product: str) -> "Notes":
+    def read(cls, workspace: Workspace, product: str) -> "WatchState":
         path = workspace.scratch / "watch" / f"{product}.json"
         if not path.is_file():
             return cls(path)

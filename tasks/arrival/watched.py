@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from tasks.arrival.bucket_events import Bell
+from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.buckets import SCHEME, client, image_keys
 from tasks.arrival.offer import check_good, layout_root
 from tasks.images.layout import image_files, is_mask, pair
@@ -23,8 +23,8 @@ class Source(Protocol):
     def listing(self) -> Listing:
         """Every image by its path below the source."""
 
-    def stage(self, paths: Iterable[PurePosixPath], room: Path) -> None:
-        """Have these below `room`, by the same paths."""
+    def stage(self, paths: Iterable[PurePosixPath], scratch: Path) -> None:
+        """Have these below `scratch`, by the same paths."""
 
 
 class FolderSource:
@@ -47,20 +47,23 @@ class FolderSource:
             found[path] = facts.st_size, str(facts.st_mtime_ns)
         return found
 
-    def stage(self, paths: Iterable[PurePosixPath], room: Path) -> None:
+    def stage(self, paths: Iterable[PurePosixPath], scratch: Path) -> None:
         for path in paths:
-            (room / path).parent.mkdir(parents=True, exist_ok=True)
-            (room / path).symlink_to(self.folder / path)
+            (scratch / path).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / path).symlink_to(self.folder / path)
 
 
 class BucketSource:
-    """What lies below s3://bucket/prefix; with a bell, listed when it rang, and now and then."""
+    """What lies below s3://bucket/prefix.
 
-    def __init__(self, address: str, bell: Bell | None = None) -> None:
+    With an event queue it is listed after an event and every RELIST seconds.
+    """
+
+    def __init__(self, address: str, events: BucketEvents | None = None) -> None:
         self.address = address
-        self.bell = bell
+        self.events = events
         self._known: Listing = {}
-        self._heard = -1  # ring after which it was listed last
+        self._counted = -1  # event count at the last listing
         self._listed = 0.0
         self.bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
@@ -69,12 +72,12 @@ class BucketSource:
         self._s3: Any = None
 
     def listing(self) -> Listing:
-        if self.bell is None:
+        if self.events is None:
             return self._list()
-        rung = self.bell.rung()
-        if rung != self._heard or time.monotonic() - self._listed >= RELIST:
+        count = self.events.count()
+        if count != self._counted or time.monotonic() - self._listed >= RELIST:
             self._known = self._list()
-            self._heard, self._listed = rung, time.monotonic()
+            self._counted, self._listed = count, time.monotonic()
         return self._known
 
     def _list(self) -> Listing:
@@ -87,11 +90,11 @@ class BucketSource:
         self._keys, self.refused = image_keys(found, self.prefix)
         return {path: found[key] for path, key in self._keys.items()}
 
-    def stage(self, paths: Iterable[PurePosixPath], room: Path) -> None:
+    def stage(self, paths: Iterable[PurePosixPath], scratch: Path) -> None:
         with _told(self.address):
             for path in paths:
-                (room / path).parent.mkdir(parents=True, exist_ok=True)
-                self._ask().download_file(self.bucket, self._keys[path], str(room / path))
+                (scratch / path).parent.mkdir(parents=True, exist_ok=True)
+                self._ask().download_file(self.bucket, self._keys[path], str(scratch / path))
 
     def _ask(self) -> Any:
         self._s3 = self._s3 or client()
@@ -113,9 +116,9 @@ class _told:  # noqa: N801
             raise StoreError(f"{self.address} cannot be read: {error}") from error
 
 
-def source_at(address: str, bell: Bell | None = None) -> Source:
-    """The source at a folder or at s3://bucket/prefix, of which the bell may tell."""
-    return BucketSource(address, bell) if address.startswith(SCHEME) else FolderSource(address)
+def source_at(address: str, events: BucketEvents | None = None) -> Source:
+    """The source at a folder or at s3://bucket/prefix; events: the queue of the bucket, if any."""
+    return BucketSource(address, events) if address.startswith(SCHEME) else FolderSource(address)
 
 
 Paths = set[PurePosixPath]

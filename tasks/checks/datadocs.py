@@ -88,10 +88,10 @@ def write_index(
         for page in pages
         if page != "index.html"
     )
-    verdict = "passed" if passed else "failed"
+    outcome = "passed" if passed else "failed"
     (docs / "index.html").write_text(
-        f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>Validation {verdict}</title>'
-        f'{STYLE}</head><body><div class="container-fluid"><h2>Validation {verdict}</h2>'
+        f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>Validation {outcome}</title>'
+        f'{STYLE}</head><body><div class="container-fluid"><h2>Validation {outcome}</h2>'
         f"{findings('Failures', failures)}{findings('Warnings', warnings)}"
         f"<h3>Expectation suites and their results</h3><ul>{links}</ul></div></body></html>\n",
         encoding="utf-8",

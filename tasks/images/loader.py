@@ -39,7 +39,7 @@ class ImageLoader:
         self.shuffle = shuffle
         self.category = category
         self._kept: dict[int, Tensor] = {}
-        self._room = cache
+        self._free = cache
 
     def __len__(self) -> int:
         return (len(self.paths) + self.batch_size - 1) // self.batch_size
@@ -68,9 +68,9 @@ class ImageLoader:
         image = self.preprocess(read_image(self.paths[index]))
         tile = self.preprocess.spec.tile
         tiles = cut(image, tile) if tile else image[None]
-        if self._room >= (size := tiles.numel() * tiles.element_size()):
+        if self._free >= (size := tiles.numel() * tiles.element_size()):
             self._kept[index] = tiles
-            self._room -= size
+            self._free -= size
         return tiles
 
 

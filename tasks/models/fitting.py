@@ -188,7 +188,7 @@ def forget_others(checkpoint: Path) -> None:
             other.unlink()
 
 
-def teller(listener: Listener) -> Callable[[Progress], None]:
+def progress_callback(listener: Listener) -> Callable[[Progress], None]:
     """Passes the progress of a fit on to `listener`."""
 
     def tell(progress: Progress) -> None:

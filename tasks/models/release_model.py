@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judge:
+class ReleaseModel:
     """Decisions are taken on the raw score: a defect is what lies above the threshold."""
 
     inspector: Inspector
@@ -38,10 +38,10 @@ class Judge:
         reject = self.decision["threshold"]
         return self.decision.get("accept", reject), reject  # older releases have one threshold
 
-    def verdict(self, found: Inspection) -> dict[str, Any]:
-        """All that is told of an image, fit for JSON."""
+    def result(self, found: Inspection) -> dict[str, Any]:
+        """Everything that is reported for an image, ready for JSON."""
         accept, reject = self.limits
-        display = Display(reject, span_of(self.decision))
+        display = Display(reject, display_span(self.decision))
         return {
             "score": found.score,
             "threshold": reject,
@@ -59,7 +59,7 @@ class Judge:
         )
 
 
-def span_of(decision: dict[str, Any]) -> float:
+def display_span(decision: dict[str, Any]) -> float:
     """How far below the threshold the displayed score is 0."""
     return decision.get("display_span") or Display.of(decision["threshold"]).span
 

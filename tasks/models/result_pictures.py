@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tasks.models.figures import TestResult
 
 
-class Exhibits:
+class ResultPictures:
     """Collects pictures in the order of the rows; beyond `limit` the most wrong decisions stay."""
 
     def __init__(self, inspector: Inspector, decision: dict[str, Any], limit: int) -> None:

@@ -23,9 +23,9 @@ def mixed(workspace: Workspace, recipe: dict[str, Any], images: dict[str, Image]
         sides = split([row["sha256"] for row in rows], recipe["products"][name]["calibration"])
         kept = [row for row, held in zip(rows, sides, strict=True) if not held]
         paths = [workspace.images(name) / row["path"] for row in kept]
-        room = CACHE // len(images)
+        cache = CACHE // len(images)
         loaders.append(
-            ImageLoader(paths, Preprocess(image), recipe["batch_size"], True, name, room)
+            ImageLoader(paths, Preprocess(image), recipe["batch_size"], True, name, cache)
         )
     return Mixed(loaders)
 

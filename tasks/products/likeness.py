@@ -29,13 +29,13 @@ def most_alike(workspace: Workspace, product: str, weights: str = "imagenet") ->
     if not others:
         return []
     net = Pyramid(BACKBONE, LAYERS, weights)
-    portraits = {name: portrait(net, _sample(workspace, name)) for name in [product, *others]}
+    portraits = {name: feature_vector(net, _sample(workspace, name)) for name in [product, *others]}
     found = [Likeness(name, float(portraits[product] @ portraits[name])) for name in others]
     return sorted(found, key=lambda one: (-one.similarity, one.product))
 
 
 @torch.no_grad()
-def portrait(net: Pyramid, paths: list[Path]) -> Tensor:
+def feature_vector(net: Pyramid, paths: list[Path]) -> Tensor:
     """A unit vector of what the images share: mean and spread of each channel, over positions, of
     each layer, which all weigh the same."""
     preprocess = Preprocess(Image(size=(SIDE, SIDE)))

@@ -13,9 +13,9 @@ def proposal(product: str, seen: Look) -> str:
     """The text of product.yaml for images that were looked at."""
     from jinja2 import Environment, StrictUndefined
 
-    rooms = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     (height, width), usual = seen.size, max(seen.sizes, key=lambda size: seen.sizes[size])
-    text = rooms.from_string(TEMPLATE.read_text()).render(
+    text = environment.from_string(TEMPLATE.read_text()).render(
         product=product,
         images=seen.images,
         defects=seen.defects,

@@ -16,7 +16,7 @@ from tasks.store.champion import champion, promote
 from tasks.store.fetch_release import fetch
 from tasks.store.opening import store_of
 from tasks.store.release import MANIFEST, read_manifest
-from tasks.store.releases import exhibits_key, publish, releases
+from tasks.store.releases import pictures_key, publish, releases
 from tasks.workspace.errors import LineError, SpecError
 from tasks.workspace.files import write_text
 from tasks.workspace.git import operator
@@ -80,11 +80,11 @@ def copy_releases(workspace: Workspace, old: str, name: str) -> int:
     for release in found:
         about = read_manifest(store, old, release)["about"] | {"renamed_from": old}
         folder = fetch(store, old, release, workspace.scratch / "releases")
-        with tempfile.TemporaryDirectory(dir=workspace.scratch) as room:
-            files = shutil.copytree(folder, Path(room) / name, ignore=lambda *_: [MANIFEST])
+        with tempfile.TemporaryDirectory(dir=workspace.scratch) as temporary:
+            files = shutil.copytree(folder, Path(temporary) / name, ignore=lambda *_: [MANIFEST])
             publish(files, name, store, about)
-        if pictures := store.get(exhibits_key(old, release)):
-            store.put(exhibits_key(name, release), pictures)
+        if pictures := store.get(pictures_key(old, release)):
+            store.put(pictures_key(name, release), pictures)
     order = [*reversed(current["history"]), current["release"]] if current else []
     for release in order:
         promote(store, name, release, reason=f"renamed from {old}", by=operator())

@@ -7,15 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.reporting import columns as figures
-from tasks.reporting import pareto as fronts
-from tasks.reporting import plots
-from tasks.reporting.page_data import Packed, pack
+from tasks.reporting import columns, pareto, plots
+from tasks.reporting.page_data import PageData, page_data
 from tasks.reporting.view import View
 
 TEMPLATES = Path(__file__).with_name("templates")
 STYLES = ("report", "charts", "pictures", "media")
-SCRIPTS = ("pages", "table", "threshold", "album", "gallery", "viewer", "compare")
+SCRIPTS = ("pages", "table", "threshold", "pictures", "gallery", "viewer", "compare")
 
 
 @dataclass(frozen=True)
@@ -37,23 +35,22 @@ def render(view: View, live: Live | None = None) -> str:
     style = "\n".join(text(f"{name}.css") for name in STYLES) + (live.style if live else "")
     script = "\n".join(text(f"{name}.js") for name in SCRIPTS) + (live.script if live else "")
     first = text("first.js")
-    packed = {one.name: pack(one, len(view.products), bool(live)) for one in view.products}
+    pages = {one.name: page_data(one, len(view.products), bool(live)) for one in view.products}
     html = (
         templates(live.templates if live else None)
         .get_template("report/page.html.j2")
         .render(
             view=view,
             live=live,
-            packed=packed,
+            pages=pages,
             style=Markup(style),
             script=Markup(script),
             first=Markup(first),
             policy=content_policy([style], [first, script], live),
-            columns=figures.COLUMNS,
-            best=figures.best_figures(view),
+            columns=columns,
+            best=columns.best_figures(view),
             plots=plots,
-            fronts=fronts,
-            figures=figures,
+            pareto=pareto,
         )
     )
     return str(html.lstrip())
@@ -73,7 +70,7 @@ def templates(board: Path | None = None) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["figure"] = figures.figure
+    found.filters["figure"] = columns.figure
     return found
 
 
@@ -102,4 +99,4 @@ def hashes(texts: list[str]) -> str:
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
-__all__ = ["Live", "Packed", "render"]
+__all__ = ["Live", "PageData", "render"]

@@ -1,7 +1,7 @@
-"""What the page's script needs to know of a product, and the pictures that a file carries with it.
+"""What the page's script needs to know of a product, and the pictures inside the file.
 
-A line of the album is a picture's name and its bytes in base64, or an outline; the script looks a
-line up when the picture comes into sight.
+One line is a picture's name and its bytes in base64, or an outline. The script looks up the line
+when the picture comes into view.
 """
 
 import base64
@@ -11,48 +11,50 @@ from typing import Any
 
 from tasks.decisions.threshold import wrongness
 from tasks.reporting.reading import number
-from tasks.reporting.small_pictures import ORIGINALS, Album, original
+from tasks.reporting.small_pictures import ORIGINALS, PictureArchive, original
 from tasks.reporting.view import ModelView, ProductView, Record
 
 BYTES = 24_000_000  # of all pictures together, as text; the file stays below 30 MB
 
 
 @dataclass(frozen=True)
-class Packed:
+class PageData:
     """Of one product."""
 
     data: Record  # for the script
-    album: str  # lines "model/kind/index content"
-    left_out: int  # images without a picture, for want of room
+    pictures: str  # lines "model/kind/index content"
+    left_out: int  # images without a picture, because the file would be too large
 
 
-def pack(product: ProductView, sharing: int, live: bool) -> Packed:
-    """sharing: products that share the room; live: pictures are asked for and not carried."""
+def page_data(product: ProductView, sharing: int, live: bool) -> PageData:
+    """sharing: products that share the space; live: pictures are asked for and not carried."""
     paths, data = known(product)
-    albums = {model.key: Album(model.exhibits) for model in product.models}
+    archives = {model.key: PictureArchive(model.pictures) for model in product.models}
     for one in data["models"]:
-        one["rebuilt"] = albums[one["key"]].offers("rebuilt")
+        one["rebuilt"] = archives[one["key"]].offers("rebuilt")
     lines: list[str] = []
-    room = BYTES // max(sharing, 1)
+    space = BYTES // max(sharing, 1)
     left_out = 0
     for image in worst_first(product, paths):
         places = {m["key"]: m["rows"][image] for m in data["models"] if m["rows"][image] >= 0}
-        picture = next((key for key, row in places.items() if albums[key].get("image", row)), None)
-        mine = list(content(albums, places, picture, live))
+        picture = next(
+            (key for key, row in places.items() if archives[key].get("image", row)), None
+        )
+        mine = list(content(archives, places, picture, live))
         size = sum(map(len, mine))
-        if size > room:
+        if size > space:
             left_out += 1
             continue
-        room -= size
+        space -= size
         lines += mine
         if picture is not None:
-            drawn = albums[picture].outlines.get(places[picture], {})
+            drawn = archives[picture].outlines.get(places[picture], {})
             about = {"from": picture, "size": drawn.get("size"), "masked": bool(drawn.get("mask"))}
             data["images"][image] |= about
     data["originals"] = shown(product)
     if not live:
-        lines += originals(product, data["originals"], room)
-    return Packed(data, "\n".join(lines), left_out)
+        lines += originals(product, data["originals"], space)
+    return PageData(data, "\n".join(lines), left_out)
 
 
 def known(product: ProductView) -> tuple[dict[str, int], dict[str, Any]]:
@@ -82,7 +84,7 @@ def model_data(model: ModelView, paths: dict[str, int]) -> Record:
     return {
         "key": model.key,
         "title": model.title,
-        "verdict": model.verdict,
+        "verdict": model.status,
         "threshold": threshold,
         # one threshold for both: whichever is tried serves for both as well
         "accept": None if accept == threshold else accept,
@@ -92,7 +94,7 @@ def model_data(model: ModelView, paths: dict[str, int]) -> Record:
 
 
 def worst_first(product: ProductView, paths: dict[str, int]) -> list[int]:
-    """Images by their worst rank in any model: where room is short, the first have pictures."""
+    """Images by their worst rank in any model: where space is short, the first have pictures."""
     ranks = dict.fromkeys(paths, len(paths))
     for model in product.models:
         limit = number(model.metrics.get("threshold"))
@@ -103,14 +105,14 @@ def worst_first(product: ProductView, paths: dict[str, int]) -> list[int]:
 
 
 def content(
-    albums: dict[str, Album], places: dict[str, int], picture: str | None, live: bool
+    archives: dict[str, PictureArchive], places: dict[str, int], picture: str | None, live: bool
 ) -> Iterator[str]:
     """The lines of one image: its picture once, and what each model made of it."""
     for key, row in places.items():
         for kind in ("found", "mask") if key == picture else ("found",):
-            if drawn := albums[key].outlines.get(row, {}).get(kind):
+            if drawn := archives[key].outlines.get(row, {}).get(kind):
                 yield f"{key}/{kind}/{row} {drawn}"
-        for kind, data in () if live else albums[key].kinds(row):
+        for kind, data in () if live else archives[key].kinds(row):
             if kind != "image" or key == picture:
                 yield f"{key}/{kind}/{row} {base64.b64encode(data).decode()}"
 
@@ -124,11 +126,11 @@ def shown(product: ProductView) -> dict[str, int]:
     return {path: place for place, path in enumerate(product.data.paths) if path in named}
 
 
-def originals(product: ProductView, named: dict[str, int], room: int) -> Iterator[str]:
-    """Their pictures, as long as there is room."""
+def originals(product: ProductView, named: dict[str, int], space: int) -> Iterator[str]:
+    """Their pictures, as long as there is space."""
     for path, place in named.items():
         data = original(product.folder / "images" / path)
-        if data is not None and len(data) * 4 // 3 < room:
+        if data is not None and len(data) * 4 // 3 < space:
             line = f"{ORIGINALS}/image/{place} {base64.b64encode(data).decode()}"
-            room -= len(line)
+            space -= len(line)
             yield line

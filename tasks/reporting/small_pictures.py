@@ -14,8 +14,8 @@ KINDS = ("image", "heat", "rebuilt")
 ORIGINALS = "images"  # in the place of a model: pictures of any image, by its row of the manifest
 
 
-class Album:
-    """An archive of exhibits, read piece by piece. A damaged one has no pictures."""
+class PictureArchive:
+    """The archive of an evaluation's pictures. A damaged archive has no pictures."""
 
     def __init__(self, path: Path | None) -> None:
         self.archive: ZipFile | None = None
@@ -58,7 +58,7 @@ def picture(
         return original(product.folder / "images" / paths[index]) if index < len(paths) else None
     for one in product.models:
         if one.key == model:
-            return Album(one.exhibits).get(kind, index)
+            return PictureArchive(one.pictures).get(kind, index)
     return None
 
 

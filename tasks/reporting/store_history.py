@@ -10,7 +10,7 @@ from tasks.reporting.view import ModelView, Record
 from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.release import folder_of
-from tasks.store.releases import releases, withdrawn
+from tasks.store.releases import fetch_pictures, releases
 from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.paths import Workspace
 
@@ -19,7 +19,7 @@ EARLIER = 4  # releases that can be compared, beside the cells
 
 
 @dataclass(frozen=True)
-class Shelf:
+class StoreRecords:
     """What the store holds of one product."""
 
     champion: Record | None = None
@@ -27,11 +27,11 @@ class Shelf:
     history: list[Record] = field(default_factory=list)
 
 
-def shelf(store: Store, product: str) -> Shelf:
+def read_store_records(store: Store, product: str) -> StoreRecords:
     """Asked of the store; a StoreError where it is away."""
     keys = sorted(store.keys(f"records/{product}/"), reverse=True)[:EVENTS]
     events = [event(json.loads(store.get(key) or b"{}")) for key in keys]
-    return Shelf(champion(store, product), releases(store, product), events)
+    return StoreRecords(champion(store, product), releases(store, product), events)
 
 
 def event(body: Record) -> Record:
@@ -50,7 +50,7 @@ def event(body: Record) -> Record:
 
 
 def earlier(
-    workspace: Workspace, store: Store, product: str, known: Shelf, cells: list[ModelView]
+    workspace: Workspace, store: Store, product: str, known: StoreRecords, cells: list[ModelView]
 ) -> list[ModelView]:
     """The latest releases that are not what a cell holds now, to be compared with it."""
     current = {cell.release for cell in cells}
@@ -71,12 +71,12 @@ def released(workspace: Workspace, store: Store, product: str, about: Record) ->
         key=f"release-{about['id']}",
         algorithm=about["algorithm"],
         release=about["id"],
-        verdict="champion" if about["champion"] else "",
+        status="champion" if about["champion"] else "",
         metrics=record(source, "metrics.json", notes),
         intervals=nested(details, "intervals"),
         severities=nested(details, "severity", "types"),
         rows=scores(source, notes),
-        exhibits=withdrawn(store, workspace, product, about["id"]),
+        pictures=fetch_pictures(store, workspace, product, about["id"]),
         notes=notes,
     )
 
@@ -92,7 +92,7 @@ def fetched(store: Store, folder: str, name: str) -> bytes:
     return content
 
 
-def published_as(metrics: Record, known: Shelf) -> str:
+def published_as(metrics: Record, known: StoreRecords) -> str:
     """The id of the release that was made of a cell with exactly these figures; empty: none was.
 
     By the figures and not the scores: the latencies among them are never twice the same, and they

@@ -27,14 +27,14 @@ class ModelView:
     key: str  # in addresses: the algorithm, or release-<id>
     algorithm: str
     release: str = ""  # id under which exactly this was published, if it was
-    verdict: str = ""  # champion, refused, or empty
+    status: str = ""  # champion, refused, or empty
     metrics: Record = field(default_factory=dict)
     intervals: Record = field(default_factory=dict)  # name -> [low, high], 95 %
     severities: dict[str, Record] = field(default_factory=dict)  # defect type -> its tally
     rows: list[Row] = field(default_factory=list)
     roc: Points = field(default_factory=list)  # false and true positive rate of images
     pro: Points = field(default_factory=list)  # false positive rate of pixels, region overlap
-    exhibits: Path | None = None  # the archive of its pictures
+    pictures: Path | None = None  # the archive of its pictures
     notes: list[str] = field(default_factory=list)  # what could not be read
 
     @property

@@ -19,25 +19,27 @@ from tasks.workspace.files import disk
 from tasks.workspace.names import checked
 from tasks.workspace.paths import Workspace
 
-EXHIBITS = "exhibits.zip"
+PICTURES_FILE = "exhibits.zip"  # the name on disk and in DVC since version 0.1
 
 
-def exhibits_key(product: str, release: str) -> str:
+def pictures_key(product: str, release: str) -> str:
     """Where the store keeps a release's pictures: beside it, whoever runs it needs none."""
     return f"exhibits/{checked(product)}/{checked(release)}.zip"
 
 
-def deposit(store: Store, workspace: Workspace, product: str, algorithm: str, release: str) -> None:
+def store_pictures(
+    store: Store, workspace: Workspace, product: str, algorithm: str, release: str
+) -> None:
     """Keep the pictures of an evaluation with the release that was made of it."""
-    archive = workspace.evaluation(product, algorithm) / EXHIBITS
+    archive = workspace.evaluation(product, algorithm) / PICTURES_FILE
     if archive.is_file():
-        store.put(exhibits_key(product, release), archive)
+        store.put(pictures_key(product, release), archive)
 
 
-def withdrawn(store: Store, workspace: Workspace, product: str, release: str) -> Path | None:
+def fetch_pictures(store: Store, workspace: Workspace, product: str, release: str) -> Path | None:
     """A release's archive on this machine; None where the store has none."""
     path = workspace.scratch / "exhibits" / product / f"{release}.zip"
-    key = exhibits_key(product, release)
+    key = pictures_key(product, release)
     if not path.is_file():
         try:
             store.download(key, path)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_by
-from tasks.arrival.watch_state import Notes
+from tasks.arrival.watch_state import WatchState
 from tasks.checks.manifest import build_manifest, write_manifest
 from tasks.workspace.errors import LineError
 from tasks.workspace.lock import run_lock
@@ -274,7 +274,7 @@ def test_killed_at_random_every_image_is_in_the_version_once(workspace, drop):
     watch_until_idle(workspace, drop)
     assert digests(drop.rglob("*.png")) == digests(workspace.images("cap").rglob("*.png"))
     assert f"nfiles: {5 + KILLS}" in version.read_text()
-    assert not Notes.read(workspace, "cap").due
+    assert not WatchState.read(workspace, "cap").due
 
 
 def quick(workspace, drop):

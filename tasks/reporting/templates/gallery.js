@@ -39,10 +39,10 @@ function filling(section, make) {
 
 function describe(tile, image, model, i) {
   const outcome = outcomeOf(image.label, decide(model.scores[i], model.tried ?? model.threshold, model.accept));
-  const [score, verdict] = [tile.querySelector(".score"), tile.querySelector(".outcome")];
+  const [score, result] = [tile.querySelector(".score"), tile.querySelector(".outcome")];
   score.textContent = model.scores[i] === null ? "–" : model.scores[i].toPrecision(4);
-  verdict.textContent = model.scores[i] === null ? "not seen" : outcome;
-  verdict.className = `outcome ${isWrong(outcome) ? "fail" : outcome === "review" ? "doubt" : "pass"}`;
+  result.textContent = model.scores[i] === null ? "not seen" : outcome;
+  result.className = `outcome ${isWrong(outcome) ? "fail" : outcome === "review" ? "doubt" : "pass"}`;
 }
 
 function name(tile, image) {

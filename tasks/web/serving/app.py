@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from tasks.web.refused import Refused, shows, unauthorised
 from tasks.web.serving.batching import Batches
-from tasks.web.serving.handling import Desk
+from tasks.web.serving.handling import RequestHandler
 from tasks.web.serving.metrics import Metrics
 from tasks.web.serving.served import Served, Watch
 from tasks.web.serving.upload import Settings, receive
@@ -25,7 +25,7 @@ def create_app(
     """The service. token: what clients must send, if any; every: seconds between looks for new
     champions."""
     metrics = Metrics(served)
-    desk = Desk(Batches(settings.batch, metrics.batch.observe), settings)
+    handler = RequestHandler(Batches(settings.batch, metrics.batch.observe), settings)
     products = {one.product: one for one in served}
     watch = Watch(served, every)
 
@@ -34,7 +34,7 @@ def create_app(
         watch.start()
         yield
         watch.stop()
-        desk.batches.close()
+        handler.batches.close()
 
     # no pages of FastAPI's own: they load scripts from the internet
     app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
@@ -57,11 +57,11 @@ def create_app(
     async def inspect(product: str, request: Request, heat_map: bool = False) -> dict[str, Any]:
         if product not in products:
             raise Refused(404, f"no product '{product}' is served; {hint(product, products)}")
-        async with desk.place():
+        async with handler.slot():
             with metrics.waiting.track_inprogress():
                 data = await receive(request, settings)
                 began = time.perf_counter()
-                answer = await desk.inspect(products[product], data, heat_map)
+                answer = await handler.inspect(products[product], data, heat_map)
         metrics.seconds.labels(product).observe(time.perf_counter() - began)
         metrics.decisions.labels(product, answer["decision"]).inc()
         return answer

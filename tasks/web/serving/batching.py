@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tasks.models.inspector import Inspection
-from tasks.models.release_model import Judge
+from tasks.models.release_model import ReleaseModel
 from tasks.web.serving.served import Champion, Served
 
 # Share of a threshold within which a score of a batch is taken again alone: how many images are
@@ -83,7 +83,7 @@ def _answer(jobs: list[Job]) -> None:
     """Answer each job by the champion of this moment; one that fails fails alone."""
     by = jobs[0].served.champion
     try:
-        found = inspect_together(by.judge, [job.image for job in jobs])
+        found = inspect_together(by.model, [job.image for job in jobs])
     except Exception as error:
         if len(jobs) == 1:
             jobs[0].future.set_exception(error)
@@ -95,17 +95,17 @@ def _answer(jobs: list[Job]) -> None:
         job.future.set_result(Answer(by, one))
 
 
-def inspect_together(judge: Judge, images: list[np.ndarray]) -> list[Inspection]:
+def inspect_together(model: ReleaseModel, images: list[np.ndarray]) -> list[Inspection]:
     """Every image scored in one batch, and alone where its score is near a threshold."""
-    found = judge.inspector.inspect_all(images)
+    found = model.inspector.inspect_all(images)
     if len(images) == 1:
         return found
     return [
-        judge.inspector.inspect(image) if near(judge, one.score) else one
+        model.inspector.inspect(image) if near(model, one.score) else one
         for image, one in zip(images, found, strict=True)
     ]
 
 
-def near(judge: Judge, score: float) -> bool:
+def near(model: ReleaseModel, score: float) -> bool:
     """Whether the last digits could decide."""
-    return any(abs(score - limit) <= NEAR * max(abs(limit), 1e-12) for limit in judge.limits)
+    return any(abs(score - limit) <= NEAR * max(abs(limit), 1e-12) for limit in model.limits)

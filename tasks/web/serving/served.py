@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.models.release_model import Judge
+from tasks.models.release_model import ReleaseModel
 from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.fetch_release import fetch
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 class Champion:
     """A release that inspects."""
 
-    judge: Judge
+    model: ReleaseModel
     release: str
     algorithm: str
     since: str  # when it was taken up here
@@ -77,13 +77,13 @@ class Served:
     def _load(self, release: str | None) -> Champion:
         folder = fetch(self.store, self.product, release, self.cache)
         manifest = json.loads((folder / MANIFEST).read_text())
-        judge = Judge.load(folder, self.device)
-        height, width = judge.inspector.preprocess.spec.size
-        if not judge.inspector.preprocess.spec.roi:  # the first image pays for no warming up
-            judge.inspector.inspect(np.zeros((height, width, 3), np.float32))
+        model = ReleaseModel.load(folder, self.device)
+        height, width = model.inspector.preprocess.spec.size
+        if not model.inspector.preprocess.spec.roi:  # the first image pays for no warming up
+            model.inspector.inspect(np.zeros((height, width, 3), np.float32))
         write_json(self.cache / self.product / LAST, {"release": manifest["release"]})
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        return Champion(judge, manifest["release"], manifest["algorithm"], since)
+        return Champion(model, manifest["release"], manifest["algorithm"], since)
 
     def _last(self) -> str | None:
         path = self.cache / self.product / LAST

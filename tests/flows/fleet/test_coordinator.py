@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.fleet import coordinator as module
-from flows.fleet.batch_status import Bulletin
+from flows.fleet import coordinator
+from flows.fleet.batch_status import BatchStatus
 from flows.fleet.batches import Batch, units
 from flows.fleet.coordinator import Dispatch
 from flows.running.plan import Plan
@@ -37,7 +37,7 @@ class Terminal:
 
 
 class Server:
-    """Answers with the bulletins and states that a test sets."""
+    """Answers with the statuses and states that a test sets."""
 
     def __init__(self):
         self.told, self.final, self.marked, self.waiting, self.sent = {}, set(), [], [], []
@@ -59,9 +59,9 @@ class Server:
 @pytest.fixture
 def scene(monkeypatch, tmp_path):
     server = Server()
-    monkeypatch.setattr(module, "read", lambda client, runs: dict(server.told))
+    monkeypatch.setattr(coordinator, "read_statuses", lambda client, runs: dict(server.told))
     taken = []
-    monkeypatch.setattr(module, "take_over", lambda cells, made: taken.extend(made) or [])
+    monkeypatch.setattr(coordinator, "take_over", lambda cells, made: taken.extend(made) or [])
     plan = Plan(Workspace(tmp_path), None, ["cap", "plate"], [FIT, EVALUATE, *OTHER])
     line = Line(patience=0.0, workers=Workers())
     journal = Journal(plan.workspace, [str(stage) for stage in plan.stages])
@@ -74,7 +74,7 @@ def scene(monkeypatch, tmp_path):
 
 
 def tell(scene, **said):
-    scene.server.told[scene.batch.run] = Bulletin(worker="gpu1", **said)
+    scene.server.told[scene.batch.run] = BatchStatus(worker="gpu1", **said)
     scene.one._look(scene.server)
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_result_is_made_again(scene, monkeypatch):
     def damaged(cells, made):
         raise DamagedError("an object is damaged")
 
-    monkeypatch.setattr(module, "take_over", damaged)
+    monkeypatch.setattr(coordinator, "take_over", damaged)
     done = {"fit cap padim": {}, "evaluate cap padim": {}}
     tell(scene, beat=1, done=done, ended=True)
     assert scene.one.again == [[FIT, EVALUATE]]
@@ -144,7 +144,7 @@ def test_a_damaged_result_is_made_again(scene, monkeypatch):
 
 
 def test_an_input_that_changed_meanwhile_is_told(scene, monkeypatch):
-    monkeypatch.setattr(module, "take_over", lambda cells, made: list(made))
+    monkeypatch.setattr(coordinator, "take_over", lambda cells, made: list(made))
     tell(scene, beat=1, done={"fit cap padim": {}, "evaluate cap padim": {}}, ended=True)
     assert "changed while it ran" in scene.one.failures["fit cap padim"]
     assert not scene.one.again

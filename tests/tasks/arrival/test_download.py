@@ -5,7 +5,7 @@ import json
 import pytest
 from filelock import FileLock
 
-from tasks.arrival.public import download as module
+from tasks.arrival.public import download as download_module
 from tasks.arrival.public.download import download
 from tasks.workspace.errors import DataError
 
@@ -14,7 +14,7 @@ CONTENT = bytes(range(256)) * 4000  # 1 MB
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    monkeypatch.setattr(module, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(download_module, "WAITS", (0.0, 0.0))
 
 
 @pytest.fixture

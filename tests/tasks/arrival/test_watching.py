@@ -5,9 +5,9 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from tasks.arrival.bucket_events import Bell
+from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.waiting import Waiting
-from tasks.arrival.watch_state import Notes
+from tasks.arrival.watch_state import WatchState
 from tasks.arrival.watched import BucketSource, FolderSource, takeable
 from tasks.workspace.errors import DataError, StoreError
 from tasks.workspace.paths import Workspace
@@ -104,15 +104,15 @@ def test_a_folder_is_listed_and_staged_as_links(tmp_path):
     drop = tmp_path / "drop"
     (drop / "train" / "good").mkdir(parents=True)
     (drop / "train" / "good" / "1.png").write_bytes(b"12345")
-    (drop / "notes.txt").write_text("no image")
+    (drop / "state.txt").write_text("no image")
     source = FolderSource(str(drop))
     before = source.listing()
     [(path, (size, _))] = before.items()
     assert (str(path), size) == ("train/good/1.png", 5)
     (drop / "train" / "good" / "1.png").write_bytes(b"654321")
     assert source.listing() != before
-    source.stage(before, tmp_path / "room")
-    assert (tmp_path / "room" / "train" / "good" / "1.png").read_bytes() == b"654321"
+    source.stage(before, tmp_path / "scratch")
+    assert (tmp_path / "scratch" / "train" / "good" / "1.png").read_bytes() == b"654321"
     with pytest.raises(DataError, match="no such folder"):
         FolderSource(str(tmp_path / "nowhere")).listing()
 
@@ -161,10 +161,10 @@ def test_odd_keys_of_a_bucket_are_refused_by_name_and_the_rest_is_taken(
     (tmp_path / "ingested").mkdir()
     told = download(f"s3://models/{prefix}", tmp_path / "ingested")
     assert {name for name, _ in told} == refused
-    for room in ("watched", "ingested"):
+    for folder in ("watched", "ingested"):
         found = {
-            path.relative_to(tmp_path / room).as_posix(): path.read_bytes()
-            for path in (tmp_path / room).rglob("*")
+            path.relative_to(tmp_path / folder).as_posix(): path.read_bytes()
+            for path in (tmp_path / folder).rglob("*")
             if path.is_file()
         }
         assert found == taken
@@ -187,8 +187,8 @@ def test_a_bucket_that_tells_is_listed_when_it_told(moto_s3, monkeypatch):
     s3.put_bucket_notification_configuration(
         Bucket=name, NotificationConfiguration={"QueueConfigurations": [told]}
     )
-    bell = Bell(queue)
-    cap, nut = (BucketSource(f"s3://{name}/{product}", bell) for product in ("cap", "nut"))
+    events = BucketEvents(queue)
+    cap, nut = (BucketSource(f"s3://{name}/{product}", events) for product in ("cap", "nut"))
     listed = []
     for source in (cap, nut):
         whole = source._list
@@ -214,14 +214,14 @@ def test_a_bucket_that_tells_is_listed_when_it_told(moto_s3, monkeypatch):
 
 def test_a_queue_is_named_by_its_url():
     with pytest.raises(DataError, match="'drops' is no queue"):
-        Bell("drops")
+        BucketEvents("drops")
 
 
 def test_notes_are_read_as_they_were_written(tmp_path):
     workspace = Workspace(tmp_path)
-    notes = Notes.read(workspace, "cap")
-    assert notes.taken == {} and not notes.due
-    notes.taken["drop"] = listing(a=7)
-    notes.due = True
-    notes.write()
-    assert Notes.read(workspace, "cap") == notes
+    state = WatchState.read(workspace, "cap")
+    assert state.taken == {} and not state.due
+    state.taken["drop"] = listing(a=7)
+    state.due = True
+    state.write()
+    assert WatchState.read(workspace, "cap") == state

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.metrics import pixel_intervals as thinning
+from tasks.metrics import pixel_intervals
 from tasks.metrics.intervals import percentiles, resamples
 from tasks.metrics.pixel import PixelMetrics
 from tests.tasks.metrics.test_pixel import measured, toy
@@ -66,7 +66,7 @@ def test_thinned_intervals_are_off_by_less_than_they_say() -> None:
 
 def test_fewer_bins_say_a_larger_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def error(half: int) -> float:
-        monkeypatch.setattr(thinning, "HALF", half)
+        monkeypatch.setattr(pixel_intervals, "HALF", half)
         metrics = PixelMetrics(intervals=20)
         metrics.update(*factory(20, 48, 2))
         found = metrics.intervals()["aupro_30"]
@@ -80,13 +80,13 @@ def test_bins_share_both_masses_out() -> None:
     random = np.random.default_rng(0)
     first, second = random.exponential(1, 20_000) ** 3, random.exponential(1, 20_000)
     first[700] = first.sum() / 10  # a tie of many pixels has a bin of its own
-    found = thinning.bins(first, second)
+    found = pixel_intervals.bins(first, second)
     assert found[0] == 0 and set(np.diff(found)) == {0, 1} and found[-1] < 1000
     assert (found == found[700]).sum() == 1
     for mass in first, second:
         shares = np.bincount(found, mass / mass.sum())
         assert shares[np.bincount(found) > 1].max() < 2 / 500
-    np.testing.assert_array_equal(thinning.bins(np.ones(1000)), np.arange(1000))
+    np.testing.assert_array_equal(pixel_intervals.bins(np.ones(1000)), np.arange(1000))
 
 
 def test_computed_values_are_the_same_bits_with_intervals() -> None:

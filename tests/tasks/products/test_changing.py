@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from tasks.products import changing as by_hand
+from tasks.products import changing
 from tasks.products.changing import rewritten, version_of
 from tasks.products.correct import correct
 from tasks.products.set_threshold import set_threshold
@@ -172,7 +172,7 @@ def test_many_at_once_lose_nothing(workspace):
 
 
 def test_a_run_holds_the_workspace(workspace, monkeypatch):
-    monkeypatch.setattr(by_hand, "PATIENCE", 0.1)
+    monkeypatch.setattr(changing, "PATIENCE", 0.1)
     with run_lock(workspace), pytest.raises(BusyError, match="in use: a run since"):
         set_threshold(workspace, "cap", {"value": 1.0}, **WHO)
     assert spec(workspace).read_text() == SPEC and not records(workspace)
@@ -182,7 +182,7 @@ def test_without_a_record_there_is_no_change(workspace, monkeypatch):
     def away(*_):
         raise StoreError("the store is away")
 
-    monkeypatch.setattr(by_hand, "record", away)
+    monkeypatch.setattr(changing, "record", away)
     with pytest.raises(StoreError, match="away"):
         set_threshold(workspace, "cap", {"value": 1.0}, **WHO)
     assert spec(workspace).read_text() == SPEC
@@ -192,7 +192,7 @@ def test_without_a_change_there_is_no_record(workspace, monkeypatch):
     def full(path, text):
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr(by_hand, "write_text", full)
+    monkeypatch.setattr(changing, "write_text", full)
     with pytest.raises(OSError, match="no space"):
         set_threshold(workspace, "cap", {"value": 1.0}, **WHO)
     assert not records(workspace)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from tasks.report import report
-from tasks.reporting import columns as figures
+from tasks.reporting import columns
 from tasks.reporting.columns import Column, best_figures, missing, recalls
 from tasks.reporting.gather import gather
 from tasks.reporting.page import Live, render
-from tasks.reporting.page_data import pack
+from tasks.reporting.page_data import page_data
 from tasks.reporting.plots import histogram
 from tasks.reporting.small_pictures import picture
 from tasks.reporting.view import ModelView, Row, View
@@ -179,7 +179,7 @@ def test_recalls_count_every_image() -> None:
 
 def test_best_is_the_highest_or_the_lowest_of_a_product(root: Path) -> None:
     made = workspace(root)
-    blank = dict.fromkeys(column.key for column in figures.COLUMNS)
+    blank = dict.fromkeys(column.key for column in columns.COLUMNS)
     cell(made, "a", "padim", **blank | {"image_auroc": 0.9, "miss": 0.2, "overkill": 0.1})
     cell(made, "a", "patchcore", **blank | {"image_auroc": 0.8, "miss": 0.1, "overkill": 0.1})
     cell(made, "b", "padim", **blank | {"image_auroc": 0.99})
@@ -263,18 +263,18 @@ def test_strips_are_the_most_wrong_decisions(root: Path) -> None:
 
     from PIL import Image
 
-    from tasks.reporting.worst_pictures import worst
+    from tasks.reporting.worst_pictures import worst_decisions
 
     folder = cell(workspace(root))
     (folder / "threshold.json").write_text('{"threshold": 2.0}')
-    strips = worst(folder)
-    assert [(strip.path, strip.outcome) for strip in strips] == [
+    decisions = worst_decisions(folder)
+    assert [(decision.path, decision.outcome) for decision in decisions] == [
         (NASTY, "missed"),
         ("test/good/1.png", "false alarm"),
     ]
-    with Image.open(io.BytesIO(strips[0].picture)) as picture:
+    with Image.open(io.BytesIO(decisions[0].picture)) as picture:
         assert (picture.format, picture.size) == ("JPEG", (2 * 64 + 4, 48))
-    assert len(worst(folder, count=1)) == 1
+    assert len(worst_decisions(folder, count=1)) == 1
 
 
 def test_a_picture_is_served_by_its_name(root: Path) -> None:
@@ -293,15 +293,15 @@ def test_where_room_is_short_the_worst_keep_their_pictures(
 ) -> None:
     cell(workspace(root))
     [product] = gather(workspace(root)).products
-    whole = pack(product, 1, live=False)
-    assert whole.left_out == 0 and whole.album.count("padim/image/") == 4
-    size = len(whole.album) * 2 // 3
+    whole = page_data(product, 1, live=False)
+    assert whole.left_out == 0 and whole.pictures.count("padim/image/") == 4
+    size = len(whole.pictures) * 2 // 3
     monkeypatch.setattr("tasks.reporting.page_data.BYTES", size)
-    some = pack(product, 1, live=False)
-    assert 0 < some.left_out < 4 and len(some.album) <= size
+    some = page_data(product, 1, live=False)
+    assert 0 < some.left_out < 4 and len(some.pictures) <= size
     worst = next(image for image in some.data["images"] if image["path"] == NASTY)
     assert worst["from"] == "padim"
-    assert "padim/image/" not in pack(product, 1, live=True).album
+    assert "padim/image/" not in page_data(product, 1, live=True).pictures
 
 
 def test_the_data_page_tells_sizes_drift_twins_and_mended_labels(root: Path) -> None:

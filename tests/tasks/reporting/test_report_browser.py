@@ -284,14 +284,14 @@ def test_a_release_can_be_compared_with_a_cell(tmp_path: Path, tab: Browser) -> 
     """What was published stays comparable after the cell has changed."""
     from tasks.store.champion import promote
     from tasks.store.opening import store_of
-    from tasks.store.releases import deposit, publish
+    from tasks.store.releases import publish, store_pictures
 
     made = workspace(tmp_path / "ws")
     folder = cell(made, rows=MODELS["patchcore"])
     store = store_of(made)
     metrics = json.loads((folder / "metrics.json").read_text())
     release = publish(folder, "tile", store, {"algorithm": "padim", "metrics": metrics})
-    deposit(store, made, "tile", "padim", release)
+    store_pictures(store, made, "tile", "padim", release)
     promote(store, "tile", release, reason="it is the first", by="anna")
     cell(made, rows=MODELS["padim"], ms_per_image=13.0)
     tab.errors.clear()

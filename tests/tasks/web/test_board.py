@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.products import changing as by_hand
+from tasks.products import changing
 from tasks.spec.corrections import read_corrections
 from tasks.spec.read import read_product
 from tasks.store.champion import champion, promote
@@ -38,7 +38,7 @@ def client(made: Workspace, token: str = "", peer: tuple[str, int] = HERE, host:
 
 
 def seen(made: Workspace) -> str:
-    return by_hand.version_of(made.product("tile") / "product.yaml")
+    return changing.version_of(made.product("tile") / "product.yaml")
 
 
 def threshold(made: Workspace, **more):
@@ -104,7 +104,7 @@ def test_who_was_slower_is_told_to_look_again(made):
 
 
 def test_a_run_is_not_disturbed(made, monkeypatch):
-    monkeypatch.setattr(by_hand, "PATIENCE", 0.1)
+    monkeypatch.setattr(changing, "PATIENCE", 0.1)
     with run_lock(made):
         answer = post(client(made), "threshold", threshold(made))
     assert answer.status_code == 423 and "a run since" in answer.json()["error"]

@@ -1,18 +1,18 @@
 // Pictures: out of the lines at the end of this file, or asked for where the page is served.
 const served = document.getElementById("content").dataset.pictures;
-const albums = {};
+const linesOf = {};
 
 function lines(product) {
-  if (!albums[product]) {
-    const text = document.querySelector(`script.album[data-product="${CSS.escape(product)}"]`)?.textContent ?? "";
+  if (!linesOf[product]) {
+    const text = document.querySelector(`script.pictures[data-product="${CSS.escape(product)}"]`)?.textContent ?? "";
     const found = new Map();
     for (const line of text.split("\n")) {
       const space = line.indexOf(" ");
       if (space > 0) found.set(line.slice(0, space), line.slice(space + 1));
     }
-    albums[product] = found;
+    linesOf[product] = found;
   }
-  return albums[product];
+  return linesOf[product];
 }
 
 // The address of a picture, or null where none is kept.
