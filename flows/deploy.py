@@ -20,7 +20,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from flows.prefect_server.events import _resource
+from flows.prefect_server.events import event_resource
 from flows.prefect_server.names import CELLS, DUE, POOL, name_of
 from flows.scheduled import scheduled
 from tasks.spec.read import read_params, read_product
@@ -31,14 +31,14 @@ from tasks.workspace.paths import Workspace
 WHY = {"__prefect_kind": "jinja", "template": "{{ event.payload.reason }}"}
 
 
-def deploy(workspace: Workspace) -> list[str]:
+def deploy_workspace(workspace: Workspace) -> list[str]:
     """What is registered now, one line each."""
     name = name_of(workspace)
     times = schedules(workspace)
     with get_client(sync_client=True) as client:
         made = [make_pool(client, POOL)]
         if read_params(workspace.root).line.workers:
-            made += register(client, name)
+            made += register_cells(client, name)
         deployment = scheduled.to_deployment(
             name,
             schedules=list(times.values()),
@@ -88,7 +88,7 @@ def _automations(client: SyncPrefectClient, workspace: Workspace, deployment: An
         if not known:
             client.create_automation(automation)
             done.append(f"made automation {name}")
-        elif _told(known[0]) != _told(automation):
+        elif _automation_key(known[0]) != _automation_key(automation):
             client.update_automation(known[0].id, automation)
             done.append(f"set  automation {name}")
         else:
@@ -102,7 +102,7 @@ def _automation(workspace: Workspace, product: str, deployment: Any) -> Automati
         description=f"Runs the line when one for {product} is due",
         trigger=EventTrigger(
             expect={DUE},
-            match=_resource(workspace, product),
+            match=event_resource(workspace, product),
             posture=Posture.Reactive,
             threshold=1,
         ),
@@ -118,14 +118,14 @@ def _automation(workspace: Workspace, product: str, deployment: Any) -> Automati
     )
 
 
-def _told(automation: AutomationCore) -> str:
+def _automation_key(automation: AutomationCore) -> str:
     """What an automation says, to compare."""
     actions = [action.model_dump(mode="json") for action in automation.actions]
     trigger = automation.trigger.model_dump(mode="json", include={"expect", "match", "threshold"})
     return json.dumps([actions, trigger], sort_keys=True, default=sorted)
 
 
-def register(client: "SyncPrefectClient", name: str) -> list[str]:
+def register_cells(client: "SyncPrefectClient", name: str) -> list[str]:
     """Where batches of a workspace's cells go; no limits there: slots are the workers' own."""
     from prefect.types.entrypoint import EntrypointType
 

@@ -10,7 +10,7 @@ from tasks.monitoring.findings import Finding
 from tasks.workspace.paths import Workspace
 
 
-def follow(workspace: Workspace, product: str, findings: Sequence[Finding]) -> list[str]:
+def report_drift(workspace: Workspace, product: str, findings: Sequence[Finding]) -> list[str]:
     """What was done, one line each. What had drifted at the last look too is not told again.
 
     The drift is noted last: where the server does not take it, the next look tells all.

@@ -10,8 +10,8 @@ from pathlib import Path, PurePosixPath
 from flows.running.progress import Terminal
 from tasks.arrival.archives import is_archive, unpack
 from tasks.arrival.public.catalogue import PublicSet, catalogue
-from tasks.arrival.public.convert import SOURCE, lay_out, write_papers
-from tasks.arrival.public.download import download
+from tasks.arrival.public.convert import SOURCE, write_products, write_source_files
+from tasks.arrival.public.download import download_file
 from tasks.arrival.sources import scratch_folder
 from tasks.images.layout import image_like
 from tasks.workspace.errors import DataError, hint
@@ -49,13 +49,13 @@ def fetch_set(
     with Terminal(3, "fetch") as terminal:
         file, digest = archive, ""
         if file is None:
-            file = obtained(known, to, url or known.url, sha256, len(wanted), terminal)
+            file = obtain_archive(known, to, url or known.url, sha256, len(wanted), terminal)
         if file.is_file():
-            digest = checked(
-                known, file, expected(known, folder, sha256), archive is None, terminal
+            digest = check_archive(
+                known, file, expected_checksum(known, folder, sha256), archive is None, terminal
             )
-        told = laid_out(known, file, folder, wanted, terminal)
-    table = write_papers(name, known, folder, url or str(archive or known.url), digest)
+        told = unpack_and_write(known, file, folder, wanted, terminal)
+    table = write_source_files(name, known, folder, url or str(archive or known.url), digest)
     lines = [f"{category}: {counts}" for category, counts in told.items()]
     absent = [category for category in wanted if category not in told]
     if absent:
@@ -66,7 +66,7 @@ def fetch_set(
     return [*lines, f"next, in a workspace: inspectline new --table {table.resolve()}"]
 
 
-def obtained(
+def obtain_archive(
     known: PublicSet, to: Path, url: str | None, sha256: str | None, wanted: int, terminal: Terminal
 ) -> Path:
     """The archive, downloaded as far as it was not here."""
@@ -89,7 +89,7 @@ def obtained(
     label = f"download {known.file}"
     terminal.start(label)
     try:
-        download(url, target, report, checked=bool(sha256 or known.sha256))
+        download_file(url, target, report, checked=bool(sha256 or known.sha256))
     except DataError as error:
         elsewhere = f"; the file may have moved: see {known.page}, and give --url or --archive"
         raise DataError(f"{error}{elsewhere}") from error
@@ -97,7 +97,7 @@ def obtained(
     return target
 
 
-def expected(known: PublicSet, folder: Path, sha256: str | None) -> str | None:
+def expected_checksum(known: PublicSet, folder: Path, sha256: str | None) -> str | None:
     """The checksum that an archive must have: as given, as published, or as of the first time."""
     if sha256 or known.sha256:
         return (sha256 or known.sha256 or "").lower()
@@ -105,7 +105,7 @@ def expected(known: PublicSet, folder: Path, sha256: str | None) -> str | None:
     return json.loads(source.read_text())["sha256"] or None if source.is_file() else None
 
 
-def checked(
+def check_archive(
     known: PublicSet, file: Path, wanted: str | None, downloaded: bool, terminal: Terminal
 ) -> str:
     """sha256 of the archive. A download that has another is put aside and refused; the user's own
@@ -127,12 +127,12 @@ def checked(
     )
 
 
-def laid_out(
+def unpack_and_write(
     known: PublicSet, file: Path, folder: Path, wanted: list[str], terminal: Terminal
 ) -> dict[str, str]:
     """Unpack what is wanted and write it in our layout."""
     if file.is_dir():
-        return lay_out(known, file, folder, wanted, shutil.copyfile)
+        return write_products(known, file, folder, wanted, shutil.copyfile)
     if not is_archive(file):
         raise DataError(f"{file}: no whole zip or tar file; get it again at {known.page}")
 
@@ -147,6 +147,6 @@ def laid_out(
         if refused := unpack(file, unpacked, chosen):
             name, reason = refused[0]
             raise DataError(f"{file}: {name!r} {reason}; get the file again at {known.page}")
-        told = lay_out(known, unpacked, folder, wanted, os.replace)
+        told = write_products(known, unpacked, folder, wanted, os.replace)
     terminal.end("unpack", "done")
     return told

@@ -43,13 +43,13 @@ class Queue:
 
     def _ask(self) -> None:
         try:
-            self._known = asked()
+            self._known = server_state()
         finally:
             self._asked = time.monotonic()
             self._busy.release()
 
 
-def asked() -> dict[str, Any] | None:
+def server_state() -> dict[str, Any] | None:
     """Address of the server's pages, runs that wait or work, and trouble where it is away."""
     from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 
@@ -62,11 +62,11 @@ def asked() -> dict[str, Any] | None:
         "trouble": "",
     }
     try:
-        from flows.prefect_server.start import ask
+        from flows.prefect_server.start import require_server
 
-        ask()
+        require_server()
 
-        found = status()
+        found = read_status()
     except LineError as error:
         return told | {"trouble": str(error)}
     except Exception as error:  # whatever the server says: the board goes on without it
@@ -87,7 +87,7 @@ class Status:
     cells: list[dict[str, Any]]  # tasks under way: name, state, started
 
 
-def status() -> Status:
+def read_status() -> Status:
     """Asked of the server that PREFECT_API_URL names."""
     with get_client(sync_client=True) as client:
         cells = client.read_task_runs(
@@ -101,7 +101,7 @@ def status() -> Status:
             workers=_workers(client, POOL) + _workers(client, CELLS),
             queue=_runs(client, WAITING, scheduled.name, batch.name),
             runs=_runs(client, WORKING, scheduled.name, line.name, batch.name),
-            cells=[_told(one, one.start_time) for one in cells],
+            cells=[_run_state(one, one.start_time) for one in cells],
         )
 
 
@@ -123,13 +123,13 @@ def _runs(client: SyncPrefectClient, states: list[StateType], *names: str) -> li
         ),
         limit=SHOWN,
     )
-    return [_told(one, one.start_time or one.expected_start_time) for one in found]
+    return [_run_state(one, one.start_time or one.expected_start_time) for one in found]
 
 
 def _flows(*names: str) -> FlowFilter:
     return FlowFilter(name=FlowFilterName(any_=list(names)))
 
 
-def _told(run: Any, since: Any) -> dict[str, Any]:
+def _run_state(run: Any, since: Any) -> dict[str, Any]:
     state = run.state.name if run.state else ""
     return {"name": run.name, "state": state, "since": since and since.isoformat("T", "seconds")}

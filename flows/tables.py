@@ -23,7 +23,7 @@ RESULTS = {  # heading -> (key, format)
 RARE = ("review", "critical passed")  # shown where a row has some
 
 
-def shown(value: float | None, form: str) -> str:
+def format_value(value: float | None, form: str) -> str:
     """A dash for what is unknown."""
     return "-" if value is None else form.format(value)
 
@@ -46,7 +46,7 @@ def results_table(rows: list[Row], champions: dict[str, str] | None = None) -> N
         table.add_column(heading, justify="right")
     for row in rows:
         mark = " *" if (champions or {}).get(row["product"]) == row["algorithm"] else ""
-        values = [shown(row.get(key), form) for key, form in columns.values()]
+        values = [format_value(row.get(key), form) for key, form in columns.values()]
         table.add_row(row["product"], row["algorithm"] + mark, *values)
     print_table(table)
 
@@ -63,8 +63,8 @@ def releases_table(rows: list[Row]) -> None:
             row["id"],
             row["algorithm"],
             row["created"],
-            shown(metrics.get("image_auroc"), "{:.4f}"),
-            shown(metrics.get("aupro_30"), "{:.4f}"),
+            format_value(metrics.get("image_auroc"), "{:.4f}"),
+            format_value(metrics.get("aupro_30"), "{:.4f}"),
             f"{row['bytes'] / 1e6:.1f}",
         )
     print_table(table)
@@ -72,7 +72,7 @@ def releases_table(rows: list[Row]) -> None:
 
 def prediction_line(found: Row) -> str:
     """decision, score against threshold, path."""
-    limit = shown(found["threshold"], "{:.4g}")
+    limit = format_value(found["threshold"], "{:.4g}")
     return (
         f"{found['decision'].upper():<7} {found['score']:.4g} (threshold {limit}) {found['image']}"
     )
@@ -86,7 +86,7 @@ def drift_table(findings: list[Any]) -> None:
     for one in findings:
         known = "DRIFTED" if one.drifted else "-" if one.distance is None else "ok"
         figures = [" ".join(f"{v:.4g}" for v in part.values()) for part in (one.now, one.reference)]
-        certain = shown(one.distance, "{:.3f}")
+        certain = format_value(one.distance, "{:.3f}")
         table.add_row(known, one.name, str(one.parts), certain, f"{one.limit:g}", *figures)
     print_table(table)
     print("scores and looks: quantiles 0.5, 0.9, 0.99; - is too little to say")

@@ -13,7 +13,7 @@ from tasks.arrival.intake import IngestReport
 from tasks.arrival.sources import scratch_folder
 from tasks.arrival.waiting import Waiting
 from tasks.arrival.watch_state import WatchState
-from tasks.arrival.watched import Source, source_at, takeable
+from tasks.arrival.watched import Source, open_source, ready_files
 from tasks.images.layout import EXPECTED, MASKS
 from tasks.monitoring.due import due, news
 from tasks.workspace.errors import BusyError, DataError, LineError, SpecError
@@ -111,7 +111,7 @@ class Watcher:
         whole = one.waiting.whole(now)
         known = one.state.taken.get(one.source.address, {})
         whole |= {path for path, stamp in listing.items() if known.get(path) == stamp}
-        paths, misplaced = takeable(listing, one.waiting.new, whole, one.source.address)
+        paths, misplaced = ready_files(listing, one.waiting.new, whole, one.source.address)
         for path in sorted(misplaced):
             self.say(f"{one.product}: refused {path}: not in its place; expected {EXPECTED}")
         if not paths | misplaced:
@@ -242,7 +242,7 @@ def _reason(workspace: Workspace, product: str) -> str:
     return f"{product}: {why or 'new images'}"
 
 
-def watched_by(
+def watched_sources(
     workspace: Workspace,
     pairs: Sequence[str],
     patience: tuple[float, float, float],
@@ -258,7 +258,7 @@ def watched_by(
         if not equals or not address:
             raise DataError(f"'{pair}' names no source; write PRODUCT=FOLDER or PRODUCT=s3://...")
         check_product_name(product)
-        source = source_at(address, events)
+        source = open_source(address, events)
         source.listing()
         state.setdefault(product, WatchState.read(workspace, product))
         found.append(Watched(product, source, Waiting(*patience), state[product]))

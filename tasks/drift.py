@@ -12,7 +12,9 @@ from tasks.workspace.errors import DataError
 from tasks.workspace.paths import find
 
 
-def look(workspace: Path | None, product: str, log: Path, days: int | None = None) -> list[Finding]:
+def find_drift(
+    workspace: Path | None, product: str, log: Path, days: int | None = None
+) -> list[Finding]:
     """Findings on what the present champion inspected in the last days."""
     folder = locate(workspace, product)
     manifest = release_of(folder)

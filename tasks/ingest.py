@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tasks.arrival.intake import IngestReport, Intake
 from tasks.arrival.known_images import KnownImages
-from tasks.arrival.offer import offer_of
+from tasks.arrival.offer import read_offer
 from tasks.arrival.sources import scratch_folder, source_folder
 from tasks.images.layout import image_files
 from tasks.workspace.errors import DataError
@@ -26,7 +26,7 @@ def ingest(
         folder, refused = source_folder(source, temporary)
         if refused and not any(image_files(folder)):
             raise DataError(f"{source}: {IngestReport(refused=refused).summary()}")
-        offer = offer_of(folder, str(source))
+        offer = read_offer(folder, str(source))
         outcome = IngestReport(refused=[*refused, *offer.refused])
         intake = Intake(folder, KnownImages(images), temporary, outcome)
         for done, arrival in enumerate(offer.arrivals, 1):

@@ -10,7 +10,7 @@ from tasks.store.opening import release_of
 from tasks.workspace.errors import DataError
 
 
-def expand(paths: Iterable[Path]) -> list[Path]:
+def image_paths(paths: Iterable[Path]) -> list[Path]:
     """The files themselves; of a folder, all images in it."""
     found: list[Path] = []
     for path in paths:

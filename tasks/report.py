@@ -9,7 +9,7 @@ from tasks.workspace.files import write_bytes
 from tasks.workspace.paths import Workspace
 
 
-def report(workspace: Workspace, failures: dict[str, str] | None = None) -> Path:
+def write_report(workspace: Workspace, failures: dict[str, str] | None = None) -> Path:
     """Write report/<time>/report.html of everything the workspace knows; its path.
 
     failures: why stages of the run failed, by their names.

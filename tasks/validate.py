@@ -8,13 +8,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tasks.checks.appearance import bounds_of
+from tasks.checks.appearance import appearance_bounds
 from tasks.checks.datadocs import write_index
-from tasks.checks.duplicates import copies, leaks, near
-from tasks.checks.manifest import COLUMNS, Scan, frame_of, scan, write_manifest
-from tasks.checks.overview import counts, parted, ranges, shortened
-from tasks.images.layout import orphaned
-from tasks.spec.corrections import Correction, corrected, read_corrections
+from tasks.checks.duplicates import content_leaks, exact_duplicates, near_duplicates
+from tasks.checks.manifest import COLUMNS, Scan, manifest_frame, scan_images, write_manifest
+from tasks.checks.overview import (
+    failures_and_warnings,
+    image_counts,
+    shorten_findings,
+    value_ranges,
+)
+from tasks.images.layout import orphan_problem
+from tasks.spec.corrections import Correction, apply_corrections, read_corrections
 from tasks.spec.recipe import read_validate
 from tasks.spec.schema import Validation
 from tasks.workspace.errors import ValidationError
@@ -64,8 +69,8 @@ def check_images(
 ) -> ValidationResult:
     """Result of all checks; writes `manifest.csv`, `result.json` and `docs/` into `out`."""
     wanted = rules or Validation()
-    found = scan(images, workers)
-    found = replace(found, rows=corrected(found.rows, corrections))
+    found = scan_images(images, workers)
+    found = replace(found, rows=apply_corrections(found.rows, corrections))
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -78,22 +83,24 @@ def check_images(
 
 def run_checks(found: Scan, wanted: Validation, partial: Path, out: Path) -> ValidationResult:
     """Result of all checks on what was found, with its files in `partial`, meant for `out`."""
-    from tasks.checks.expectations import checks_of
+    from tasks.checks.expectations import build_checks
     from tasks.checks.suite import run_suite
 
-    frame = frame_of(found.rows)
-    bounds = bounds_of(frame, wanted)
+    frame = manifest_frame(found.rows)
+    bounds = appearance_bounds(frame, wanted)
     write_manifest(frame, partial / "manifest.csv")
     digest = hashlib.sha256((partial / "manifest.csv").read_bytes()).hexdigest()
-    checks = checks_of(wanted, bounds)
-    table = with_repeats(found, frame, wanted)
-    failures, warnings = parted(run_suite(checks, table, partial / "docs", digest[:8]))
+    checks = build_checks(wanted, bounds)
+    table = suite_table(found, frame, wanted)
+    failures, warnings = failures_and_warnings(
+        run_suite(checks, table, partial / "docs", digest[:8])
+    )
     result = ValidationResult(
         passed=not failures,
         failures=failures,
-        warnings=shortened(warnings),
-        counts=counts(frame, failures, warnings),
-        ranges=ranges(frame, bounds),
+        warnings=shorten_findings(warnings),
+        counts=image_counts(frame, failures, warnings),
+        ranges=value_ranges(frame, bounds),
         rules=wanted.model_dump(mode="json"),
         docs=out / "docs" / "index.html",
     )
@@ -102,19 +109,23 @@ def run_checks(found: Scan, wanted: Validation, partial: Path, out: Path) -> Val
     return result
 
 
-def with_repeats(found: Scan, frame: "pandas.DataFrame", rules: Validation) -> "pandas.DataFrame":
+def suite_table(found: Scan, frame: "pandas.DataFrame", rules: Validation) -> "pandas.DataFrame":
     """The manifest as the suite sees it: orphaned masks as rows, repeats as columns."""
     import pandas
 
-    twins = {"leak": leaks(frame), "duplicate": copies(frame), "near_duplicate": {}}
+    twins = {
+        "leak": content_leaks(frame),
+        "duplicate": exact_duplicates(frame),
+        "near_duplicate": {},
+    }
     if rules.near_duplicate_bits is not None:
         bits, difference = rules.near_duplicate_bits, rules.near_duplicate_difference
-        twins["near_duplicate"] = near(frame, found.thumbnails, bits, difference)
+        twins["near_duplicate"] = near_duplicates(frame, found.thumbnails, bits, difference)
     orphans = [
-        dict.fromkeys(COLUMNS) | {"path": path, "error": orphaned(PurePosixPath(path))}
+        dict.fromkeys(COLUMNS) | {"path": path, "error": orphan_problem(PurePosixPath(path))}
         for path in found.orphans
     ]
-    table = frame_of(found.rows + orphans)
+    table = manifest_frame(found.rows + orphans)
     for column, kind in COLUMNS.items():
         table[column] = table[column].astype("float64" if kind == "Int64" else "object")
     for column in ("error", "mask"):

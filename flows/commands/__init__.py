@@ -14,7 +14,7 @@ log_option = click.option(
 )
 
 
-def here(ctx: click.Context) -> Workspace:
+def current_workspace(ctx: click.Context) -> Workspace:
     """The workspace that a command works on."""
     asked: Path | None = ctx.obj
     return find(asked)

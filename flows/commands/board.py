@@ -4,8 +4,8 @@ import os
 
 import click
 
-from flows.commands import here
-from flows.commands.service import LOOPBACK, TOKEN, listen
+from flows.commands import current_workspace
+from flows.commands.service import LOOPBACK, TOKEN, serve_app
 
 
 @click.command()
@@ -26,9 +26,9 @@ def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> N
     from tasks.web.board.access import Access
     from tasks.web.board.app import create_app
 
-    workspace = here(ctx)
+    workspace = current_workspace(ctx)
     token = os.environ.get(TOKEN, "")
     if not token and host not in LOOPBACK:
         click.echo(f"warning: anybody who reaches {host} may look; set {TOKEN}", err=True)
     app = create_app(workspace, Access(token, names), Queue().now)
-    listen(app, host, port, lambda url: click.echo(f"the board is at {url}; Ctrl-C ends it"))
+    serve_app(app, host, port, lambda url: click.echo(f"the board is at {url}; Ctrl-C ends it"))

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from flows.commands import here
+from flows.commands import current_workspace
 from tasks.workspace.errors import LineError
 
 policy_names = click.Choice(["normal_quantile", "max_overkill", "max_miss", "f1_max", "fixed"])
@@ -29,7 +29,7 @@ def threshold(ctx: click.Context, product: str, reason: str | None, **asked: Any
     from tasks.spec.read import read_product
     from tasks.workspace.git import operator
 
-    workspace = here(ctx)
+    workspace = current_workspace(ctx)
     workspace.require(product)
     change = {key: value for key, value in asked.items() if value is not None}
     if not change:
@@ -62,9 +62,11 @@ def correct(
     IMAGE is a path as of test/good/012.png. The file stays where it is; corrections.yaml says who
     corrected it and why, and it holds from the next run on.
     """
-    from tasks.products.correct import correct as change
+    from tasks.products.correct import correct_label
     from tasks.workspace.git import operator
 
-    told = change(here(ctx), product, image, label, by=operator(), reason=reason, new=new)
+    told = correct_label(
+        current_workspace(ctx), product, image, label, by=operator(), reason=reason, new=new
+    )
     click.echo(f"{told['what']}, in {told['file']}")
     click.echo(f"next: `inspectline run -p {product}`")

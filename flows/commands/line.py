@@ -6,16 +6,16 @@ from pathlib import Path
 
 import click
 
-from flows.commands import here
+from flows.commands import current_workspace
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".")
 def init(directory: Path) -> None:
     """Make DIRECTORY a workspace: git, DVC, params.yaml, dvc.yaml, data/. Safe to run again."""
-    from tasks.init import init as make
+    from tasks.init import init as init_workspace
 
-    for line in make(directory):
+    for line in init_workspace(directory):
         click.echo(line)
 
 
@@ -30,7 +30,7 @@ def ingest(ctx: click.Context, product: str, source: str) -> None:
     """
     from flows.ingest import ingest_product
 
-    report = ingest_product(here(ctx), product, source)
+    report = ingest_product(current_workspace(ctx), product, source)
     click.echo(report.summary())
 
 
@@ -45,7 +45,7 @@ def run(
     """Validate, train, evaluate, gate, publish and report whatever is out of date."""
     from flows.run import run_line
 
-    ok = run_line(here(ctx), list(products), list(algorithms) or None, verbose)
+    ok = run_line(current_workspace(ctx), list(products), list(algorithms) or None, verbose)
     ctx.exit(0 if ok else 1)
 
 
@@ -55,10 +55,9 @@ def run(
 def results(ctx: click.Context, as_json: bool) -> None:
     """Show the figures of every evaluated cell."""
     from flows.tables import results_table
-    from tasks.leaderboard import COLUMNS
-    from tasks.leaderboard import results as read
+    from tasks.leaderboard import COLUMNS, read_results
 
-    rows = read(here(ctx))
+    rows = read_results(current_workspace(ctx))
     if as_json:
         click.echo(json.dumps([{name: row[name] for name in COLUMNS} for row in rows], indent=1))
     elif rows:
@@ -76,11 +75,11 @@ def distil(ctx: click.Context, products: tuple[str, ...]) -> None:
     It is made as algorithms.efficientad in params.yaml says, and serves every product there.
     """
     from tasks.build.records import push, version
-    from tasks.distil import teacher
+    from tasks.distil import distil_teacher
     from tasks.workspace.listener import Listener
 
-    workspace = here(ctx)
-    path = teacher(workspace, list(products), Listener("distil"))
+    workspace = current_workspace(ctx)
+    path = distil_teacher(workspace, list(products), Listener("distil"))
     version(workspace, path)
     push(workspace, [f"{path}.dvc"])
     click.echo(
@@ -92,10 +91,10 @@ def distil(ctx: click.Context, products: tuple[str, ...]) -> None:
 @click.pass_context
 def sync(ctx: click.Context) -> None:
     """Write dvc.yaml anew from params.yaml and the specs, for `dvc repro` after editing them."""
-    from tasks.build.graph import sync as write
+    from tasks.build.graph import sync as write_graph
 
-    workspace = here(ctx)
-    changed = write(workspace)
+    workspace = current_workspace(ctx)
+    changed = write_graph(workspace)
     for path in changed:
         click.echo(f"wrote {path.relative_to(workspace.root)}")
     if not changed:
@@ -106,9 +105,9 @@ def sync(ctx: click.Context) -> None:
 @click.pass_context
 def report(ctx: click.Context) -> None:
     """Write the report of the workspace as it is now, one HTML file."""
-    from tasks.report import report as write
+    from tasks.report import write_report
 
-    click.echo(write(here(ctx)))
+    click.echo(write_report(current_workspace(ctx)))
 
 
 @click.command()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import here
+from flows.commands import current_workspace
 
 
 @click.command()
@@ -27,7 +27,7 @@ def new(
     """
     from flows.new import new_product, new_products, read_table
 
-    workspace = here(ctx)
+    workspace = current_workspace(ctx)
     if table:
         if name or source or like:
             raise click.UsageError("--table names products, folders and likes itself")
@@ -95,9 +95,9 @@ def fetch(
 @click.pass_context
 def rename(ctx: click.Context, old: str, name: str) -> None:
     """Give product OLD another NAME: images, cells, releases and champion go along."""
-    from tasks.products.rename import rename as change
+    from tasks.products.rename import rename_product
 
-    for line in change(here(ctx), old, name):
+    for line in rename_product(current_workspace(ctx), old, name):
         click.echo(line)
 
 
@@ -106,7 +106,7 @@ def rename(ctx: click.Context, old: str, name: str) -> None:
 @click.pass_context
 def remove(ctx: click.Context, product: str) -> None:
     """Take PRODUCT out of the workspace. Its files are put aside, its releases stay."""
-    from tasks.products.rename import remove as change
+    from tasks.products.rename import remove_product
 
-    for line in change(here(ctx), product):
+    for line in remove_product(current_workspace(ctx), product):
         click.echo(line)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import here, log_option
+from flows.commands import current_workspace, log_option
 
 
 @click.command()
@@ -36,14 +36,14 @@ def predict(
     """
     from flows.tables import prediction_line
     from tasks.monitoring.log import PredictionLog
-    from tasks.predict import expand, predict_images
+    from tasks.predict import image_paths, predict_images
     from tasks.store.opening import locate, release_of
 
     folder = locate(ctx.obj, product, release)
     name = release_of(folder).get("product", "unpublished")
     records = PredictionLog(log, name) if log else None
     unusable = 0
-    for found in predict_images(folder, expand(images), maps, device, records):
+    for found in predict_images(folder, image_paths(images), maps, device, records):
         unusable += "error" in found
         if as_json or "error" not in found:
             click.echo(json.dumps(found) if as_json else prediction_line(found))
@@ -60,10 +60,10 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
     """List the published releases of PRODUCT, oldest first; * is the champion."""
     from flows.tables import releases_table
     from tasks.store.opening import store_of
-    from tasks.store.releases import releases as published
+    from tasks.store.releases import releases as read_releases
 
-    workspace = here(ctx)
-    rows = published(store_of(workspace), product)
+    workspace = current_workspace(ctx)
+    rows = read_releases(store_of(workspace), product)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     elif rows:
@@ -82,11 +82,13 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
 @click.pass_context
 def promote(ctx: click.Context, product: str, release: str, reason: str) -> None:
     """Make a published RELEASE the champion of PRODUCT."""
-    from tasks.store.champion import promote as change
+    from tasks.store.champion import promote as promote_release
     from tasks.store.opening import store_of
     from tasks.workspace.git import operator
 
-    pointer = change(store_of(here(ctx)), product, release, reason=reason, by=operator())
+    pointer = promote_release(
+        store_of(current_workspace(ctx)), product, release, reason=reason, by=operator()
+    )
     click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")
 
 
@@ -96,9 +98,9 @@ def promote(ctx: click.Context, product: str, release: str, reason: str) -> None
 @click.pass_context
 def rollback(ctx: click.Context, product: str, reason: str) -> None:
     """Make the champion before the present one champion of PRODUCT again."""
-    from tasks.store.champion import rollback as change
+    from tasks.store.champion import rollback as roll_back
     from tasks.store.opening import store_of
     from tasks.workspace.git import operator
 
-    pointer = change(store_of(here(ctx)), product, reason=reason, by=operator())
+    pointer = roll_back(store_of(current_workspace(ctx)), product, reason=reason, by=operator())
     click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")

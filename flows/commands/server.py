@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from flows.commands import here
+from flows.commands import current_workspace
 
 
 @click.command()
@@ -17,13 +17,13 @@ def deploy(ctx: click.Context) -> None:
     A work pool, a deployment, the schedules of the specs, and for each product an automation that
     starts a run when `watch --announce` or `drift --announce` says that one is due.
     """
-    from flows.prefect_server.start import ask
+    from flows.prefect_server.start import require_server
 
-    workspace = here(ctx)
-    ask()
-    from flows.deploy import deploy as register
+    workspace = current_workspace(ctx)
+    require_server()
+    from flows.deploy import deploy_workspace
 
-    for text in register(workspace):
+    for text in deploy_workspace(workspace):
         click.echo(text)
 
 
@@ -38,11 +38,11 @@ def worker(directory: Path, name: str | None) -> None:
     It serves every workspace on the Prefect server that PREFECT_API_URL names, in clones of its own
     below DIRECTORY. The environment holds what reaches the git and DVC remotes.
     """
-    from flows.fleet.machine import serve
-    from flows.prefect_server.start import named
+    from flows.fleet.machine import run_worker
+    from flows.prefect_server.start import server_url
 
-    click.echo(f"serving {named()} from {directory}; Ctrl-C ends it", err=True)
-    serve(directory, name)
+    click.echo(f"serving {server_url()} from {directory}; Ctrl-C ends it", err=True)
+    run_worker(directory, name)
 
 
 @click.command()
@@ -50,14 +50,14 @@ def worker(directory: Path, name: str | None) -> None:
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show workers, waiting and running runs, their cells, champions and last decisions."""
-    from flows.prefect_server.start import ask
+    from flows.prefect_server.start import require_server
     from flows.tables import status_tables
 
-    workspace = here(ctx)
-    ask()
-    from flows.status import status as look
+    workspace = current_workspace(ctx)
+    require_server()
+    from flows.status import read_status
 
-    told: dict[str, Any] = {**vars(look()), "products": _products(workspace)}
+    told: dict[str, Any] = {**vars(read_status()), "products": _products(workspace)}
     if as_json:
         click.echo(json.dumps(told, indent=1))
     else:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from flows.commands import here, log_option
+from flows.commands import current_workspace, log_option
 
 TOKEN = "INSPECTLINE_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -57,7 +57,9 @@ def serve(
     if not token and host not in LOOPBACK:
         click.echo(f"warning: anybody who reaches {host} may use this; set {TOKEN}", err=True)
     app = create_app(served, Settings(**bounds, log=log), token, every)
-    listen(app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True))
+    serve_app(
+        app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True)
+    )
 
 
 def _load(workspace: Path | None, product: str, device: str) -> Any:
@@ -72,7 +74,7 @@ def _load(workspace: Path | None, product: str, device: str) -> Any:
     return served
 
 
-def listen(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
+def serve_app(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
     """Serve until SIGTERM or Ctrl-C; requests under way are answered."""
     import uvicorn
 
@@ -117,28 +119,28 @@ def drift(
     from dataclasses import asdict
 
     from flows.tables import drift_table
-    from tasks.drift import look
+    from tasks.drift import find_drift
 
     if log is None:
         raise click.UsageError("name the folder of the log: --log DIR, or INSPECTLINE_LOG")
-    findings = look(ctx.obj, product, log, days)
+    findings = find_drift(ctx.obj, product, log, days)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in findings], indent=1))
     else:
         drift_table(findings)
     if announce:
-        _announce(here(ctx), product, findings)
+        _announce(current_workspace(ctx), product, findings)
     ctx.exit(1 if any(one.drifted for one in findings) else 0)
 
 
 def _announce(workspace: Any, product: str, findings: list[Any]) -> None:
-    from flows.prefect_server.start import ask
+    from flows.prefect_server.start import require_server
 
     workspace.require(product)
-    ask()
-    from flows.drift_alarm import follow
+    require_server()
+    from flows.drift_alarm import report_drift
 
-    for text in follow(workspace, product, findings):
+    for text in report_drift(workspace, product, findings):
         click.echo(text, err=True)
 
 
@@ -170,14 +172,14 @@ def watch(
     --announce the runs are those of `deploy`, on the server that PREFECT_API_URL names. A bucket is
     listed at each look, or, with --queue, when an event says that something came.
     """
-    from flows.watch import Watcher, start_announced, start_run, watched_by
+    from flows.watch import Watcher, start_announced, start_run, watched_sources
 
-    workspace = here(ctx)
-    watched = watched_by(workspace, pairs, (settle, gather, at_most), queue)
+    workspace = current_workspace(ctx)
+    watched = watched_sources(workspace, pairs, (settle, gather, at_most), queue)
     if announce:
-        from flows.prefect_server.start import ask
+        from flows.prefect_server.start import require_server
 
-        ask()
+        require_server()
     start = (start_announced if announce else start_run)(workspace)
     watcher = Watcher(workspace, watched, start, lambda text: click.echo(text, err=True))
     while True:

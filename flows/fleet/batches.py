@@ -15,8 +15,8 @@ from flows.prefect_server.artifacts import AWAY
 from flows.prefect_server.names import CELLS, name_of
 from flows.running.plan import Plan
 from tasks.build.records import Stage
-from tasks.clones.outputs import send_inputs
-from tasks.clones.snapshot import forget, origin_of, snapshot
+from tasks.clones.outputs import push_inputs
+from tasks.clones.snapshot import push_snapshot, remote_url, remove_refs
 from tasks.spec.schema import Line, Workers
 from tasks.workspace.errors import LineError
 from tasks.workspace.retry import patiently
@@ -50,16 +50,16 @@ class Sender:
         self.patience = line.patience
         self.workers = line.workers or Workers()
         self.name = name_of(plan.workspace)
-        self.url = origin_of(plan.workspace, self.workers.git)
+        self.url = remote_url(plan.workspace, self.workers.git)
         self._refs: list[str] = []
 
     def send(self, waiting: list[Unit]) -> list[Batch]:
         """The units in batches, on as many workers as there are."""
         stages = [stage for unit in waiting for stage in unit]
-        patiently(lambda: send_inputs(self.plan.cells, stages), self.patience, self.say)
+        patiently(lambda: push_inputs(self.plan.cells, stages), self.patience, self.say)
         ref = f"{self.name}/{str(flow_run.id or 'run')[:8]}-{len(self._refs) + 1}"
         root, remote = self.plan.workspace, self.workers.git
-        commit = patiently(lambda: snapshot(root, remote, ref), self.patience, self.say)
+        commit = patiently(lambda: push_snapshot(root, remote, ref), self.patience, self.say)
         self._refs.append(ref)
         deployment, online = self._asking(self._known)
         if not online:
@@ -79,7 +79,7 @@ class Sender:
         """Remove the commits that were made for the batches."""
         try:
             if self._refs:
-                forget(self.plan.workspace, self.workers.git, self._refs)
+                remove_refs(self.plan.workspace, self.workers.git, self._refs)
         except LineError as error:
             self.say(str(error))
 
@@ -117,7 +117,7 @@ class Sender:
         return patiently(call, self.patience, self.say, AWAY)
 
 
-def units(stages: Iterable[Stage]) -> list[Unit]:
+def group_units(stages: Iterable[Stage]) -> list[Unit]:
     """Stages in the order of the graph, put together where one machine has to run them: a fit and
     its evaluation; all cells of an algorithm whose shared learning is to be done."""
     stages = list(stages)

@@ -26,7 +26,7 @@ from flows.running.runner import Runner, devices
 from flows.running.stages import at_once, failure, submit
 from tasks.build.records import Cells, Stage
 from tasks.clones.checkpoints import Checkpoints
-from tasks.clones.outputs import bring_inputs, entry, full, send
+from tasks.clones.outputs import disk_is_full, lock_entry, pull_inputs, push_outputs
 from tasks.clones.snapshot import check_out
 from tasks.spec.read import read_params
 from tasks.spec.schema import Line, Workers
@@ -80,7 +80,7 @@ def _left(now: BatchStatus, stages: list[Stage]) -> list[str]:
 
 def _reason(error: Exception) -> str:
     text = str(error) if isinstance(error, LineError) else f"{type(error).__name__}: {error}"
-    return "no space left on the disk; make room" if full(error) else text
+    return "no space left on the disk; make room" if disk_is_full(error) else text
 
 
 class Batch:
@@ -101,7 +101,7 @@ class Batch:
     def work(self) -> None:
         """Run every stage; what becomes of each is in the status."""
         self._check_code()
-        self._patiently(lambda: bring_inputs(self.cells, self.stages))
+        self._patiently(lambda: pull_inputs(self.cells, self.stages))
         fits = [stage for stage in self.stages if stage.step in ("fit", "pretrain")]
         for stage in fits:
             for found in self._patiently(partial(self.checkpoints.fetch, stage)):
@@ -130,7 +130,7 @@ class Batch:
         for name, future in futures.items():
             if reason := failure(future.state):
                 error = future.state.result(raise_on_failure=False)
-                movable = isinstance(error, ELSEWHERE) or full(error)
+                movable = isinstance(error, ELSEWHERE) or disk_is_full(error)
                 with self.poster.changing() as now:
                     (now.elsewhere if movable else now.failed)[name] = reason
         stop.check()
@@ -148,13 +148,13 @@ class Batch:
 
     def _code(self, name: str) -> list[Any]:
         stages = [Stage("code", algorithm=one) for one in ("fit", "evaluate", "pretrain", name)]
-        return [entry(self.cells, stage).get("outs") for stage in stages]
+        return [lock_entry(self.cells, stage).get("outs") for stage in stages]
 
     def _deliver(self, stage: Stage) -> None:
         """Send what a stage made, then say that it is there."""
-        self._patiently(lambda: send(self.cells, [stage]))
+        self._patiently(lambda: push_outputs(self.cells, [stage]))
         with self.poster.changing() as now:
-            now.done[str(stage)] = entry(self.cells, stage)
+            now.done[str(stage)] = lock_entry(self.cells, stage)
         with suppress(Exception):  # of the remote: what is left there does no harm
             self.checkpoints.forget(stage)
         self.poster.post()

@@ -17,8 +17,8 @@ from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelled, Crashed
 
 from flows.fleet.batch_status import BatchStatus, read_statuses
-from flows.fleet.batches import Batch, Sender, Unit, units
-from flows.fleet.leftovers import collect
+from flows.fleet.batches import Batch, Sender, Unit, group_units
+from flows.fleet.leftovers import collect_results
 from flows.prefect_server.artifacts import AWAY
 from flows.running import stop
 from flows.running.plan import Plan
@@ -57,11 +57,11 @@ class Dispatch:
         open = {stage.product for stage in stages if stage.product}
         with get_client(sync_client=True) as self.client:
             sender = Sender(self.plan, self.line, self.client, self.terminal.say)
-            self.taken = collect(self.client, self.plan, stages)
+            self.taken = collect_results(self.client, self.plan, stages)
             for stage in self.taken:
                 self.terminal.say(f"{stage}: an earlier run had it made")
                 self.journal.end(str(stage), "done")
-            self.again = units(stage for stage in stages if stage not in self.taken)
+            self.again = group_units(stage for stage in stages if stage not in self.taken)
             try:
                 while self.again or self.active:
                     if self.again:

@@ -22,7 +22,7 @@ from tasks.workspace.errors import LineError
 LATEST = 50  # batches that are looked at
 
 
-def collect(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) -> set[Stage]:
+def collect_results(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) -> set[Stage]:
     """Those of the stages that an earlier run's batches made from what is here now.
 
     The caller holds the products: a batch of theirs that still runs has nobody to tell.

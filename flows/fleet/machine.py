@@ -18,7 +18,7 @@ PAUSE = 10.0  # seconds before a worker that ended by itself is started again
 LOOK = "5"  # seconds from look to look for a batch
 
 
-def serve(directory: Path, name: str | None) -> None:
+def run_worker(directory: Path, name: str | None) -> None:
     """Take batches, one at a time, until SIGINT or SIGTERM."""
     directory.mkdir(parents=True, exist_ok=True)
     environment = {"PREFECT_WORKER_QUERY_SECONDS": LOOK, "PREFECT_LOGGING_LEVEL": "INFO"}

@@ -54,14 +54,14 @@ class Progress:
                 update_progress_artifact(self._bar, 100 * fraction)
 
 
-def table(rows: list[dict[str, Any]]) -> None:
+def table_artifact(rows: list[dict[str, Any]]) -> None:
     """The leaderboard."""
     shown = [{name: row[name] for name in COLUMNS} for row in rows]
     with suppress(*AWAY):
         create_table_artifact(shown, key="leaderboard", description="All cells of the workspace")
 
 
-def decision(workspace: Workspace, decided: dict[str, Any]) -> None:
+def decision_artifact(workspace: Workspace, decided: dict[str, Any]) -> None:
     """Why a product's challenger was promoted or refused, and what it gets most wrong."""
     product, algorithm = decided["product"], decided["challenger"]["algorithm"]
     outcome = "promoted" if decided["accepted"] else "refused"
@@ -75,7 +75,7 @@ def decision(workspace: Workspace, decided: dict[str, Any]) -> None:
     if release := decided["challenger"]["release"]:
         lines += ["", f"Release: `{decided['store']}/releases/{product}/{release}`"]
     for wrong in worst_decisions(workspace.evaluation(product, algorithm)):
-        lines += ["", caption(wrong), "", f"![{wrong.path}]({address(wrong.picture)})"]
+        lines += ["", caption(wrong), "", f"![{wrong.path}]({data_url(wrong.picture)})"]
     with suppress(*AWAY):
         create_markdown_artifact("\n".join(lines), key=f"decision-{safe_name(product)}")
 
@@ -85,12 +85,12 @@ def caption(wrong: WrongDecision) -> str:
     return f"`{wrong.path}` **{wrong.outcome}**, score {wrong.score:.4g}"
 
 
-def address(picture: bytes) -> str:
+def data_url(picture: bytes) -> str:
     """The picture itself: a server elsewhere has no files of this workspace."""
     return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
 
 
-def report(path: Path) -> None:
+def report_artifact(path: Path) -> None:
     """Where the report is."""
     text = "The report, on the machine that ran the line; `inspectline board` shows the same live"
     with suppress(*AWAY):

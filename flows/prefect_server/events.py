@@ -16,7 +16,7 @@ def announce(workspace: Workspace, reasons: dict[str, str], event: str = DUE) ->
     Posted and not left to Prefect's background: what is lost there would start no run.
     """
     events = [
-        Event(event=event, resource=_resource(workspace, product), payload={"reason": reason})
+        Event(event=event, resource=event_resource(workspace, product), payload={"reason": reason})
         for product, reason in reasons.items()
     ]
     body = [event.model_dump(mode="json") for event in events]
@@ -26,5 +26,5 @@ def announce(workspace: Workspace, reasons: dict[str, str], event: str = DUE) ->
             raise LineError(f"the Prefect server refused the event: {answer.status_code}")
 
 
-def _resource(workspace: Workspace, product: str) -> Any:
+def event_resource(workspace: Workspace, product: str) -> Any:
     return {"prefect.resource.id": f"inspectline.{name_of(workspace)}.{product}"}

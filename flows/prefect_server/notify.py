@@ -22,7 +22,7 @@ def notify(workspace: Workspace, news: Sequence[tuple[Occasion, str]]) -> None:
         return
     trouble = ""
     try:
-        block = load(wanted.block)
+        block = load_block(wanted.block)
     except Exception as error:
         trouble = f"cannot be loaded ({type(error).__name__}); is it among `prefect block ls`?"
     else:
@@ -35,7 +35,7 @@ def notify(workspace: Workspace, news: Sequence[tuple[Occasion, str]]) -> None:
         click.echo(f"not notified: the block {wanted.block} {trouble}", err=True)
 
 
-def load(name: str) -> Any:
+def load_block(name: str) -> Any:
     """The block `type/name` of the Prefect server that is used now."""
     import prefect.blocks.notifications  # noqa: F401, registers Prefect's own types
     from prefect.blocks.core import Block

@@ -15,7 +15,7 @@ SETTINGS = {  # of Prefect, where the user has not set them
 }
 
 
-def start(verbose: bool = False) -> None:
+def start_server(verbose: bool = False) -> None:
     """Have a server that answers, or say why there is none.
 
     Prefect would start its own later, where Ctrl-C reaches it before it has noted how the tasks
@@ -50,12 +50,12 @@ def start(verbose: bool = False) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def ask(verbose: bool = False) -> None:
+def require_server(verbose: bool = False) -> None:
     """Have Prefect speak with the server that PREFECT_API_URL names, or say why it cannot."""
-    _check_server(named(verbose))
+    _check_server(server_url(verbose))
 
 
-def named(verbose: bool = False) -> str:
+def server_url(verbose: bool = False) -> str:
     """The address of the server that stays, answering or not."""
     _set(verbose)
     from prefect.settings import PREFECT_API_URL
@@ -68,7 +68,7 @@ def named(verbose: bool = False) -> str:
     return url
 
 
-def end() -> None:
+def end_server() -> None:
     """End the server that was started here, if any."""
     from prefect.server.api.server import SubprocessASGIServer
 

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.arrival.archives import is_archive, unpack
-from tasks.arrival.inside import placed, stripped
+from tasks.arrival.safe_paths import relative_parts, safe_paths
 from tasks.images.layout import image_like
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import need_space, writing
@@ -15,7 +15,7 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".tbz2", ".txz")
 CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
-def download(address: str, folder: Path) -> list[tuple[str, str]]:
+def download_bucket(address: str, folder: Path) -> list[tuple[str, str]]:
     """Bring all images below `address`, or one archive, into `folder`; (name, reason) of those
     that are refused."""
     from botocore.exceptions import BotoCoreError, ClientError
@@ -24,7 +24,7 @@ def download(address: str, folder: Path) -> list[tuple[str, str]]:
     if not bucket:
         raise DataError(f"{address} names no bucket; write s3://bucket/prefix")
     try:
-        return fetch(client(), address, bucket, prefix.strip("/"), folder)
+        return download_objects(bucket_client(), address, bucket, prefix.strip("/"), folder)
     except DataError:
         raise
     except ClientError as error:
@@ -40,7 +40,7 @@ def download(address: str, folder: Path) -> list[tuple[str, str]]:
         ) from error
 
 
-def client() -> Any:
+def bucket_client() -> Any:
     """A client from the standard environment."""
     import boto3
     from botocore.config import Config
@@ -58,12 +58,14 @@ def image_keys(
     """Of the keys that begin with `prefix`, those of images: the path below it of each, with its
     key; and (name, reason) of those refused. prefix: empty, or it ends in a slash."""
     names = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
-    images = [name for name in names if image_like(stripped(name))]
-    taken, refused = placed(images)
+    images = [name for name in names if image_like(relative_parts(name))]
+    taken, refused = safe_paths(images)
     return {path: prefix + name for path, name in taken.items()}, refused
 
 
-def fetch(s3: Any, address: str, bucket: str, prefix: str, folder: Path) -> list[tuple[str, str]]:
+def download_objects(
+    s3: Any, address: str, bucket: str, prefix: str, folder: Path
+) -> list[tuple[str, str]]:
     """Download the objects whose key is `prefix` or below it; (name, reason) of those refused."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     found = {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from tasks.arrival.known_images import KnownImages
 from tasks.arrival.offer import Arrival
 from tasks.images.decode import decode
-from tasks.images.read_image import mask_of, read_bytes
+from tasks.images.read_image import mask_pixels, read_bytes
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import put
 
@@ -122,7 +122,7 @@ class Intake:
 
 def check_mask(data: bytes, image: bytes, name: str) -> None:
     """DataError unless the mask fits its image and marks a defect."""
-    mask = mask_of(decode(data, name))  # (H, W)
+    mask = mask_pixels(decode(data, name))  # (H, W)
     height, width = decode(image, name).pixels.shape[:2]
     if mask.shape != (height, width):
         raise DataError(

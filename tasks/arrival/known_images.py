@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path, PurePosixPath
 
-from tasks.images.layout import MASKS, folded, image_files, image_key, is_mask, mask_key
+from tasks.images.layout import MASKS, image_files, image_key, is_mask, mask_key, normalised_name
 from tasks.images.read_image import read_bytes
 
 
@@ -40,7 +40,7 @@ class KnownImages:
 
     def free_place(self, place: PurePosixPath, digest: str) -> PurePosixPath:
         """`place`; where its stem is taken, with 8 digits of the content's hash appended."""
-        place = place.with_name(folded(place.name))
+        place = place.with_name(normalised_name(place.name))
         if (place.parts[0], *image_key(place)) in self.stems:
             return place.with_name(f"{place.stem}-{digest[:8]}{place.suffix}")
         return place

@@ -9,9 +9,9 @@ from tasks.images.layout import (
     SPLITS,
     image_files,
     is_mask,
-    misplaced,
-    orphaned,
-    pair,
+    layout_problem,
+    orphan_problem,
+    pair_masks,
 )
 from tasks.images.read_image import IMAGE_SUFFIXES
 from tasks.workspace.errors import DataError
@@ -41,7 +41,7 @@ class Offer:
     refused: list[tuple[str, str]]
 
 
-def offer_of(folder: Path, source: str) -> Offer:
+def read_offer(folder: Path, source: str) -> Offer:
     """What a folder in MVTec AD layout, or of good images alone, has to offer."""
     paths = list(image_files(folder))
     if not paths:
@@ -51,12 +51,12 @@ def offer_of(folder: Path, source: str) -> Offer:
         )
     roots = sorted({root for path in paths if (root := layout_root(path)) is not None})
     if not roots:
-        check_good(folder, paths, source)
-        return good_images(folder, paths)
+        check_only_good(folder, paths, source)
+        return good_arrivals(folder, paths)
     if len(roots) > 1:
         names = ", ".join(str(root) for root in roots[:5])
         raise DataError(f"{source}: holds several products ({names}); ingest one at a time")
-    return laid_out(folder, roots[0], paths)
+    return arrivals_in_layout(folder, roots[0], paths)
 
 
 def layout_root(path: PurePosixPath) -> PurePosixPath | None:
@@ -67,19 +67,19 @@ def layout_root(path: PurePosixPath) -> PurePosixPath | None:
     return None
 
 
-def laid_out(folder: Path, root: PurePosixPath, paths: list[PurePosixPath]) -> Offer:
+def arrivals_in_layout(folder: Path, root: PurePosixPath, paths: list[PurePosixPath]) -> Offer:
     """Images and masks of a folder that has the MVTec AD layout at `root`."""
     offer = Offer([], [])
     inside = []
     for path in paths:
         place = path.relative_to(root) if path.is_relative_to(root) else path
-        reason = "" if is_mask(place) else misplaced(place)
+        reason = "" if is_mask(place) else layout_problem(place)
         if reason:
             offer.refused.append((str(path), reason))
         else:
             inside.append(place)
-    masks, orphans = pair(inside)
-    offer.refused.extend((str(root / path), orphaned(path)) for path in orphans)
+    masks, orphans = pair_masks(inside)
+    offer.refused.extend((str(root / path), orphan_problem(path)) for path in orphans)
     for place in inside:
         if not is_mask(place):
             mask = folder / root / masks[place] if place in masks else None
@@ -87,7 +87,7 @@ def laid_out(folder: Path, root: PurePosixPath, paths: list[PurePosixPath]) -> O
     return offer
 
 
-def check_good(folder: Path, paths: list[PurePosixPath], source: str) -> None:
+def check_only_good(folder: Path, paths: list[PurePosixPath], source: str) -> None:
     """DataError where a folder without the layout may hold more than good images."""
     for part in (folder, folder.parent):
         if part.name in (*SPLITS[1:], MASKS) and (part.parent / "train").is_dir():
@@ -102,12 +102,12 @@ def check_good(folder: Path, paths: list[PurePosixPath], source: str) -> None:
         )
 
 
-def good_images(folder: Path, paths: list[PurePosixPath]) -> Offer:
+def good_arrivals(folder: Path, paths: list[PurePosixPath]) -> Offer:
     """All images of a folder without the layout, as training images."""
     offer = Offer([], [])
     for path in paths:
         place = PurePosixPath("train", "good", path.name)
-        reason = misplaced(place)
+        reason = layout_problem(place)
         if path.stem.endswith("_mask"):
             reason = f"looks like a mask; put it into {MASKS}/<defect>"
         if reason:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.arrival.archives import is_archive, unpack
-from tasks.arrival.buckets import SCHEME, download
+from tasks.arrival.buckets import SCHEME, download_bucket
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import writing
 
@@ -24,7 +24,7 @@ def source_folder(source: str | Path, folder: Path) -> tuple[Path, list[tuple[st
     with writing(fetched):
         fetched.mkdir(parents=True)
     if str(source).startswith(SCHEME):
-        return fetched, download(str(source), fetched)
+        return fetched, download_bucket(str(source), fetched)
     path = Path(source).expanduser()
     if path.is_dir():
         return path, []

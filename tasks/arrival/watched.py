@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from tasks.arrival.bucket_events import BucketEvents
-from tasks.arrival.buckets import SCHEME, client, image_keys
-from tasks.arrival.offer import check_good, layout_root
-from tasks.images.layout import image_files, is_mask, pair
+from tasks.arrival.buckets import SCHEME, bucket_client, image_keys
+from tasks.arrival.offer import check_only_good, layout_root
+from tasks.images.layout import image_files, is_mask, pair_masks
 from tasks.workspace.errors import DataError, StoreError
 
 RELIST = 300.0  # seconds after which a bucket is listed although no event came
@@ -83,7 +83,7 @@ class BucketSource:
     def _list(self) -> Listing:
         found: dict[str, Stamp] = {}
         pages = self._ask().get_paginator("list_objects_v2")
-        with _told(self.address):
+        with _store_errors(self.address):
             for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix):
                 for entry in page.get("Contents", []):
                     found[entry["Key"]] = entry["Size"], entry["ETag"]
@@ -91,17 +91,17 @@ class BucketSource:
         return {path: found[key] for path, key in self._keys.items()}
 
     def stage(self, paths: Iterable[PurePosixPath], scratch: Path) -> None:
-        with _told(self.address):
+        with _store_errors(self.address):
             for path in paths:
                 (scratch / path).parent.mkdir(parents=True, exist_ok=True)
                 self._ask().download_file(self.bucket, self._keys[path], str(scratch / path))
 
     def _ask(self) -> Any:
-        self._s3 = self._s3 or client()
+        self._s3 = self._s3 or bucket_client()
         return self._s3
 
 
-class _told:  # noqa: N801
+class _store_errors:  # noqa: N801
     """As a context: what boto3 raises is a StoreError that names the source."""
 
     def __init__(self, address: str) -> None:
@@ -116,7 +116,7 @@ class _told:  # noqa: N801
             raise StoreError(f"{self.address} cannot be read: {error}") from error
 
 
-def source_at(address: str, events: BucketEvents | None = None) -> Source:
+def open_source(address: str, events: BucketEvents | None = None) -> Source:
     """The source at a folder or at s3://bucket/prefix; events: the queue of the bucket, if any."""
     return BucketSource(address, events) if address.startswith(SCHEME) else FolderSource(address)
 
@@ -124,7 +124,7 @@ def source_at(address: str, events: BucketEvents | None = None) -> Source:
 Paths = set[PurePosixPath]
 
 
-def takeable(listing: Listing, new: Paths, whole: Paths, source: str) -> tuple[Paths, Paths]:
+def ready_files(listing: Listing, new: Paths, whole: Paths, source: str) -> tuple[Paths, Paths]:
     """Files to ingest together: the new ones that are whole, an image and its mask at once; and
     those that lie beside the layout of the others.
 
@@ -133,12 +133,12 @@ def takeable(listing: Listing, new: Paths, whole: Paths, source: str) -> tuple[P
     """
     roots = {root for path in listing if (root := layout_root(path)) is not None}
     if not roots:
-        check_good(Path(source), list(listing), source)
+        check_only_good(Path(source), list(listing), source)
         return new & whole, set()
     taken: Paths = set()
     for root in roots:
         inside = {p.relative_to(root): p for p in listing if layout_root(p) == root}
-        masks, _ = pair(list(inside))
+        masks, _ = pair_masks(list(inside))
         for place, path in inside.items():
             if is_mask(place):
                 continue

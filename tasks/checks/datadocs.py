@@ -62,10 +62,10 @@ def make_portable(docs: Path) -> None:
     """Rewrite every page below `docs` and drop the files no page needs then."""
     shutil.rmtree(docs / "static", ignore_errors=True)
     for page in sorted(docs.rglob("*.html")):
-        page.write_text(portable(page.read_text(encoding="utf-8")), encoding="utf-8")
+        page.write_text(portable_page(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def portable(page: str) -> str:
+def portable_page(page: str) -> str:
     """A page without outside references, random identifiers and times."""
     page = OUTSIDE.sub("", page)
     page = re.sub(r"<link\b[^>]*static/images/favicon[^>]*>", "", page)
@@ -92,13 +92,13 @@ def write_index(
     (docs / "index.html").write_text(
         f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>Validation {outcome}</title>'
         f'{STYLE}</head><body><div class="container-fluid"><h2>Validation {outcome}</h2>'
-        f"{findings('Failures', failures)}{findings('Warnings', warnings)}"
+        f"{findings_html('Failures', failures)}{findings_html('Warnings', warnings)}"
         f"<h3>Expectation suites and their results</h3><ul>{links}</ul></div></body></html>\n",
         encoding="utf-8",
     )
 
 
-def findings(title: str, items: list[dict[str, str]]) -> str:
+def findings_html(title: str, items: list[dict[str, str]]) -> str:
     """A heading and a table of findings."""
     rows = "".join(
         "<tr>" + "".join(f"<td>{escape(item[key])}</td>" for key in ("check", "file", "reason"))

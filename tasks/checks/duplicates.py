@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     import pandas
 
 
-def leaks(frame: "pandas.DataFrame") -> dict[str, str]:
+def content_leaks(frame: "pandas.DataFrame") -> dict[str, str]:
     """For each image outside training: one of another split or label with the same bytes."""
     found = {}
-    for _, group in readable(frame).groupby("sha256", sort=False):
+    for _, group in readable_rows(frame).groupby("sha256", sort=False):
         if group[["split", "label"]].drop_duplicates().shape[0] < 2:
             continue
         first = group.iloc[0]
@@ -23,15 +23,15 @@ def leaks(frame: "pandas.DataFrame") -> dict[str, str]:
     return found
 
 
-def copies(frame: "pandas.DataFrame") -> dict[str, str]:
+def exact_duplicates(frame: "pandas.DataFrame") -> dict[str, str]:
     """For each image: an earlier one of the same split and label with the same bytes."""
-    rows = readable(frame)
+    rows = readable_rows(frame)
     keys = ["split", "label", "sha256"]
     first = rows.groupby(keys)["path"].transform("first")
     return dict(zip(rows.path[rows.path != first], first[rows.path != first], strict=True))
 
 
-def near(
+def near_duplicates(
     frame: "pandas.DataFrame",
     thumbnails: dict[str, np.ndarray],
     bits: int,
@@ -42,7 +42,7 @@ def near(
     dhash alone does not tell aligned products apart (half of all pairs of MVTec's bottles agree
     within 2 bits), so thumbnails (32, 32) must also agree: mean `difference` in levels of 255.
     """
-    rows = readable(frame)
+    rows = readable_rows(frame)
     rows = rows[rows.path.isin(list(thumbnails))]
     if rows.empty:
         return {}
@@ -62,5 +62,5 @@ def near(
     return found
 
 
-def readable(frame: "pandas.DataFrame") -> "pandas.DataFrame":
+def readable_rows(frame: "pandas.DataFrame") -> "pandas.DataFrame":
     return frame[frame.error == ""]

@@ -32,15 +32,24 @@ class Check:
     reason: str
 
 
-def checks_of(rules: Validation, bounds: dict[str, Bounds]) -> list[Check]:
+def build_checks(rules: Validation, bounds: dict[str, Bounds]) -> list[Check]:
     """Every check that the rules ask for, in the order in which failures are listed."""
     readable = Check("readable", gxe.ExpectColumnValuesToBeNull(column="error"), "{error}")
-    checks = [readable, *amounts(rules), *sizes(rules), *kinds(rules), *masks(), *repeats()]
-    checks += [check for name, limits in bounds.items() for check in looks(name, limits)]
+    checks = [
+        readable,
+        *count_checks(rules),
+        *size_checks(rules),
+        *format_checks(rules),
+        *mask_checks(),
+        *duplicate_checks(),
+    ]
+    checks += [
+        check for name, limits in bounds.items() for check in appearance_checks(name, limits)
+    ]
     return checks
 
 
-def amounts(rules: Validation) -> Iterator[Check]:
+def count_checks(rules: Validation) -> Iterator[Check]:
     """Enough images to learn from and, where asked for, to test with."""
     for name, condition, least, where in (
         ("min_train", TRAIN, rules.min_train, "train/good"),
@@ -56,7 +65,7 @@ def amounts(rules: Validation) -> Iterator[Check]:
             )
 
 
-def sizes(rules: Validation) -> Iterator[Check]:
+def size_checks(rules: Validation) -> Iterator[Check]:
     for place, side in enumerate(("width", "height")):
         yield Check(
             "min_size",
@@ -72,7 +81,7 @@ def sizes(rules: Validation) -> Iterator[Check]:
             )
 
 
-def kinds(rules: Validation) -> Iterator[Check]:
+def format_checks(rules: Validation) -> Iterator[Check]:
     """Channels and bits: as fixed by the rules, else preferably the same everywhere."""
     for column, wanted, (low, high) in (
         ("channels", rules.channels, (1, 3)),
@@ -97,7 +106,7 @@ def kinds(rules: Validation) -> Iterator[Check]:
             )
 
 
-def masks() -> Iterator[Check]:
+def mask_checks() -> Iterator[Check]:
     for side in ("width", "height"):
         yield Check(
             "mask_size",
@@ -114,7 +123,7 @@ def masks() -> Iterator[Check]:
     )
 
 
-def repeats() -> Iterator[Check]:
+def duplicate_checks() -> Iterator[Check]:
     """A test image that was learnt from or has two labels fails, other repeats are warnings."""
     for name, severity, reason in (
         ("leak", FailureSeverity.CRITICAL, "same content as {leak}; delete one of the two"),
@@ -124,7 +133,7 @@ def repeats() -> Iterator[Check]:
         yield Check(name, gxe.ExpectColumnValuesToBeNull(column=name, severity=severity), reason)
 
 
-def looks(name: str, limits: Bounds) -> Iterator[Check]:
+def appearance_checks(name: str, limits: Bounds) -> Iterator[Check]:
     """Training images far off the others fail; anything else unusual is a warning."""
     value = f"{name} {{{name}:.4g}} {UNITS[name]}"
     usual = f"{limits.low:.4g} to {limits.high:.4g}"

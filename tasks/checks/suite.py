@@ -31,7 +31,7 @@ def run_suite(
         check.expectation.meta = {"check": position}
     checkpoint = gx.Checkpoint(
         name="images",
-        validation_definitions=definitions(context, checks),
+        validation_definitions=validation_definitions(context, checks),
         result_format={
             "result_format": "COMPLETE",
             "unexpected_index_column_names": ["path"],
@@ -45,7 +45,11 @@ def run_suite(
     rows = {row["path"]: row for row in table.to_dict("records")}
     results = [result for run in outcome.run_results.values() for result in run.results]
     results.sort(key=position_of)
-    return [item for found in results for item in explain(checks[position_of(found)], found, rows)]
+    return [
+        item
+        for found in results
+        for item in result_findings(checks[position_of(found)], found, rows)
+    ]
 
 
 def position_of(result: Any) -> int:
@@ -73,7 +77,7 @@ def offline_context(docs: Path) -> Any:
     return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def definitions(context: Any, checks: list[Check]) -> list[gx.ValidationDefinition]:
+def validation_definitions(context: Any, checks: list[Check]) -> list[gx.ValidationDefinition]:
     """A suite of what must hold and one of what should, or a mere warning would read "Failed"."""
     asset = context.data_sources.add_pandas("product").add_dataframe_asset("images")
     table = asset.add_batch_definition_whole_dataframe("all")
@@ -88,7 +92,7 @@ def definitions(context: Any, checks: list[Check]) -> list[gx.ValidationDefiniti
     return made
 
 
-def explain(
+def result_findings(
     check: Check, result: Any, rows: dict[str, dict[str, Any]]
 ) -> list[tuple[bool, dict[str, str]]]:
     """Findings of one expectation, one a file where it is about files."""

@@ -28,7 +28,7 @@ EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's tree without a file
 
 
 @contextmanager
-def claimed(
+def claim_products(
     workspace: Workspace, remote: str, products: list[str], say: Callable[[str], None]
 ) -> Iterator[None]:
     """Hold the products for this run; BusyError where another run holds one and lives."""

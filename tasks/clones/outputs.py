@@ -21,24 +21,24 @@ class DamagedError(StoreError):
     """Objects of the DVC remote are missing, or are not what their name says."""
 
 
-def send(cells: Cells, stages: Sequence[Stage]) -> None:
+def push_outputs(cells: Cells, stages: Sequence[Stage]) -> None:
     """Push what the stages made, or what they name, to the DVC remote."""
     infos = [out.hash_info for s in stages for out in cells.dvc(s).outs if out.hash_info]
     _push(cells, infos)
 
 
-def send_inputs(cells: Cells, stages: Sequence[Stage]) -> None:
+def push_inputs(cells: Cells, stages: Sequence[Stage]) -> None:
     """Push what stages in another clone will need, as far as the remote lacks it."""
     sources = _sources(cells, stages)
     _push(cells, [out.hash_info for source in sources for out in source.outs])
 
 
-def bring_inputs(cells: Cells, stages: Sequence[Stage]) -> None:
+def pull_inputs(cells: Cells, stages: Sequence[Stage]) -> None:
     """Pull all that the stages need and do not make themselves."""
     _pull(cells, _sources(cells, stages))
 
 
-def entry(cells: Cells, stage: Stage) -> Entry:
+def lock_entry(cells: Cells, stage: Stage) -> Entry:
     """The stage's entry of dvc.lock."""
     from dvc.stage.serialize import to_single_stage_lockfile
 
@@ -49,12 +49,12 @@ def same_inputs(cells: Cells, stage: Stage, made: Entry) -> bool:
     """Whether an entry is of the command, the inputs and the parameters that are here now."""
     from dvc.exceptions import DvcException
 
-    with cells.held(), _kept(cells, [stage]):
+    with cells.held(), _restored_stages(cells, [stage]):
         try:
             cells.inputs(stage)
         except DvcException:  # a model that is not there yet
             return False
-        here = entry(cells, stage)
+        here = lock_entry(cells, stage)
         return all(here.get(key) == made.get(key) for key in ("cmd", "deps", "params"))
 
 
@@ -66,7 +66,7 @@ def take_over(cells: Cells, entries: dict[Stage, Entry]) -> list[Stage]:
     """
     from dvc.stage.loader import StageLoader
 
-    with cells.held(), _kept(cells, entries) as kept:
+    with cells.held(), _restored_stages(cells, entries) as kept:
         found = {stage: cells.dvc(stage) for stage in entries}
         for stage, one in found.items():
             StageLoader.fill_from_lock(one, entries[stage])
@@ -85,11 +85,11 @@ def take_over(cells: Cells, entries: dict[Stage, Entry]) -> list[Stage]:
 
 
 @contextmanager
-def _kept(cells: Cells, stages: Iterable[Stage]) -> Iterator[dict[Stage, Entry]]:
+def _restored_stages(cells: Cells, stages: Iterable[Stage]) -> Iterator[dict[Stage, Entry]]:
     """Afterwards DVC's stages are as dvc.lock has them, but for those that the block takes out."""
     from dvc.stage.loader import StageLoader
 
-    kept = {stage: entry(cells, stage) for stage in stages}
+    kept = {stage: lock_entry(cells, stage) for stage in stages}
     changed = {stage: cells.dvc(stage).cmd_changed for stage in kept}
     try:
         yield kept
@@ -194,7 +194,7 @@ class _remote_errors:  # noqa: N801
                 "workers on other machines share a DVC remote, and none is set; "
                 "`dvc remote add -d NAME URL`"
             ) from error
-        if full(error):
+        if disk_is_full(error):
             raise MachineError(f"dvc {self.what}: no space left on the disk; make room") from error
         if isinstance(error, PermissionError):
             raise StoreError(f"the DVC remote refuses a {self.what}: {error}") from error
@@ -204,7 +204,7 @@ class _remote_errors:  # noqa: N801
             raise AwayError(f"dvc {self.what} failed: {error or type(error).__name__}") from error
 
 
-def full(error: BaseException | None) -> bool:
+def disk_is_full(error: BaseException | None) -> bool:
     """Whether a disk without room is behind an error."""
     import errno
 

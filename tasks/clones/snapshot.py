@@ -25,7 +25,7 @@ IDENTITY = {
 }
 
 
-def origin_of(workspace: Workspace, remote: str) -> str:
+def remote_url(workspace: Workspace, remote: str) -> str:
     """Address of the git remote, without a password that somebody put into it."""
     try:
         url = git(workspace.root, "remote", "get-url", remote)
@@ -41,7 +41,7 @@ def origin_of(workspace: Workspace, remote: str) -> str:
     return url
 
 
-def snapshot(workspace: Workspace, remote: str, name: str) -> str:
+def push_snapshot(workspace: Workspace, remote: str, name: str) -> str:
     """The commit with the workspace as it is now, pushed to the remote as REFS/name."""
     root = workspace.root
     with tempfile.TemporaryDirectory(dir=workspace.scratch) as folder:
@@ -66,7 +66,7 @@ def _head(root: Path) -> str:
         return ""
 
 
-def forget(workspace: Workspace, remote: str, names: list[str]) -> None:
+def remove_refs(workspace: Workspace, remote: str, names: list[str]) -> None:
     """Remove refs that were made for a run."""
     git(workspace.root, "push", "--quiet", remote, *(f":{REFS}/{name}" for name in names))
 

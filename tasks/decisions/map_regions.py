@@ -18,7 +18,7 @@ class Box(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Found:
+class MapRegion:
     """One 8-connected region."""
 
     area: int  # pixels of the original image
@@ -27,13 +27,13 @@ class Found:
     mean: float
 
 
-def regions(
+def find_map_regions(
     map: np.ndarray,
     threshold: float,
     min_area: int = 1,
     opening: int = 0,
     origin: tuple[int, int] = (0, 0),
-) -> list[Found]:
+) -> list[MapRegion]:
     """Regions of a map (H, W) where it exceeds the threshold, highest score first.
 
     The map is at the resolution of the original image; opening: radius in pixels, what is
@@ -47,7 +47,9 @@ def regions(
             f"a map {map.shape} with {np.isnan(map).sum()} NaN; give (H, W) of numbers, "
             "or fit the model anew if it gave none"
         )
-    labels, count = ndimage.label(opened(map > threshold, opening), structure=np.ones((3, 3)))
+    labels, count = ndimage.label(
+        morphological_opening(map > threshold, opening), structure=np.ones((3, 3))
+    )
     areas = np.bincount(labels.ravel(), minlength=count + 1)
     found = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
@@ -57,13 +59,13 @@ def regions(
         left, top = columns.start + origin[0], rows.start + origin[1]
         box = Box(left, top, columns.stop - columns.start, rows.stop - rows.start)
         mean = float(inside.mean())
-        found.append(Found(int(areas[number]), box, float(inside.max()), mean))
+        found.append(MapRegion(int(areas[number]), box, float(inside.max()), mean))
     return sorted(found, key=lambda one: (-one.score, -one.area, one.box))
 
 
-def reported(map: np.ndarray, threshold: float, min_area: int, opening: int) -> np.ndarray:
-    """Which pixels (H, W) of a map belong to its `regions`."""
-    above = opened(map > threshold, opening)
+def reported_pixels(map: np.ndarray, threshold: float, min_area: int, opening: int) -> np.ndarray:
+    """Which pixels (H, W) of a map belong to the regions of `find_map_regions`."""
+    above = morphological_opening(map > threshold, opening)
     if min_area == 1 or not above.any():
         return above
     from scipy import ndimage
@@ -72,7 +74,7 @@ def reported(map: np.ndarray, threshold: float, min_area: int, opening: int) -> 
     return above & (np.bincount(labels.ravel())[labels] >= min_area)
 
 
-def opened(mask: np.ndarray, radius: int) -> np.ndarray:
+def morphological_opening(mask: np.ndarray, radius: int) -> np.ndarray:
     """The union of all discs of this radius (pixels) that fit into the mask (H, W).
 
     Beyond the image's edge nothing is known: a disc may reach over it, so that no defect is

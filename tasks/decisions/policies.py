@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.metrics.bounds import share_of, upper
+from tasks.metrics.bounds import allowed_count, upper_limit
 from tasks.spec.schema import Rule
 from tasks.workspace.errors import SpecError
 
@@ -28,7 +28,7 @@ def normal_quantile(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: f
     j is the largest that keeps this within the rule's overkill, and at least 1.
     """
     n = len(good)
-    wanted = share_of(rule.overkill, n + 1)
+    wanted = allowed_count(rule.overkill, n + 1)
     rank = max(1, wanted)
     short = f"{n} held-out images promise {rank / (n + 1):.1%} overkill, not {rule.overkill:.1%}"
     return Pick(float(np.sort(good)[-rank]), rank - 1, note="" if wanted else short)
@@ -37,7 +37,7 @@ def normal_quantile(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: f
 def max_overkill(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
     """The lowest normal above which, with confidence, at most the rule's share of parts lies."""
     n = len(good)
-    limits = np.array([upper(errors, n, confidence) for errors in range(n)])  # rising
+    limits = np.array([upper_limit(errors, n, confidence) for errors in range(n)])  # rising
     allowed = max(0, int((limits <= rule.overkill).sum()) - 1)
     promise = f"{limits[allowed]:.1%} overkill with {confidence:.0%} confidence"
     short = f"{n} held-out images promise {promise}, not {rule.overkill:.1%}"
@@ -47,7 +47,7 @@ def max_overkill(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: floa
 
 def max_miss(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
     """The largest value that misses no more than the rule's share of the defects."""
-    allowed = share_of(rule.miss, len(bad))
+    allowed = allowed_count(rule.miss, len(bad))
     value = float(np.nextafter(np.sort(bad)[allowed], -np.inf))
     kept = f"finds {int((bad > value).sum())} of {len(bad)} calibration defects"
     cost = int((good > value).sum())

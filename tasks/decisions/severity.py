@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tasks.metrics.bounds import upper
+from tasks.metrics.bounds import upper_limit
 from tasks.spec.schema import Severity, SeverityName
 from tasks.workspace.errors import DataError
 
@@ -16,7 +16,7 @@ Decided = list[tuple[Row, str]]  # rows of the manifest with the decision on eac
 
 
 @dataclass(frozen=True)
-class Tally:
+class MissCount:
     """The defective images of a class or of a type, and which of them passed as good."""
 
     severity: SeverityName
@@ -31,8 +31,8 @@ class Tally:
 
 @dataclass(frozen=True)
 class SeverityReport:
-    classes: dict[SeverityName, Tally]
-    types: dict[str, Tally]
+    classes: dict[SeverityName, MissCount]
+    types: dict[str, MissCount]
     blocking: list[str]  # why no model with these decisions may be promoted
     notes: list[str]
 
@@ -61,34 +61,34 @@ def severity_report(
         by_type[row["label"]] += taken
         by_class.setdefault(severity.of(row["label"]), []).extend(taken)
     by_class.pop("ignore", None)
-    classes = {name: tally(part, name, severity) for name, part in by_class.items()}
+    classes = {name: count_misses(part, name, severity) for name, part in by_class.items()}
     types = {
-        label: tally(part, severity.of(label), severity)
+        label: count_misses(part, severity.of(label), severity)
         for label, part in sorted(by_type.items())
         if severity.of(label) != "ignore"
     }
-    notes = unseen(set(by_type), severity)
-    return SeverityReport(classes, types, blocking(classes, severity), notes)
+    notes = unseen_type_notes(set(by_type), severity)
+    return SeverityReport(classes, types, blocking_reasons(classes, severity), notes)
 
 
-def tally(decided: Decided, name: SeverityName, severity: Severity) -> Tally:
+def count_misses(decided: Decided, name: SeverityName, severity: Severity) -> MissCount:
     """What became of defects of the same class."""
-    counted = [(row, decision) for row, decision in decided if counts(row, severity)]
+    counted = [(row, decision) for row, decision in decided if is_counted(row, severity)]
     files = sorted(row["path"] for row, decision in counted if decision == "good")
     n, missed = len(counted), len(files)
-    return Tally(
+    return MissCount(
         severity=name,
         n=n,
         missed=missed,
         review=sum(decision == "review" for _, decision in counted),
         small=len(decided) - n,
         miss=missed / n if n else None,
-        miss_upper=upper(missed, n, CONFIDENCE) if n else None,
+        miss_upper=upper_limit(missed, n, CONFIDENCE) if n else None,
         files=files,
     )
 
 
-def blocking(classes: dict[SeverityName, Tally], severity: Severity) -> list[str]:
+def blocking_reasons(classes: dict[SeverityName, MissCount], severity: Severity) -> list[str]:
     """A reason for each class that misses more than its limit."""
     reasons = []
     for name, found in classes.items():
@@ -103,7 +103,7 @@ def blocking(classes: dict[SeverityName, Tally], severity: Severity) -> list[str
     return reasons
 
 
-def unseen(labels: set[str], severity: Severity) -> list[str]:
+def unseen_type_notes(labels: set[str], severity: Severity) -> list[str]:
     """A note for each type that the spec names and no test image shows: a typo, or no evidence."""
     return [
         f"severity.types names {label} ({name}), but no test image shows it: its misses are unknown"
@@ -117,7 +117,7 @@ def without_ignored(rows: Sequence[Row], severity: Severity) -> list[Row]:
     return [row for row in rows if row["label"] == "good" or severity.of(row["label"]) != "ignore"]
 
 
-def counts(row: Row, severity: Severity) -> bool:
+def is_counted(row: Row, severity: Severity) -> bool:
     """Whether passing this defective image is a miss; one without a mask always counts."""
     name = severity.of(row["label"])
     area = mask_area(row)

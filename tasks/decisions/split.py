@@ -5,7 +5,7 @@ import re
 from tasks.workspace.errors import SpecError
 
 
-def folds(sha256s: list[str], count: int) -> list[int]:
+def fold_numbers(sha256s: list[str], count: int) -> list[int]:
     """Number of the part, 0 to count - 1, that each image is left out with; parts of equal size.
 
     Images are dealt out in the order of their hashes, so names and folders play no part.
@@ -17,7 +17,7 @@ def folds(sha256s: list[str], count: int) -> list[int]:
     return parts
 
 
-def split(sha256s: list[str], share: float) -> list[bool]:
+def held_out(sha256s: list[str], share: float) -> list[bool]:
     """True for images held out for calibration: about `share` of them, at least one of two.
 
     Decided by the content's hash: the same image falls on the same side whatever else the
@@ -32,7 +32,7 @@ def split(sha256s: list[str], share: float) -> list[bool]:
     return held
 
 
-def consecutive_folds(names: list[str], pattern: str, count: int) -> list[int]:
+def consecutive_fold_numbers(names: list[str], pattern: str, count: int) -> list[int]:
     """The same for pictures that follow each other: each part is a stretch of them.
 
     Where neighbours are alike, one of them in the fit would make the other look more normal than a
@@ -44,7 +44,7 @@ def consecutive_folds(names: list[str], pattern: str, count: int) -> list[int]:
     return parts
 
 
-def consecutive_split(names: list[str], pattern: str, share: float) -> list[bool]:
+def consecutive_held_out(names: list[str], pattern: str, share: float) -> list[bool]:
     """True for the last `share` of the pictures in that order, at least one of two."""
     count = max(1, round(share * len(names))) if len(names) > 1 else 0
     held = [False] * len(names)

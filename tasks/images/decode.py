@@ -22,7 +22,7 @@ from PIL import (
     TiffImagePlugin,
 )
 
-from tasks.images.deep_colour import bits_of, deep_colour, deep_pixels, turned
+from tasks.images.deep_colour import bits_of, deep_pixels, is_deep_colour, turn_pixels
 from tasks.workspace.errors import DataError
 
 MAX_MEGAPIXELS = 400
@@ -84,7 +84,7 @@ class Picture:
 
 def decode(data: bytes, name: PurePath | str) -> Picture:
     """Picture held by the bytes of a file; `name` is for messages."""
-    form = sniff(data, name)
+    form = file_format(data, name)
     try:
         image = DECODERS[form](io.BytesIO(data))
         check_pixels(image, name)
@@ -102,7 +102,7 @@ def decode(data: bytes, name: PurePath | str) -> Picture:
         ) from None
 
 
-def sniff(data: bytes, name: PurePath | str) -> str:
+def file_format(data: bytes, name: PurePath | str) -> str:
     """Format named by the first bytes."""
     for signature, form in SIGNATURES:
         if data.startswith(signature):
@@ -131,9 +131,9 @@ def check_pixels(image: Image.Image, name: PurePath | str) -> None:
 
 def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray:
     """Pixels (H, W, C) in the orientation in which the image is meant to be seen."""
-    if deep_colour(image, data):
-        return turned(deep_pixels(image, data, name), image.getexif().get(ORIENTATION, 1))
-    seen = upright(image)
+    if is_deep_colour(image, data):
+        return turn_pixels(deep_pixels(image, data, name), image.getexif().get(ORIENTATION, 1))
+    seen = apply_orientation(image)
     if seen.mode.startswith("I;16"):
         return np.asarray(seen).astype(np.uint16)[..., None]
     if seen.mode in ("1", "L"):
@@ -145,7 +145,7 @@ def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> 
     return np.asarray(seen.convert("RGB"))
 
 
-def upright(image: ImageFile.ImageFile) -> Image.Image:
+def apply_orientation(image: ImageFile.ImageFile) -> Image.Image:
     """The decoded image with its EXIF orientation applied."""
     image.load()
     return ImageOps.exif_transpose(image) or image

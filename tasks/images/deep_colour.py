@@ -12,7 +12,7 @@ from tasks.workspace.errors import DataError
 GREY, RGB = 1, 2  # TIFF: photometric interpretation
 
 
-def deep_colour(image: ImageFile.ImageFile, data: bytes) -> bool:
+def is_deep_colour(image: ImageFile.ImageFile, data: bytes) -> bool:
     """Whether the file has more than one channel of 16 bits, which Pillow cuts to 8."""
     if image.format == "PNG":
         return data[24] == 16 and not image.mode.startswith("I")  # IHDR: bit depth
@@ -44,7 +44,7 @@ def deep_pixels(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -
     return pixels[..., : 3 if pixels.shape[2] >= 3 else 1]
 
 
-def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def turn_pixels(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Pixels (H, W, C) turned as the EXIF orientation 1..8 says."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)

@@ -46,7 +46,7 @@ def image_files(folder: Path) -> Iterator[PurePosixPath]:
     yield from sorted(found, key=str)
 
 
-def misplaced(path: PurePosixPath) -> str:
+def layout_problem(path: PurePosixPath) -> str:
     """Why a relative path is no image of the layout, or an empty text."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return f"{path.suffix} is not supported; export it as PNG, JPEG, BMP or TIFF"
@@ -67,20 +67,20 @@ def usable_mask(path: PurePosixPath) -> bool:
 
 def mask_key(path: PurePosixPath) -> tuple[str, str]:
     """Label and stem of the image that a mask `ground_truth/<label>/<stem>_mask.png` is for."""
-    return folded(path.parent.name), folded(path.stem).removesuffix("_mask")
+    return normalised_name(path.parent.name), normalised_name(path.stem).removesuffix("_mask")
 
 
 def image_key(path: PurePosixPath) -> tuple[str, str]:
     """Label and stem of an image, to find its mask by."""
-    return folded(path.parent.name), folded(path.stem)
+    return normalised_name(path.parent.name), normalised_name(path.stem)
 
 
-def folded(name: str) -> str:
+def normalised_name(name: str) -> str:
     """One spelling of a name: macOS writes accents as two characters, others as one."""
     return unicodedata.normalize("NFC", name)
 
 
-def pair(
+def pair_masks(
     paths: list[PurePosixPath],
 ) -> tuple[dict[PurePosixPath, PurePosixPath], list[PurePosixPath]]:
     """The mask of each image of a defect that has one, and the masks that have no image."""
@@ -96,7 +96,7 @@ def pair(
     return pairs, [path for path in paths if is_mask(path) and path not in used]
 
 
-def orphaned(path: PurePosixPath) -> str:
+def orphan_problem(path: PurePosixPath) -> str:
     """Why a mask belongs to no image."""
     if not usable_mask(path):
         return f"no mask of the layout; expected {MASKS}/<defect>/<stem>_mask.png"

@@ -10,7 +10,7 @@ from torch import Tensor
 from ad_models import Batch
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
-from tasks.images.tiles import cut
+from tasks.images.tiles import cut_tiles
 
 CACHE = 2 << 30  # bytes of decoded images kept between epochs
 THREADS = 2
@@ -67,14 +67,14 @@ class ImageLoader:
             return self._kept[index]
         image = self.preprocess(read_image(self.paths[index]))
         tile = self.preprocess.spec.tile
-        tiles = cut(image, tile) if tile else image[None]
+        tiles = cut_tiles(image, tile) if tile else image[None]
         if self._free >= (size := tiles.numel() * tiles.element_size()):
             self._kept[index] = tiles
             self._free -= size
         return tiles
 
 
-class Mixed:
+class MixedLoader:
     """Batches of several loaders, each batch of one of them, in a new order every time."""
 
     def __init__(self, loaders: list[ImageLoader]) -> None:

@@ -8,7 +8,7 @@ from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_mask
 
 
-def mask_of(
+def image_mask(
     preprocess: Preprocess, images: Path, row: dict[str, str], image: np.ndarray
 ) -> np.ndarray | None:
     """Mask (H, W) of the region of interest; None where a defect has no mask: unknown, not good."""
@@ -19,7 +19,7 @@ def mask_of(
     return None
 
 
-def at_resolution(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def resize_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The mask at another resolution, by nearest neighbour: still 0 or 1."""
     rows, columns = (
         ((np.arange(n) + 0.5) * have / n).astype(int)

@@ -21,10 +21,10 @@ def outline(region: NDArray[np.bool_], size: tuple[int, int]) -> str:
     small[rows - top + 1, columns - left + 1] = 1  # zeros around it close the outline
     lines = contour_generator(z=small).lines(0.5)
     origin = np.array([left, top]) - 0.5  # from centres to corners
-    return "".join(path(np.asarray(line) + origin) for line in lines)
+    return "".join(svg_path(np.asarray(line) + origin) for line in lines)
 
 
-def path(points: NDArray[np.float64]) -> str:
+def svg_path(points: NDArray[np.float64]) -> str:
     """Points (n, 2) of a closed line, to half a pixel, without those amid straight pieces."""
     points = np.round(2 * points) / 2
     points = points[np.r_[True, (np.diff(points, axis=0) != 0).any(axis=1)]][:-1]

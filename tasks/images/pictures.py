@@ -35,32 +35,32 @@ def heat_map(image: Array, map: Array, top: float) -> Image.Image:
     _check(image, map, top)
     share = np.nan_to_num(map.astype(np.float64), nan=top) / (top or 1.0)  # NaN must catch the eye
     grey = image.mean(axis=2, keepdims=True).clip(0, 1) * 255
-    mixed = HEAT_SHARE * colours(share) + (1 - HEAT_SHARE) * grey
+    mixed = HEAT_SHARE * inferno_colours(share) + (1 - HEAT_SHARE) * grey
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
-def heat(map: Array, top: float, side: int) -> Image.Image:
+def map_colours(map: Array, top: float, side: int) -> Image.Image:
     """The map's colours alone, no side above `side` pixels; shrunk before they are mixed."""
     values = np.nan_to_num(map.astype(np.float32), nan=top)
     small = Image.fromarray(values)
     small.thumbnail((side, side), Image.Resampling.BILINEAR)
     share = np.asarray(small, np.float64) / (top or 1.0)
-    return Image.fromarray(colours(share).round().astype(np.uint8))
+    return Image.fromarray(inferno_colours(share).round().astype(np.uint8))
 
 
-def picture(image: Array) -> Image.Image:
+def rgb_picture(image: Array) -> Image.Image:
     """The image (H, W, 1 or 3) in 0..1 in 8 bits, in colour."""
     pixels = (image.clip(0, 1) * 255).round().astype(np.uint8)
     return Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
 
 
-def shrunk(whole: Image.Image, side: int) -> Image.Image:
+def shrink_picture(whole: Image.Image, side: int) -> Image.Image:
     """The picture with no side above `side` pixels."""
     whole.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return whole
 
 
-def encoded(picture: Image.Image) -> bytes:
+def encode_webp(picture: Image.Image) -> bytes:
     """As WebP: half the bytes of a JPEG that looks the same."""
     memory = io.BytesIO()
     picture.save(memory, "WEBP", quality=QUALITY, method=2)  # above, twice the time for 6 %
@@ -74,7 +74,7 @@ def save_jpeg(picture: Image.Image, path: Path) -> Path:
     return write_bytes(path, memory.getvalue())
 
 
-def colours(share: NDArray[np.float64]) -> NDArray[np.float64]:
+def inferno_colours(share: NDArray[np.float64]) -> NDArray[np.float64]:
     """Inferno's colours 0..255 (H, W, 3) for shares (H, W), cut to 0..1."""
     stops = np.frombuffer(INFERNO, np.uint8).reshape(-1, 3)
     at = np.linspace(0, 1, len(stops))

@@ -17,10 +17,10 @@ def read_image(path: Path) -> np.ndarray:
 
 def read_mask(path: Path) -> np.ndarray:
     """Mask (H, W) as bool: True where any channel is above 0."""
-    return mask_of(decode(read_bytes(path), path))
+    return mask_pixels(decode(read_bytes(path), path))
 
 
-def mask_of(picture: Picture) -> np.ndarray:
+def mask_pixels(picture: Picture) -> np.ndarray:
     """Mask (H, W) as bool of a decoded picture."""
     return np.any(picture.pixels > 0, axis=2)
 

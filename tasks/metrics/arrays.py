@@ -9,7 +9,7 @@ from tasks.metrics.ranking import Bools, Floats
 from tasks.workspace.errors import DataError
 
 
-def by_label(scores: Any, labels: Any) -> tuple[Floats, Floats]:
+def scores_by_label(scores: Any, labels: Any) -> tuple[Floats, Floats]:
     """Scores of the defective and of the good images."""
     values, truth = image_scores(scores, labels)
     return values[truth], values[~truth]
@@ -30,7 +30,7 @@ def image_scores(scores: Any, labels: Any) -> tuple[Floats, Bools]:
     return values, truth
 
 
-def checked(maps: Any, masks: Any, first: int) -> tuple[Floats, Bools]:
+def valid_maps(maps: Any, masks: Any, first: int) -> tuple[Floats, Bools]:
     """Finite maps and masks (B, H, W); first: how many images came before these."""
     scores, truth = as_floats(maps), as_bools(masks, "masks")
     if scores.shape != truth.shape or scores.ndim not in (2, 3):

@@ -14,19 +14,19 @@ import numpy as np
 from tasks.workspace.errors import DataError
 
 
-def expected(errors: int, n: int) -> float:
+def expected_share(errors: int, n: int) -> float:
     """The share of wrong decisions to expect at most, in 0..1."""
     return min(1.0, (errors + 1) / (n + 1))
 
 
-def upper(errors: int, n: int, confidence: float) -> float:
+def upper_limit(errors: int, n: int, confidence: float) -> float:
     """The one-sided upper Clopper-Pearson limit of the share, in 0..1."""
     from scipy.special import betaincinv
 
     return 1.0 if errors >= n else float(betaincinv(errors + 1, n - errors, confidence))
 
 
-def upper_anywhere(errors: int, n: int, confidence: float) -> float:
+def upper_limit_any_threshold(errors: int, n: int, confidence: float) -> float:
     """An upper limit that holds for a threshold chosen by looking at the same n scores.
 
     Dvoretzky-Kiefer-Wolfowitz with Massart's constant (doi:10.1214/aop/1176990746), which needs
@@ -36,12 +36,12 @@ def upper_anywhere(errors: int, n: int, confidence: float) -> float:
     return min(1.0, errors / n + float(slack))
 
 
-def share_of(share: float, n: int) -> int:
+def allowed_count(share: float, n: int) -> int:
     """How many of n a share allows; exact in decimals: 0.29 of 100 are 29, not 28."""
     return int(Fraction(repr(float(share))) * n)
 
 
-def finite(scores: Sequence[float] | np.ndarray, kind: str) -> np.ndarray:
+def finite_scores(scores: Sequence[float] | np.ndarray, kind: str) -> np.ndarray:
     """Scores (n,) as float64; a DataError where the model gave no number."""
     values = np.asarray(scores, np.float64).reshape(-1)
     odd = np.flatnonzero(~np.isfinite(values))

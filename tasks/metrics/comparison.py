@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tasks.metrics.arrays import as_bools, by_label
+from tasks.metrics.arrays import as_bools, scores_by_label
 from tasks.metrics.intervals import image_resamples, percentiles
 from tasks.metrics.ranking import Floats
 from tasks.workspace.errors import DataError
@@ -29,7 +29,7 @@ class Comparison(NamedTuple):
         return self.low is not None and self.low >= -margin
 
 
-def compare(
+def compare_auroc(
     challenger: Any,
     champion: Any,
     labels: Any,
@@ -39,7 +39,7 @@ def compare(
 ) -> Comparison | None:
     """Challenger against champion, scores (N,) each of the same images with labels (N,), 1 where
     defective; None where a kind is missing."""
-    pairs = [by_label(scores, labels) for scores in (challenger, champion)]
+    pairs = [scores_by_label(scores, labels) for scores in (challenger, champion)]
     if not pairs[0][0].size or not pairs[0][1].size:
         return None
     difference, variance = delong(*pairs)

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.metrics.arrays import image_scores
-from tasks.metrics.ranking import Bools, Floats, Ranking, figures
+from tasks.metrics.ranking import Bools, Floats, Ranking, ranking_metrics
 
 Interval = tuple[float, float]
 CHUNK = 100  # resamples in memory at a time; part of what a seed means
 
 
-def resamples(strata: Iterable[NDArray[Any]], count: int, seed: int) -> Iterator[Floats]:
+def draw_resamples(strata: Iterable[NDArray[Any]], count: int, seed: int) -> Iterator[Floats]:
     """How often each image is drawn (b, N) in `count` resamples; strata: indices of images."""
     parts = [part for part in strata if len(part)]
     images = sum(len(part) for part in parts)
@@ -59,12 +59,13 @@ def image_resamples(scores: Any, labels: Any, count: int, seed: int) -> dict[str
     if min(map(len, kinds)) < 2:
         return None
     chunks = [
-        figures(resampled(values, truth, drawn), ()) for drawn in resamples(kinds, count, seed)
+        ranking_metrics(resampled_rankings(values, truth, drawn), ())
+        for drawn in draw_resamples(kinds, count, seed)
     ]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
-def resampled(scores: Floats, truth: Bools, drawn: Floats) -> Ranking:
+def resampled_rankings(scores: Floats, truth: Bools, drawn: Floats) -> Ranking:
     """The rankings of resamples of images, drawn (B, N) times each."""
     order = np.argsort(-scores, kind="stable")
     first = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))

@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.metrics.pixel_intervals import ImageCounts
-from tasks.metrics.ranking import Bools, Counts, Floats, Ranking, aupro_name, pro_area, rank
+from tasks.metrics.ranking import (
+    Bools,
+    Counts,
+    Floats,
+    Ranking,
+    aupro_name,
+    pro_area,
+    rank_positives,
+)
 
 Labels = NDArray[np.int32]
 
@@ -46,7 +54,7 @@ def find_regions(scores: Floats, labels: Labels, image: int, type: str | None) -
 
 
 @dataclass(frozen=True)
-class Result:
+class RankedMaps:
     """What is left of the maps once they are ranked."""
 
     regions: list[Region]
@@ -61,7 +69,7 @@ class Result:
         # Each region weighs the same, and so does each pixel within it.
         weights = kept / (self.pixels() * max(kept.sum(), 1))
         mine = kept[self.owners]
-        return rank(self.which[mine], weights[self.owners[mine]], self.counts)
+        return rank_positives(self.which[mine], weights[self.owners[mine]], self.counts)
 
     def pixels(self) -> Floats:
         """Of each region (R,)."""

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics.intervals import percentiles, resamples
-from tasks.metrics.ranking import Bools, Floats, Ranking, bracket, figures
+from tasks.metrics.intervals import draw_resamples, percentiles
+from tasks.metrics.ranking import Bools, Floats, Ranking, metric_bounds, ranking_metrics
 
 HALF = 500  # bins of equal PRO, and as many of equal numbers of defective pixels
 SLICE = 128  # images whose counts are multiplied at a time
@@ -24,7 +24,7 @@ SLICE = 128  # images whose counts are multiplied at a time
 Array = NDArray[Any]
 
 
-class Thinned(NamedTuple):
+class PixelInterval(NamedTuple):
     """An interval, and how far at most the merging of scores has moved one of its ends."""
 
     low: float
@@ -41,7 +41,7 @@ class ImageCounts:
         """scores: the levels, highest first; of each defective pixel (N,), which: its level,
         image: its image, share: 1 / its region's pixels; images: how many there are."""
         pixels = np.bincount(which, minlength=scores.size)
-        chosen = bins(pixels, np.bincount(which, share, scores.size))
+        chosen = score_bins(pixels, np.bincount(which, share, scores.size))
         first = np.flatnonzero(np.append(True, np.diff(chosen) > 0)[: scores.size])
         last = np.append(first[1:], scores.size)[: first.size] - 1
         self.highest, self.lowest = scores[first], scores[last]
@@ -69,15 +69,15 @@ class ImageCounts:
         return Ranking(
             mine @ self.pixels[bad],
             pro / pro.sum(1, keepdims=True),
-            summed(drawn, self.above),
-            summed(drawn, self.reached),
+            weighted_sum(drawn, self.above),
+            weighted_sum(drawn, self.reached),
             drawn @ self.negatives,
             self.merged,
         )
 
     def intervals(
         self, limits: Sequence[float], count: int, seed: int, level: float, bad: Bools
-    ) -> dict[str, Thinned] | None:
+    ) -> dict[str, PixelInterval] | None:
         """The interval of each figure; None where there are not two images of a kind to draw.
 
         bad: which of the defective images count; the others only give background.
@@ -88,11 +88,11 @@ class ImageCounts:
             return None
         strata = good, self.bad[bad], self.bad[~bad]
         found: list[tuple[dict[str, Floats], ...]] = []
-        for drawn in resamples(strata, count, seed):
+        for drawn in draw_resamples(strata, count, seed):
             ranking = self.ranking(drawn, bad)
-            found.append((figures(ranking, limits), *bracket(ranking, limits)))
+            found.append((ranking_metrics(ranking, limits), *metric_bounds(ranking, limits)))
         return {
-            name: thinned(
+            name: bounded_interval(
                 [np.concatenate([f[name] for f in kind]) for kind in zip(*found, strict=True)],
                 level,
             )
@@ -100,14 +100,14 @@ class ImageCounts:
         }
 
 
-def thinned(values: Sequence[Floats], level: float) -> Thinned:
+def bounded_interval(values: Sequence[Floats], level: float) -> PixelInterval:
     """Interval of the first values, certified by those that are surely below and above."""
     (low, high), under, over = (percentiles(part, level) for part in values)
     error = max(low - under[0], over[0] - low, high - under[1], over[1] - high)
-    return Thinned(low, high, max(error, 0.0))
+    return PixelInterval(low, high, max(error, 0.0))
 
 
-def bins(*masses: Array) -> Array:
+def score_bins(*masses: Array) -> Array:
     """The bin of each level, given one or two masses (T,) that are to be shared out evenly."""
     levels = masses[0].size
     if levels <= 2 * HALF:
@@ -119,7 +119,7 @@ def bins(*masses: Array) -> Array:
     return np.cumsum(new)
 
 
-def summed(drawn: Floats, counts: Array) -> Floats:
+def weighted_sum(drawn: Floats, counts: Array) -> Floats:
     """drawn (b, N) @ counts (N, T), without a copy of all counts as floats."""
     total = np.zeros((len(drawn), counts.shape[1]))
     for start in range(0, len(counts), SLICE):

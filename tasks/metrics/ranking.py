@@ -46,7 +46,7 @@ class Ranking:
         return self.positives.size > 0 and bool(np.all(self.negatives))
 
 
-def levels(scores: Floats) -> tuple[Floats, NDArray[np.int32]]:
+def distinct_scores(scores: Floats) -> tuple[Floats, NDArray[np.int32]]:
     """The distinct scores, highest first, and which of them each score is."""
     order = np.argsort(scores)
     ranked = scores[order]
@@ -57,18 +57,20 @@ def levels(scores: Floats) -> tuple[Floats, NDArray[np.int32]]:
     return distinct, which
 
 
-def count(distinct: Floats, blocks: Iterable[Floats]) -> Counts:
+def count_negatives(distinct: Floats, blocks: Iterable[Floats]) -> Counts:
     """Counts at distinct scores of the negatives in sorted blocks."""
     above, reached, total = np.zeros(distinct.size, int), np.zeros(distinct.size, int), 0
     for block in filter(len, blocks):
-        lower, equal = places(block, distinct)
+        lower, equal = count_below_and_equal(block, distinct)
         reached += block.size - lower
         above += block.size - lower - equal
         total += block.size
     return Counts(above, reached, total)
 
 
-def places(block: Floats, distinct: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def count_below_and_equal(
+    block: Floats, distinct: Floats
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """How many of a sorted block are below each score, and how many equal to it."""
     below = np.searchsorted(block, distinct, side="left")
     equal = np.zeros_like(below)
@@ -78,7 +80,7 @@ def places(block: Floats, distinct: Floats) -> tuple[NDArray[np.int64], NDArray[
     return below, equal
 
 
-def rank(which: NDArray[np.int32], weights: Floats, counts: Counts) -> Ranking:
+def rank_positives(which: NDArray[np.int32], weights: Floats, counts: Counts) -> Ranking:
     """Ranking of the positives that are at these levels, one weight each."""
     positives = np.bincount(which, minlength=counts.above.size)
     rows = positives > 0
@@ -88,33 +90,35 @@ def rank(which: NDArray[np.int32], weights: Floats, counts: Counts) -> Ranking:
     )
 
 
-def figures(ranking: Ranking, limits: Sequence[float], found: float = 0.5) -> dict[str, Floats]:
+def ranking_metrics(
+    ranking: Ranking, limits: Sequence[float], found: float = 0.5
+) -> dict[str, Floats]:
     """Every figure by its name, () or (B,); `found` goes to the average precision."""
     areas = (aupro(ranking, limit) for limit in limits)
     found_all = (auroc(ranking), *areas, average_precision(ranking, found), f1_max(ranking))
-    return dict(zip(names(limits), found_all, strict=True))
+    return dict(zip(metric_names(limits), found_all, strict=True))
 
 
-def values(ranking: Ranking, limits: Sequence[float]) -> dict[str, float | None]:
+def metrics_or_none(ranking: Ranking, limits: Sequence[float]) -> dict[str, float | None]:
     """The figures of one ranking (T,); None where one kind is missing."""
     if not ranking.defined:
-        return dict.fromkeys(names(limits))
-    return {name: float(value) for name, value in figures(ranking, limits).items()}
+        return dict.fromkeys(metric_names(limits))
+    return {name: float(value) for name, value in ranking_metrics(ranking, limits).items()}
 
 
-def names(limits: Sequence[float]) -> tuple[str, ...]:
+def metric_names(limits: Sequence[float]) -> tuple[str, ...]:
     """Of the figures, in their order."""
     return ("auroc", *map(aupro_name, limits), "ap", "f1_max")
 
 
-def bracket(
+def metric_bounds(
     ranking: Ranking, limits: Sequence[float]
 ) -> tuple[dict[str, Floats], dict[str, Floats]]:
     """Figures that those of the scores before they were merged cannot be below, or above."""
     worst = np.where(ranking.merged, ranking.reached, ranking.above)
     best = np.where(ranking.merged, ranking.above, ranking.reached)
-    low = figures(replace(ranking, above=worst), limits, found=0)
-    return low, figures(replace(ranking, reached=best), limits, found=1)
+    low = ranking_metrics(replace(ranking, above=worst), limits, found=0)
+    return low, ranking_metrics(replace(ranking, reached=best), limits, found=1)
 
 
 def aupro_name(limit: float) -> str:

@@ -60,11 +60,11 @@ class Background:
 
     def blocks(self, visit: Visit | None = None) -> Iterator[Floats]:
         """The scores in sorted blocks; `visit` first gets each image's part of them, sorted."""
-        yield ordered(self.buffer[: self.filled], self.parts, visit)
+        yield sorted_block(self.buffer[: self.filled], self.parts, visit)
         self.buffer, self.filled = np.empty(0, np.float32), 0
         for offset, size, dtype, parts in self.spilled:
             stored = np.memmap(self.file, dtype, "r", offset, (size,))  # type: ignore[call-overload]
-            yield ordered(np.array(stored), parts, visit) if self.by_image else stored
+            yield sorted_block(np.array(stored), parts, visit) if self.by_image else stored
 
     def close(self) -> None:
         """Forget all scores and remove the temporary file."""
@@ -102,7 +102,7 @@ class Background:
             ) from error
 
 
-def ordered(block: Floats, parts: Iterable[Part], visit: Visit | None) -> Floats:
+def sorted_block(block: Floats, parts: Iterable[Part], visit: Visit | None) -> Floats:
     """The block sorted in place, after `visit` has seen its parts."""
     for image, start, stop in parts:
         part = block[start:stop]

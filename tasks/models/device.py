@@ -12,7 +12,7 @@ DEVICES = "auto, cpu, cuda or cuda:N"
 ENVIRONMENT = "INSPECTLINE_DEVICE"  # set by whoever hands out GPUs; stronger than the setting
 
 
-def choose(device: str) -> torch.device:
+def choose_device(device: str) -> torch.device:
     """`auto` is the first GPU where there is one; SpecError where the machine lacks the device."""
     device = os.environ.get(ENVIRONMENT, device)
     if device == "auto":
@@ -30,7 +30,7 @@ def choose(device: str) -> torch.device:
     return chosen
 
 
-def precision(wanted: str, device: torch.device) -> torch.dtype:
+def training_precision(wanted: str, device: torch.device) -> torch.dtype:
     """What networks are trained in; `auto` is bfloat16 where the device has units for it."""
     if wanted != "auto":
         return torch.float32 if wanted == "float32" else torch.bfloat16

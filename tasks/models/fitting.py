@@ -9,7 +9,12 @@ from typing import Any
 
 from ad_models import Detector, Progress, Run, config, create, kind, load
 from tasks.build.fingerprint import fingerprint
-from tasks.decisions.split import consecutive_folds, consecutive_split, folds, split
+from tasks.decisions.split import (
+    consecutive_fold_numbers,
+    consecutive_held_out,
+    fold_numbers,
+    held_out,
+)
 from tasks.images.loader import CACHE, ImageLoader
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
@@ -24,14 +29,14 @@ Rows = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
-class Shared:
+class SharedModel:
     """What `tasks.pretrain` made of an algorithm that products share."""
 
     folder: Path
     card: dict[str, Any]
 
     @classmethod
-    def read(cls, folder: Path) -> "Shared":
+    def read(cls, folder: Path) -> "SharedModel":
         if not (folder / CARD).is_file():
             raise DataError(f"{folder} is missing; `inspectline run` or `dvc repro` makes it")
         return cls(folder, json.loads((folder / CARD).read_text()))
@@ -44,13 +49,13 @@ class Shared:
         ordered = sorted(rows, key=lambda row: row["sha256"])
         if learned is None:
             return ordered[:shots], ordered[shots:] if len(ordered) >= 2 * shots else []
-        sides = split([row["sha256"] for row in ordered], learned)
+        sides = held_out([row["sha256"] for row in ordered], learned)
         known = [row for row, side in zip(ordered, sides, strict=True) if not side]
         return known[:shots], [row for row, side in zip(ordered, sides, strict=True) if side]
 
 
 @dataclass(frozen=True)
-class Job:
+class FitJob:
     """One algorithm on one product: fits and scores, on any rows of train.csv."""
 
     product: str
@@ -58,7 +63,7 @@ class Job:
     recipe: FitRecipe
     images: Path
     listener: Listener
-    shared: Shared | None = None
+    shared: SharedModel | None = None
 
     def fit(self, rows: Rows, run: Run) -> tuple[Detector, int, Rows]:
         """The detector, the number of images it saw, and those held out of it.
@@ -81,7 +86,7 @@ class Job:
         loader = self.loader(rows, shuffle, keep)
         return detector.fit(loader, run, normals), len(rows), held
 
-    def calibrated(self, shared: Shared, rows: Rows, run: Run) -> Detector:
+    def calibrated(self, shared: SharedModel, rows: Rows, run: Run) -> Detector:
         """What products share, calibrated for this one on these images."""
         if (size := list(self.recipe.image.seen)) != shared.card["image_size"]:
             raise SpecError(
@@ -124,15 +129,15 @@ class Job:
     def parts(self, rows: Rows, count: int) -> list[int]:
         """The number of the part that each image is left out with."""
         if (order := self.recipe.training.order) is not None:
-            return consecutive_folds([Path(row["path"]).stem for row in rows], order, count)
-        return folds([row["sha256"] for row in rows], count)
+            return consecutive_fold_numbers([Path(row["path"]).stem for row in rows], order, count)
+        return fold_numbers([row["sha256"] for row in rows], count)
 
     def split(self, rows: Rows) -> list[bool]:
         """True for the images that are kept out of the one fit there is."""
         share = self.recipe.training.calibration
         if (order := self.recipe.training.order) is not None:
-            return consecutive_split([Path(row["path"]).stem for row in rows], order, share)
-        return split([row["sha256"] for row in rows], share)
+            return consecutive_held_out([Path(row["path"]).stem for row in rows], order, share)
+        return held_out([row["sha256"] for row in rows], share)
 
     def again(self, rows: Rows, run: Run) -> Detector:
         """Another detector, of these images alone."""
@@ -163,7 +168,7 @@ def fingerprint_of(
     algorithm: str,
     recipe: FitRecipe,
     table: Path,
-    shared: Shared | None = None,
+    shared: SharedModel | None = None,
 ) -> str:
     """What a checkpoint belongs to: data, parameters, preprocessing and code."""
     parts = {
@@ -179,7 +184,7 @@ def fingerprint_of(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def forget_others(checkpoint: Path) -> None:
+def remove_other_checkpoints(checkpoint: Path) -> None:
     """Remove checkpoints of this cell that belong to other data, parameters or code."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     cell = checkpoint.name.split(".")[0]

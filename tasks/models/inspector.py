@@ -12,7 +12,7 @@ from torch import Tensor
 from ad_models import Prediction, load
 from ad_models.base import MEAN, STD, Detector
 from tasks.images.preprocess import Preprocess
-from tasks.images.tiles import cut, join
+from tasks.images.tiles import cut_tiles, join_tiles
 from tasks.spec.read import check
 from tasks.spec.schema import Image
 from tasks.workspace.errors import StoreError
@@ -53,7 +53,7 @@ class Inspector:
         """Score images of any sizes in one batch."""
         inputs = [self.preprocess(image) for image in images]
         tile = self.preprocess.spec.tile
-        parts = [cut(x, tile) if tile else x[None] for x in inputs]
+        parts = [cut_tiles(x, tile) if tile else x[None] for x in inputs]
         prediction = self.detector.predict(torch.cat(parts))
         counts = [len(part) for part in parts]
         scores = prediction.score.cpu().split(counts)
@@ -68,20 +68,22 @@ class Inspector:
         if not isinstance(self.detector, Detector):
             return None
         seen, tile = self.preprocess(image), self.preprocess.spec.tile
-        made = self.detector.reconstruction(cut(seen, tile) if tile else seen[None])
+        made = self.detector.reconstruction(cut_tiles(seen, tile) if tile else seen[None])
         if made is None:
             return None
         parts = made.float().cpu()
         shape = self.preprocess.region(image).shape[:2]
         planes = [
-            join(part, self.preprocess.spec.size) if tile else part[0]
+            join_tiles(part, self.preprocess.spec.size) if tile else part[0]
             for part in parts.movedim(1, 0)
         ]
         whole = torch.stack([self.preprocess.restore(plane, shape) for plane in planes], dim=2)
         return (whole * torch.tensor(STD) + torch.tensor(MEAN)).clamp(0, 1).numpy()
 
     def _inspection(self, image: np.ndarray, score: Tensor, maps: Tensor) -> Inspection:
-        whole = join(maps, self.preprocess.spec.size) if self.preprocess.spec.tile else maps[0]
+        whole = (
+            join_tiles(maps, self.preprocess.spec.size) if self.preprocess.spec.tile else maps[0]
+        )
         shape = self.preprocess.region(image).shape[:2]
         native = self.preprocess.restore(whole, shape)
         return Inspection(float(score.max()), native.numpy(), whole.numpy())

@@ -28,7 +28,7 @@ class OnnxDetector:
         return Prediction(torch.from_numpy(score), torch.from_numpy(maps))
 
 
-def export(folder: Path, seen: tuple[int, int], normals: Sequence[Tensor] = ()) -> None:
+def export_onnx(folder: Path, seen: tuple[int, int], normals: Sequence[Tensor] = ()) -> None:
     """Write model.onnx beside the folder's model, for images of `seen` height and width.
 
     In 8 bits where there are `normals` to calibrate on, preprocessed images (B, 3, *seen). Where

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tasks.decisions.display import Display
-from tasks.decisions.map_regions import regions
+from tasks.decisions.map_regions import find_map_regions
 from tasks.decisions.threshold import decide
 from tasks.images.pictures import heat_map
-from tasks.models.device import choose
+from tasks.models.device import choose_device
 from tasks.models.inspector import Inspection, Inspector
 from tasks.workspace.errors import StoreError
 
@@ -30,7 +30,7 @@ class ReleaseModel:
     def load(cls, folder: Path, device: str) -> Self:
         """Of a release's folder."""
         decision = read_decision(folder)
-        return cls(Inspector.load(folder, str(choose(device))), decision)
+        return cls(Inspector.load(folder, str(choose_device(device))), decision)
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -49,7 +49,9 @@ class ReleaseModel:
             "decision": decide(found.score, reject, accept),
             "displayed": display.score(found.score),
             "displayed_text": display.text(found.score, 1),
-            "regions": regions_of(found.map, self.decision, self.inspector.preprocess.spec.roi),
+            "regions": reported_regions(
+                found.map, self.decision, self.inspector.preprocess.spec.roi
+            ),
         }
 
     def picture(self, image: np.ndarray, found: Inspection) -> "Image":
@@ -64,14 +66,16 @@ def display_span(decision: dict[str, Any]) -> float:
     return decision.get("display_span") or Display.of(decision["threshold"]).span
 
 
-def regions_of(
+def reported_regions(
     map: np.ndarray, decision: dict[str, Any], roi: tuple[int, int, int, int] | None
 ) -> list[dict[str, Any]]:
     """Regions of the map above the pixel threshold, boxes in pixels of the original image."""
     if decision.get("pixel_threshold") is None:
         return []
     filters = decision.get("region_min_area", 1), decision.get("region_opening", 0)
-    found = regions(map, decision["pixel_threshold"], *filters, origin=roi[:2] if roi else (0, 0))
+    found = find_map_regions(
+        map, decision["pixel_threshold"], *filters, origin=roi[:2] if roi else (0, 0)
+    )
     return [asdict(one) for one in found]
 
 

@@ -19,10 +19,10 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
-from tasks.decisions.map_regions import reported
+from tasks.decisions.map_regions import reported_pixels
 from tasks.decisions.threshold import wrongness
 from tasks.images.outlines import outline
-from tasks.images.pictures import SIDE, encoded, heat, picture, shrunk
+from tasks.images.pictures import SIDE, encode_webp, map_colours, rgb_picture, shrink_picture
 from tasks.metrics.image import roc_curve
 from tasks.models.inspector import Inspector
 from tasks.workspace.files import write_bytes, write_rows
@@ -57,13 +57,17 @@ class ResultPictures:
     def _drawn(self, image: np.ndarray, map: np.ndarray, mask: np.ndarray | None) -> dict[str, Any]:
         """Encoded pictures and outlines of one image."""
         seen, rebuilt = self.inspector.preprocess.region(image), self.inspector.reconstruct(image)
-        thumbnail = shrunk(picture(seen), SIDE)
+        thumbnail = shrink_picture(rgb_picture(seen), SIDE)
         size = thumbnail.size
         found = self._found(map)
-        made = {} if rebuilt is None else {"rebuilt": encoded(shrunk(picture(rebuilt), SIDE))}
+        made = (
+            {}
+            if rebuilt is None
+            else {"rebuilt": encode_webp(shrink_picture(rgb_picture(rebuilt), SIDE))}
+        )
         return made | {
-            "image": encoded(thumbnail),
-            "heat": encoded(heat(map, self.decision["map_top"], SIDE // 2)),
+            "image": encode_webp(thumbnail),
+            "heat": encode_webp(map_colours(map, self.decision["map_top"], SIDE // 2)),
             "outlines": {
                 "size": size,
                 "found": "" if found is None else outline(found, size),
@@ -77,7 +81,7 @@ class ResultPictures:
         if level is None:
             return None
         least, radius = self.decision["region_min_area"], self.decision["region_opening"]
-        return reported(map, level, least, radius)
+        return reported_pixels(map, level, least, radius)
 
     def write(self, path: Path) -> Path:
         """Equal pictures give equal bytes."""

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.build.fingerprint import fingerprint
-from tasks.decisions.split import split
-from tasks.images.loader import CACHE, ImageLoader, Mixed
+from tasks.decisions.split import held_out
+from tasks.images.loader import CACHE, ImageLoader, MixedLoader
 from tasks.images.preprocess import Preprocess
 from tasks.spec.schema import Image
 from tasks.workspace.errors import SpecError
@@ -15,19 +15,21 @@ from tasks.workspace.files import read_rows
 from tasks.workspace.paths import Workspace
 
 
-def mixed(workspace: Workspace, recipe: dict[str, Any], images: dict[str, Image]) -> Mixed:
+def mixed_loader(
+    workspace: Workspace, recipe: dict[str, Any], images: dict[str, Image]
+) -> MixedLoader:
     """The good images of the recipe's products, without those that will set a threshold."""
     loaders = []
     for name, image in images.items():
         rows = read_rows(workspace.validation(name) / "train.csv")
-        sides = split([row["sha256"] for row in rows], recipe["products"][name]["calibration"])
+        sides = held_out([row["sha256"] for row in rows], recipe["products"][name]["calibration"])
         kept = [row for row, held in zip(rows, sides, strict=True) if not held]
         paths = [workspace.images(name) / row["path"] for row in kept]
         cache = CACHE // len(images)
         loaders.append(
             ImageLoader(paths, Preprocess(image), recipe["batch_size"], True, name, cache)
         )
-    return Mixed(loaders)
+    return MixedLoader(loaders)
 
 
 def common_size(algorithm: str, images: dict[str, Image]) -> list[int]:
@@ -44,7 +46,7 @@ def common_size(algorithm: str, images: dict[str, Image]) -> list[int]:
     return first[1]
 
 
-def identify(algorithm: str, recipe: dict[str, Any], tables: dict[str, Path]) -> str:
+def fit_identity(algorithm: str, recipe: dict[str, Any], tables: dict[str, Path]) -> str:
     """What a checkpoint belongs to: data, recipe and code."""
     parts = {
         "recipe": recipe,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.images.decode import Picture
-from tasks.images.measures import looks, luminance
+from tasks.images.measures import image_facts, luminance
 
 SEEN = ("width", "height", "brightness", "sharpness")
 TOLD = ("score", "threshold", "accept", "decision", "displayed")
@@ -27,7 +27,7 @@ def record_of(
 
     image: its name, where it has one.
     """
-    seen = looks(picture, luminance(picture))
+    seen = image_facts(picture, luminance(picture))
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
     return {
         "time": time,

@@ -32,7 +32,7 @@ def version_of(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def said(text: str, what: str) -> str:
+def one_line(text: str, what: str) -> str:
     """A name or a reason in one line; LineError where it is blank or a novel."""
     line = " ".join(text.split())
     if not line or len(line) > LONGEST:
@@ -41,7 +41,7 @@ def said(text: str, what: str) -> str:
 
 
 @contextmanager
-def alone(workspace: Workspace, path: Path, seen: str | None) -> Iterator[None]:
+def locked_for_change(workspace: Workspace, path: Path, seen: str | None) -> Iterator[None]:
     """Nobody else changes the workspace; BusyError while a run goes on, ChangedError where the
     file is another than the `seen` version."""
     with run_lock(workspace, PATIENCE):
@@ -53,7 +53,7 @@ def alone(workspace: Workspace, path: Path, seen: str | None) -> Iterator[None]:
         yield
 
 
-def rewritten(text: str, change: Callable[[Any], None]) -> str:
+def edit_yaml(text: str, change: Callable[[Any], None]) -> str:
     """YAML after `change` of its mapping, with its comments, order and quotes as they were."""
     from ruamel.yaml import YAML, CommentedMap
 
@@ -72,15 +72,17 @@ def rewritten(text: str, change: Callable[[Any], None]) -> str:
     return head + out.getvalue()
 
 
-def rewritten_to(text: str, expected: Content, change: Callable[[Any], None], path: Path) -> str:
-    """As `rewritten`, where that says what is expected and nothing else; SpecError where not."""
-    after = rewritten(text, change)
+def edit_yaml_exactly(
+    text: str, expected: Content, change: Callable[[Any], None], path: Path
+) -> str:
+    """Like `edit_yaml`; SpecError unless the result holds exactly what is expected."""
+    after = edit_yaml(text, change)
     if yaml.safe_load(after) != expected:
         raise SpecError(f"{path} cannot be rewritten without changing more; edit it by hand")
     return after
 
 
-def put(
+def write_change(
     workspace: Workspace, product: str, kind: str, path: Path, text: str, body: Content
 ) -> Content:
     """The record of a change, which is in the store before the file is.

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from tasks.metrics.bounds import expected
-from tasks.products.look import Look
+from tasks.metrics.bounds import expected_share
+from tasks.products.image_summary import ImageSummary
 from tasks.spec.read import read_yaml
 
 TEMPLATE = Path(__file__).with_name("product.yaml.j2")
 
 
-def proposal(product: str, seen: Look) -> str:
+def proposed_spec(product: str, seen: ImageSummary) -> str:
     """The text of product.yaml for images that were looked at."""
     from jinja2 import Environment, StrictUndefined
 
@@ -25,12 +25,12 @@ def proposal(product: str, seen: Look) -> str:
         color="grey" if seen.grey else "rgb",
         region=list(seen.region) if seen.region else None,
         share=seen.region[2] * seen.region[3] / (usual[0] * usual[1]) if seen.region else None,
-        promised=expected(0, seen.images),
+        promised=expected_share(0, seen.images),
     )
     return text
 
 
-def likened(text: str, product: str, like: str, similarity: float | None) -> str:
+def spec_from_product(text: str, product: str, like: str, similarity: float | None) -> str:
     """The spec of another product as the first one of this."""
     why = "" if similarity is None else f", whose images are the most similar ({similarity:.2f})"
     head = f"# The spec of {product}, begun as that of {like}{why}.\n"
@@ -40,7 +40,7 @@ def likened(text: str, product: str, like: str, similarity: float | None) -> str
     return head + "".join(lines).lstrip("\n")
 
 
-def misfits(spec: Path, seen: Look) -> list[str]:
+def spec_conflicts(spec: Path, seen: ImageSummary) -> list[str]:
     """What a spec taken from another product says that these images contradict."""
     image = read_yaml(spec).get("image") or {}
     found = []

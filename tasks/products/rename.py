@@ -27,17 +27,17 @@ from tasks.workspace.paths import Workspace
 KEPT = ("validate", "fit")  # steps whose results do not hold the product's name
 
 
-def rename(workspace: Workspace, old: str, name: str) -> list[str]:
+def rename_product(workspace: Workspace, old: str, name: str) -> list[str]:
     """What was done, in sentences. Whoever was interrupted gives the same command again."""
     check_product_name(name)
     workspace.require(old)
     if name in workspace.products or workspace.product(name).exists():
         raise LineError(f"there is a product {name} already; choose another name")
-    refuse_if_taught(workspace, old)
+    check_not_in_train_on(workspace, old)
     with run_lock(workspace):
         copied = copy_releases(workspace, old, name)
         workspace.product(old).rename(workspace.product(name))
-        relabel(workspace, old, name)
+        rename_in_lock(workspace, old, name)
         sync(workspace)
     done = [f"{old} is {name} now; the next run evaluates its cells again and trains none"]
     if copied:
@@ -46,10 +46,10 @@ def rename(workspace: Workspace, old: str, name: str) -> list[str]:
     return done
 
 
-def remove(workspace: Workspace, product: str) -> list[str]:
+def remove_product(workspace: Workspace, product: str) -> list[str]:
     """What was done, in sentences."""
     workspace.require(product)
-    refuse_if_taught(workspace, product)
+    check_not_in_train_on(workspace, product)
     with run_lock(workspace):
         aside = workspace.scratch / "removed" / f"{product}-{datetime.now():%Y%m%d-%H%M%S}"
         aside.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def remove(workspace: Workspace, product: str) -> list[str]:
     ]
 
 
-def refuse_if_taught(workspace: Workspace, product: str) -> None:
+def check_not_in_train_on(workspace: Workspace, product: str) -> None:
     """SpecError where params.yaml names the product as one to learn from."""
     for algorithm, parameters in read_params(workspace.root).algorithms.items():
         if product in ((parameters or {}).get(TRAIN_ON) or ()):
@@ -91,7 +91,7 @@ def copy_releases(workspace: Workspace, old: str, name: str) -> int:
     return len(found)
 
 
-def relabel(workspace: Workspace, old: str, name: str) -> None:
+def rename_in_lock(workspace: Workspace, old: str, name: str) -> None:
     """Let DVC's record of what does not depend on the name know the new command."""
     path = workspace.product(name) / "dvc.lock"
     if not path.is_file():

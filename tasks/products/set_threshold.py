@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from tasks.products.changing import Content, alone, put, rewritten_to, said
+from tasks.products.changing import (
+    Content,
+    edit_yaml_exactly,
+    locked_for_change,
+    one_line,
+    write_change,
+)
 from tasks.spec.read import product_of, read_product, read_yaml
 from tasks.spec.schema import Rule, Threshold
 from tasks.workspace.errors import LineError, SpecError, hint
@@ -26,9 +32,13 @@ def set_threshold(
     seen: version of product.yaml that the caller looked at; another one is a ChangedError.
     """
     workspace.require(product)
-    by, reason, change = said(by, "the name"), said(reason, "the reason"), complete(change)
+    by, reason, change = (
+        one_line(by, "the name"),
+        one_line(reason, "the reason"),
+        complete_change(change),
+    )
     path = workspace.product(product) / "product.yaml"
-    with alone(workspace, path, seen):
+    with locked_for_change(workspace, path, seen):
         text, own = path.read_text(encoding="utf-8"), read_yaml(path)
         old = read_product(workspace.root, product).threshold
         rule = (own.get("threshold") or {}) | change
@@ -39,13 +49,16 @@ def set_threshold(
         new = _usable(spec.threshold, change)
         if new == old:
             raise LineError(f"the threshold of {product} stands like that already")
-        after = rewritten_to(text, expected, lambda spec: _enter(spec, rule), path)
-        told = {"by": by, "reason": reason, "old": _told(old), "new": _told(new)}
-        told |= {"what": f"{brief(old)} → {brief(new)}", "note": note(new, list(spec.algorithms))}
-        return put(workspace, product, "threshold", path, after, told)
+        after = edit_yaml_exactly(text, expected, lambda spec: _enter(spec, rule), path)
+        told = {"by": by, "reason": reason, "old": _as_json(old), "new": _as_json(new)}
+        told |= {
+            "what": f"{short_rule(old)} → {short_rule(new)}",
+            "note": shared_value_note(new, list(spec.algorithms)),
+        }
+        return write_change(workspace, product, "threshold", path, after, told)
 
 
-def complete(change: Content) -> Content:
+def complete_change(change: Content) -> Content:
     """The keys to set, without those that are unknown here."""
     for key in change:
         if key not in GIVEN:
@@ -78,7 +91,7 @@ def _enter(spec: Any, rule: Content) -> None:
     section.update(rule)
 
 
-def note(threshold: Threshold, algorithms: list[str]) -> str:
+def shared_value_note(threshold: Threshold, algorithms: list[str]) -> str:
     """What whoever sets a raw score should know; empty where one algorithm is all there is."""
     if threshold.policy != "fixed" or len(algorithms) < 2:
         return ""
@@ -88,7 +101,7 @@ def note(threshold: Threshold, algorithms: list[str]) -> str:
     )
 
 
-def brief(rule: Rule) -> str:
+def short_rule(rule: Rule) -> str:
     """A rule in a few words: its policy, and what that goes by."""
     keys = {
         "fixed": ("value",),
@@ -98,9 +111,9 @@ def brief(rule: Rule) -> str:
     }
     parts = [f"{key} {getattr(rule, key, None):g}" for key in keys.get(rule.policy, ())]
     if isinstance(rule, Threshold) and rule.review:
-        parts.append(f"review {brief(rule.review)}")
+        parts.append(f"review {short_rule(rule.review)}")
     return ", ".join([rule.policy, *parts])
 
 
-def _told(threshold: Threshold) -> Content:
+def _as_json(threshold: Threshold) -> Content:
     return threshold.model_dump(mode="json")

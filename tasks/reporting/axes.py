@@ -24,11 +24,11 @@ class Axis(NamedTuple):
         """Round values with their places."""
         values = decades(self.low, self.high) if self.log else []
         if len(values) < 2:
-            values = steps(self.low, self.high)
+            values = round_steps(self.low, self.high)
         return [(self.at(value), f"{value:.6g}") for value in values]
 
 
-def steps(low: float, high: float, count: int = 4) -> list[float]:
+def round_steps(low: float, high: float, count: int = 4) -> list[float]:
     """About `count` round values in low..high."""
     rough = (high - low) / count or 1.0
     power = 10 ** math.floor(math.log10(rough))

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from statistics import median
 
-from tasks.reporting.plots import by_label
-from tasks.reporting.reading import number
+from tasks.reporting.plots import rows_by_label
+from tasks.reporting.reading import finite_number
 from tasks.reporting.view import ModelView, Record, View
 
 
@@ -34,20 +34,20 @@ COLUMNS = (
 )
 
 
-def figure(value: object, style: str) -> str | None:
+def figure_text(value: object, style: str) -> str | None:
     """The number as text, or None where there is no finite number."""
-    found = number(value)
+    found = finite_number(value)
     return None if found is None else format(found, style)
 
 
-def span(model: ModelView, column: Column) -> str | None:
+def interval_text(model: ModelView, column: Column) -> str | None:
     """A figure's 95 % interval as text."""
     ends = model.intervals.get(column.key)
-    low, high = (figure(end, column.style) for end in ends) if ends else (None, None)
+    low, high = (figure_text(end, column.style) for end in ends) if ends else (None, None)
     return f"{low} – {high}" if low and high else None
 
 
-def cells(view: View) -> list[ModelView]:
+def all_cells(view: View) -> list[ModelView]:
     """All cells, products in order; releases that are none left out."""
     return [cell for product in view.products for cell in product.cells]
 
@@ -58,7 +58,7 @@ def best_figures(view: View) -> set[tuple[str, str, str]]:
     for product in view.products:
         rivals = product.cells
         for column in (column for column in COLUMNS if column.better):
-            known = {model.key: number(model.metrics.get(column.key)) for model in rivals}
+            known = {model.key: finite_number(model.metrics.get(column.key)) for model in rivals}
             values = {name: value for name, value in known.items() if value is not None}
             top = max((column.better * value for value in values.values()), default=0.0)
             won = {name for name, value in values.items() if column.better * value == top}
@@ -67,7 +67,7 @@ def best_figures(view: View) -> set[tuple[str, str, str]]:
     return best
 
 
-def missing(column: Column, metrics: Record) -> str:
+def missing_reason(column: Column, metrics: Record) -> str:
     """Why a cell has no such figure."""
     good, defective = metrics.get("test_good"), metrics.get("test_defective")
     decided = column.key in ("threshold", "miss", "overkill")
@@ -82,7 +82,7 @@ def missing(column: Column, metrics: Record) -> str:
     return "no good test images" if defective else "no defective test images"
 
 
-def recalls(model: ModelView) -> list[Record]:
+def label_counts(model: ModelView) -> list[Record]:
     """Per label the images, the decisions on them, how much it matters, and the median score."""
     return [
         {
@@ -95,5 +95,5 @@ def recalls(model: ModelView) -> list[Record]:
             "decided": all(row.decision for row in group),
             "median": median(row.score for row in group),
         }
-        for label, group in by_label(model.rows)
+        for label, group in rows_by_label(model.rows)
     ]

@@ -31,7 +31,7 @@ def disagreements(
     scores and decisions: of each algorithm, in the order of paths. A decision of review or
     none counts as no vote. Scores of two algorithms share no scale, their ranks do.
     """
-    surprises = {name: surprise(values, labels) for name, values in scores.items()}
+    surprises = {name: label_surprise(values, labels) for name, values in scores.items()}
     uneven = [name for name in decisions if len(decisions[name]) != len(paths)]
     if scores.keys() != decisions.keys() or uneven or len(labels) != len(paths):
         raise DataError(
@@ -51,7 +51,7 @@ def disagreements(
     return sorted(found, key=lambda one: (-len(one.against) / one.asked, -one.surprise, one.path))
 
 
-def surprise(scores: Sequence[float], labels: Sequence[str]) -> np.ndarray:
+def label_surprise(scores: Sequence[float], labels: Sequence[str]) -> np.ndarray:
     """How far (n,) in 0..1 each image's score lies on the wrong side for its label.
 
     1 is the highest of all scores for a good image, and the lowest for a defective one.
@@ -68,7 +68,7 @@ FEWEST = 3  # algorithms: two that agree are often wrong together
 SURPRISING = 0.75  # share of the test set that must lie on the label's side of the score
 
 
-def doubts(workspace: Workspace, product: str) -> list[dict[str, Any]]:
+def doubtful_labels(workspace: Workspace, product: str) -> list[dict[str, Any]]:
     """Candidates for relabelling, the most surprising first; needs `FEWEST` evaluated ones.
 
     A defect that is merely hard lies among the good ones; one whose score is below most of the

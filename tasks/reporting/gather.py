@@ -8,7 +8,7 @@ from typing import Any
 from tasks.promotion.decision import last_decision
 from tasks.reporting import store_history
 from tasks.reporting.data import data_view
-from tasks.reporting.reading import curve, nested, record, scores
+from tasks.reporting.reading import curve_points, json_object, nested, score_rows
 from tasks.reporting.store_history import StoreRecords
 from tasks.reporting.view import ModelView, ProductView, View
 from tasks.spec.automatic import choice_of, explain
@@ -23,7 +23,7 @@ def gather(workspace: Workspace, failures: dict[str, str] | None = None) -> View
     """failures: why stages of the run that is reported failed, by their name."""
     failures = failures or {}
     away: list[str] = []
-    store = store_history.opened(workspace, away)
+    store = store_history.open_store(workspace, away)
     products = [product_view(workspace, store, name, failures, away) for name in workspace.products]
     return View(workspace.root.name, datetime.now(UTC), products, failures)
 
@@ -46,11 +46,13 @@ def product_view(
     decision = last_decision(workspace, product)
     cells = [
         cell
-        for name in asked(workspace, product, notes)
+        for name in spec_algorithms(workspace, product, notes)
         if (cell := cell_view(workspace, product, name, known))
     ]
     cells = [replace(cell, status=cell_status(cell, known, decision)) for cell in cells]
-    others = store_history.earlier(workspace, store, product, known, cells) if store else []
+    others = (
+        store_history.earlier_releases(workspace, store, product, known, cells) if store else []
+    )
     automatic = is_automatic(workspace.root, product)
     return ProductView(
         name=product,
@@ -67,7 +69,7 @@ def product_view(
     )
 
 
-def asked(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
+def spec_algorithms(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
     """The algorithms that the spec asks for."""
     try:
         return list(read_product(workspace.root, product).algorithms)
@@ -84,20 +86,20 @@ def cell_view(
     if not (folder / "metrics.json").is_file():
         return None
     notes: list[str] = []
-    source = partial(store_history.folder, folder)
-    details = record(source, "details.json", notes)
-    metrics = record(source, "metrics.json", notes)
+    source = partial(store_history.evaluation_file, folder)
+    details = json_object(source, "details.json", notes)
+    metrics = json_object(source, "metrics.json", notes)
     return ModelView(
         product=product,
         key=algorithm,
         algorithm=algorithm,
-        release=store_history.published_as(metrics, known),
+        release=store_history.release_of_cell(metrics, known),
         metrics=metrics,
         intervals=nested(details, "intervals"),
         severities=nested(details, "severity", "types"),
-        rows=scores(source, notes),
-        roc=curve(source, "roc.csv", "tpr", 1.0, notes),
-        pro=curve(source, "pro.csv", "pro", 0.3, notes),
+        rows=score_rows(source, notes),
+        roc=curve_points(source, "roc.csv", "tpr", 1.0, notes),
+        pro=curve_points(source, "pro.csv", "pro", 0.3, notes),
         pictures=folder / PICTURES_FILE,
         notes=notes,
     )

@@ -32,9 +32,13 @@ def render(view: View, live: Live | None = None) -> str:
     """The whole HTML document."""
     from markupsafe import Markup
 
-    style = "\n".join(text(f"{name}.css") for name in STYLES) + (live.style if live else "")
-    script = "\n".join(text(f"{name}.js") for name in SCRIPTS) + (live.script if live else "")
-    first = text("first.js")
+    style = "\n".join(template_text(f"{name}.css") for name in STYLES) + (
+        live.style if live else ""
+    )
+    script = "\n".join(template_text(f"{name}.js") for name in SCRIPTS) + (
+        live.script if live else ""
+    )
+    first = template_text("first.js")
     pages = {one.name: page_data(one, len(view.products), bool(live)) for one in view.products}
     html = (
         templates(live.templates if live else None)
@@ -70,11 +74,11 @@ def templates(board: Path | None = None) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["figure"] = columns.figure
+    found.filters["figure"] = columns.figure_text
     return found
 
 
-def text(name: str) -> str:
+def template_text(name: str) -> str:
     """A file beside the templates."""
     return (TEMPLATES / name).read_text("utf-8")
 
@@ -84,8 +88,8 @@ def content_policy(styles: list[str], scripts: list[str], live: Live | None = No
     allowed = [
         "default-src 'none'",
         "img-src data: 'self'" if live else "img-src data:",
-        f"style-src {hashes(styles)}",
-        f"script-src {hashes(scripts)}",
+        f"style-src {policy_hashes(styles)}",
+        f"script-src {policy_hashes(scripts)}",
         "base-uri 'none'",
     ]
     if live:
@@ -93,7 +97,7 @@ def content_policy(styles: list[str], scripts: list[str], live: Live | None = No
     return "; ".join(allowed)
 
 
-def hashes(texts: list[str]) -> str:
+def policy_hashes(texts: list[str]) -> str:
     """Their sha256 as a policy names them."""
     digests = (hashlib.sha256(each.encode()).digest() for each in texts)
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)

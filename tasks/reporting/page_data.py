@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.decisions.threshold import wrongness
-from tasks.reporting.reading import number
-from tasks.reporting.small_pictures import ORIGINALS, PictureArchive, original
+from tasks.reporting.reading import finite_number
+from tasks.reporting.small_pictures import ORIGINALS, PictureArchive, small_original
 from tasks.reporting.view import ModelView, ProductView, Record
 
 BYTES = 24_000_000  # of all pictures together, as text; the file stays below 30 MB
@@ -28,7 +28,7 @@ class PageData:
 
 def page_data(product: ProductView, sharing: int, live: bool) -> PageData:
     """sharing: products that share the space; live: pictures are asked for and not carried."""
-    paths, data = known(product)
+    paths, data = images_and_models(product)
     archives = {model.key: PictureArchive(model.pictures) for model in product.models}
     for one in data["models"]:
         one["rebuilt"] = archives[one["key"]].offers("rebuilt")
@@ -40,7 +40,7 @@ def page_data(product: ProductView, sharing: int, live: bool) -> PageData:
         picture = next(
             (key for key, row in places.items() if archives[key].get("image", row)), None
         )
-        mine = list(content(archives, places, picture, live))
+        mine = list(image_lines(archives, places, picture, live))
         size = sum(map(len, mine))
         if size > space:
             left_out += 1
@@ -51,13 +51,13 @@ def page_data(product: ProductView, sharing: int, live: bool) -> PageData:
             drawn = archives[picture].outlines.get(places[picture], {})
             about = {"from": picture, "size": drawn.get("size"), "masked": bool(drawn.get("mask"))}
             data["images"][image] |= about
-    data["originals"] = shown(product)
+    data["originals"] = data_page_images(product)
     if not live:
-        lines += originals(product, data["originals"], space)
+        lines += original_lines(product, data["originals"], space)
     return PageData(data, "\n".join(lines), left_out)
 
 
-def known(product: ProductView) -> tuple[dict[str, int], dict[str, Any]]:
+def images_and_models(product: ProductView) -> tuple[dict[str, int], dict[str, Any]]:
     """Path -> its number on the page, and what the script needs to decide anything anew.
 
     Raw scores with every digit: the counts are those that the line would take.
@@ -80,7 +80,7 @@ def model_data(model: ModelView, paths: dict[str, int]) -> Record:
     rows = [-1] * len(paths)
     for place, row in enumerate(model.rows):
         scores[paths[row.path]], rows[paths[row.path]] = row.score, place
-    threshold, accept = (number(model.metrics.get(name)) for name in ("threshold", "accept"))
+    threshold, accept = (finite_number(model.metrics.get(name)) for name in ("threshold", "accept"))
     return {
         "key": model.key,
         "title": model.title,
@@ -97,14 +97,14 @@ def worst_first(product: ProductView, paths: dict[str, int]) -> list[int]:
     """Images by their worst rank in any model: where space is short, the first have pictures."""
     ranks = dict.fromkeys(paths, len(paths))
     for model in product.models:
-        limit = number(model.metrics.get("threshold"))
+        limit = finite_number(model.metrics.get("threshold"))
         wrong = {row.path: wrongness(row.score, row.label, limit) for row in model.rows}
         for rank, path in enumerate(sorted(wrong, key=lambda path: -wrong[path])):
             ranks[path] = min(ranks[path], rank)
     return [paths[path] for path in sorted(ranks, key=lambda path: ranks[path])]
 
 
-def content(
+def image_lines(
     archives: dict[str, PictureArchive], places: dict[str, int], picture: str | None, live: bool
 ) -> Iterator[str]:
     """The lines of one image: its picture once, and what each model made of it."""
@@ -117,7 +117,7 @@ def content(
                 yield f"{key}/{kind}/{row} {base64.b64encode(data).decode()}"
 
 
-def shown(product: ProductView) -> dict[str, int]:
+def data_page_images(product: ProductView) -> dict[str, int]:
     """Images that the data page shows, repeated and doubtful ones, with their place in `paths`."""
     if product.data is None:
         return {}
@@ -126,10 +126,10 @@ def shown(product: ProductView) -> dict[str, int]:
     return {path: place for place, path in enumerate(product.data.paths) if path in named}
 
 
-def originals(product: ProductView, named: dict[str, int], space: int) -> Iterator[str]:
+def original_lines(product: ProductView, named: dict[str, int], space: int) -> Iterator[str]:
     """Their pictures, as long as there is space."""
     for path, place in named.items():
-        data = original(product.folder / "images" / path)
+        data = small_original(product.folder / "images" / path)
         if data is not None and len(data) * 4 // 3 < space:
             line = f"{ORIGINALS}/image/{place} {base64.b64encode(data).decode()}"
             space -= len(line)

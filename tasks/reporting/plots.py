@@ -14,7 +14,7 @@ BINS = 48
 SIDE = 200  # of a curve's square
 
 
-def curve(points: Points, right: float) -> str:
+def polyline(points: Points, right: float) -> str:
     """A curve in a square of SIDE, x from 0 to `right`."""
     return " ".join(f"{x / right * SIDE:g},{(1 - y) * SIDE:g}" for x, y in points)
 
@@ -28,7 +28,7 @@ def histogram(rows: Sequence[Row], threshold: float | None, accept: float | None
     low, high = min(edges), max(edges)
     width = (high - low) or 1.0
     bars = {}
-    for label, group in by_label(rows):
+    for label, group in rows_by_label(rows):
         counts = [0] * BINS
         for row in group:
             counts[min(int((row.score - low) / width * BINS), BINS - 1)] += 1
@@ -44,7 +44,7 @@ def histogram(rows: Sequence[Row], threshold: float | None, accept: float | None
     }
 
 
-def by_label(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+def rows_by_label(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
     """Good ones first, then defect types by name."""
     ordered = sorted(rows, key=lambda row: (row.label != "good", row.label))
     return [(label, list(group)) for label, group in groupby(ordered, lambda row: row.label)]

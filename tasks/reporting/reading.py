@@ -15,7 +15,7 @@ Source = Callable[[str], bytes]  # the content of a named file; an OSError where
 DECISIONS = ("good", "review", "defect", "")
 
 
-def number(value: object) -> float | None:
+def finite_number(value: object) -> float | None:
     """The finite number in a value, or None."""
     if isinstance(value, bool) or not isinstance(value, (Real, str)):
         return None
@@ -26,7 +26,7 @@ def number(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def table(source: Source, name: str, notes: list[str]) -> list[dict[str, str]]:
+def csv_rows(source: Source, name: str, notes: list[str]) -> list[dict[str, str]]:
     """The rows of a CSV file."""
     try:
         text = source(name).decode("utf-8")
@@ -36,7 +36,7 @@ def table(source: Source, name: str, notes: list[str]) -> list[dict[str, str]]:
         return []
 
 
-def record(source: Source, name: str, notes: list[str]) -> Record:
+def json_object(source: Source, name: str, notes: list[str]) -> Record:
     """The object in a JSON file."""
     try:
         found = json.loads(source(name))
@@ -46,11 +46,11 @@ def record(source: Source, name: str, notes: list[str]) -> Record:
     return found if isinstance(found, dict) else {}
 
 
-def scores(source: Source, notes: list[str]) -> list[Row]:
+def score_rows(source: Source, notes: list[str]) -> list[Row]:
     """Test images with their scores; an unusable line is left out and said."""
     rows = []
-    for line, row in enumerate(table(source, "scores.csv", notes), start=2):
-        score = number(row.get("score"))
+    for line, row in enumerate(csv_rows(source, "scores.csv", notes), start=2):
+        score = finite_number(row.get("score"))
         path, label, decision = (row.get(name) or "" for name in ("path", "label", "decision"))
         if score is None or not label or decision not in DECISIONS:
             notes.append(f"scores.csv, line {line}: label, score or decision unusable; left out")
@@ -59,11 +59,11 @@ def scores(source: Source, notes: list[str]) -> list[Row]:
     return rows
 
 
-def curve(source: Source, name: str, upwards: str, right: float, notes: list[str]) -> Points:
+def curve_points(source: Source, name: str, upwards: str, right: float, notes: list[str]) -> Points:
     """Points of a curve up to `right`, thinned to what a screen can show."""
     points: dict[tuple[float, float], None] = {}
-    for row in table(source, name, notes):
-        x, y = number(row.get("fpr")), number(row.get(upwards))
+    for row in csv_rows(source, name, notes):
+        x, y = finite_number(row.get("fpr")), finite_number(row.get(upwards))
         if x is not None and y is not None and x <= right:
             points[round(400 * x / right) * right / 400, round(400 * y) / 400] = None
     return list(points)

@@ -49,13 +49,15 @@ class PictureArchive:
                 yield kind, found
 
 
-def picture(
+def page_picture(
     workspace: Workspace, product: ProductView, model: str, kind: str, index: int
 ) -> bytes | None:
     """One picture (WebP) of a page: what a page that is served asks for."""
     if model == ORIGINALS:
         paths = product.data.paths if product.data else []
-        return original(product.folder / "images" / paths[index]) if index < len(paths) else None
+        return (
+            small_original(product.folder / "images" / paths[index]) if index < len(paths) else None
+        )
     for one in product.models:
         if one.key == model:
             return PictureArchive(one.pictures).get(kind, index)
@@ -63,12 +65,12 @@ def picture(
 
 
 @lru_cache(maxsize=512)
-def original(path: Path) -> bytes | None:
+def small_original(path: Path) -> bytes | None:
     """An image of the product made small; None where it cannot be read here."""
-    from tasks.images.pictures import SIDE, encoded, picture, shrunk
+    from tasks.images.pictures import SIDE, encode_webp, rgb_picture, shrink_picture
     from tasks.images.read_image import read_image
 
     try:
-        return encoded(shrunk(picture(read_image(path)), SIDE // 2))
+        return encode_webp(shrink_picture(rgb_picture(read_image(path)), SIDE // 2))
     except (DataError, OSError):
         return None

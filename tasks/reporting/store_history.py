@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tasks.reporting.reading import nested, record, scores
+from tasks.reporting.reading import json_object, nested, score_rows
 from tasks.reporting.view import ModelView, Record
 from tasks.store.base import Store
 from tasks.store.champion import champion
@@ -30,11 +30,11 @@ class StoreRecords:
 def read_store_records(store: Store, product: str) -> StoreRecords:
     """Asked of the store; a StoreError where it is away."""
     keys = sorted(store.keys(f"records/{product}/"), reverse=True)[:EVENTS]
-    events = [event(json.loads(store.get(key) or b"{}")) for key in keys]
+    events = [history_line(json.loads(store.get(key) or b"{}")) for key in keys]
     return StoreRecords(champion(store, product), releases(store, product), events)
 
 
-def event(body: Record) -> Record:
+def history_line(body: Record) -> Record:
     """One line of the history, whatever kind of record it is."""
     subject = body if "algorithm" in body else nested(body, "challenger")
     reason = body.get("reason") or "; ".join(map(str, body.get("reasons") or []))
@@ -49,7 +49,7 @@ def event(body: Record) -> Record:
     }
 
 
-def earlier(
+def earlier_releases(
     workspace: Workspace, store: Store, product: str, known: StoreRecords, cells: list[ModelView]
 ) -> list[ModelView]:
     """The latest releases that are not what a cell holds now, to be compared with it."""
@@ -57,31 +57,31 @@ def earlier(
     found: list[ModelView] = []
     for about in reversed(known.releases):
         if about["id"] not in current and len(found) < EARLIER:
-            found.append(released(workspace, store, product, about))
+            found.append(release_view(workspace, store, product, about))
     return found
 
 
-def released(workspace: Workspace, store: Store, product: str, about: Record) -> ModelView:
+def release_view(workspace: Workspace, store: Store, product: str, about: Record) -> ModelView:
     """A release as it was evaluated when it was published."""
     notes: list[str] = []
-    source = partial(fetched, store, folder_of(product, about["id"]))
-    details = record(source, "details.json", notes)
+    source = partial(release_file, store, folder_of(product, about["id"]))
+    details = json_object(source, "details.json", notes)
     return ModelView(
         product=product,
         key=f"release-{about['id']}",
         algorithm=about["algorithm"],
         release=about["id"],
         status="champion" if about["champion"] else "",
-        metrics=record(source, "metrics.json", notes),
+        metrics=json_object(source, "metrics.json", notes),
         intervals=nested(details, "intervals"),
         severities=nested(details, "severity", "types"),
-        rows=scores(source, notes),
+        rows=score_rows(source, notes),
         pictures=fetch_pictures(store, workspace, product, about["id"]),
         notes=notes,
     )
 
 
-def fetched(store: Store, folder: str, name: str) -> bytes:
+def release_file(store: Store, folder: str, name: str) -> bytes:
     """A file of a release."""
     try:
         content = store.get(folder + name)
@@ -92,7 +92,7 @@ def fetched(store: Store, folder: str, name: str) -> bytes:
     return content
 
 
-def published_as(metrics: Record, known: StoreRecords) -> str:
+def release_of_cell(metrics: Record, known: StoreRecords) -> str:
     """The id of the release that was made of a cell with exactly these figures; empty: none was.
 
     By the figures and not the scores: the latencies among them are never twice the same, and they
@@ -105,7 +105,7 @@ def published_as(metrics: Record, known: StoreRecords) -> str:
     return ""
 
 
-def opened(workspace: Workspace, notes: list[str]) -> Store | None:
+def open_store(workspace: Workspace, notes: list[str]) -> Store | None:
     """The workspace's store, or None and a note."""
     from tasks.store.opening import store_of
 
@@ -118,6 +118,6 @@ def opened(workspace: Workspace, notes: list[str]) -> Store | None:
     return store
 
 
-def folder(path: Path, name: str) -> bytes:
+def evaluation_file(path: Path, name: str) -> bytes:
     """A file of an evaluation."""
     return (path / name).read_bytes()

@@ -10,9 +10,9 @@ from PIL import Image
 
 from tasks.decisions.threshold import wrongness
 from tasks.images.pictures import HEAT_SHARE
-from tasks.reporting.reading import scores
+from tasks.reporting.reading import score_rows
 from tasks.reporting.small_pictures import PictureArchive
-from tasks.reporting.store_history import folder
+from tasks.reporting.store_history import evaluation_file
 from tasks.reporting.view import Row
 from tasks.store.releases import PICTURES_FILE
 
@@ -32,7 +32,7 @@ def worst_decisions(evaluation: Path, count: int = SHOWN) -> list[WrongDecision]
     """Wrong decisions of which there are pictures, the worst first."""
     pictures = PictureArchive(evaluation / PICTURES_FILE)
     limit = json.loads((evaluation / "threshold.json").read_text())["threshold"]
-    rows = list(enumerate(scores(partial(folder, evaluation), [])))
+    rows = list(enumerate(score_rows(partial(evaluation_file, evaluation), [])))
     rows.sort(key=lambda one: -wrongness(one[1].score, one[1].label, limit))
     wrong = ((index, row, error_kind(row)) for index, row in rows if error_kind(row))
     found = (

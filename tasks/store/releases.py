@@ -16,7 +16,7 @@ from tasks.store.release import (
 )
 from tasks.workspace.errors import DataError, StoreError
 from tasks.workspace.files import disk
-from tasks.workspace.names import checked
+from tasks.workspace.names import valid_name
 from tasks.workspace.paths import Workspace
 
 PICTURES_FILE = "exhibits.zip"  # the name on disk and in DVC since version 0.1
@@ -24,7 +24,7 @@ PICTURES_FILE = "exhibits.zip"  # the name on disk and in DVC since version 0.1
 
 def pictures_key(product: str, release: str) -> str:
     """Where the store keeps a release's pictures: beside it, whoever runs it needs none."""
-    return f"exhibits/{checked(product)}/{checked(release)}.zip"
+    return f"exhibits/{valid_name(product)}/{valid_name(release)}.zip"
 
 
 def store_pictures(
@@ -82,7 +82,7 @@ def publish(folder: Path, product: str, store: Store, about: dict[str, Any]) -> 
 
 def releases(store: Store, product: str) -> list[dict[str, Any]]:
     """Every whole release, oldest first: id, algorithm, created, champion, bytes, metrics."""
-    top = f"releases/{checked(product)}/"
+    top = f"releases/{valid_name(product)}/"
     current = champion(store, product)
     found = []
     for key in store.keys(top):

@@ -14,7 +14,7 @@ class Refused(Exception):
         self.headers = headers
 
 
-def shows(request: Request, token: str) -> bool:
+def has_token(request: Request, token: str) -> bool:
     """Whether a request carries the token as its bearer; compared in constant time."""
     given = request.headers.get("authorization", "").encode("latin-1")  # as it was sent
     return hmac.compare_digest(given, f"Bearer {token}".encode())

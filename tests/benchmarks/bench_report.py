@@ -17,7 +17,7 @@ import numpy as np
 from ad_models import ALGORITHMS
 from tasks.images.read_image import IMAGE_SUFFIXES, read_image
 from tasks.models.result_pictures import ResultPictures
-from tasks.report import report
+from tasks.report import write_report
 from tasks.reporting.gather import gather
 from tasks.reporting.page import render
 from tasks.reporting.page_data import page_data
@@ -56,7 +56,7 @@ def main() -> None:
             else:
                 shutil.copy(first, place / PICTURES_FILE)  # drawing them takes minutes
         built(made)
-        painted(report(made), Path(folder))
+        painted(write_report(made), Path(folder))
 
 
 def samples(folder: Path) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_by
+from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_sources
 from tasks.arrival.watch_state import WatchState
 from tasks.checks.manifest import build_manifest, write_manifest
 from tasks.workspace.errors import LineError
@@ -60,7 +60,7 @@ class Scene:
         self.restart()
 
     def restart(self):
-        watched = watched_by(self.workspace, [f"cap={self.drop}"], (5, 30, 600))
+        watched = watched_sources(self.workspace, [f"cap={self.drop}"], (5, 30, 600))
         self.watcher = Watcher(self.workspace, watched, self.start, self.said.append, self.clock)
 
     def start(self, products):
@@ -280,7 +280,7 @@ def test_killed_at_random_every_image_is_in_the_version_once(workspace, drop):
 def quick(workspace, drop):
     import subprocess
 
-    watched = watched_by(workspace, [f"cap={drop}"], (0.05, 0.1, 1.0))
+    watched = watched_sources(workspace, [f"cap={drop}"], (0.05, 0.1, 1.0))
     return Watcher(workspace, watched, lambda _: subprocess.Popen(["true"]), print)
 
 

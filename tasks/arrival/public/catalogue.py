@@ -51,6 +51,6 @@ def catalogue() -> dict[str, PublicSet]:
     return {name: check(PublicSet, one, CATALOGUE) for name, one in read_yaml(CATALOGUE).items()}
 
 
-def product_of(name: str, category: str) -> str:
+def product_name(name: str, category: str) -> str:
     """What a category of set `name` is called among products."""
     return category if category[0].isalpha() else f"{name}-{category}"

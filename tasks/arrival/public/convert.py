@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from tasks.arrival.public.catalogue import PublicSet, product_of
+from tasks.arrival.public.catalogue import PublicSet, product_name
 from tasks.arrival.public.layouts import LAYOUTS, Item
 from tasks.images.layout import MASKS
 from tasks.images.read_image import read_mask
@@ -19,7 +19,7 @@ TABLE = "products.csv"
 Take = Callable[[Path, Path], object]
 
 
-def lay_out(
+def write_products(
     known: PublicSet, unpacked: Path, folder: Path, wanted: list[str], take: Take
 ) -> dict[str, str]:
     """Write `folder/<category>` for each wanted one that `unpacked` holds; what each of them got.
@@ -74,13 +74,15 @@ def write_mask(mask: Path, folder: Path, place: PurePosixPath) -> bool:
     return True
 
 
-def write_papers(name: str, known: PublicSet, folder: Path, address: str, sha256: str) -> Path:
+def write_source_files(
+    name: str, known: PublicSet, folder: Path, address: str, sha256: str
+) -> Path:
     """Source and licence beside the images, and the table for `inspectline new`; the table."""
     source = {"archive": address, "sha256": sha256, **known.model_dump(include={"title", "page"})}
     terms = known.model_dump(include={"licence", "terms", "citation"})
     write_json(folder / SOURCE, source | terms)
     rows = [
-        {"name": product_of(name, category), "folder": folder / category, **known.spec}
+        {"name": product_name(name, category), "folder": folder / category, **known.spec}
         for category in known.categories
         if (folder / category).is_dir()
     ]

@@ -47,7 +47,7 @@ class Partial:
         self.note.unlink(missing_ok=True)
 
 
-def download(url: str, target: Path, report: Report, checked: bool = False) -> None:
+def download_file(url: str, target: Path, report: Report, checked: bool = False) -> None:
     """Bring `url` to `target`; DataError where that cannot be.
 
     checked: whether a checksum of the whole will tell. Only then is a file continued that the
@@ -61,23 +61,23 @@ def download(url: str, target: Path, report: Report, checked: bool = False) -> N
     lock = FileLock(target.with_name(f"{target.name}.lock"))
     try:
         with lock.acquire(timeout=0):
-            attempts(part, report, checked)
+            download_with_retries(part, report, checked)
             part.finish()
     except Timeout:
         raise DataError(f"{target} is being downloaded already; wait for that to end") from None
 
 
-def attempts(part: Partial, report: Report, checked: bool) -> None:
+def download_with_retries(part: Partial, report: Report, checked: bool) -> None:
     """Tries until the file is whole; one that brought something is followed by another at once."""
     waits = iter(WAITS)
     while True:
         before = part.size
         try:
             with httpx.Client(follow_redirects=True, timeout=PATIENCE) as client:
-                return transfer(client, part, report, checked)
+                return request_rest(client, part, report, checked)
         except httpx.HTTPStatusError as error:
             if error.response.status_code not in LATER:
-                raise refused(part.url, error.response) from error
+                raise http_error(part.url, error.response) from error
             reason = f"it answers {error.response.status_code}"
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
@@ -94,7 +94,7 @@ def attempts(part: Partial, report: Report, checked: bool) -> None:
         time.sleep(wait)
 
 
-def transfer(client: httpx.Client, part: Partial, report: Report, checked: bool) -> None:
+def request_rest(client: httpx.Client, part: Partial, report: Report, checked: bool) -> None:
     """One request: what is missing, or all of it where the server's file is another by now."""
     known, have = part.known(), part.size
     if known and known["total"] == have:
@@ -105,7 +105,9 @@ def transfer(client: httpx.Client, part: Partial, report: Report, checked: bool)
         if known["version"]:
             headers["If-Range"] = known["version"]
     with client.stream("GET", part.url, headers=headers) as response:
-        if response.status_code in (206, 416) and not follows(response, have, known["total"]):
+        if response.status_code in (206, 416) and not continues_part(
+            response, have, known["total"]
+        ):
             part.path.unlink()  # what is here is of another file
             raise httpx.RemoteProtocolError("what it sends does not follow on what was here")
         response.raise_for_status()
@@ -115,7 +117,7 @@ def transfer(client: httpx.Client, part: Partial, report: Report, checked: bool)
         if "text/html" in response.headers.get("Content-Type", ""):
             raise DataError(f"{part.url} is a web page and no archive; give the file's own address")
         need_space(part.path.parent, (total or start) - start, part.url)
-        part.keep(version(response), total)
+        part.keep(file_version(response), total)
         with writing(part.path), part.path.open("ab" if start else "wb") as file:
             report(start, total)
             for chunk in response.iter_raw():  # as they come: a chunk that breaks is lost
@@ -123,14 +125,14 @@ def transfer(client: httpx.Client, part: Partial, report: Report, checked: bool)
                 report(file.tell(), total)
 
 
-def follows(response: httpx.Response, have: int, total: int | None) -> bool:
+def continues_part(response: httpx.Response, have: int, total: int | None) -> bool:
     """Whether the answer goes on where the part ends, and belongs to a file of the same length."""
     span, _, whole = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     same = total is None or not whole.isdigit() or int(whole) == total
     return span.partition("-")[0] == str(have) and same
 
 
-def version(response: httpx.Response) -> str | None:
+def file_version(response: httpx.Response) -> str | None:
     """What `If-Range` can name: a strong ETag, or the date of the last change."""
     tag = response.headers.get("ETag", "")
     if tag and not tag.startswith("W/"):
@@ -138,5 +140,5 @@ def version(response: httpx.Response) -> str | None:
     return response.headers.get("Last-Modified")
 
 
-def refused(url: str, response: httpx.Response) -> DataError:
+def http_error(url: str, response: httpx.Response) -> DataError:
     return DataError(f"{url} answers {response.status_code} {response.reason_phrase}")

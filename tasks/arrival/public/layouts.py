@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tasks.arrival.offer import layout_root
-from tasks.images.layout import MASKS, image_files, is_mask, pair
+from tasks.images.layout import MASKS, image_files, is_mask, pair_masks
 from tasks.images.read_image import read_mask
 from tasks.workspace.errors import DataError
 
@@ -38,7 +38,7 @@ def mvtec(folder: Path) -> Iterator[Item]:
         if (root := layout_root(path)) is not None:
             roots.setdefault(root, []).append(path.relative_to(root))
     for root, paths in roots.items():
-        masks, _ = pair(paths)
+        masks, _ = pair_masks(paths)
         for place in (path for path in paths if not is_mask(path)):
             mask = folder / root / masks[place] if place in masks else None
             # the archive of one category alone may hold no folder of its name
@@ -53,14 +53,14 @@ def btad(folder: Path) -> Iterator[Item]:
         *above, category, split, label, name = path.parts
         good = label == "ok"
         truth = folder.joinpath(*above, category, MASKS, label)
-        mask = None if good else first(truth.glob(f"{path.stem}.*"))
+        mask = None if good else first_file(truth.glob(f"{path.stem}.*"))
         place = PurePosixPath(split, "good" if good else label, name)
         yield Item(category, place, folder / path, mask)
 
 
 def visa(folder: Path) -> Iterator[Item]:
     """The split of one class, of split_csv/1cls.csv: object, split, label, image, mask."""
-    table = first(folder.rglob("split_csv/1cls.csv"))
+    table = first_file(folder.rglob("split_csv/1cls.csv"))
     if table is None:
         raise DataError(
             f"{folder}: no split_csv/1cls.csv, which says what VisA trains and tests on"
@@ -111,7 +111,7 @@ def magnetic_tile(folder: Path) -> Iterator[Item]:
             yield Item("magnetic-tile", PurePosixPath(split, "good", path.name), folder / path)
 
 
-def first(found: Iterator[Path]) -> Path | None:
+def first_file(found: Iterator[Path]) -> Path | None:
     return next(iter(sorted(found)), None)
 
 

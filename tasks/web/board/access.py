@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from tasks.web.refused import Refused, shows, unauthorised
+from tasks.web.refused import Refused, has_token, unauthorised
 
 COOKIE = "inspectline_board"
 HEADER = "x-inspectline"  # no page elsewhere can add it without being asked first, and it never is
@@ -33,14 +33,14 @@ class Access:
 
     def check_name(self, request: Request) -> None:
         """Refused where the board is asked for by a name that is not its own."""
-        name = host(request.headers.get("host", ""))
-        if not (literal(name) or name in self.known):
+        name = host_name(request.headers.get("host", ""))
+        if not (is_address(name) or name in self.known):
             raise Refused(421, f"this board is not known as '{name}'; start it with --name {name}")
 
     def check(self, request: Request) -> None:
         """Refused unless the request may look."""
         self.check_name(request)
-        if self.token and not (shows(request, self.token) or self.has_session(request)):
+        if self.token and not (has_token(request, self.token) or self.has_session(request)):
             raise unauthorised()
 
     def check_write(self, request: Request) -> None:
@@ -56,7 +56,7 @@ class Access:
 
     def may_change(self, request: Request) -> bool:
         """Whether who may look may also change something: with a token, or from this machine."""
-        return bool(self.token) or from_here(request)
+        return bool(self.token) or is_local(request)
 
     def check_page(self, request: Request) -> None:
         """Refused where a page of somebody else's may have sent the request."""
@@ -94,7 +94,7 @@ class Access:
         return hmac.new(key, end.encode(), "sha256").hexdigest()
 
 
-def host(header: str) -> str:
+def host_name(header: str) -> str:
     """The name in a `Host` header, in lower case; empty where it is none."""
     try:
         return (urlsplit(f"//{header}").hostname or "").lower()
@@ -102,7 +102,7 @@ def host(header: str) -> str:
         return ""
 
 
-def literal(name: str) -> bool:
+def is_address(name: str) -> bool:
     """Whether a host is an address: no name, so that nobody else can have it point here."""
     try:
         ipaddress.ip_address(name)
@@ -111,13 +111,13 @@ def literal(name: str) -> bool:
     return True
 
 
-def from_here(request: Request) -> bool:
+def is_local(request: Request) -> bool:
     """Whether a request comes from this machine, and from no proxy on it."""
     proxied = any(name in request.headers for name in FORWARDED)
     try:
         near = ipaddress.ip_address(request.client.host if request.client else "").is_loopback
     except ValueError:
         return False
-    name = host(request.headers.get("host", ""))
-    loop = name == "localhost" or (literal(name) and ipaddress.ip_address(name).is_loopback)
+    name = host_name(request.headers.get("host", ""))
+    loop = name == "localhost" or (is_address(name) and ipaddress.ip_address(name).is_loopback)
     return near and loop and not proxied

@@ -62,7 +62,7 @@ def add_answers(app: FastAPI) -> None:
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
-async def body_of(request: Request) -> dict[str, Any]:
+async def json_body(request: Request) -> dict[str, Any]:
     """The JSON object that a request carries; a large one is not read to its end."""
     data = bytearray()
     async for chunk in request.stream():
@@ -78,7 +78,7 @@ async def body_of(request: Request) -> dict[str, Any]:
     return found
 
 
-def parsed(kind: Callable[..., Change], body: dict[str, Any]) -> Change:
+def parse_change(kind: Callable[..., Change], body: dict[str, Any]) -> Change:
     """The change that a body asks for; Refused with every key that is wrong."""
     try:
         return kind(**body)
@@ -87,7 +87,7 @@ def parsed(kind: Callable[..., Change], body: dict[str, Any]) -> Change:
         raise Refused(422, "; ".join(wrong)) from None
 
 
-def unless_known(request: Request, content: bytes, kind: str) -> Response:
+def cached_response(request: Request, content: bytes, kind: str) -> Response:
     """The content, or 304 where the browser has it already."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}

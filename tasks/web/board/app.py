@@ -8,10 +8,10 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from tasks.web.board.access import Access
-from tasks.web.board.answers import add_answers, body_of, parsed, unless_known
-from tasks.web.board.changes import CHANGES, product_now
+from tasks.web.board.answers import add_answers, cached_response, json_body, parse_change
+from tasks.web.board.changes import CHANGES, product_state
 from tasks.web.board.login import add_login
-from tasks.web.board.now import now
+from tasks.web.board.now import current_state
 from tasks.web.board.pages import Pages
 from tasks.web.refused import Refused
 from tasks.workspace.errors import hint
@@ -28,8 +28,8 @@ def create_app(workspace: Workspace, access: Access, server: Server = lambda: No
     add_page(app, access, pages)
     add_login(app, access)
     add_answers(app)
-    app.include_router(to_look(workspace, access, pages, server))
-    app.include_router(to_change(workspace, access))
+    app.include_router(read_routes(workspace, access, pages, server))
+    app.include_router(change_routes(workspace, access))
     return app
 
 
@@ -45,7 +45,7 @@ def add_page(app: FastAPI, access: Access, pages: Pages) -> None:
                 raise
             return RedirectResponse("/login", 303)
         html = await run_in_threadpool(pages.html)
-        return unless_known(request, html.encode("utf-8", "replace"), "text/html; charset=utf-8")
+        return cached_response(request, html.encode("utf-8", "replace"), "text/html; charset=utf-8")
 
     @app.get("/favicon.ico")
     async def icon() -> Response:
@@ -53,7 +53,7 @@ def add_page(app: FastAPI, access: Access, pages: Pages) -> None:
         return Response(status_code=204)
 
 
-def to_look(workspace: Workspace, access: Access, pages: Pages, server: Server) -> APIRouter:
+def read_routes(workspace: Workspace, access: Access, pages: Pages, server: Server) -> APIRouter:
     async def check(request: Request) -> None:
         access.check(request)
 
@@ -62,7 +62,7 @@ def to_look(workspace: Workspace, access: Access, pages: Pages, server: Server) 
     @router.get("/progress")
     def progress(request: Request) -> dict[str, Any]:
         return {
-            **now(workspace),
+            **current_state(workspace),
             "stamp": pages.stamp(),
             "server": server(),
             "private": bool(access.token),  # who looks has logged in, and may log out
@@ -70,21 +70,21 @@ def to_look(workspace: Workspace, access: Access, pages: Pages, server: Server) 
         }
 
     @router.get("/products/{product}")
-    def product_state(product: str) -> dict[str, Any]:
-        require(workspace, product)
-        return product_now(workspace, product)
+    def product_now(product: str) -> dict[str, Any]:
+        check_product(workspace, product)
+        return product_state(workspace, product)
 
     @router.get("/pictures/{product}/{model}/{kind}/{index}")
     def picture(request: Request, product: str, model: str, kind: str, index: int) -> Response:
         found = pages.picture(product, model, kind, index)
         if found is None:
             raise Refused(404, "there is no such picture")
-        return unless_known(request, found, "image/webp")
+        return cached_response(request, found, "image/webp")
 
     return router
 
 
-def to_change(workspace: Workspace, access: Access) -> APIRouter:
+def change_routes(workspace: Workspace, access: Access) -> APIRouter:
     async def check(request: Request) -> None:
         access.check_write(request)
 
@@ -92,16 +92,16 @@ def to_change(workspace: Workspace, access: Access) -> APIRouter:
 
     @router.post("/products/{product}/{kind}")
     async def change(product: str, kind: str, request: Request) -> dict[str, Any]:
-        require(workspace, product)
+        check_product(workspace, product)
         if kind not in CHANGES:
             raise Refused(404, f"there is no '{kind}' to change; {hint(kind, CHANGES)}")
-        asked = parsed(CHANGES[kind], await body_of(request))
+        asked = parse_change(CHANGES[kind], await json_body(request))
         return await run_in_threadpool(asked.carry_out, workspace, product)
 
     return router
 
 
-def require(workspace: Workspace, product: str) -> None:
+def check_product(workspace: Workspace, product: str) -> None:
     """Refused unless there is a product of this name."""
     if product not in workspace.products:
         raise Refused(404, f"there is no product '{product}'; {hint(product, workspace.products)}")

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tasks.products.changing import said, version_of
-from tasks.products.correct import correct, labelled
+from tasks.products.changing import one_line, version_of
+from tasks.products.correct import correct_label, folder_labels
 from tasks.products.set_threshold import set_threshold
 from tasks.spec.corrections import read_corrections
 from tasks.spec.read import read_product
@@ -28,7 +28,7 @@ class Change(Section, ABC):
     @property
     def who(self) -> str:
         """Nobody proves a name here: the record says where it was given."""
-        return f"{said(self.by, 'the name')} (board)"
+        return f"{one_line(self.by, 'the name')} (board)"
 
     @abstractmethod
     def carry_out(self, workspace: Workspace, product: str) -> Record:
@@ -52,7 +52,7 @@ class LabelChange(Change):
 
     def carry_out(self, workspace: Workspace, product: str) -> Record:
         about: Record = {"by": self.who, "reason": self.reason, "seen": self.seen, "new": self.new}
-        return correct(workspace, product, self.image, self.label, **about)
+        return correct_label(workspace, product, self.image, self.label, **about)
 
 
 class ChampionChange(Change):
@@ -63,7 +63,7 @@ class ChampionChange(Change):
     def carry_out(self, workspace: Workspace, product: str) -> Record:
         workspace.require(product)
         store = store_of(workspace)
-        reason = said(self.reason, "the reason")
+        reason = one_line(self.reason, "the reason")
         about: Record = {"reason": reason, "by": self.who, "seen": self.seen}
         if self.kind == "promote":
             return promote(store, product, self.release, **about)
@@ -77,13 +77,13 @@ CHANGES: dict[str, type[Change]] = {
 }
 
 
-def product_now(workspace: Workspace, product: str) -> Record:
+def product_state(workspace: Workspace, product: str) -> Record:
     """What the forms of a product show, with the versions that a change must name as `seen`."""
     workspace.require(product)
     spec = version_of(workspace.product(product) / "product.yaml")
     current = champion(store_of(workspace), product)
     images = workspace.images(product)
-    rows = labelled(images) if images.is_dir() else []  # a clone, before `dvc pull`
+    rows = folder_labels(images) if images.is_dir() else []  # a clone, before `dvc pull`
     corrections = read_corrections(workspace.corrections(product))
     return {
         "product": product,

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from tasks.web.board.access import COOKIE, SESSION, Access
-from tasks.web.board.answers import body_of
+from tasks.web.board.answers import json_body
 from tasks.web.board.pages import login_page
 from tasks.web.refused import Refused
 
@@ -25,7 +25,7 @@ def add_login(app: FastAPI, access: Access) -> None:
     async def login(request: Request) -> Response:
         access.check_name(request)
         access.check_page(request)
-        given = str((await body_of(request)).get("token", ""))
+        given = str((await json_body(request)).get("token", ""))
         async with one_by_one:
             if not access.fits(given):
                 await asyncio.sleep(WRONG)

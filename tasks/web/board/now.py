@@ -5,7 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tasks.web.board.estimates import durations, left, since, stamp, usual_of
+from tasks.web.board.estimates import (
+    seconds_left,
+    seconds_since,
+    stage_durations,
+    timestamp,
+    usual_duration,
+)
 from tasks.workspace.journal import journals
 from tasks.workspace.lock import in_use
 from tasks.workspace.paths import CARD, Workspace
@@ -15,16 +21,16 @@ OVER = ("done", "unchanged", "failed", "stopped")
 EARLIEST = 0.05  # of a part's fraction: before it nothing is extrapolated
 
 
-def now(workspace: Workspace) -> Record:
+def current_state(workspace: Workspace) -> Record:
     """run: the newest run there is, or None; planning: one has begun and looks what is to be done;
     failures: what failed and was not mended since."""
     told = journals(workspace)
-    usual = durations(told)
+    usual = stage_durations(told)
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "run": run_now(told[0], usual) if told else None,
         "planning": in_use(workspace) and not (told and told[0]["alive"]),
-        "failures": failures(workspace, told),
+        "failures": open_failures(workspace, told),
     }
 
 
@@ -46,7 +52,7 @@ def run_now(told: Record, usual: dict[str, float]) -> Record:
         "total": len(stages),
         "working": working,
         "waiting": waiting if alive else [],
-        "left": left(working, waiting, usual, told["slots"]) if alive else None,
+        "left": seconds_left(working, waiting, usual, told["slots"]) if alive else None,
     }
 
 
@@ -61,12 +67,12 @@ def state_of(told: Record) -> str:
 def stage_now(name: str, stage: Record, usual: dict[str, float]) -> Record:
     """A stage at work, with the seconds that are likely left: of the whole where it is known how
     long that took before (`known`), or of the part that is counted now."""
-    spent = since(stage["began"])
-    before = usual_of(name, usual)
+    spent = seconds_since(stage["began"])
+    before = usual_duration(name, usual)
     rest: float | None = max(0.0, before - spent) if before is not None else None
     fraction = stage.get("fraction", 0.0)
     if rest is None and EARLIEST <= fraction <= 1:
-        rest = since(stage["part"]) * (1 - fraction) / fraction
+        rest = seconds_since(stage["part"]) * (1 - fraction) / fraction
     return {
         "name": name,
         "step": stage.get("step", ""),
@@ -79,7 +85,7 @@ def stage_now(name: str, stage: Record, usual: dict[str, float]) -> Record:
     }
 
 
-def failures(workspace: Workspace, told: list[Record]) -> list[Record]:
+def open_failures(workspace: Workspace, told: list[Record]) -> list[Record]:
     """Stages that failed, or were killed at work, when they were last tried; the newest first."""
     found, seen = [], set()
     for record in told:
@@ -88,7 +94,7 @@ def failures(workspace: Workspace, told: list[Record]) -> list[Record]:
                 continue
             seen.add(name)
             failure = failure_of(name, stage, record)
-            if failure and not mended(workspace, name, failure["time"]):
+            if failure and not is_fixed(workspace, name, failure["time"]):
                 found.append(failure)
     return sorted(found, key=lambda one: str(one["time"]), reverse=True)
 
@@ -102,7 +108,7 @@ def failure_of(name: str, stage: Record, record: Record) -> Record | None:
     return None
 
 
-def mended(workspace: Workspace, name: str, time: str) -> bool:
+def is_fixed(workspace: Workspace, name: str, time: str) -> bool:
     """Whether the stage's result is newer than its failure, or its product is gone."""
     step, product, algorithm = (*name.split(), "", "")[:3]
     if product and product not in workspace.products and step != "pretrain":
@@ -113,4 +119,4 @@ def mended(workspace: Workspace, name: str, time: str) -> bool:
         "evaluate": lambda: workspace.evaluation(product, algorithm) / "metrics.json",
     }
     path = results[step]() if step in results else None
-    return path is not None and path.is_file() and path.stat().st_mtime > stamp(time)
+    return path is not None and path.is_file() and path.stat().st_mtime > timestamp(time)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tasks.reporting.gather import gather
 from tasks.reporting.page import Live, content_policy, render, templates
-from tasks.reporting.page import text as report_text
-from tasks.reporting.small_pictures import picture
+from tasks.reporting.page import template_text as report_text
+from tasks.reporting.small_pictures import page_picture
 from tasks.reporting.view import View
 from tasks.store.opening import store_of
 from tasks.workspace.errors import LineError
@@ -45,7 +45,7 @@ class Pages:
         """A picture of the page that was shown last, as WebP."""
         _, view, _ = self._made or self._page(self.stamp())
         found = next((one for one in view.products if one.name == product), None)
-        return picture(self.workspace, found, model, kind, index) if found else None
+        return page_picture(self.workspace, found, model, kind, index) if found else None
 
     def stamp(self, fresh: bool = False) -> str:
         """What tells one state of the workspace's results from another."""
@@ -80,8 +80,8 @@ class Pages:
 @cache
 def live() -> Live:
     """The board's parts of the report's pages."""
-    scripts = [text(f"{name}.js") for name in ("asking", "now", "change")]
-    return Live("/pictures", TEMPLATES, PARTS, text("board.css"), "\n".join(scripts))
+    scripts = [board_text(f"{name}.js") for name in ("asking", "now", "change")]
+    return Live("/pictures", TEMPLATES, PARTS, board_text("board.css"), "\n".join(scripts))
 
 
 @cache
@@ -89,8 +89,8 @@ def login_page() -> str:
     """Where a token is asked for."""
     from markupsafe import Markup
 
-    style = report_text("report.css") + text("board.css")
-    script = text("asking.js") + text("login.js")
+    style = report_text("report.css") + board_text("board.css")
+    script = board_text("asking.js") + board_text("login.js")
     return str(
         templates(TEMPLATES)
         .get_template("board/login.html.j2")
@@ -102,6 +102,6 @@ def login_page() -> str:
     )
 
 
-def text(name: str) -> str:
+def board_text(name: str) -> str:
     """A file beside the board's templates."""
     return (TEMPLATES / name).read_text("utf-8")

@@ -10,12 +10,12 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from tasks.web.refused import Refused, shows, unauthorised
+from tasks.web.refused import Refused, has_token, unauthorised
 from tasks.web.serving.batching import Batches
 from tasks.web.serving.handling import RequestHandler
 from tasks.web.serving.metrics import Metrics
 from tasks.web.serving.served import Served, Watch
-from tasks.web.serving.upload import Settings, receive
+from tasks.web.serving.upload import Settings, read_body
 from tasks.workspace.errors import hint
 
 
@@ -59,7 +59,7 @@ def create_app(
             raise Refused(404, f"no product '{product}' is served; {hint(product, products)}")
         async with handler.slot():
             with metrics.waiting.track_inprogress():
-                data = await receive(request, settings)
+                data = await read_body(request, settings)
                 began = time.perf_counter()
                 answer = await handler.inspect(products[product], data, heat_map)
         metrics.seconds.labels(product).observe(time.perf_counter() - began)
@@ -83,7 +83,7 @@ def _guard(token: str) -> Any:
     """A check of the request's token."""
 
     async def check(request: Request) -> None:
-        if token and not shows(request, token):
+        if token and not has_token(request, token):
             raise unauthorised()
 
     return check

@@ -101,11 +101,11 @@ def inspect_together(model: ReleaseModel, images: list[np.ndarray]) -> list[Insp
     if len(images) == 1:
         return found
     return [
-        model.inspector.inspect(image) if near(model, one.score) else one
+        model.inspector.inspect(image) if near_limit(model, one.score) else one
         for image, one in zip(images, found, strict=True)
     ]
 
 
-def near(model: ReleaseModel, score: float) -> bool:
+def near_limit(model: ReleaseModel, score: float) -> bool:
     """Whether the last digits could decide."""
     return any(abs(score - limit) <= NEAR * max(abs(limit), 1e-12) for limit in model.limits)

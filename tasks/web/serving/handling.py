@@ -17,7 +17,7 @@ from tasks.monitoring.log import PredictionLog, record_of
 from tasks.web.refused import Refused
 from tasks.web.serving.batching import Answer, Batches
 from tasks.web.serving.served import Served
-from tasks.web.serving.upload import Settings, picture_of
+from tasks.web.serving.upload import Settings, decode_upload
 from tasks.workspace.errors import DataError
 
 THREADS = 4  # that decode and draw
@@ -48,7 +48,7 @@ class RequestHandler:
     async def inspect(self, served: Served, data: bytes, heat_map: bool) -> dict[str, Any]:
         """What `predict` would say of the image, and its heat map where asked for."""
         async with self._decoded:
-            picture = await self._aside(picture_of, data, self.settings)
+            picture = await self._aside(decode_upload, data, self.settings)
             image = await self._aside(_unit, picture)
             try:
                 answer = await asyncio.wrap_future(self.batches.submit(served, image))

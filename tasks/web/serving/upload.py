@@ -9,7 +9,7 @@ from pathlib import Path
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from tasks.images.decode import DECODERS, DECODING_ERRORS, READABLE, Picture, decode, sniff
+from tasks.images.decode import DECODERS, DECODING_ERRORS, READABLE, Picture, decode, file_format
 from tasks.web.refused import Refused
 from tasks.workspace.errors import DataError
 
@@ -27,7 +27,7 @@ class Settings:
 NAME = "image"  # what an upload is called in messages
 
 
-async def receive(request: Request, settings: Settings) -> bytes:
+async def read_body(request: Request, settings: Settings) -> bytes:
     """The body; too large a one is refused before it is read to its end."""
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise Refused(415, "send the image alone as the body (curl --data-binary @FILE), no form")
@@ -51,12 +51,12 @@ async def receive(request: Request, settings: Settings) -> bytes:
     return bytes(data)
 
 
-def picture_of(data: bytes, settings: Settings) -> Picture:
+def decode_upload(data: bytes, settings: Settings) -> Picture:
     """The image in an upload: 415 where it is none of those read here, 422 where it is damaged."""
     if not data:
         raise Refused(422, f"the body is empty; send a {READABLE} image as the body")
     try:
-        form = sniff(data, NAME)
+        form = file_format(data, NAME)
     except DataError as error:
         raise Refused(415, str(error)) from None
     with suppress(*DECODING_ERRORS):  # decode tells what is wrong

@@ -8,7 +8,7 @@ import pytest
 
 from flows.fleet import coordinator
 from flows.fleet.batch_status import BatchStatus
-from flows.fleet.batches import Batch, units
+from flows.fleet.batches import Batch, group_units
 from flows.fleet.coordinator import Dispatch
 from flows.running.plan import Plan
 from tasks.build.records import Stage
@@ -68,7 +68,7 @@ def scene(monkeypatch, tmp_path):
     runner = SimpleNamespace(terminal=Terminal(), journal=journal)
     one = Dispatch(plan, line, runner, lambda product: None)
     one.client = server
-    batch = Batch(uuid.uuid4(), "cap", units([FIT, EVALUATE]))
+    batch = Batch(uuid.uuid4(), "cap", group_units([FIT, EVALUATE]))
     one.active[batch.run] = batch
     return SimpleNamespace(one=one, server=server, batch=batch, taken=taken)
 
@@ -153,9 +153,12 @@ def test_an_input_that_changed_meanwhile_is_told(scene, monkeypatch):
 def test_cells_of_what_is_learned_for_all_products_stay_together():
     shared = Stage("pretrain", algorithm="regad")
     cells = [Stage(step, p, "regad") for step in ("fit", "evaluate") for p in ("cap", "plate")]
-    found = units([shared, *cells, FIT, EVALUATE])
+    found = group_units([shared, *cells, FIT, EVALUATE])
     assert found == [[shared, *cells], [FIT, EVALUATE]]
-    assert units(cells)[0] == [Stage("fit", "cap", "regad"), Stage("evaluate", "cap", "regad")]
+    assert group_units(cells)[0] == [
+        Stage("fit", "cap", "regad"),
+        Stage("evaluate", "cap", "regad"),
+    ]
 
 
 def test_what_stands_behind_a_failure_is_left_out(tmp_path):

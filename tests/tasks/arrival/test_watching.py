@@ -8,7 +8,7 @@ import pytest
 from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.waiting import Waiting
 from tasks.arrival.watch_state import WatchState
-from tasks.arrival.watched import BucketSource, FolderSource, takeable
+from tasks.arrival.watched import BucketSource, FolderSource, ready_files
 from tasks.workspace.errors import DataError, StoreError
 from tasks.workspace.paths import Workspace
 from tests.s3_servers import use_server
@@ -83,21 +83,21 @@ def test_an_image_is_taken_with_its_mask(new, whole, taken, root):
         return paths(*(root + name for name in names))
 
     everything = dict.fromkeys(at({IMAGE, MASK, OTHER}), (1, ""))
-    assert takeable(everything, at(new), at(whole), "drop") == (at(taken), set())
+    assert ready_files(everything, at(new), at(whole), "drop") == (at(taken), set())
 
 
 def test_a_mask_waits_for_its_image_and_what_lies_beside_the_layout_is_told():
     everything = dict.fromkeys(paths(MASK, OTHER, "stray.png"), (1, ""))
-    found = takeable(everything, set(everything), set(everything), "drop")
+    found = ready_files(everything, set(everything), set(everything), "drop")
     assert found == (paths(OTHER), paths("stray.png"))
 
 
 def test_a_plain_folder_is_judged_by_all_that_is_in_it_not_by_the_last_file():
     everything = dict.fromkeys(paths("good/1.png", "odd/2.png"), (1, ""))
     with pytest.raises(DataError, match="may hold more than good images"):
-        takeable(everything, paths("good/1.png"), set(everything), "drop")
+        ready_files(everything, paths("good/1.png"), set(everything), "drop")
     plain = dict.fromkeys(paths("1.png", "2.png"), (1, ""))
-    assert takeable(plain, set(plain), paths("2.png"), "drop") == (paths("2.png"), set())
+    assert ready_files(plain, set(plain), paths("2.png"), "drop") == (paths("2.png"), set())
 
 
 def test_a_folder_is_listed_and_staged_as_links(tmp_path):
@@ -118,17 +118,17 @@ def test_a_folder_is_listed_and_staged_as_links(tmp_path):
 
 
 def test_a_bucket_is_listed_below_its_prefix_and_staged(tmp_path, moto_s3, monkeypatch):
-    from tasks.arrival.buckets import client
+    from tasks.arrival.buckets import bucket_client
 
     use_server(monkeypatch, moto_s3)
     prefix = uuid.uuid4().hex
     keys = {f"{prefix}/train/good/1.png": b"1", f"{prefix}/read.me": b"", f"{prefix}2/3.png": b"3"}
     for key, content in keys.items():
-        client().put_object(Bucket="models", Key=key, Body=content)
+        bucket_client().put_object(Bucket="models", Key=key, Body=content)
     source = BucketSource(f"s3://models/{prefix}/")
     [(path, first)] = source.listing().items()
     assert str(path) == "train/good/1.png" and first[0] == 1
-    client().put_object(Bucket="models", Key=f"{prefix}/train/good/1.png", Body=b"2")
+    bucket_client().put_object(Bucket="models", Key=f"{prefix}/train/good/1.png", Body=b"2")
     assert source.listing()[path] != first
     source.stage([path], tmp_path)
     assert (tmp_path / path).read_bytes() == b"2"
@@ -142,14 +142,14 @@ ODD_KEYS = ["/abs/evil.png", "../evil.png", "x" * 260 + ".png", "a.png/b.png"]
 def test_odd_keys_of_a_bucket_are_refused_by_name_and_the_rest_is_taken(
     tmp_path, moto_s3, monkeypatch
 ):
-    from tasks.arrival.buckets import client, download
+    from tasks.arrival.buckets import bucket_client, download_bucket
 
     use_server(monkeypatch, moto_s3)
     prefix = uuid.uuid4().hex
     outside = tmp_path / "outside"
     names = [*ODD_KEYS, f"{outside}/evil.png", "a.png", "b//c.png", "./d.png"]
     for name in names:
-        client().put_object(Bucket="models", Key=f"{prefix}/{name}", Body=name.encode())
+        bucket_client().put_object(Bucket="models", Key=f"{prefix}/{name}", Body=name.encode())
     taken = {"a.png": b"a.png", "b/c.png": b"b//c.png", "d.png": b"./d.png"}
 
     source = BucketSource(f"s3://models/{prefix}")
@@ -159,7 +159,7 @@ def test_odd_keys_of_a_bucket_are_refused_by_name_and_the_rest_is_taken(
     assert refused == {*ODD_KEYS, f"{outside}/evil.png"}
 
     (tmp_path / "ingested").mkdir()
-    told = download(f"s3://models/{prefix}", tmp_path / "ingested")
+    told = download_bucket(f"s3://models/{prefix}", tmp_path / "ingested")
     assert {name for name, _ in told} == refused
     for folder in ("watched", "ingested"):
         found = {
@@ -174,7 +174,7 @@ def test_odd_keys_of_a_bucket_are_refused_by_name_and_the_rest_is_taken(
 def test_a_bucket_that_tells_is_listed_when_it_told(moto_s3, monkeypatch):
     import boto3
 
-    from tasks.arrival.buckets import client
+    from tasks.arrival.buckets import bucket_client
 
     use_server(monkeypatch, moto_s3)
     name = uuid.uuid4().hex
@@ -182,7 +182,7 @@ def test_a_bucket_that_tells_is_listed_when_it_told(moto_s3, monkeypatch):
     queue = sqs.create_queue(QueueName=name)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
     told = {"QueueArn": arn["Attributes"]["QueueArn"], "Events": ["s3:ObjectCreated:*"]}
-    s3 = client()
+    s3 = bucket_client()
     s3.create_bucket(Bucket=name)
     s3.put_bucket_notification_configuration(
         Bucket=name, NotificationConfiguration={"QueueConfigurations": [told]}

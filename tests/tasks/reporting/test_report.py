@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from tasks.report import report
+from tasks.report import write_report
 from tasks.reporting import columns
-from tasks.reporting.columns import Column, best_figures, missing, recalls
+from tasks.reporting.columns import Column, best_figures, label_counts, missing_reason
 from tasks.reporting.gather import gather
 from tasks.reporting.page import Live, render
 from tasks.reporting.page_data import page_data
 from tasks.reporting.plots import histogram
-from tasks.reporting.small_pictures import picture
+from tasks.reporting.small_pictures import page_picture
 from tasks.reporting.view import ModelView, Row, View
 from tests.tasks.workspaces import (
     NASTY,
@@ -113,7 +113,7 @@ def test_null_is_a_dash_that_says_why(root: Path) -> None:
 )
 def test_missing_says_which_images_there_are_none_of(good: int, defective: int, words: str) -> None:
     column = Column("image_auroc", "Image AUROC", ".3f", 1, "no test images")
-    assert missing(column, {"test_good": good, "test_defective": defective}) == words
+    assert missing_reason(column, {"test_good": good, "test_defective": defective}) == words
 
 
 def test_an_evaluation_in_ruins_still_gives_a_page(root: Path) -> None:
@@ -163,7 +163,7 @@ def test_recalls_count_every_image() -> None:
     rows += [Row("", "crack", value, "defect") for value in (5.0, 5.1, 10.0)]
     rows += [Row("", "crack", 0.1, "good"), Row("", "crack", 2.0, "review")]
     model = ModelView("a", "p", "p", rows=rows, severities={"crack": {"severity": "critical"}})
-    good, crack = recalls(model)
+    good, crack = label_counts(model)
     assert (good["label"], good["images"], good["flagged"], good["median"]) == ("good", 2, 1, 5.0)
     assert (crack["images"], crack["flagged"], crack["median"]) == (5, 3, 5.0)
     assert (crack["review"], crack["passed"]) == (1, 1)
@@ -233,7 +233,7 @@ def test_cell_without_a_threshold_has_no_slider(root: Path) -> None:
 
 def test_report_is_whole_or_absent(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = workspace(root)
-    path = report(made, {"fit tile padim": "crashed"})
+    path = write_report(made, {"fit tile padim": "crashed"})
     assert path.parent.parent == root / "report" and "crashed" in path.read_text()
 
     def fail(self: Path, target: Path) -> Path:
@@ -242,7 +242,7 @@ def test_report_is_whole_or_absent(root: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Path, "replace", fail)
     before = sorted(root.glob("report/*/*"))
     with pytest.raises(OSError, match="input/output"):
-        report(made)
+        write_report(made)
     assert sorted(root.glob("report/*/*")) == before
 
 
@@ -250,7 +250,7 @@ def test_a_name_that_is_no_text_does_not_lose_the_page(root: Path) -> None:
     made = workspace(root)
     cell(made)
     decide(made, reasons=["file \udcff"])
-    assert "file ?" in report(made).read_text("utf-8")
+    assert "file ?" in write_report(made).read_text("utf-8")
 
 
 def test_an_image_with_a_nasty_name_is_in_the_data(root: Path) -> None:
@@ -281,11 +281,11 @@ def test_a_picture_is_served_by_its_name(root: Path) -> None:
     made = workspace(root)
     cell(made)
     [product] = gather(made).products
-    found = picture(made, product, "padim", "heat", 3)
+    found = page_picture(made, product, "padim", "heat", 3)
     assert found is not None and found[8:12] == b"WEBP"
     for model, kind, index in (("padim", "heat", 4), ("padim", "../heat", 0), ("stfpm", "heat", 0)):
-        assert picture(made, product, model, kind, index) is None
-    assert picture(made, product, "images", "image", 0) is None  # nothing was validated
+        assert page_picture(made, product, model, kind, index) is None
+    assert page_picture(made, product, "images", "image", 0) is None  # nothing was validated
 
 
 def test_where_room_is_short_the_worst_keep_their_pictures(

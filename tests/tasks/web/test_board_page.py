@@ -243,7 +243,7 @@ def test_a_token_is_asked_for_once_and_leads_back(made, tab):
 
 
 def test_without_the_right_to_change_there_are_no_buttons(made, tab, monkeypatch):
-    monkeypatch.setattr("tasks.web.board.access.from_here", lambda request: False)
+    monkeypatch.setattr("tasks.web.board.access.is_local", lambda request: False)
     with listening(made) as url:
         visit(tab, f"{url}/#p/tile")
         tab.wait("document.documentElement.classList.contains('readonly')")

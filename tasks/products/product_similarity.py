@@ -18,19 +18,21 @@ SAMPLE = 8  # good images of each product
 SIDE = 224
 
 
-class Likeness(NamedTuple):
+class Similarity(NamedTuple):
     product: str
     similarity: float  # cosine, at most 1
 
 
-def most_alike(workspace: Workspace, product: str, weights: str = "imagenet") -> list[Likeness]:
+def similar_products(
+    workspace: Workspace, product: str, weights: str = "imagenet"
+) -> list[Similarity]:
     """The other products, the most similar first."""
     others = [name for name in workspace.products if name != product and _sample(workspace, name)]
     if not others:
         return []
     net = Pyramid(BACKBONE, LAYERS, weights)
     portraits = {name: feature_vector(net, _sample(workspace, name)) for name in [product, *others]}
-    found = [Likeness(name, float(portraits[product] @ portraits[name])) for name in others]
+    found = [Similarity(name, float(portraits[product] @ portraits[name])) for name in others]
     return sorted(found, key=lambda one: (-one.similarity, one.product))
 
 

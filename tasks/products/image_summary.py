@@ -20,7 +20,7 @@ WORTH = 0.7  # a region larger than this share of the picture is not worth a sug
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageSummary:
     images: int  # good training images
     defects: bool  # whether the test set has any
     sizes: dict[tuple[int, int], int]  # (height, width) -> images looked at
@@ -33,14 +33,14 @@ class Look:
         height = median_low(h for (h, _), n in self.sizes.items() for _ in range(n))
         width = median_low(w for (_, w), n in self.sizes.items() for _ in range(n))
         scale = min(LARGER, SIDE / (height * width) ** 0.5)
-        return rounded(height * scale), rounded(width * scale)
+        return round_to_multiple(height * scale), round_to_multiple(width * scale)
 
 
-def rounded(side: float) -> int:
+def round_to_multiple(side: float) -> int:
     return max(MULTIPLE, MULTIPLE * round(side / MULTIPLE))
 
 
-def look(folder: Path) -> Look:
+def summarise_images(folder: Path) -> ImageSummary:
     """Look at some of the good training images in a product's `images` folder."""
     found = folder / "train" / "good"
     inside = found.iterdir() if found.is_dir() else ()
@@ -54,15 +54,15 @@ def look(folder: Path) -> Look:
         shape = (image.shape[0], image.shape[1])
         sizes[shape] = sizes.get(shape, 0) + 1
         grey = grey and float(np.ptp(image, axis=2).max()) <= GREY
-        boxes.append(part_of(image))
+        boxes.append(part_box(image))
     region = None
     if len(sizes) == 1 and all(box is not None for box in boxes):
-        region = around([box for box in boxes if box], next(iter(sizes)))
+        region = region_around([box for box in boxes if box], next(iter(sizes)))
     labels = {path.parent.name for path in folder.glob("test/*/*")}
-    return Look(len(paths), bool(labels - {"good"}), sizes, grey, region)
+    return ImageSummary(len(paths), bool(labels - {"good"}), sizes, grey, region)
 
 
-def part_of(image: np.ndarray) -> tuple[int, int, int, int] | None:
+def part_box(image: np.ndarray) -> tuple[int, int, int, int] | None:
     """Box (left, top, right, bottom) of what differs from the colour of the image's border; None
     where the border is no plain background."""
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
@@ -76,7 +76,7 @@ def part_of(image: np.ndarray) -> tuple[int, int, int, int] | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def around(
+def region_around(
     boxes: list[tuple[int, int, int, int]], shape: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
     """The region (left, top, width, height) that holds all boxes, with a margin; None where that

@@ -11,7 +11,7 @@ LONGEST_PART = 230  # bytes of one name: a file system takes 255, and we append 
 LONGEST = 1024  # bytes of a whole path
 
 
-def inside(name: str) -> PurePosixPath:
+def safe_path(name: str) -> PurePosixPath:
     """The path of a name below a folder; a ValueError says why there can be none."""
     parts = name.replace("\\", "/").split("/")
     if not parts[0] or parts[0].endswith(":") or ".." in parts:
@@ -27,12 +27,12 @@ def inside(name: str) -> PurePosixPath:
     return PurePosixPath(*kept)
 
 
-def stripped(name: str) -> PurePosixPath:
+def relative_parts(name: str) -> PurePosixPath:
     """What a name looks like without the parts that lead elsewhere: to tell images by."""
     return PurePosixPath(*[p for p in name.replace("\\", "/").split("/") if p not in ("", "..")])
 
 
-def placed(names: Iterable[str]) -> tuple[dict[PurePosixPath, str], list[tuple[str, str]]]:
+def safe_paths(names: Iterable[str]) -> tuple[dict[PurePosixPath, str], list[tuple[str, str]]]:
     """The name of each path that is taken, and (name, reason) of each that is refused.
 
     The first of two names with one path is taken, and of a file and one below it the file.
@@ -41,7 +41,7 @@ def placed(names: Iterable[str]) -> tuple[dict[PurePosixPath, str], list[tuple[s
     refused: list[tuple[str, str]] = []
     for name in names:
         try:
-            path = inside(name)
+            path = safe_path(name)
         except ValueError as error:
             refused.append((name, str(error)))
             continue
