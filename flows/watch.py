@@ -82,7 +82,7 @@ class Watcher:
         """What fails is told once and tried again later; the other sources go on."""
         try:
             taken = one.state.taken.get(one.source.address, {})
-            one.waiting.look(one.source.listing(), taken, self.clock())
+            one.waiting.update(one.source.listing(), taken, self.clock())
             self._refuse(one)
             if free and self.clock() >= one.not_before:
                 self._take(one)

@@ -38,7 +38,7 @@ def predict_images(
 
     The decision is taken on the raw score: a defect is what lies above the threshold.
     """
-    from tasks.images.decode import decode
+    from tasks.images.decode import decode_image
     from tasks.images.pictures import save_jpeg
     from tasks.images.read_image import read_bytes
     from tasks.models.release_model import ReleaseModel
@@ -48,7 +48,7 @@ def predict_images(
     names = _distinct(paths)
     for path in paths:
         try:
-            picture = decode(read_bytes(path), path)
+            picture = decode_image(read_bytes(path), path)
             found = model.inspector.inspect(picture.unit)
         except DataError as error:
             yield {"image": str(path), "error": str(error)}

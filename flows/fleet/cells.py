@@ -60,7 +60,7 @@ def cells(name: str, workspace: str, url: str, ref: str, commit: str, stages: li
             with run_lock(Workspace(home)):  # a batch whose worker died may still run
                 clone = check_out(home, url, ref, commit)
                 line = read_params(clone.root).line
-                Batch(clone, workspace, wanted, poster).work()
+                BatchRun(clone, workspace, wanted, poster).work()
         except stop.Stopped:
             raise
         except Exception as error:  # of this machine: whatever it is, others go on
@@ -83,7 +83,7 @@ def _reason(error: Exception) -> str:
     return "no space left on the disk; make room" if disk_is_full(error) else text
 
 
-class Batch:
+class BatchRun:
     """Stages in a clone that has been checked out."""
 
     def __init__(

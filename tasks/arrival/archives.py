@@ -1,4 +1,4 @@
-"""Unpack a zip or tar file, but for members that are no plain files inside it."""
+"""Unpack a zip or tar file. Members that are not plain files inside it are refused."""
 
 import lzma
 import stat
@@ -26,7 +26,7 @@ BROKEN = (
     NotImplementedError,  # a compression method that Python lacks
     RuntimeError,
     ValueError,
-    OSError,  # of gzip and bz2; of the disk, too, but `writing` has caught those
+    OSError,  # from gzip and bz2; `writing` has already caught those of the disk
 )
 
 
@@ -48,8 +48,8 @@ def is_archive(path: Path) -> bool:
 def unpack(
     archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool] = image_like
 ) -> list[tuple[str, str]]:
-    """Write the members of an archive that are wanted, by default its images, below `folder`;
-    (name, reason) of those that are refused."""
+    """Write the wanted members of an archive (by default its images) below `folder`. Returns (name,
+    reason) of each refused member."""
     with open_archive(archive) as members:
         by_name: dict[str, Member] = {}
         twice = []
@@ -73,7 +73,7 @@ def unpack(
 
 
 def write_member(archive: Path, member: "Member", target: Path) -> None:
-    """The content of one member, as the file `target`."""
+    """Write the content of one member to the file `target`."""
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         file = target.open("wb")
@@ -88,7 +88,7 @@ def write_member(archive: Path, member: "Member", target: Path) -> None:
 
 @contextmanager
 def open_archive(archive: Path) -> Iterator[list[Member]]:
-    """All members of an archive but folders; DataError where it is damaged."""
+    """All members of an archive except folders; DataError if it is damaged."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:

@@ -1,4 +1,4 @@
-"""A queue in which a bucket tells of new objects, so that it need not be listed all the time."""
+"""A queue with the events of a bucket, so that the bucket is not listed all the time."""
 
 import re
 from typing import Any
@@ -12,8 +12,8 @@ AT_ONCE = 10  # messages, SQS's limit
 class BucketEvents:
     """An SQS queue that gets the events of one or more buckets.
 
-    It says when to list, never what is there: a message that is lost, comes twice or is of
-    another prefix does no harm. Several sources may share one.
+    It says when to list, never what the bucket holds. So a message that is lost, repeated or about
+    another prefix does no harm. Several sources may share one queue.
     """
 
     def __init__(self, queue: str) -> None:
@@ -43,7 +43,7 @@ class BucketEvents:
 
 
 def _client(queue: str) -> Any:
-    """Of the region in the queue's address, or else of the environment's."""
+    """A client for the region in the queue's address, or for the region of the environment."""
     import boto3
 
     found = REGION.match(queue)

@@ -1,4 +1,4 @@
-"""Images below an address s3://bucket/prefix, as a folder."""
+"""Download images below an address s3://bucket/prefix into a folder."""
 
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -16,8 +16,8 @@ CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
 def download_bucket(address: str, folder: Path) -> list[tuple[str, str]]:
-    """Bring all images below `address`, or one archive, into `folder`; (name, reason) of those
-    that are refused."""
+    """Download all images below `address`, or one archive, into `folder`. Returns (name, reason) of
+    each refused file."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
@@ -41,7 +41,7 @@ def download_bucket(address: str, folder: Path) -> list[tuple[str, str]]:
 
 
 def bucket_client() -> Any:
-    """A client from the standard environment."""
+    """An S3 client with the settings of the standard environment."""
     import boto3
     from botocore.config import Config
 
@@ -55,8 +55,8 @@ def bucket_client() -> Any:
 def image_keys(
     keys: Iterable[str], prefix: str
 ) -> tuple[dict[PurePosixPath, str], list[tuple[str, str]]]:
-    """Of the keys that begin with `prefix`, those of images: the path below it of each, with its
-    key; and (name, reason) of those refused. prefix: empty, or it ends in a slash."""
+    """The keys of images that begin with `prefix`, by their path below it, and (name, reason) of
+    each refused key. prefix: empty, or ends with a slash."""
     names = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
     images = [name for name in names if image_like(relative_parts(name))]
     taken, refused = safe_paths(images)
@@ -66,7 +66,8 @@ def image_keys(
 def download_objects(
     s3: Any, address: str, bucket: str, prefix: str, folder: Path
 ) -> list[tuple[str, str]]:
-    """Download the objects whose key is `prefix` or below it; (name, reason) of those refused."""
+    """Download the objects whose key is `prefix` or below it. Returns (name, reason) of each
+    refused object."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     found = {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
     wanted, refused = image_keys(found, f"{prefix}/" if prefix else "")

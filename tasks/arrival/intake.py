@@ -1,4 +1,4 @@
-"""Take images and masks into a product one by one, each exactly once."""
+"""Store images and masks in a product one by one, each exactly once."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from tasks.arrival.known_images import KnownImages
 from tasks.arrival.offer import Arrival
-from tasks.images.decode import decode
+from tasks.images.decode import decode_image
 from tasks.images.read_image import mask_pixels, read_bytes
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import put
@@ -16,7 +16,7 @@ LISTED = 10  # refused files in a summary
 
 @dataclass
 class IngestReport:
-    """Paths in the product that are new or were there already, and (file, reason) refused."""
+    """New and known paths in the product, and (file, reason) of each refused file."""
 
     new: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
@@ -51,13 +51,13 @@ class Intake:
         self.report = report
 
     def take(self, arrival: Arrival) -> None:
-        """Put one image, and its mask before it, into the images folder."""
+        """Store one image in the images folder. Its mask is stored first."""
         try:
             data = self.read(arrival.file)
             digest = hashlib.sha256(data).hexdigest()
             place, known = self.destination(arrival, data, digest)
             if not known:
-                decode(data, arrival.file)
+                decode_image(data, arrival.file)
         except DataError as error:
             self.refuse(arrival.file, error)
             if arrival.mask:
@@ -74,7 +74,7 @@ class Intake:
         self.report.new.append(str(place))
 
     def take_mask(self, mask: Path, image: bytes, place: PurePosixPath, known: bool) -> None:
-        """Put the mask of the image that belongs at `place` into the images folder."""
+        """Store the mask of the image at `place` in the images folder."""
         there = self.known_images.mask_of(place)
         try:
             data = self.read(mask)
@@ -86,14 +86,14 @@ class Intake:
         except DataError as error:
             self.refuse(mask, error)
             return
-        # a mask that waits there without its image was left by a run that was cut off
+        # a mask without its image was left by a run that was interrupted
         target = there or self.known_images.mask_place(place, mask.suffix)
         put(data, self.known_images.images / target, self.scratch)
         self.known_images.add_mask(target)
         self.report.masks.append(str(target))
 
     def destination(self, arrival: Arrival, data: bytes, digest: str) -> tuple[PurePosixPath, bool]:
-        """Where an image belongs, and whether it is there already."""
+        """The place of an image, and whether it is already there."""
         same = self.known_images.same_content(data, digest)
         here = [path for path in same if path.parent == arrival.place.parent]
         if here:
@@ -115,15 +115,15 @@ class Intake:
         self.report.refused.append((self.name(file), text))
 
     def name(self, file: Path) -> str:
-        """The file as the source names it, printable even where its bytes are no UTF-8."""
+        """The file name in the source, printable even if its bytes are not UTF-8."""
         name = file.relative_to(self.folder).as_posix()
         return name.encode("utf-8", "backslashreplace").decode()
 
 
 def check_mask(data: bytes, image: bytes, name: str) -> None:
     """DataError unless the mask fits its image and marks a defect."""
-    mask = mask_pixels(decode(data, name))  # (H, W)
-    height, width = decode(image, name).pixels.shape[:2]
+    mask = mask_pixels(decode_image(data, name))  # (H, W)
+    height, width = decode_image(image, name).pixels.shape[:2]
     if mask.shape != (height, width):
         raise DataError(
             f"{mask.shape[1]} x {mask.shape[0]} pixels, but its image has {width} x {height}; "

@@ -1,4 +1,4 @@
-"""A product's images folder: what is in it, by content and by name."""
+"""The images and masks in a product's folder, by content and by name."""
 
 import hashlib
 from pathlib import Path, PurePosixPath
@@ -8,7 +8,7 @@ from tasks.images.read_image import read_bytes
 
 
 class KnownImages:
-    """Knows every image by (split, label), stem and content. Contents are hashed on demand."""
+    """Finds images by split, label, stem and content. Contents are hashed when needed."""
 
     def __init__(self, images: Path) -> None:
         self.images = images
@@ -39,7 +39,7 @@ class KnownImages:
         return self.hashes[path]
 
     def free_place(self, place: PurePosixPath, digest: str) -> PurePosixPath:
-        """`place`; where its stem is taken, with 8 digits of the content's hash appended."""
+        """`place`; if its stem is in use, with 8 digits of the content's hash appended."""
         place = place.with_name(normalised_name(place.name))
         if (place.parts[0], *image_key(place)) in self.stems:
             return place.with_name(f"{place.stem}-{digest[:8]}{place.suffix}")

@@ -1,4 +1,4 @@
-"""What a source offers: every image with its place in the layout and its mask."""
+"""The content of a source: every image with its place in the layout and its mask."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,7 @@ from tasks.images.layout import (
 from tasks.images.read_image import IMAGE_SUFFIXES
 from tasks.workspace.errors import DataError
 
-# Folders of a plain source that must not be learnt as normal.
+# Names of folders without the layout that must not be used as good images.
 DEFECTIVE = frozenset(
     {"bad", "defect", "defects", "defective", "ng", "nok", "anomaly", "anomalous", "abnormal"}
     | {"mask", "masks", "reject", "rejects"}
@@ -26,7 +26,8 @@ GOOD = frozenset({"good", "ok"})
 
 @dataclass(frozen=True)
 class Arrival:
-    """An image of the source: its file, its place `<split>/<label>/<name>`, its mask if any."""
+    """An image of the source: its file, its place `<split>/<label>/<name>`, and its mask if it has
+    one."""
 
     file: Path
     place: PurePosixPath
@@ -35,14 +36,15 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Offer:
-    """All arrivals sorted by place, and what was refused at sight: (file, reason)."""
+    """All arrivals sorted by place, and (file, reason) of each file refused because of its
+    place."""
 
     arrivals: list[Arrival]
     refused: list[tuple[str, str]]
 
 
 def read_offer(folder: Path, source: str) -> Offer:
-    """What a folder in MVTec AD layout, or of good images alone, has to offer."""
+    """The images of a folder in MVTec AD layout, or of a folder with only good images."""
     paths = list(image_files(folder))
     if not paths:
         raise DataError(
@@ -60,7 +62,8 @@ def read_offer(folder: Path, source: str) -> Offer:
 
 
 def layout_root(path: PurePosixPath) -> PurePosixPath | None:
-    """The folder above `train`, `test` or `ground_truth` in a path, if it has one of them."""
+    """The folder above `train`, `test` or `ground_truth` in a path; None if the path has none of
+    these."""
     for depth, part in enumerate(path.parts[:-1]):
         if part in (*SPLITS, MASKS):
             return PurePosixPath(*path.parts[:depth])
@@ -88,7 +91,7 @@ def arrivals_in_layout(folder: Path, root: PurePosixPath, paths: list[PurePosixP
 
 
 def check_only_good(folder: Path, paths: list[PurePosixPath], source: str) -> None:
-    """DataError where a folder without the layout may hold more than good images."""
+    """DataError if a folder without the layout may hold images that are not good."""
     for part in (folder, folder.parent):
         if part.name in (*SPLITS[1:], MASKS) and (part.parent / "train").is_dir():
             raise DataError(f"{source}: is a part of {part.parent}; ingest that folder instead")

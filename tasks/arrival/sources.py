@@ -1,4 +1,4 @@
-"""A source of images, wherever it is, as a folder to read from."""
+"""A folder to read from, for any kind of image source."""
 
 import os
 import shutil
@@ -16,9 +16,9 @@ PREFIX = "ingest"
 
 
 def source_folder(source: str | Path, folder: Path) -> tuple[Path, list[tuple[str, str]]]:
-    """The folder that holds the source's images, and (name, reason) of files that were refused.
+    """The folder that holds the source's images, and (name, reason) of each refused file.
 
-    What is fetched or unpacked goes to `folder`.
+    Downloaded or unpacked files go to `folder`.
     """
     fetched = folder / "source"
     with writing(fetched):
@@ -42,9 +42,9 @@ def source_folder(source: str | Path, folder: Path) -> tuple[Path, list[tuple[st
 
 @contextmanager
 def scratch_folder(parent: Path) -> Iterator[Path]:
-    """An empty folder in `parent` that goes when the block ends, however it ends.
+    """An empty folder in `parent`, deleted when the block ends, also after an error.
 
-    Its name holds the process, so that what a killed one left behind goes the next time.
+    Its name holds the process number, so that the next call deletes what a killed process left.
     """
     with writing(parent):
         parent.mkdir(parents=True, exist_ok=True)
@@ -65,5 +65,5 @@ def process_runs(process: str) -> bool:
     except (ProcessLookupError, ValueError):
         return False
     except PermissionError:
-        pass  # it runs, for another user
+        pass  # it runs under another user
     return True

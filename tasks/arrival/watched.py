@@ -1,4 +1,4 @@
-"""What lies in a watched folder or bucket now, and how some of it gets to where ingest reads."""
+"""The present files of a watched folder or bucket, and how ingest gets some of them."""
 
 import time
 from collections.abc import Iterable
@@ -11,24 +11,24 @@ from tasks.arrival.offer import check_only_good, layout_root
 from tasks.images.layout import image_files, is_mask, pair_masks
 from tasks.workspace.errors import DataError, StoreError
 
-RELIST = 300.0  # seconds after which a bucket is listed although no event came
-Stamp = tuple[int, str]  # bytes, and what changes with the content: mtime or ETag
+RELIST = 300.0  # seconds after which a bucket is listed without an event
+Stamp = tuple[int, str]  # bytes, and the mtime or ETag
 Listing = dict[PurePosixPath, Stamp]
 
 
 class Source(Protocol):
     address: str
-    refused: list[tuple[str, str]]  # (name, reason) of the last listing
+    refused: list[tuple[str, str]]  # (name, reason) in the last listing
 
     def listing(self) -> Listing:
-        """Every image by its path below the source."""
+        """Every image, by its path below the source."""
 
     def stage(self, paths: Iterable[PurePosixPath], scratch: Path) -> None:
-        """Have these below `scratch`, by the same paths."""
+        """Make these files available below `scratch`, with the same paths."""
 
 
 class FolderSource:
-    """A folder; staged files are links, so that nothing is copied twice."""
+    """A folder. Staged files are links, so that no file is copied twice."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -42,7 +42,7 @@ class FolderSource:
         for path in image_files(self.folder):
             try:
                 facts = (self.folder / path).stat()
-            except FileNotFoundError:  # taken away meanwhile
+            except FileNotFoundError:  # deleted in the meantime
                 continue
             found[path] = facts.st_size, str(facts.st_mtime_ns)
         return found
@@ -102,7 +102,7 @@ class BucketSource:
 
 
 class _store_errors:  # noqa: N801
-    """As a context: what boto3 raises is a StoreError that names the source."""
+    """A context that turns errors of boto3 into a StoreError with the name of the source."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -125,11 +125,11 @@ Paths = set[PurePosixPath]
 
 
 def ready_files(listing: Listing, new: Paths, whole: Paths, source: str) -> tuple[Paths, Paths]:
-    """Files to ingest together: the new ones that are whole, an image and its mask at once; and
-    those that lie beside the layout of the others.
+    """Files to ingest now: new and complete ones, an image together with its mask. Second: files
+    outside the layout of the others.
 
-    A mask waits for its image. Raises where a folder without the layout may hold more than good
-    images.
+    A mask waits for its image. DataError if a folder without the layout may hold images that are
+    not good.
     """
     roots = {root for path in listing if (root := layout_root(path)) is not None}
     if not roots:

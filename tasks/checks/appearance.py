@@ -1,4 +1,4 @@
-"""The range of brightness and sharpness that a product's own training images span."""
+"""The usual range of brightness and sharpness in a product's training images."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,9 +10,9 @@ from tasks.spec.schema import Validation
 if TYPE_CHECKING:
     import pandas
 
-# Least half-widths, in the units of `to_ratio_scale`: very even series must not fail for a trifle.
+# Smallest half-widths, in units of `to_ratio_scale`: tiny changes in a very even series are fine.
 FLOORS = {"brightness": 0.2, "sharpness": 0.5}
-FEWEST = 3  # training images below which a median says nothing about an outlier
+FEWEST = 3  # with fewer training images a median cannot show an outlier
 DARKEST = 1e-6
 FLATTEST = 1e-9  # sharpness of an image without any structure
 
@@ -36,7 +36,7 @@ def appearance_bounds(frame: "pandas.DataFrame", rules: Validation) -> dict[str,
 
 
 def bounds_of_measure(name: str, values: np.ndarray, rules: Validation) -> Bounds:
-    """Median +- range_tolerance median absolute deviations, on a scale of ratios."""
+    """Median +- range_tolerance median absolute deviations, on a ratio scale."""
     scaled = to_ratio_scale(name, values)
     middle = float(np.median(scaled))
     spread = float(np.median(np.abs(scaled - middle)))
@@ -52,7 +52,7 @@ def bounds_of_measure(name: str, values: np.ndarray, rules: Validation) -> Bound
 
 
 def to_ratio_scale(name: str, values: np.ndarray) -> np.ndarray:
-    """Log odds of brightness, log of sharpness: differences become ratios."""
+    """Log odds of brightness, log of sharpness: differences are ratios of the original values."""
     if name == "brightness":
         inner = np.clip(values, DARKEST, 1 - DARKEST)
         return np.log(inner / (1 - inner))

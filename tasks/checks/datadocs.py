@@ -1,7 +1,7 @@
-"""Data Docs pages that open without a network and are equal for equal results, and their index.
+"""Data Docs pages that open without a network and are the same for the same results; their index.
 
-The pages ask nine outside hosts for styles, scripts and a logo. Those references go; a small
-style sheet and script of our own take over the layout, the icons and the folding.
+The original pages load styles, scripts and a logo from nine external hosts. We remove these
+references. Our own small style sheet and script do the layout, the icons and the folding.
 """
 
 import re
@@ -59,14 +59,14 @@ function hideSucceededValidations(){showSucceeded(false)}
 
 
 def make_portable(docs: Path) -> None:
-    """Rewrite every page below `docs` and drop the files no page needs then."""
+    """Rewrite every page below `docs` and delete files that no page needs any more."""
     shutil.rmtree(docs / "static", ignore_errors=True)
     for page in sorted(docs.rglob("*.html")):
         page.write_text(portable_page(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def portable_page(page: str) -> str:
-    """A page without outside references, random identifiers and times."""
+    """A page without external references, random identifiers and times."""
     page = OUTSIDE.sub("", page)
     page = re.sub(r"<link\b[^>]*static/images/favicon[^>]*>", "", page)
     names: dict[str, str] = {}
@@ -81,7 +81,7 @@ def write_index(
     failures: list[dict[str, str]],
     warnings: list[dict[str, str]],
 ) -> None:
-    """The page to open first: every finding with its reason, and links to the suites."""
+    """Write the start page: every finding with its reason, and links to the suites."""
     pages = sorted(page.relative_to(docs).as_posix() for page in docs.rglob("*.html"))
     links = "".join(
         f'<li><a href="{escape(page)}">{escape(" / ".join(page.split("/")[:2]))}</a></li>'

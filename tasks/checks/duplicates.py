@@ -1,4 +1,4 @@
-"""Images that are in a product more than once, by content or nearly so."""
+"""Images that are in a product more than once, exactly or nearly the same."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def content_leaks(frame: "pandas.DataFrame") -> dict[str, str]:
-    """For each image outside training: one of another split or label with the same bytes."""
+    """For each image outside training: an image of another split or label with the same bytes."""
     found = {}
     for _, group in readable_rows(frame).groupby("sha256", sort=False):
         if group[["split", "label"]].drop_duplicates().shape[0] < 2:
@@ -24,7 +24,7 @@ def content_leaks(frame: "pandas.DataFrame") -> dict[str, str]:
 
 
 def exact_duplicates(frame: "pandas.DataFrame") -> dict[str, str]:
-    """For each image: an earlier one of the same split and label with the same bytes."""
+    """For each image: an earlier image of the same split and label with the same bytes."""
     rows = readable_rows(frame)
     keys = ["split", "label", "sha256"]
     first = rows.groupby(keys)["path"].transform("first")
@@ -37,10 +37,10 @@ def near_duplicates(
     bits: int,
     difference: float,
 ) -> dict[str, str]:
-    """For each image: an earlier one of other bytes that shows the same picture.
+    """For each image: an earlier image with other bytes that shows nearly the same picture.
 
-    dhash alone does not tell aligned products apart (half of all pairs of MVTec's bottles agree
-    within 2 bits), so thumbnails (32, 32) must also agree: mean `difference` in levels of 255.
+    dhash alone cannot distinguish aligned products: half of all pairs of MVTec's bottles agree
+    within 2 bits. So thumbnails (32, 32) must also agree: mean `difference` in levels of 255.
     """
     rows = readable_rows(frame)
     rows = rows[rows.path.isin(list(thumbnails))]
@@ -48,7 +48,7 @@ def near_duplicates(
         return {}
     hashes = np.array([int(text, 16) for text in rows.dhash], dtype=np.uint64)
     flat = np.stack([255 * thumbnails[path].ravel() for path in rows.path])  # (N, 1024)
-    means = flat.mean(axis=1)  # two means differ by no more than their thumbnails
+    means = flat.mean(axis=1)  # two means differ at most as much as their thumbnails
     paths, shas = list(rows.path), rows.sha256.to_numpy()
     found: dict[str, str] = {}
     for later in range(1, len(paths)):

@@ -1,6 +1,6 @@
 """The rules of a product as a Great Expectations suite over its manifest.
 
-Imported only where it is used: great_expectations takes seconds to load.
+Import it only where it is used: great_expectations takes seconds to load.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ UNITS = {"brightness": "of 1", "sharpness": "(variance of the Laplacian)"}
 
 @dataclass(frozen=True)
 class Check:
-    """An expectation, and why a row fails it: a template over the row, or over {found}."""
+    """An expectation, and the reason if a row fails: a template with the row's keys or {found}."""
 
     name: str
     expectation: Expectation
@@ -33,7 +33,7 @@ class Check:
 
 
 def build_checks(rules: Validation, bounds: dict[str, Bounds]) -> list[Check]:
-    """Every check that the rules ask for, in the order in which failures are listed."""
+    """All checks of the rules, in the order in which failures are listed."""
     readable = Check("readable", gxe.ExpectColumnValuesToBeNull(column="error"), "{error}")
     checks = [
         readable,
@@ -50,7 +50,7 @@ def build_checks(rules: Validation, bounds: dict[str, Bounds]) -> list[Check]:
 
 
 def count_checks(rules: Validation) -> Iterator[Check]:
-    """Enough images to learn from and, where asked for, to test with."""
+    """Enough images to train and, if required, to test."""
     for name, condition, least, where in (
         ("min_train", TRAIN, rules.min_train, "train/good"),
         ("min_test_good", TEST_GOOD, rules.min_test_good, "test/good"),
@@ -82,7 +82,7 @@ def size_checks(rules: Validation) -> Iterator[Check]:
 
 
 def format_checks(rules: Validation) -> Iterator[Check]:
-    """Channels and bits: as fixed by the rules, else preferably the same everywhere."""
+    """Channels and bits: as the rules say; without a rule they should be the same everywhere."""
     for column, wanted, (low, high) in (
         ("channels", rules.channels, (1, 3)),
         ("bits", rules.bits, (8, 16)),
@@ -124,7 +124,8 @@ def mask_checks() -> Iterator[Check]:
 
 
 def duplicate_checks() -> Iterator[Check]:
-    """A test image that was learnt from or has two labels fails, other repeats are warnings."""
+    """A test image that is also a training image or has two labels fails; other repeats are
+    warnings."""
     for name, severity, reason in (
         ("leak", FailureSeverity.CRITICAL, "same content as {leak}; delete one of the two"),
         ("duplicate", HINT, "same content as {duplicate}"),
@@ -134,7 +135,8 @@ def duplicate_checks() -> Iterator[Check]:
 
 
 def appearance_checks(name: str, limits: Bounds) -> Iterator[Check]:
-    """Training images far off the others fail; anything else unusual is a warning."""
+    """Training images that differ much from the others fail; other unusual images give a
+    warning."""
     value = f"{name} {{{name}:.4g}} {UNITS[name]}"
     usual = f"{limits.low:.4g} to {limits.high:.4g}"
     yield Check(

@@ -1,4 +1,4 @@
-"""One row for every image of a product: what it is, how it looks, which mask it has."""
+"""One row for each image of a product: its format, its measures and its mask."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.images.decode import decode
+from tasks.images.decode import decode_image
 from tasks.images.layout import image_files, is_mask, layout_problem, pair_masks
 from tasks.images.measures import THUMBNAIL, area_means, image_facts, luminance, mask_facts
 from tasks.images.read_image import mask_pixels, read_bytes
@@ -44,22 +44,23 @@ TEXTS = [name for name, kind in COLUMNS.items() if kind == "str"]
 
 @dataclass(frozen=True)
 class Scan:
-    """Rows sorted by path; thumbnails (32, 32) in 0..1 by path; masks that have no image."""
+    """Rows sorted by path; thumbnails (32, 32) in 0..1 by path; masks without an image."""
 
     rows: list[dict[str, Any]]
     thumbnails: dict[str, np.ndarray]
     orphans: list[str]
 
 
-def build_manifest(images: Path, workers: int = 2) -> "pandas.DataFrame":
-    """Table of all images below `images`, sorted by path; `error` says why one is unreadable."""
+def build_image_manifest(images: Path, workers: int = 2) -> "pandas.DataFrame":
+    """Table of all images below `images`, sorted by path; `error` says why an image is
+    unreadable."""
     return manifest_frame(scan_images(images, workers).rows)
 
 
 def scan_images(
     images: Path, workers: int = 2, report: Callable[[int, int], None] | None = None
 ) -> Scan:
-    """Everything the manifest and the search for near duplicates need, in one pass."""
+    """All data for the manifest and the search for near duplicates, in one pass."""
     if not images.is_dir():
         raise DataError(f"{images}: no such folder; ingest images of this product first")
     paths = list(image_files(images))
@@ -80,7 +81,7 @@ def scan_images(
 def describe_image(
     images: Path, path: PurePosixPath, mask: PurePosixPath | None
 ) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Row of one image, and its thumbnail where it can be read."""
+    """The row of one image, and its thumbnail if the image is readable."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | dict.fromkeys(TEXTS, "")
     row |= {"path": str(path), "mask": str(mask or ""), "error": layout_problem(path)}
     if len(path.parts) == 3:
@@ -90,11 +91,11 @@ def describe_image(
     try:
         data = read_bytes(images / path)
         row |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        picture = decode(data, path)
+        picture = decode_image(data, path)
         grey = luminance(picture)
         row |= image_facts(picture, grey)
         if mask:
-            row |= mask_facts(mask_pixels(decode(read_bytes(images / mask), mask)))
+            row |= mask_facts(mask_pixels(decode_image(read_bytes(images / mask), mask)))
     except DataError as error:
         row["error"] = str(error).replace(f"{images}/", "").removeprefix(f"{path}: ")
         return row, None
@@ -108,7 +109,7 @@ def manifest_frame(rows: list[dict[str, Any]]) -> "pandas.DataFrame":
     return pandas.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def write_manifest(frame: "pandas.DataFrame", path: Path) -> None:
+def write_image_manifest(frame: "pandas.DataFrame", path: Path) -> None:
     """Write the table as CSV; equal tables give equal bytes."""
     text = frame[list(COLUMNS)].to_csv(index=False, lineterminator="\n")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +118,7 @@ def write_manifest(frame: "pandas.DataFrame", path: Path) -> None:
     beside.replace(path)
 
 
-def read_manifest(path: Path) -> "pandas.DataFrame":
+def read_image_manifest(path: Path) -> "pandas.DataFrame":
     """Table that `write_manifest` wrote."""
     import pandas
 

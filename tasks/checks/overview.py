@@ -1,4 +1,4 @@
-"""Findings, counts and ranges of a validation, as its result lists them."""
+"""Findings, counts and ranges for the result of a validation."""
 
 import statistics
 from dataclasses import asdict
@@ -15,7 +15,7 @@ LISTED = 50  # warnings of one check that are listed one by one
 def failures_and_warnings(
     findings: list[tuple[bool, dict[str, str]]],
 ) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Failures, and warnings about what is no failure already."""
+    """Failures, and warnings; a warning about the same check and file as a failure is left out."""
     failures = unique_findings([finding for severe, finding in findings if severe])
     failed = {(finding["check"], finding["file"]) for finding in failures}
     warnings = unique_findings([finding for severe, finding in findings if not severe])
@@ -23,7 +23,7 @@ def failures_and_warnings(
 
 
 def unique_findings(findings: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Findings without repetition: a wrong size is found in the width and in the height."""
+    """Findings without repeats: a wrong size is found in the width and in the height."""
     return list({tuple(finding.items()): finding for finding in findings}.values())
 
 
@@ -44,7 +44,7 @@ def image_counts(
     failures: list[dict[str, str]],
     warnings: list[dict[str, str]],
 ) -> dict[str, Any]:
-    """Images by place, findings by number."""
+    """Number of images in each part, and number of findings."""
     test = frame[frame.split == "test"]
     defective = test[test.label != "good"]
     return {
@@ -64,7 +64,7 @@ def image_counts(
 def value_ranges(
     frame: "pandas.DataFrame", bounds: dict[str, Bounds]
 ) -> dict[str, dict[str, float]]:
-    """Least, middle and greatest value of what was measured, and what is usual."""
+    """Minimum, median and maximum of each measure, and its usual range."""
     measured = {}
     for name in ("width", "height", "bytes", "brightness", "sharpness"):
         values = frame[name].dropna().tolist()

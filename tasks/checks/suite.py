@@ -25,7 +25,7 @@ SITE = "images"
 def run_suite(
     checks: list[Check], table: "pandas.DataFrame", docs: Path, name: str
 ) -> list[tuple[bool, dict[str, str]]]:
-    """Findings {check, file, reason}, each with whether it is a failure (or a warning)."""
+    """Findings {check, file, reason}, each with True for a failure or False for a warning."""
     context = offline_context(docs)
     for position, check in enumerate(checks):
         check.expectation.meta = {"check": position}
@@ -53,12 +53,12 @@ def run_suite(
 
 
 def position_of(result: Any) -> int:
-    """Place in the list of checks of the one that a result is of."""
+    """The index of the check that a result belongs to."""
     return result.expectation_config.meta["check"]
 
 
 def offline_context(docs: Path) -> Any:
-    """An ephemeral context that writes its pages to `docs` and never calls home."""
+    """A temporary context that writes its pages to `docs` and sends no data."""
     site = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
@@ -78,7 +78,7 @@ def offline_context(docs: Path) -> Any:
 
 
 def validation_definitions(context: Any, checks: list[Check]) -> list[gx.ValidationDefinition]:
-    """A suite of what must hold and one of what should, or a mere warning would read "Failed"."""
+    """One suite for failures and one for warnings; otherwise a warning would show as "Failed"."""
     asset = context.data_sources.add_pandas("product").add_dataframe_asset("images")
     table = asset.add_batch_definition_whole_dataframe("all")
     made = []
@@ -95,7 +95,7 @@ def validation_definitions(context: Any, checks: list[Check]) -> list[gx.Validat
 def result_findings(
     check: Check, result: Any, rows: dict[str, dict[str, Any]]
 ) -> list[tuple[bool, dict[str, str]]]:
-    """Findings of one expectation, one a file where it is about files."""
+    """Findings of one expectation; one finding per file if it is about files."""
     if result.success:
         return []
     severe = result.expectation_config.severity == "critical"

@@ -1,4 +1,4 @@
-"""Which images set the thresholds and which test them: never the same."""
+"""Which images set the thresholds and which test them; no image does both."""
 
 import hashlib
 import json
@@ -15,21 +15,21 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of the manifest, each part in the order given."""
+    """Rows of the manifest; each part keeps the given order."""
 
-    test: list[Row]  # what figures and gates report on
-    defects: list[Row]  # that set thresholds
-    normals: list[Row]  # good images put aside for thresholds; empty: those the fit did not see
+    test: list[Row]  # for figures and gates
+    defects: list[Row]  # set thresholds
+    normals: list[Row]  # good images for thresholds; empty: images that the fit did not use
 
 
 def split_rows(rows: list[Row], share: float, severity: Severity | None = None) -> Parts:
-    """Rows parted by use. Defects of the split `calibration` calibrate; where it has none, `share`
-    of each type's test defects. The rest of the test set is reported.
+    """Rows split by use. Defects of the split `calibration` calibrate. If it has none, `share` of
+    each type's test defects calibrate. The rest of the test set is reported.
 
-    rows: splits test and calibration of the manifest. An image's side follows from its content,
-    as in `held_out`, so that new images move no old ones; copies fall on one side together. Of a
-    type with one image none is taken. Images of severity ignore are left out of all, and
-    defects too small to count never calibrate.
+    rows: splits test and calibration of the manifest. The content of an image decides its part, as
+    in `held_out`, so new images do not move old ones, and copies stay together. A type with only
+    one image keeps it in the test set. Images of severity ignore are left out. Defects that are too
+    small to count never calibrate.
     """
     severity = severity or Severity()
     kept = without_ignored(rows, severity)
@@ -45,7 +45,7 @@ def split_rows(rows: list[Row], share: float, severity: Severity | None = None) 
 
 
 def calibration_paths(rows: list[Row], share: float) -> set[str]:
-    """Paths of the test defects that calibrate: `share` of each type."""
+    """Paths of the test defects used for calibration: `share` of each type."""
     types: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row["split"] == "test" and row["label"] != "good":
@@ -61,6 +61,6 @@ def calibration_paths(rows: list[Row], share: float) -> set[str]:
 
 
 def images_identity(rows: list[Row]) -> str:
-    """sha256 of what a set of images is: paths, contents and labels, in order."""
+    """sha256 that identifies a set of images: paths, contents and labels, in order."""
     facts = [[str(row[key]) for key in ("path", "sha256", "label", "mask")] for row in rows]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The regions of a map that lie above the pixel threshold: what is drawn, and reported."""
+"""The regions of a map above the pixel threshold: they are drawn and reported."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -23,7 +23,7 @@ class MapRegion:
 
     area: int  # pixels of the original image
     box: Box
-    score: float  # highest value of the map within
+    score: float  # highest map value in the region
     mean: float
 
 
@@ -34,18 +34,18 @@ def find_map_regions(
     opening: int = 0,
     origin: tuple[int, int] = (0, 0),
 ) -> list[MapRegion]:
-    """Regions of a map (H, W) where it exceeds the threshold, highest score first.
+    """Regions of a map (H, W) above the threshold, highest score first.
 
-    The map is at the resolution of the original image; opening: radius in pixels, what is
-    thinner vanishes; regions smaller than min_area after that are left out; origin: left and
-    top of the map within the image, where it covers a region of interest only.
+    The map has the resolution of the original image. opening: radius in pixels; thinner regions are
+    removed. min_area: smaller regions are then left out. origin: left and top of the map in the
+    image, if it covers only a region of interest.
     """
     from scipy import ndimage  # half a second to import
 
     if map.ndim != 2 or np.isnan(map).any():
         raise DataError(
             f"a map {map.shape} with {np.isnan(map).sum()} NaN; give (H, W) of numbers, "
-            "or fit the model anew if it gave none"
+            "or fit the model again if it gave none"
         )
     labels, count = ndimage.label(
         morphological_opening(map > threshold, opening), structure=np.ones((3, 3))
@@ -64,7 +64,7 @@ def find_map_regions(
 
 
 def reported_pixels(map: np.ndarray, threshold: float, min_area: int, opening: int) -> np.ndarray:
-    """Which pixels (H, W) of a map belong to the regions of `find_map_regions`."""
+    """The pixels (H, W) of a map that belong to the regions of `find_map_regions`."""
     above = morphological_opening(map > threshold, opening)
     if min_area == 1 or not above.any():
         return above
@@ -77,9 +77,8 @@ def reported_pixels(map: np.ndarray, threshold: float, min_area: int, opening: i
 def morphological_opening(mask: np.ndarray, radius: int) -> np.ndarray:
     """The union of all discs of this radius (pixels) that fit into the mask (H, W).
 
-    Beyond the image's edge nothing is known: a disc may reach over it, so that no defect is
-    lost for lying there. Distances instead of a structuring element: the cost is the same
-    for every radius.
+    A disc may reach over the edge of the image, so that defects at the edge are not lost. We use
+    distances instead of a structuring element: the cost is the same for every radius.
     """
     from scipy.ndimage import distance_transform_edt as distance
 

@@ -1,6 +1,6 @@
-"""The policies by which a threshold is picked from calibration scores.
+"""Policies that choose a threshold from calibration scores.
 
-Each takes its rule, scores of good images (n,) and of defective ones (m,), and a confidence.
+Each takes its rule, scores of good images (n,) and of defective images (m,), and a confidence.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,8 @@ from tasks.workspace.errors import SpecError
 
 
 class Pick(NamedTuple):
-    """A value, and the errors its choice allowed on each side: ties may leave fewer."""
+    """A threshold, and the errors that its choice allows on each side; with ties there may be
+    fewer."""
 
     value: float
     overkilled: int = 0
@@ -23,9 +24,9 @@ class Pick(NamedTuple):
 
 
 def normal_quantile(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
-    """The j-th largest normal: a new one exceeds it with probability j / (n + 1) at most.
+    """The j-th largest normal score: a new one exceeds it with probability j / (n + 1) at most.
 
-    j is the largest that keeps this within the rule's overkill, and at least 1.
+    j is the largest number that keeps this probability within the rule's overkill, and at least 1.
     """
     n = len(good)
     wanted = allowed_count(rule.overkill, n + 1)
@@ -35,7 +36,7 @@ def normal_quantile(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: f
 
 
 def max_overkill(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
-    """The lowest normal above which, with confidence, at most the rule's share of parts lies."""
+    """The lowest normal score that, with confidence, at most the rule's share of parts exceeds."""
     n = len(good)
     limits = np.array([upper_limit(errors, n, confidence) for errors in range(n)])  # rising
     allowed = max(0, int((limits <= rule.overkill).sum()) - 1)
@@ -59,13 +60,13 @@ def max_miss(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -
 
 
 def f1_max(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
-    """The middle of the gap where F1 is highest; of equal ones the lowest, which misses least."""
-    levels = np.unique(np.concatenate((good, bad)))  # each in turn the lowest that is rejected
+    """The middle of the gap with the highest F1; of equal gaps the lowest, which misses least."""
+    levels = np.unique(np.concatenate((good, bad)))  # each one as the lowest rejected score
     hits = len(bad) - np.searchsorted(np.sort(bad), levels)
     alarms = len(good) - np.searchsorted(np.sort(good), levels)
     best = int(np.argmax(2 * hits / (len(bad) + hits + alarms)))
     value = float(np.nextafter(levels[best], -np.inf))
-    if best:  # halves, for the sum may overflow; clipped, for the middle may be rounded upward
+    if best:  # halves: the sum may overflow; clip: the middle may be rounded up
         middle = levels[best - 1] / 2 + levels[best] / 2
         value = float(np.clip(middle, levels[best - 1], value))
     return Pick(value, note="chosen for the calibration images' own share of defects")

@@ -1,8 +1,8 @@
-"""The bytes of an image file as pixels, or a DataError that names the file and the remedy.
+"""Decode the bytes of an image file to pixels. A DataError names the file and the remedy.
 
-Pillow decodes; where it would drop the lower byte (16-bit colour) imagecodecs does. Alpha is
-dropped, orientation from EXIF applied, and every byte of a PNG is checked against its CRC, so that
-a damaged file never passes as a picture.
+Pillow decodes most files. For 16-bit colour, of which Pillow drops the lower byte, imagecodecs
+decodes. Alpha is dropped and the EXIF orientation is applied. Every byte of a PNG is checked
+against its CRC, so that a damaged file is never used as an image.
 """
 
 import io
@@ -82,8 +82,8 @@ class Picture:
         return np.divide(self.pixels, np.iinfo(self.pixels.dtype).max, dtype=np.float32)
 
 
-def decode(data: bytes, name: PurePath | str) -> Picture:
-    """Picture held by the bytes of a file; `name` is for messages."""
+def decode_image(data: bytes, name: PurePath | str) -> Picture:
+    """The picture in the bytes of a file; `name` is used in messages."""
     form = file_format(data, name)
     try:
         image = DECODERS[form](io.BytesIO(data))
@@ -103,7 +103,7 @@ def decode(data: bytes, name: PurePath | str) -> Picture:
 
 
 def file_format(data: bytes, name: PurePath | str) -> str:
-    """Format named by the first bytes."""
+    """The format, from the first bytes of the file."""
     for signature, form in SIGNATURES:
         if data.startswith(signature):
             return form
@@ -116,7 +116,8 @@ def file_format(data: bytes, name: PurePath | str) -> str:
 
 
 def check_pixels(image: Image.Image, name: PurePath | str) -> None:
-    """DataError for a decompression bomb and for a TIFF of several pages or of odd bits."""
+    """DataError for a decompression bomb and for a TIFF with several pages or an unsupported bit
+    depth."""
     width, height = image.size
     if width * height > MAX_MEGAPIXELS * 1_000_000:
         raise DataError(
@@ -124,13 +125,13 @@ def check_pixels(image: Image.Image, name: PurePath | str) -> None:
             "scale the image down or cut it into tiles"
         )
     if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-        raise DataError(f"{name}: holds several pages; save every page as a file of its own")
+        raise DataError(f"{name}: holds several pages; save every page as a separate file")
     if max(bits_of(image)) not in (1, 2, 4, 8, 16):
         raise DataError(f"{name}: {max(bits_of(image))} bits a channel; export it with 8 or 16")
 
 
 def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray:
-    """Pixels (H, W, C) in the orientation in which the image is meant to be seen."""
+    """Pixels (H, W, C) with the EXIF orientation applied."""
     if is_deep_colour(image, data):
         return turn_pixels(deep_pixels(image, data, name), image.getexif().get(ORIENTATION, 1))
     seen = apply_orientation(image)
@@ -141,7 +142,7 @@ def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> 
     if seen.mode in ("LA", "La"):
         return np.asarray(seen.getchannel("L"))[..., None]
     if seen.mode == "P" and "transparency" in seen.info:
-        seen = seen.convert("RGBA")  # or Pillow warns about bytes of transparency
+        seen = seen.convert("RGBA")  # otherwise Pillow warns about transparency bytes
     return np.asarray(seen.convert("RGB"))
 
 

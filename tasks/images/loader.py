@@ -1,4 +1,4 @@
-"""Batches of preprocessed images from disk, decoded ahead by threads and kept where they fit."""
+"""Batches of preprocessed images from disk. Threads decode ahead; images are cached if they fit."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,11 +17,11 @@ THREADS = 2
 
 
 class ImageLoader:
-    """Iterate over images as `Batch`es, in a new order every time where `shuffle` is on.
+    """Iterate over images as `Batch`es, with `shuffle` in a new order every time.
 
-    The order comes from torch's generator, so a seeded fit sees one order and a resumed fit the
-    rest of it. With tiles, each image counts as its tiles. cache: bytes of images that stay in
-    memory for the next epoch.
+    The order comes from torch's generator: a seeded fit always has the same order, and a resumed
+    fit continues it. With tiling, each image gives several tiles. cache: bytes of images that stay
+    in memory for the next epoch.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ImageLoader:
         return Batch(stacked, [self.category] * len(stacked))
 
     def _image(self, index: int) -> Tensor:
-        """Tiles (N, 3, h, w) of one image; N is 1 without tiling."""
+        """Tiles (N, 3, h, w) of one image; without tiling N is 1."""
         if index in self._kept:
             return self._kept[index]
         image = self.preprocess(read_image(self.paths[index]))
@@ -75,7 +75,7 @@ class ImageLoader:
 
 
 class MixedLoader:
-    """Batches of several loaders, each batch of one of them, in a new order every time."""
+    """Batches of several loaders in a new order every time; each batch comes from one loader."""
 
     def __init__(self, loaders: list[ImageLoader]) -> None:
         self.loaders = loaders

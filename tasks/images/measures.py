@@ -1,4 +1,4 @@
-"""What is measured on an image and on a mask: brightness, sharpness, fingerprint, regions."""
+"""Measures of images and masks: brightness, sharpness, difference hash, regions."""
 
 from typing import Any
 
@@ -42,7 +42,8 @@ def sharpness(grey: np.ndarray) -> float:
 
 
 def dhash(grey: np.ndarray) -> str:
-    """64 bits as hex: whether each of 8 x 8 areas is darker than its right neighbour."""
+    """Difference hash, 64 bits as hex: for each of 8 x 8 areas, whether it is darker than its right
+    neighbour."""
     small = area_means(grey, 9, 8)
     return np.packbits(small[:, :-1] < small[:, 1:]).tobytes().hex()
 

@@ -11,7 +11,7 @@ from tasks.metrics.ranking import Floats
 
 
 def image_metrics(scores: Any, labels: Any) -> dict[str, float | None]:
-    """AUROC, AP and F1-max of image scores (N,) with labels (N,), 1 where defective."""
+    """AUROC, AP and F1-max of image scores (N,) with labels (N,), 1 for defective."""
     positives, negatives = scores_by_label(scores, labels)
     distinct, which = ranking.distinct_scores(positives)
     counts = ranking.count_negatives(distinct, [np.sort(negatives)])
@@ -22,9 +22,9 @@ def image_metrics(scores: Any, labels: Any) -> dict[str, float | None]:
 def image_metrics_by_type(
     scores: Any, labels: Sequence[str], good: str = "good"
 ) -> dict[str, dict[str, float | None]]:
-    """For each defect type the `image_metrics` of its images and the good ones.
+    """For each defect type, `image_metrics` of its images and the good images.
 
-    AP and F1-max depend on how many images a type has; only AUROC compares types.
+    AP and F1-max depend on the number of images of a type; only AUROC can compare types.
     """
     names, values = np.array(labels, str), as_floats(scores)
     image_scores(values, names != good)
@@ -34,8 +34,8 @@ def image_metrics_by_type(
 
 
 def roc_curve(scores: Any, labels: Any) -> tuple[Floats, Floats, Floats]:
-    """False and true positive rates and the thresholds (score >= threshold is a defect), highest
-    first, starting just above the highest score; empty when one class is missing."""
+    """False and true positive rates and their thresholds (score >= threshold is a defect), highest
+    threshold first, starting just above the highest score; empty if one class is missing."""
     positives, negatives = (np.sort(part) for part in scores_by_label(scores, labels))
     if not positives.size or not negatives.size:
         return np.zeros(0), np.zeros(0), np.zeros(0)

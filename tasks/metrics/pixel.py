@@ -1,9 +1,9 @@
 """Exact pixel and image metrics of anomaly scores, in one streaming pass over the maps.
 
 AUPRO follows the definition of the MVTec AD evaluation (Bergmann et al., IJCV 2021,
-doi:10.1007/s11263-020-01400-4): 8-connected regions, the background of all images pooled, equal
-scores enter together, linear interpolation at the limit. Only the scores of defective pixels stay
-in memory; `tasks.metrics.ranking` says why that is enough. A value that is undefined is None.
+doi:10.1007/s11263-020-01400-4): 8-connected regions, background of all images pooled, equal scores
+handled together, linear interpolation at the limit. Only the scores of defective pixels stay in
+memory; `tasks.metrics.ranking` explains why that is enough. An undefined value is None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def pro_curve(ranking: Ranking, limit: float, points: int) -> tuple[Floats, Floa
 
 
 def thin_curve(x: Floats, y: Floats, points: int) -> tuple[Floats, Floats]:
-    """At most this many of the curve's points, evenly along its length, both ends among them."""
+    """At most this many points of the curve, evenly along its length, including both ends."""
     if x.size <= points:
         return x, y
     length = np.append(0, np.cumsum(np.hypot(np.diff(x) / x[-1], np.diff(y))))
@@ -47,7 +47,7 @@ Value = TypeVar("Value")
 
 
 class PixelMetrics:
-    """Pixel AUROC, AUPRO, AP and F1-max of maps that are given batch by batch.
+    """Pixel AUROC, AUPRO, AP and F1-max of maps, given batch by batch.
 
     limits: false positive rates up to which AUPRO integrates; block: background scores held in
     memory, the rest waits in a temporary file until `compute` or `close`; intervals: resamples of
@@ -109,13 +109,13 @@ class PixelMetrics:
         return self._rank().measured(self.limits)
 
     def intervals(self, level: float = 0.95) -> dict[str, PixelInterval | None]:
-        """Percentile interval of each value of `compute` over resamples of images, as many good
-        and as many defective ones; `pixel_intervals.py` says how, and `error` how closely.
-        None where a kind has fewer than two images. No update may follow."""
+        """Percentile interval of each value of `compute` over resamples of images; the numbers of
+        good and of defective images stay the same. See `pixel_intervals.py`; `error` is the largest
+        possible deviation. None with fewer than two images of a kind. No update may follow."""
         return self._intervals(level, None)
 
     def intervals_by_type(self, level: float = 0.95) -> dict[str, dict[str, PixelInterval | None]]:
-        """The same for `by_type`; the images of a type are drawn from these alone."""
+        """The same for `by_type`; each type draws only from its own images."""
         types = self._rank().types()
         return {type: self._intervals(level, chosen) for type, chosen in types.items()}
 
@@ -172,7 +172,7 @@ class PixelMetrics:
 
 
 def pixel_named(found: Mapping[str, Value]) -> dict[str, Value]:
-    """The values with `pixel_` before each name but those of AUPRO."""
+    """The values with `pixel_` before each name, except AUPRO."""
     return {
         name if name.startswith("aupro") else f"pixel_{name}": value
         for name, value in found.items()

@@ -1,12 +1,12 @@
-"""Bootstrap of pixel figures over images, from counts of each image at a few thresholds.
+"""Bootstrap of pixel figures over images, from counts per image at a few thresholds.
 
-The scores of defective pixels are merged into at most 1,000 bins of neighbouring scores, each
-with about 1/500 of these pixels or of the PRO. Of each image only how many of its background
-pixels lie above a bin's highest and above or at its lowest score is kept: two counts, 8 kB an
-image, whatever its size. A resample adds these counts up, each as often as its image was drawn;
-within a bin the curve is taken as straight. With at most 1,000 distinct scores that is exact.
-Otherwise the figures of each resample are bracketed by those of the best and the worst order
-within every bin, and the same percentiles of these brackets say how far an interval can be off.
+The scores of defective pixels are merged into at most 1,000 bins of neighbouring scores. Each bin
+holds about 1/500 of these pixels or of the PRO. For each image and bin we keep only two counts:
+background pixels above the highest score of the bin, and at or above its lowest score. That is 8 kB
+per image of any size. A resample adds these counts, each as often as its image was drawn. Inside a
+bin the curve is straight. With at most 1,000 distinct scores this is exact. Otherwise the best and
+the worst order inside every bin give bounds for each resample, and the same percentiles of these
+bounds show the largest error of an interval.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 
 class PixelInterval(NamedTuple):
-    """An interval, and how far at most the merging of scores has moved one of its ends."""
+    """An interval, and the largest error of its ends caused by merging scores."""
 
     low: float
     high: float
@@ -63,7 +63,7 @@ class ImageCounts:
         self.negatives[image] += part.size
 
     def ranking(self, drawn: Floats, bad: Bools) -> Ranking:
-        """The rankings of resamples (b, N) of images, with only these of the defective ones."""
+        """Rankings of resamples (b, N) of images, with only the chosen defective images."""
         mine = drawn[:, self.bad[bad]]
         pro = mine @ self.pro[bad]
         return Ranking(
@@ -78,12 +78,12 @@ class ImageCounts:
     def intervals(
         self, limits: Sequence[float], count: int, seed: int, level: float, bad: Bools
     ) -> dict[str, PixelInterval] | None:
-        """The interval of each figure; None where there are not two images of a kind to draw.
+        """The interval of each figure; None if a kind has fewer than two images.
 
-        bad: which of the defective images count; the others only give background.
+        bad: the defective images that count; the others only give background pixels.
         """
         good = np.setdiff1d(np.arange(self.negatives.size), self.bad)
-        # Without a good image a resample could lack all background: none may be all defect.
+        # Without good images a resample could have no background: no image may be all defect.
         if bad.sum() < 2 or good.size == 1 or not self.negatives[good if good.size else ...].all():
             return None
         strata = good, self.bad[bad], self.bad[~bad]
@@ -101,14 +101,14 @@ class ImageCounts:
 
 
 def bounded_interval(values: Sequence[Floats], level: float) -> PixelInterval:
-    """Interval of the first values, certified by those that are surely below and above."""
+    """Interval of the first values, with its error from the lower and upper bounds."""
     (low, high), under, over = (percentiles(part, level) for part in values)
     error = max(low - under[0], over[0] - low, high - under[1], over[1] - high)
     return PixelInterval(low, high, max(error, 0.0))
 
 
 def score_bins(*masses: Array) -> Array:
-    """The bin of each level, given one or two masses (T,) that are to be shared out evenly."""
+    """The bin of each level; one or two masses (T,) are distributed evenly over the bins."""
     levels = masses[0].size
     if levels <= 2 * HALF:
         return np.arange(levels)
@@ -120,7 +120,7 @@ def score_bins(*masses: Array) -> Array:
 
 
 def weighted_sum(drawn: Floats, counts: Array) -> Floats:
-    """drawn (b, N) @ counts (N, T), without a copy of all counts as floats."""
+    """drawn (b, N) @ counts (N, T), without converting all counts to float at once."""
     total = np.zeros((len(drawn), counts.shape[1]))
     for start in range(0, len(counts), SLICE):
         total += drawn[:, start : start + SLICE] @ counts[start : start + SLICE].astype(float)

@@ -33,12 +33,12 @@ def quantise(path: Path, images: Iterable[Tensor]) -> None:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_quantize=worthwhile(onnx.load(folded)),
+            nodes_to_quantize=convolutions_to_quantise(onnx.load(folded)),
         )
         small.replace(path)
 
 
-def worthwhile(model: onnx.ModelProto) -> list[str]:
+def convolutions_to_quantise(model: onnx.ModelProto) -> list[str]:
     """Names of the convolutions of enough channels."""
     shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
     return [

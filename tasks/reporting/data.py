@@ -9,7 +9,7 @@ import numpy as np
 
 from tasks.monitoring.findings import CONFIDENCE, chance, distance
 from tasks.reporting.disagreements import doubtful_labels
-from tasks.reporting.reading import csv_rows, finite_number, json_object, nested
+from tasks.reporting.reading import csv_rows, finite_number, json_object, nested_object
 from tasks.reporting.store_history import evaluation_file
 from tasks.reporting.view import DataView, Record
 from tasks.spec.corrections import read_corrections
@@ -40,9 +40,9 @@ def data_view(workspace: Workspace, product: str, notes: list[str]) -> DataView 
     ]
     return DataView(
         passed=bool(result.get("passed")),
-        counts=nested(result, "counts"),
+        counts=nested_object(result, "counts"),
         sizes=size_counts(rows),
-        looks=[measure_groups(name, rows, nested(result, "ranges", name)) for name in LOOKS],
+        looks=[measure_groups(name, rows, nested_object(result, "ranges", name)) for name in LOOKS],
         shifts=[distribution_shift(name, rows) for name in LOOKS],
         twins=[pair for item in findings if (pair := duplicate_pair(item))],
         findings=[item for item in findings if not duplicate_pair(item)],

@@ -8,7 +8,7 @@ from typing import Any
 from tasks.promotion.decision import last_decision
 from tasks.reporting import store_history
 from tasks.reporting.data import data_view
-from tasks.reporting.reading import curve_points, json_object, nested, score_rows
+from tasks.reporting.reading import curve_points, json_object, nested_object, score_rows
 from tasks.reporting.store_history import StoreRecords
 from tasks.reporting.view import ModelView, ProductView, View
 from tasks.spec.automatic import choice_of, explain
@@ -23,7 +23,7 @@ def gather(workspace: Workspace, failures: dict[str, str] | None = None) -> View
     """failures: why stages of the run that is reported failed, by their name."""
     failures = failures or {}
     away: list[str] = []
-    store = store_history.open_store(workspace, away)
+    store = store_history.store_or_none(workspace, away)
     products = [product_view(workspace, store, name, failures, away) for name in workspace.products]
     return View(workspace.root.name, datetime.now(UTC), products, failures)
 
@@ -95,8 +95,8 @@ def cell_view(
         algorithm=algorithm,
         release=store_history.release_of_cell(metrics, known),
         metrics=metrics,
-        intervals=nested(details, "intervals"),
-        severities=nested(details, "severity", "types"),
+        intervals=nested_object(details, "intervals"),
+        severities=nested_object(details, "severity", "types"),
         rows=score_rows(source, notes),
         roc=curve_points(source, "roc.csv", "tpr", 1.0, notes),
         pro=curve_points(source, "pro.csv", "pro", 0.3, notes),
@@ -109,6 +109,6 @@ def cell_status(cell: ModelView, known: StoreRecords, decision: dict[str, Any] |
     """champion: the store says so; refused: the last decision was about this cell."""
     if known.champion and known.champion["release"] == cell.release:
         return "champion"
-    challenger = nested(decision, "challenger").get("algorithm")
+    challenger = nested_object(decision, "challenger").get("algorithm")
     refused = decision is not None and not decision.get("accepted")
     return "refused" if refused and challenger == cell.algorithm else ""

@@ -69,7 +69,7 @@ def curve_points(source: Source, name: str, upwards: str, right: float, notes: l
     return list(points)
 
 
-def nested(value: Any, *names: str) -> Record:
+def nested_object(value: Any, *names: str) -> Record:
     """The object below these keys; empty where there is none."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None

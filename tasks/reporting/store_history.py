@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tasks.reporting.reading import json_object, nested, score_rows
+from tasks.reporting.reading import json_object, nested_object, score_rows
 from tasks.reporting.view import ModelView, Record
 from tasks.store.base import Store
 from tasks.store.champion import champion
@@ -36,7 +36,7 @@ def read_store_records(store: Store, product: str) -> StoreRecords:
 
 def history_line(body: Record) -> Record:
     """One line of the history, whatever kind of record it is."""
-    subject = body if "algorithm" in body else nested(body, "challenger")
+    subject = body if "algorithm" in body else nested_object(body, "challenger")
     reason = body.get("reason") or "; ".join(map(str, body.get("reasons") or []))
     return {
         "time": str(body.get("time") or ""),
@@ -73,8 +73,8 @@ def release_view(workspace: Workspace, store: Store, product: str, about: Record
         release=about["id"],
         status="champion" if about["champion"] else "",
         metrics=json_object(source, "metrics.json", notes),
-        intervals=nested(details, "intervals"),
-        severities=nested(details, "severity", "types"),
+        intervals=nested_object(details, "intervals"),
+        severities=nested_object(details, "severity", "types"),
         rows=score_rows(source, notes),
         pictures=fetch_pictures(store, workspace, product, about["id"]),
         notes=notes,
@@ -105,7 +105,7 @@ def release_of_cell(metrics: Record, known: StoreRecords) -> str:
     return ""
 
 
-def open_store(workspace: Workspace, notes: list[str]) -> Store | None:
+def store_or_none(workspace: Workspace, notes: list[str]) -> Store | None:
     """The workspace's store, or None and a note."""
     from tasks.store.opening import store_of
 

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.arrival.public import download
 from tasks.arrival.public.catalogue import catalogue
-from tasks.images.decode import decode
+from tasks.images.decode import decode_image
 from tasks.spec.read import read_product
 from tasks.validate import check_images
 from tasks.workspace.files import read_rows
@@ -83,7 +83,7 @@ def test_each_set_becomes_products_that_validation_accepts(name, fetch, command,
     for row in rows:
         assert counted(Path(row["folder"])) == EXPECTED[name]
     for mask in table.parent.rglob("*_mask.png"):
-        assert set(np.unique(decode(mask.read_bytes(), mask).pixels)) == {0, 255}
+        assert set(np.unique(decode_image(mask.read_bytes(), mask).pixels)) == {0, 255}
     workspace = make(tmp_path / "ws", defaults__validation={"min_train": 2})
     begun = command(workspace, "new", "--table", table)
     assert begun.exit_code == 0, begun.output

@@ -14,7 +14,7 @@ from PIL import Image
 
 from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_sources
 from tasks.arrival.watch_state import WatchState
-from tasks.checks.manifest import build_manifest, write_manifest
+from tasks.checks.manifest import build_image_manifest, write_image_manifest
 from tasks.workspace.errors import LineError
 from tasks.workspace.lock import run_lock
 from tests.flows.conftest import edit, refused
@@ -199,8 +199,8 @@ def test_a_server_that_is_away_is_told_when_it_is_back(scene, monkeypatch):
 
 def validated(workspace):
     """As a run leaves it: its manifest has all images."""
-    write_manifest(
-        build_manifest(workspace.images("cap")), workspace.validation("cap") / "manifest.csv"
+    write_image_manifest(
+        build_image_manifest(workspace.images("cap")), workspace.validation("cap") / "manifest.csv"
     )
 
 

@@ -60,7 +60,7 @@ class Pages:
         with self._busy:
             if self._made is None or self._made[0] != stamp:
                 view = gather(self.workspace)
-                self._made = (stamp, view, render(view, live()))
+                self._made = (stamp, view, render(view, board_parts()))
             return self._made
 
     def _champions(self, fresh: bool) -> str:
@@ -78,7 +78,7 @@ class Pages:
 
 
 @cache
-def live() -> Live:
+def board_parts() -> Live:
     """The board's parts of the report's pages."""
     scripts = [board_text(f"{name}.js") for name in ("asking", "now", "change")]
     return Live("/pictures", TEMPLATES, PARTS, board_text("board.css"), "\n".join(scripts))
@@ -97,7 +97,7 @@ def login_page() -> str:
         .render(
             style=Markup(style),
             script=Markup(script),
-            policy=content_policy([style], [script], live()),
+            policy=content_policy([style], [script], board_parts()),
         )
     )
 

@@ -14,7 +14,7 @@ from tasks.web.refused import Refused, has_token, unauthorised
 from tasks.web.serving.batching import Batches
 from tasks.web.serving.handling import RequestHandler
 from tasks.web.serving.metrics import Metrics
-from tasks.web.serving.served import Served, Watch
+from tasks.web.serving.served import ChampionWatch, Served
 from tasks.web.serving.upload import Settings, read_body
 from tasks.workspace.errors import hint
 
@@ -27,7 +27,7 @@ def create_app(
     metrics = Metrics(served)
     handler = RequestHandler(Batches(settings.batch, metrics.batch.observe), settings)
     products = {one.product: one for one in served}
-    watch = Watch(served, every)
+    watch = ChampionWatch(served, every)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:

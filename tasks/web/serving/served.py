@@ -95,7 +95,7 @@ class Served:
         self.trouble = str(error)
 
 
-class Watch:
+class ChampionWatch:
     """Looks for new champions every so many seconds, from a thread of its own."""
 
     def __init__(self, served: Sequence[Served], every: float) -> None:

@@ -9,7 +9,14 @@ from pathlib import Path
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from tasks.images.decode import DECODERS, DECODING_ERRORS, READABLE, Picture, decode, file_format
+from tasks.images.decode import (
+    DECODERS,
+    DECODING_ERRORS,
+    READABLE,
+    Picture,
+    decode_image,
+    file_format,
+)
 from tasks.web.refused import Refused
 from tasks.workspace.errors import DataError
 
@@ -65,6 +72,6 @@ def decode_upload(data: bytes, settings: Settings) -> Picture:
             text = f"above the limit of {settings.megapixels:g} megapixels; scale the image down"
             raise Refused(422, f"{NAME}: {width} x {height} pixels, {text}")
     try:
-        return decode(data, NAME)
+        return decode_image(data, NAME)
     except DataError as error:
         raise Refused(422, str(error)) from None

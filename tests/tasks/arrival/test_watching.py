@@ -25,7 +25,7 @@ def listing(**sizes):
 def test_a_file_that_grows_is_not_whole():
     waiting = Waiting(settle=10, gather=0, at_most=1000)
     for now, size in ((0, 10), (9, 20), (18, 30), (27, 30)):
-        waiting.look(listing(a=size, b=5), {}, now)
+        waiting.update(listing(a=size, b=5), {}, now)
         assert PurePosixPath("a.png") not in waiting.whole(now)
     assert waiting.whole(27) == paths("b.png")
     assert waiting.whole(28) == paths("a.png", "b.png")
@@ -37,7 +37,7 @@ def test_ten_drops_in_a_minute_are_taken_at_once():
     for now in range(0, 200):
         if now % 6 == 0 and now < 60:
             files |= listing(**{f"drop{now}": 1})
-        waiting.look(files, {}, now)
+        waiting.update(files, {}, now)
         if waiting.due(now):
             taken_at.append((now, len(waiting.whole(now))))
             break
@@ -49,18 +49,18 @@ def test_a_source_that_never_rests_is_taken_in_time():
     files = {}
     for now in range(101):
         files |= listing(**{f"drop{now}": 1})
-        waiting.look(files, {}, now)
+        waiting.update(files, {}, now)
         assert waiting.due(now) is (now == 100)
     assert len(waiting.whole(100)) == 96
 
 
 def test_what_was_taken_is_not_new_until_it_changes():
     waiting = Waiting(settle=0, gather=0, at_most=0)
-    waiting.look(listing(a=1, b=1), listing(a=1), 0)
+    waiting.update(listing(a=1, b=1), listing(a=1), 0)
     assert waiting.new == paths("b.png")
-    waiting.look(listing(a=2, b=1), listing(a=1, b=1), 1)
+    waiting.update(listing(a=2, b=1), listing(a=1, b=1), 1)
     assert waiting.new == paths("a.png")
-    waiting.look({}, listing(a=1), 2)
+    waiting.update({}, listing(a=1), 2)
     assert not waiting.new and not waiting.due(2)
 
 

@@ -11,7 +11,7 @@ from ad_models import Batch, create
 from tasks.images.read_image import read_image
 from tasks.models.inspector import Inspector
 from tasks.models.onnx import OnnxDetector, export_onnx
-from tasks.models.quantise import worthwhile
+from tasks.models.quantise import convolutions_to_quantise
 from tasks.promotion.trial import differences, golden
 from tasks.workspace.files import write_json
 from tasks.workspace.paths import CARD, MODEL, ONNX
@@ -103,6 +103,6 @@ def test_what_stays_float(release):
     model = onnx.load(release[0] / ONNX)
     inputs = {tensor.name: tensor.dims[1] for tensor in model.graph.initializer if tensor.dims[1:]}
     convolutions = {n.name: inputs[n.input[1]] for n in model.graph.node if n.op_type == "Conv"}
-    chosen = worthwhile(model)
+    chosen = convolutions_to_quantise(model)
     assert {convolutions[name] for name in set(convolutions) - set(chosen)} == {1, 3}
     assert len(chosen) > 10
