@@ -1,4 +1,4 @@
-"""Distil a teacher of EfficientAD once, for all products: a file that `teacher` then names."""
+"""Distil a teacher of EfficientAD once for all products. The parameter `teacher` names its file."""
 
 from pathlib import Path
 
@@ -18,9 +18,9 @@ NAME = "efficientad"
 
 
 def distil_teacher(workspace: Workspace, products: list[str], listener: Listener) -> Path:
-    """Write `data/.shared/efficientad-<size>.safetensors`, of these products' or all images.
+    """Write `data/.shared/efficientad-<size>.safetensors`, from images of these products or of all.
 
-    One that was stopped goes on. Images that will set a threshold are left out.
+    A stopped call continues. Images that set thresholds are left out.
     """
     for product in products:
         workspace.require(product)

@@ -1,4 +1,4 @@
-"""All cells of a workspace, one row each."""
+"""All cells of a workspace, one row per cell."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 def read_results(workspace: Workspace) -> list[dict[str, Any]]:
-    """Metrics of every evaluated cell that the specs ask for, products in order."""
+    """Metrics of every evaluated cell in the specs, products in order."""
     found = []
     for product in workspace.products:
         for algorithm in read_product(workspace.root, product).algorithms:
@@ -39,7 +39,7 @@ def read_results(workspace: Workspace) -> list[dict[str, Any]]:
 
 
 def all_evaluated(workspace: Workspace) -> bool:
-    """Whether every cell that the specs ask for is evaluated."""
+    """Whether every cell in the specs is evaluated."""
     asked = [len(read_product(workspace.root, p).algorithms) for p in workspace.products]
     return len(read_results(workspace)) == sum(asked)
 

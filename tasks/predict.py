@@ -11,7 +11,7 @@ from tasks.workspace.errors import DataError
 
 
 def image_paths(paths: Iterable[Path]) -> list[Path]:
-    """The files themselves; of a folder, all images in it."""
+    """The files, and all images of each folder."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -33,10 +33,10 @@ def predict_images(
     device: str,
     log: PredictionLog | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """One record an image: image, score, threshold, decision, and the heat map's path; of one that
-    cannot be inspected, image and error.
+    """One record per image: image, score, threshold, decision, and the heat map's path. If it
+    cannot be inspected: image and error.
 
-    The decision is taken on the raw score: a defect is what lies above the threshold.
+    The raw score decides: above the threshold an image is a defect.
     """
     from tasks.images.decode import decode_image
     from tasks.images.pictures import save_jpeg
@@ -65,6 +65,6 @@ def predict_images(
 
 
 def _distinct(paths: list[Path]) -> dict[Path, str]:
-    """A file name for each path's map: the stem, with its folder where two would be the same."""
+    """A file name for each path's map: the stem, or folder and name if two stems are equal."""
     stems = [path.stem for path in paths]
     return {p: p.stem if stems.count(p.stem) == 1 else f"{p.parent.name}-{p.name}" for p in paths}

@@ -1,4 +1,4 @@
-"""A fitted model with its preprocessing: what evaluation, gate and predict all ask."""
+"""A fitted model with its preprocessing, for evaluation, gate and predict."""
 
 import json
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ from tasks.workspace.paths import CARD, MODEL, ONNX
 
 
 class Inspection(NamedTuple):
-    """Larger is more anomalous; raw, on the algorithm's own scale."""
+    """Raw values on the algorithm's own scale; larger is more anomalous."""
 
     score: float
-    map: np.ndarray  # (H, W) float32, at the resolution asked for
-    model_map: np.ndarray  # (h, w) float32, as the algorithm gave it
+    map: np.ndarray  # (H, W) float32, at the resolution of the region
+    model_map: np.ndarray  # (h, w) float32, output of the algorithm
 
 
 class Predictor(Protocol):
@@ -38,7 +38,7 @@ class Inspector:
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Self:
-        """Read a model folder: of a cell, or of a release."""
+        """Load a model from the folder of a cell or a release."""
         card = folder / CARD
         if not card.is_file():
             raise StoreError(f"{folder} holds no model: {CARD} is missing")
@@ -64,7 +64,8 @@ class Inspector:
         ]
 
     def reconstruct(self, image: np.ndarray) -> np.ndarray | None:
-        """What the model makes of the region of interest (H, W, 3) in 0..1; None: nothing."""
+        """The model's reconstruction of the region of interest (H, W, 3) in 0..1; None if it has
+        none."""
         if not isinstance(self.detector, Detector):
             return None
         seen, tile = self.preprocess(image), self.preprocess.spec.tile
@@ -90,7 +91,7 @@ class Inspector:
 
 
 def _detector(folder: Path, device: str) -> Predictor:
-    """A release's ONNX model on a CPU; what torch saved everywhere else."""
+    """On a CPU the ONNX model of a release; otherwise the torch model."""
     if device == "cpu" and (folder / ONNX).is_file():
         from tasks.models.onnx import OnnxDetector
 

@@ -1,4 +1,4 @@
-"""A release at work: from what its model found to decision, displayed score, regions, picture."""
+"""A loaded release: decision, displayed score, regions and picture from its model's output."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReleaseModel:
-    """Decisions are taken on the raw score: a defect is what lies above the threshold."""
+    """Decides with the raw score: above the threshold an image is a defect."""
 
     inspector: Inspector
     decision: dict[str, Any]  # threshold.json
 
     @classmethod
     def load(cls, folder: Path, device: str) -> Self:
-        """Of a release's folder."""
+        """Load a release from its folder."""
         decision = read_decision(folder)
         return cls(Inspector.load(folder, str(choose_device(device))), decision)
 
@@ -62,7 +62,7 @@ class ReleaseModel:
 
 
 def display_span(decision: dict[str, Any]) -> float:
-    """How far below the threshold the displayed score is 0."""
+    """The distance below the threshold at which the displayed score is 0."""
     return decision.get("display_span") or Display.of(decision["threshold"]).span
 
 

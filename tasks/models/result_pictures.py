@@ -1,11 +1,11 @@
-"""What a person looks at after an evaluation: scores, curves, and small pictures of test images.
+"""Files of an evaluation for people: scores, curves, and small pictures of test images.
 
-All pictures lie in one file, exhibits.zip: DVC looks at every file of a folder, and there are two
-or three pictures to each test image.
+All pictures are in one file, exhibits.zip: DVC checks every file of a folder, and each test image
+has two or three pictures.
 
     image/0007.webp     row 7 of scores.csv: the region of interest
     heat/0007.webp      its map in colours, from 0 to `map_top` of threshold.json
-    rebuilt/0007.webp   what the model makes of it, where it makes anything
+    rebuilt/0007.webp   the model's reconstruction, if it has one
     outlines.json       {"7": {"size": [width, height], "found": SVG path, "mask": SVG path}}
 """
 
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 
 
 class ResultPictures:
-    """Collects pictures in the order of the rows; beyond `limit` the most wrong decisions stay."""
+    """Collects pictures in the order of the rows. With more than `limit`, the most wrong decisions
+    stay."""
 
     def __init__(self, inspector: Inspector, decision: dict[str, Any], limit: int) -> None:
         self.inspector, self.decision, self.limit = inspector, decision, limit
-        self.kept: list[tuple[float, int, dict[str, Any]]] = []  # a heap, the least wrong first
+        self.kept: list[tuple[float, int, dict[str, Any]]] = []  # a heap with the least wrong first
 
     def add(
         self,
@@ -76,7 +77,7 @@ class ResultPictures:
         }
 
     def _found(self, map: np.ndarray) -> np.ndarray | None:
-        """Pixels of the regions that `predict` would report."""
+        """Pixels of the regions that `predict` reports."""
         level = self.decision["pixel_threshold"]
         if level is None:
             return None
@@ -97,7 +98,7 @@ class ResultPictures:
 
 
 def write_scores(path: Path, result: "TestResult") -> None:
-    """One row a test image. repr keeps every digit: a decision can be taken again from it."""
+    """One row per test image. repr keeps all digits, so that a decision can be repeated."""
     columns = ("path", "label", "score", "decision", "has_mask")
     facts = zip(result.rows, result.scores, result.decisions, strict=True)
     rows = (
@@ -117,6 +118,6 @@ def write_curves(folder: Path, result: "TestResult") -> None:
 
 
 def write_points(path: Path, names: tuple[str, ...], columns: Iterable[np.ndarray]) -> None:
-    """Columns of equal length, one point a row."""
+    """Columns of equal length, one point per row."""
     points = zip(*columns, strict=True)
     write_rows(path, names, (dict(zip(names, point, strict=True)) for point in points))

@@ -1,4 +1,4 @@
-"""Scores of images by a model, in batches, and how long one takes."""
+"""Scores of images by a model, in batches, and the time per image."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,8 +11,8 @@ from tasks.models.figures import Rows
 from tasks.models.inspector import Inspector
 
 Report = Callable[..., None]
-BATCH = 8  # images scored together; changes no score
-TIMED = 20  # images whose latency is taken, after three that warm up
+BATCH = 8  # images scored together; has no effect on scores
+TIMED = 20  # images for the latency, after three warm-up images
 
 
 def image_batches(images: Path, rows: Rows) -> Iterator[tuple[Rows, list[np.ndarray]]]:
@@ -41,8 +41,8 @@ def scores_and_peaks(inspector: Inspector, images: Path, rows: Rows, report: Rep
 def measure_latency(
     inspector: Inspector, images: Path, paths: list[str]
 ) -> dict[str, float | None]:
-    """Median and 95th percentile of milliseconds from pixels in memory to score and map, one
-    image at a time."""
+    """Median and 95th percentile of milliseconds per image, from pixels in memory to score and
+    map."""
     loaded = [read_image(images / path) for path in paths[:TIMED]]
     times = []
     for image in loaded[:3] + loaded:

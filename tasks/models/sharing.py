@@ -1,4 +1,4 @@
-"""The images that an algorithm learns from where several products share it."""
+"""Training images of an algorithm that several products share."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ from tasks.workspace.paths import Workspace
 def mixed_loader(
     workspace: Workspace, recipe: dict[str, Any], images: dict[str, Image]
 ) -> MixedLoader:
-    """The good images of the recipe's products, without those that will set a threshold."""
+    """The good images of the recipe's products, without the images that set thresholds."""
     loaders = []
     for name, image in images.items():
         rows = read_rows(workspace.validation(name) / "train.csv")
@@ -33,7 +33,7 @@ def mixed_loader(
 
 
 def common_size(algorithm: str, images: dict[str, Image]) -> list[int]:
-    """Height and width of what the algorithm sees, which must be one for all products."""
+    """The input height and width of the algorithm; they must be equal for all products."""
     sizes = {name: list(image.seen) for name, image in images.items()}
     first, *others = sizes.items()
     for name, size in others:
@@ -47,7 +47,7 @@ def common_size(algorithm: str, images: dict[str, Image]) -> list[int]:
 
 
 def fit_identity(algorithm: str, recipe: dict[str, Any], tables: dict[str, Path]) -> str:
-    """What a checkpoint belongs to: data, recipe and code."""
+    """The identity of a checkpoint: data, recipe and code."""
     parts = {
         "recipe": recipe,
         "train": {p: hashlib.sha256(t.read_bytes()).hexdigest() for p, t in tables.items()},

@@ -1,4 +1,4 @@
-"""Mark the label of an image as wrong: an entry of corrections.yaml, and a record of it."""
+"""Correct the label of an image: an entry in corrections.yaml, and a record."""
 
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,11 @@ def correct_label(
     new: bool = False,
     seen: str | None = None,
 ) -> Content:
-    """The record of the correction; it holds from the next run on.
+    """Correct a label; the record. The correction applies from the next run on.
 
     image: path relative to the product's images. label: a defect type, good, or drop; the folder's
-    own name takes a correction back. new: the type is a new one, however near another's name.
-    seen: the label that the caller took the image to have; another one is a ChangedError.
+    name cancels a correction. new: the type is new, even if its name is similar to another. seen:
+    the label that the caller saw; ChangedError if it is different now.
     """
     workspace.require(product)
     by, reason = one_line(by, "the name"), one_line(reason, "the reason")
@@ -53,13 +53,13 @@ def correct_label(
 
 
 def folder_labels(images: Path) -> list[Row]:
-    """Path, split and label of each image as the folders have them."""
+    """Path, split and label of each image, from its folders."""
     paths = [path for path in image_files(images) if not is_mask(path) and not layout_problem(path)]
     return [{"path": str(p), "split": p.parts[0], "label": p.parts[1], "mask": ""} for p in paths]
 
 
 def current_label(rows: list[Row], corrections: Path, image: str) -> str:
-    """What an image is called now: by its correction, or by its folder."""
+    """The present label of an image: from its correction, or from its folder."""
     entries = {item.path: item.entry.label for item in read_corrections(corrections)}
     folders = {row["path"]: row["label"] for row in rows}
     if image not in folders:

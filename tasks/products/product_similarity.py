@@ -1,4 +1,4 @@
-"""Which product of a workspace looks most like new images, by the features of a backbone."""
+"""Find the products of a workspace whose images are most similar, by features of a backbone."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -38,8 +38,8 @@ def similar_products(
 
 @torch.no_grad()
 def feature_vector(net: Pyramid, paths: list[Path]) -> Tensor:
-    """A unit vector of what the images share: mean and spread of each channel, over positions, of
-    each layer, which all weigh the same."""
+    """Unit feature vector of some images: mean and standard deviation of each channel over all
+    positions, with equal weight for each layer."""
     preprocess = Preprocess(Image(size=(SIDE, SIDE)))
     layers = net(torch.stack([preprocess(read_image(path)) for path in paths]))
     parts = [

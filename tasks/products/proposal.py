@@ -1,4 +1,4 @@
-"""The first spec of a product, with a remark on each choice."""
+"""The first spec of a product, with a comment on each choice."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ TEMPLATE = Path(__file__).with_name("product.yaml.j2")
 
 
 def proposed_spec(product: str, seen: ImageSummary) -> str:
-    """The text of product.yaml for images that were looked at."""
+    """The text of product.yaml for these images."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -31,7 +31,7 @@ def proposed_spec(product: str, seen: ImageSummary) -> str:
 
 
 def spec_from_product(text: str, product: str, like: str, similarity: float | None) -> str:
-    """The spec of another product as the first one of this."""
+    """The first spec of a product, copied from another product."""
     why = "" if similarity is None else f", whose images are the most similar ({similarity:.2f})"
     head = f"# The spec of {product}, begun as that of {like}{why}.\n"
     lines = text.splitlines(keepends=True)
@@ -41,7 +41,7 @@ def spec_from_product(text: str, product: str, like: str, similarity: float | No
 
 
 def spec_conflicts(spec: Path, seen: ImageSummary) -> list[str]:
-    """What a spec taken from another product says that these images contradict."""
+    """Conflicts between a spec copied from another product and these images."""
     image = read_yaml(spec).get("image") or {}
     found = []
     if image.get("color") == "grey" and not seen.grey:

@@ -1,4 +1,4 @@
-"""Set the threshold of a product: what its spec says of it, by whom, when and why."""
+"""Set the threshold in the spec of a product, with a record of who, when and why."""
 
 from typing import Any
 
@@ -26,10 +26,10 @@ def set_threshold(
     reason: str,
     seen: str | None = None,
 ) -> Content:
-    """The record of the change; it decides from the next run on.
+    """Change the threshold; the record. It applies from the next run on.
 
-    change: keys of the spec's threshold; a value alone means policy fixed.
-    seen: version of product.yaml that the caller looked at; another one is a ChangedError.
+    change: keys of the spec's threshold; a value alone means policy fixed. seen: version of
+    product.yaml that the caller saw; ChangedError if it is different now.
     """
     workspace.require(product)
     by, reason, change = (
@@ -43,12 +43,12 @@ def set_threshold(
         old = read_product(workspace.root, product).threshold
         rule = (own.get("threshold") or {}) | change
         if "policy" in change and change["policy"] != "fixed" and "value" not in change:
-            rule.pop("value", None)  # it would read as if it decided
+            rule.pop("value", None)  # it would look as if it were used
         expected = own | {"threshold": rule}
         spec = product_of(workspace.root, product, expected)
         new = _usable(spec.threshold, change)
         if new == old:
-            raise LineError(f"the threshold of {product} stands like that already")
+            raise LineError(f"the threshold of {product} already has these values")
         after = edit_yaml_exactly(text, expected, lambda spec: _enter(spec, rule), path)
         told = {"by": by, "reason": reason, "old": _as_json(old), "new": _as_json(new)}
         told |= {
@@ -59,7 +59,7 @@ def set_threshold(
 
 
 def complete_change(change: Content) -> Content:
-    """The keys to set, without those that are unknown here."""
+    """The keys to set; SpecError for an unknown key."""
     for key in change:
         if key not in GIVEN:
             raise SpecError(f"threshold has no key '{key}' to set; {hint(key, GIVEN)}")
@@ -69,7 +69,8 @@ def complete_change(change: Content) -> Content:
 
 
 def _usable(threshold: Threshold, change: Content) -> Threshold:
-    """The threshold; SpecError where a rule lacks its value or a value its rule."""
+    """The threshold; SpecError for a fixed rule without a value, or a value without a fixed
+    rule."""
     for name, rule in (("threshold", threshold), ("threshold.review", threshold.review)):
         if rule and rule.policy == "fixed" and rule.value is None:
             raise SpecError(f"{name}.policy is fixed: give the raw score as its value")
@@ -92,17 +93,18 @@ def _enter(spec: Any, rule: Content) -> None:
 
 
 def shared_value_note(threshold: Threshold, algorithms: list[str]) -> str:
-    """What whoever sets a raw score should know; empty where one algorithm is all there is."""
+    """A warning for a raw score as threshold; empty if the product has only one algorithm."""
     if threshold.policy != "fixed" or len(algorithms) < 2:
         return ""
     return (
-        f"{threshold.value:g} decides for {', '.join(algorithms)} alike, whose scores share no "
-        "scale: what suits one may let all defects of another pass; keep the others out of the spec"
+        f"{threshold.value:g} decides for all of {', '.join(algorithms)}, but their scores have "
+        "different scales: a value for one may let all defects of another pass; keep the others "
+        "out of the spec"
     )
 
 
 def short_rule(rule: Rule) -> str:
-    """A rule in a few words: its policy, and what that goes by."""
+    """A rule in a few words: its policy and parameters."""
     keys = {
         "fixed": ("value",),
         "normal_quantile": ("overkill",),

@@ -1,11 +1,11 @@
-"""Values to places along an axis of an SVG, and the round values that are written beside it."""
+"""Positions of values along an axis of an SVG, and round values for its ticks."""
 
 import math
 from typing import NamedTuple
 
 
 class Axis(NamedTuple):
-    """Values between low and high lie between 0 and `length`; log: by their ratios."""
+    """Maps values from low..high to 0..`length`; log: on a logarithmic scale."""
 
     low: float
     high: float
@@ -21,7 +21,7 @@ class Axis(NamedTuple):
         return round(self.length * (value - low) / ((high - low) or 1.0), 1)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Round values with their places."""
+        """Round values with their positions."""
         values = decades(self.low, self.high) if self.log else []
         if len(values) < 2:
             values = round_steps(self.low, self.high)

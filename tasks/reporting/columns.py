@@ -1,4 +1,4 @@
-"""The figures of the pages: which, how they are written, and which is best."""
+"""Figures on the pages: the columns, their format, and the best values."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -10,7 +10,8 @@ from tasks.reporting.view import ModelView, Record, View
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of the leaderboard. better: 1 more is better, -1 less is better, 0 neither."""
+    """A figure of the leaderboard. better: 1 if more is better, -1 if less is better, 0 for
+    neither."""
 
     key: str
     title: str
@@ -35,7 +36,7 @@ COLUMNS = (
 
 
 def figure_text(value: object, style: str) -> str | None:
-    """The number as text, or None where there is no finite number."""
+    """The number as text; None if it is not a finite number."""
     found = finite_number(value)
     return None if found is None else format(found, style)
 
@@ -48,12 +49,12 @@ def interval_text(model: ModelView, column: Column) -> str | None:
 
 
 def all_cells(view: View) -> list[ModelView]:
-    """All cells, products in order; releases that are none left out."""
+    """All cells, products in order, without older releases."""
     return [cell for product in view.products for cell in product.cells]
 
 
 def best_figures(view: View) -> set[tuple[str, str, str]]:
-    """(product, model, metric) of every figure that none of its product beats."""
+    """(product, model, metric) of the best figures of each product."""
     best = set()
     for product in view.products:
         rivals = product.cells
@@ -62,13 +63,13 @@ def best_figures(view: View) -> set[tuple[str, str, str]]:
             values = {name: value for name, value in known.items() if value is not None}
             top = max((column.better * value for value in values.values()), default=0.0)
             won = {name for name, value in values.items() if column.better * value == top}
-            if len(won) < len(values):  # a figure that all share says nothing
+            if len(won) < len(values):  # if all are equal, none is marked
                 best |= {(product.name, name, column.key) for name in won}
     return best
 
 
 def missing_reason(column: Column, metrics: Record) -> str:
-    """Why a cell has no such figure."""
+    """Why a cell does not have this figure."""
     good, defective = metrics.get("test_good"), metrics.get("test_defective")
     decided = column.key in ("threshold", "miss", "overkill")
     if decided and "threshold" in metrics and metrics["threshold"] is None:
@@ -83,7 +84,7 @@ def missing_reason(column: Column, metrics: Record) -> str:
 
 
 def label_counts(model: ModelView) -> list[Record]:
-    """Per label the images, the decisions on them, how much it matters, and the median score."""
+    """For each label: number of images, decisions, severity and median score."""
     return [
         {
             "label": label,

@@ -1,4 +1,4 @@
-"""What the data page says: counts, sizes, looks, repeats and doubtful labels of a product."""
+"""The data page: counts, sizes, brightness, sharpness, repeats and doubtful labels of a product."""
 
 import re
 from collections import Counter
@@ -19,11 +19,11 @@ from tasks.workspace.paths import Workspace
 LOOKS = ("brightness", "sharpness")
 REPEATS = ("near_duplicate", "duplicate")
 TWIN = re.compile(r"same (?:picture|content) as (.+)$")
-FEWEST = 10  # images on each side of a comparison, or it says nothing
+FEWEST = 10  # fewest images on each side of a comparison
 
 
 def data_view(workspace: Workspace, product: str, notes: list[str]) -> DataView | None:
-    """None where nothing was validated yet."""
+    """The data page of a product; None before its first validation."""
     place = workspace.validation(product)
     if not (place / "result.json").is_file():
         return None
@@ -44,22 +44,22 @@ def data_view(workspace: Workspace, product: str, notes: list[str]) -> DataView 
         sizes=size_counts(rows),
         looks=[measure_groups(name, rows, nested_object(result, "ranges", name)) for name in LOOKS],
         shifts=[distribution_shift(name, rows) for name in LOOKS],
-        twins=[pair for item in findings if (pair := duplicate_pair(item))],
+        duplicates=[pair for item in findings if (pair := duplicate_pair(item))],
         findings=[item for item in findings if not duplicate_pair(item)],
         corrections=corrected_labels(workspace, product, notes),
-        doubts=doubtful_or_note(workspace, product, notes),
+        doubtful=doubtful_or_note(workspace, product, notes),
         paths=[row["path"] for row in rows],
     )
 
 
 def size_counts(rows: list[dict[str, str]]) -> list[Record]:
-    """How many images have which size."""
+    """Number of images of each size."""
     found = Counter((row.get("width"), row.get("height")) for row in rows)
     return [{"width": w, "height": h, "images": n} for (w, h), n in found.most_common()]
 
 
 def measure_groups(name: str, rows: list[dict[str, str]], usual: Record) -> Record:
-    """One measure of every image: training, then test by label, each in the order of names."""
+    """One measure of every image: training, then test by label, each sorted by name."""
     order = sorted(rows, key=lambda row: (*sort_key(row)[:2], row["path"]))
     groups = [
         {
@@ -73,7 +73,7 @@ def measure_groups(name: str, rows: list[dict[str, str]], usual: Record) -> Reco
 
 
 def sort_key(row: dict[str, str]) -> tuple[int, bool, str, str]:
-    """Sorts by split, training first, and good ones before defects."""
+    """Sort key: training first, then calibration and test, good images before defects."""
     split, label = row["split"], row["label"]
     return (
         ("train", "calibration").index(split) if split != "test" else 2,
@@ -84,7 +84,7 @@ def sort_key(row: dict[str, str]) -> tuple[int, bool, str, str]:
 
 
 def distribution_shift(name: str, rows: list[dict[str, str]]) -> Record:
-    """How far good test images lie from the training images, beyond what is chance."""
+    """Distance of good test images from training images, beyond chance."""
     train, test = (
         np.array(
             [
@@ -105,7 +105,7 @@ def distribution_shift(name: str, rows: list[dict[str, str]]) -> Record:
 
 
 def duplicate_pair(finding: Record) -> Record | None:
-    """The pair that a finding about a repeated image names."""
+    """The pair of images in a finding about a repeated image."""
     other = TWIN.search(str(finding.get("reason", "")))
     if finding.get("check") not in REPEATS or other is None:
         return None
@@ -113,7 +113,7 @@ def duplicate_pair(finding: Record) -> Record | None:
 
 
 def corrected_labels(workspace: Workspace, product: str, notes: list[str]) -> list[Record]:
-    """Labels that somebody mended."""
+    """Corrected labels."""
     try:
         found = read_corrections(workspace.corrections(product))
     except LineError as error:
@@ -123,7 +123,7 @@ def corrected_labels(workspace: Workspace, product: str, notes: list[str]) -> li
 
 
 def doubtful_or_note(workspace: Workspace, product: str, notes: list[str]) -> list[Record]:
-    """Candidates for relabelling."""
+    """Candidates for relabelling; a note if they cannot be found."""
     try:
         return doubtful_labels(workspace, product)
     except (LineError, ValueError, KeyError) as error:

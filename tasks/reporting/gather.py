@@ -1,4 +1,4 @@
-"""Everything that the pages say about a workspace, as it is now."""
+"""Gather the data for the pages of a workspace."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -70,7 +70,7 @@ def product_view(
 
 
 def spec_algorithms(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
-    """The algorithms that the spec asks for."""
+    """The algorithms in the spec."""
     try:
         return list(read_product(workspace.root, product).algorithms)
     except LineError as error:
@@ -81,7 +81,7 @@ def spec_algorithms(workspace: Workspace, product: str, notes: list[str]) -> lis
 def cell_view(
     workspace: Workspace, product: str, algorithm: str, known: StoreRecords
 ) -> ModelView | None:
-    """A cell that was evaluated; None for another."""
+    """The view of a cell; None if it is not evaluated."""
     folder = workspace.evaluation(product, algorithm)
     if not (folder / "metrics.json").is_file():
         return None

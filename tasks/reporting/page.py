@@ -1,4 +1,4 @@
-"""The page itself: a view through the templates, in one file that needs nothing else."""
+"""Render a view with the templates to one HTML file that needs no other file."""
 
 import base64
 import hashlib
@@ -18,11 +18,11 @@ SCRIPTS = ("pages", "table", "threshold", "pictures", "gallery", "viewer", "comp
 
 @dataclass(frozen=True)
 class Live:
-    """What differs where the page is served: pictures come when they are looked at, and templates
-    of the server's own are included at the hooks top, product, cell and image."""
+    """Differences for a served page: pictures are loaded when visible, and templates of the server
+    are included at the hooks top, product, cell and image."""
 
     pictures: str  # address below which a picture is /<product>/<model>/<kind>/<index>
-    templates: Path | None = None  # folder of the server's own, under the prefix `board`
+    templates: Path | None = None  # folder of the server's templates, with the prefix `board`
     parts: dict[str, str] = field(default_factory=dict)  # hook -> name of a template
     style: str = ""
     script: str = ""
@@ -84,7 +84,8 @@ def template_text(name: str) -> str:
 
 
 def content_policy(styles: list[str], scripts: list[str], live: Live | None = None) -> str:
-    """A policy under which only these texts act on the page, whatever a name smuggles in."""
+    """A content security policy: only these styles and scripts run, even if a name contains
+    code."""
     allowed = [
         "default-src 'none'",
         "img-src data: 'self'" if live else "img-src data:",
@@ -98,7 +99,7 @@ def content_policy(styles: list[str], scripts: list[str], live: Live | None = No
 
 
 def policy_hashes(texts: list[str]) -> str:
-    """Their sha256 as a policy names them."""
+    """The sha256 hashes of the texts, in the form of a policy."""
     digests = (hashlib.sha256(each.encode()).digest() for each in texts)
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 

@@ -27,7 +27,8 @@ class PageData:
 
 
 def page_data(product: ProductView, sharing: int, live: bool) -> PageData:
-    """sharing: products that share the space; live: pictures are asked for and not carried."""
+    """sharing: number of products that share the size limit; live: pictures are loaded from the
+    server."""
     paths, data = images_and_models(product)
     archives = {model.key: PictureArchive(model.pictures) for model in product.models}
     for one in data["models"]:
@@ -58,9 +59,9 @@ def page_data(product: ProductView, sharing: int, live: bool) -> PageData:
 
 
 def images_and_models(product: ProductView) -> tuple[dict[str, int], dict[str, Any]]:
-    """Path -> its number on the page, and what the script needs to decide anything anew.
+    """Path -> its number on the page, and the data for decisions in the script.
 
-    Raw scores with every digit: the counts are those that the line would take.
+    Raw scores with all digits: the counts are the same as those of the line.
     """
     paths: dict[str, int] = {}
     images: list[Record] = []
@@ -75,7 +76,7 @@ def images_and_models(product: ProductView) -> tuple[dict[str, int], dict[str, A
 
 
 def model_data(model: ModelView, paths: dict[str, int]) -> Record:
-    """scores and rows run in the order of the images; null and -1 where it has not seen one."""
+    """scores and rows are in the order of the images; null and -1 for an image it did not test."""
     scores: list[float | None] = [None] * len(paths)
     rows = [-1] * len(paths)
     for place, row in enumerate(model.rows):
@@ -86,7 +87,7 @@ def model_data(model: ModelView, paths: dict[str, int]) -> Record:
         "title": model.title,
         "verdict": model.status,
         "threshold": threshold,
-        # one threshold for both: whichever is tried serves for both as well
+        # one threshold for both: a trial value is used for both too
         "accept": None if accept == threshold else accept,
         "scores": scores,
         "rows": rows,
@@ -94,7 +95,7 @@ def model_data(model: ModelView, paths: dict[str, int]) -> Record:
 
 
 def worst_first(product: ProductView, paths: dict[str, int]) -> list[int]:
-    """Images by their worst rank in any model: where space is short, the first have pictures."""
+    """Images by their worst rank in any model; if space is short, the first ones get pictures."""
     ranks = dict.fromkeys(paths, len(paths))
     for model in product.models:
         limit = finite_number(model.metrics.get("threshold"))
@@ -107,7 +108,7 @@ def worst_first(product: ProductView, paths: dict[str, int]) -> list[int]:
 def image_lines(
     archives: dict[str, PictureArchive], places: dict[str, int], picture: str | None, live: bool
 ) -> Iterator[str]:
-    """The lines of one image: its picture once, and what each model made of it."""
+    """The lines of one image: its picture once, and the pictures of each model."""
     for key, row in places.items():
         for kind in ("found", "mask") if key == picture else ("found",):
             if drawn := archives[key].outlines.get(row, {}).get(kind):
@@ -118,16 +119,16 @@ def image_lines(
 
 
 def data_page_images(product: ProductView) -> dict[str, int]:
-    """Images that the data page shows, repeated and doubtful ones, with their place in `paths`."""
+    """Repeated and doubtful images on the data page, with their index in `paths`."""
     if product.data is None:
         return {}
-    named = {path for pair in product.data.twins for path in (pair["path"], pair["other"])}
-    named |= {doubt["path"] for doubt in product.data.doubts}
+    named = {path for pair in product.data.duplicates for path in (pair["path"], pair["other"])}
+    named |= {row["path"] for row in product.data.doubtful}
     return {path: place for place, path in enumerate(product.data.paths) if path in named}
 
 
 def original_lines(product: ProductView, named: dict[str, int], space: int) -> Iterator[str]:
-    """Their pictures, as long as there is space."""
+    """The lines of their pictures, up to the size limit."""
     for path, place in named.items():
         data = small_original(product.folder / "images" / path)
         if data is not None and len(data) * 4 // 3 < space:

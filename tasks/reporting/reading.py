@@ -1,5 +1,5 @@
-"""Read what evaluations left. What is missing or damaged becomes a note, never an error: a report
-comes last, and hours of training must not end in a stack trace."""
+"""Read files of evaluations. A missing or damaged file gives a note, never an error: the report
+comes after hours of training and must not fail."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.reporting.view import Points, Record, Row
 
-Source = Callable[[str], bytes]  # the content of a named file; an OSError where there is none
+Source = Callable[[str], bytes]  # the content of a named file; OSError if it does not exist
 DECISIONS = ("good", "review", "defect", "")
 
 
@@ -47,7 +47,7 @@ def json_object(source: Source, name: str, notes: list[str]) -> Record:
 
 
 def score_rows(source: Source, notes: list[str]) -> list[Row]:
-    """Test images with their scores; an unusable line is left out and said."""
+    """Test images with their scores; an unusable line is left out and noted."""
     rows = []
     for line, row in enumerate(csv_rows(source, "scores.csv", notes), start=2):
         score = finite_number(row.get("score"))
@@ -60,7 +60,7 @@ def score_rows(source: Source, notes: list[str]) -> list[Row]:
 
 
 def curve_points(source: Source, name: str, upwards: str, right: float, notes: list[str]) -> Points:
-    """Points of a curve up to `right`, thinned to what a screen can show."""
+    """Points of a curve up to `right`, reduced to screen resolution."""
     points: dict[tuple[float, float], None] = {}
     for row in csv_rows(source, name, notes):
         x, y = finite_number(row.get("fpr")), finite_number(row.get(upwards))
@@ -70,7 +70,7 @@ def curve_points(source: Source, name: str, upwards: str, right: float, notes: l
 
 
 def nested_object(value: Any, *names: str) -> Record:
-    """The object below these keys; empty where there is none."""
+    """The object at these keys; empty if there is none."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""The small pictures of a page: out of the archives of evaluations, or made from the images."""
+"""The small pictures of a page: from the archives of evaluations, or made from images."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tasks.workspace.errors import DataError
 from tasks.workspace.paths import Workspace
 
 KINDS = ("image", "heat", "rebuilt")
-ORIGINALS = "images"  # in the place of a model: pictures of any image, by its row of the manifest
+ORIGINALS = "images"  # used like a model name: pictures of any image, by its row in the manifest
 
 
 class PictureArchive:
@@ -38,7 +38,7 @@ class PictureArchive:
             return None
 
     def offers(self, kind: str) -> bool:
-        """Whether any row has such a picture."""
+        """Whether any row has a picture of this kind."""
         names = self.archive.namelist() if self.archive else []
         return any(name.startswith(f"{kind}/") for name in names)
 
@@ -52,7 +52,7 @@ class PictureArchive:
 def page_picture(
     workspace: Workspace, product: ProductView, model: str, kind: str, index: int
 ) -> bytes | None:
-    """One picture (WebP) of a page: what a page that is served asks for."""
+    """One picture (WebP) that a served page requests."""
     if model == ORIGINALS:
         paths = product.data.paths if product.data else []
         return (
@@ -66,7 +66,7 @@ def page_picture(
 
 @lru_cache(maxsize=512)
 def small_original(path: Path) -> bytes | None:
-    """An image of the product made small; None where it cannot be read here."""
+    """A small version of a product's image; None if it cannot be read."""
     from tasks.images.pictures import SIDE, encode_webp, rgb_picture, shrink_picture
     from tasks.images.read_image import read_image
 

@@ -1,4 +1,4 @@
-"""What the store knows of a product: its champion, its releases, and who changed what when."""
+"""Records of the store about a product: champion, releases, and changes."""
 
 import json
 from dataclasses import dataclass, field
@@ -28,14 +28,14 @@ class StoreRecords:
 
 
 def read_store_records(store: Store, product: str) -> StoreRecords:
-    """Asked of the store; a StoreError where it is away."""
+    """Read the records from the store; StoreError if it is not available."""
     keys = sorted(store.keys(f"records/{product}/"), reverse=True)[:EVENTS]
     events = [history_line(json.loads(store.get(key) or b"{}")) for key in keys]
     return StoreRecords(champion(store, product), releases(store, product), events)
 
 
 def history_line(body: Record) -> Record:
-    """One line of the history, whatever kind of record it is."""
+    """One line of the history, from a record of any kind."""
     subject = body if "algorithm" in body else nested_object(body, "challenger")
     reason = body.get("reason") or "; ".join(map(str, body.get("reasons") or []))
     return {
@@ -52,7 +52,7 @@ def history_line(body: Record) -> Record:
 def earlier_releases(
     workspace: Workspace, store: Store, product: str, known: StoreRecords, cells: list[ModelView]
 ) -> list[ModelView]:
-    """The latest releases that are not what a cell holds now, to be compared with it."""
+    """The latest releases that differ from the present cells, for comparison."""
     current = {cell.release for cell in cells}
     found: list[ModelView] = []
     for about in reversed(known.releases):
@@ -62,7 +62,7 @@ def earlier_releases(
 
 
 def release_view(workspace: Workspace, store: Store, product: str, about: Record) -> ModelView:
-    """A release as it was evaluated when it was published."""
+    """The view of a release, with its evaluation at publication."""
     notes: list[str] = []
     source = partial(release_file, store, folder_of(product, about["id"]))
     details = json_object(source, "details.json", notes)
@@ -93,10 +93,10 @@ def release_file(store: Store, folder: str, name: str) -> bytes:
 
 
 def release_of_cell(metrics: Record, known: StoreRecords) -> str:
-    """The id of the release that was made of a cell with exactly these figures; empty: none was.
+    """The id of the release with exactly these figures; empty if there is none.
 
-    By the figures and not the scores: the latencies among them are never twice the same, and they
-    stand in the manifest, so that nothing more is asked of the store.
+    We compare figures, not scores: the latencies among them are always different, and they are in
+    the manifest, so no other file is read from the store.
     """
     for about in reversed(known.releases):
         told = about["metrics"]

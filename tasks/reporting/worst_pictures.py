@@ -1,4 +1,4 @@
-"""The most wrong decisions of an evaluation as pictures for other displays: image | heat map."""
+"""The most wrong decisions of an evaluation as pictures: image | heat map."""
 
 import io
 import json
@@ -29,7 +29,7 @@ class WrongDecision:
 
 
 def worst_decisions(evaluation: Path, count: int = SHOWN) -> list[WrongDecision]:
-    """Wrong decisions of which there are pictures, the worst first."""
+    """Wrong decisions that have pictures, worst first."""
     pictures = PictureArchive(evaluation / PICTURES_FILE)
     limit = json.loads((evaluation / "threshold.json").read_text())["threshold"]
     rows = list(enumerate(score_rows(partial(evaluation_file, evaluation), [])))
@@ -44,12 +44,12 @@ def worst_decisions(evaluation: Path, count: int = SHOWN) -> list[WrongDecision]
 
 
 def error_kind(row: Row) -> str:
-    """What went wrong; empty: nothing."""
+    """missed or false alarm; empty if the decision is right."""
     return OUTCOMES.get(("good" if row.label == "good" else "defect", row.decision), "")
 
 
 def image_and_heat_map(pictures: PictureArchive, index: int) -> bytes | None:
-    """The image beside its heat map over grey, as on the pages."""
+    """The image beside its heat map over the grey image, as on the pages."""
     image, heat = (pictures.get(kind, index) for kind in ("image", "heat"))
     if image is None or heat is None:
         return None

@@ -3,7 +3,7 @@ function compare(page) {
   const { product } = page.dataset;
   const { images } = products[product];
   const form = page.querySelector("form");
-  const side = (name) => ({ ...modelOf(product, form.elements[name].value), tried: null }); // as in use
+  const side = (name) => ({ ...modelOf(product, form.elements[name].value), tried: null }); // the present threshold
   let chosen = [];
 
   const wrong = (model, i) => isWrong(outcomeOf(images[i].label, decide(model.scores[i], model.threshold, model.accept)));
@@ -19,7 +19,7 @@ function compare(page) {
     return tile;
   });
 
-  // scores of two models share no scale, their ranks among the same images do
+  // scores of two models have different scales, so compare ranks among the same images
   function ranks(model, both) {
     const order = [...both].sort((i, j) => model.scores[i] - model.scores[j]);
     return new Map(order.map((i, place) => [i, place / order.length]));
@@ -44,7 +44,7 @@ function compare(page) {
       path: (i, j) => images[i].path.localeCompare(images[j].path),
     };
     chosen.sort(by[order.value]);
-    count.value = `${chosen.length} of ${both.length} images that both have seen`;
+    count.value = `${chosen.length} of ${both.length} images that both tested`;
     fill(chosen);
   }
   let drawn = false;

@@ -1,4 +1,4 @@
-"""The board over HTTP: a page to look at, and a few changes by hand."""
+"""The board over HTTP: a page, and a few changes by hand."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,8 +21,8 @@ Server = Callable[[], dict[str, Any] | None]
 
 
 def create_app(workspace: Workspace, access: Access, server: Server = lambda: None) -> FastAPI:
-    """server: what a Prefect server says of its queue; None where there is none."""
-    # no pages of FastAPI's own: they load scripts from the internet
+    """server: gives the queue of a Prefect server; None without a server."""
+    # without FastAPI's own pages: they load scripts from the internet
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages(workspace)
     add_page(app, access, pages)
@@ -34,7 +34,7 @@ def create_app(workspace: Workspace, access: Access, server: Server = lambda: No
 
 
 def add_page(app: FastAPI, access: Access, pages: Pages) -> None:
-    """The page itself: who shows no token is asked for it."""
+    """The page; without a token a client is sent to the login."""
 
     @app.get("/")
     async def page(request: Request) -> Response:
@@ -49,7 +49,7 @@ def add_page(app: FastAPI, access: Access, pages: Pages) -> None:
 
     @app.get("/favicon.ico")
     async def icon() -> Response:
-        """None: a page without one is no error in a browser's console."""
+        """Empty, so that the browser's console shows no error."""
         return Response(status_code=204)
 
 
@@ -65,7 +65,7 @@ def read_routes(workspace: Workspace, access: Access, pages: Pages, server: Serv
             **current_state(workspace),
             "stamp": pages.stamp(),
             "server": server(),
-            "private": bool(access.token),  # who looks has logged in, and may log out
+            "private": bool(access.token),  # the client has logged in and may log out
             "may_change": access.may_change(request),
         }
 

@@ -1,5 +1,5 @@
-"""What a page may ask to change, and what it has to know before: the same functions as the command
-line's, with whoever asks named as he names himself."""
+"""Changes that a page may request, and the data for their forms. They use the same functions as the
+command line; the record has the name that the person gives."""
 
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
@@ -20,19 +20,19 @@ Record = dict[str, Any]
 
 
 class Change(Section, ABC):
-    """Who changes something and why."""
+    """A change, with who makes it and why."""
 
     by: Annotated[str, Field(max_length=100)]
     reason: str
 
     @property
     def who(self) -> str:
-        """Nobody proves a name here: the record says where it was given."""
+        """The name is not verified, so the record says that it comes from the board."""
         return f"{one_line(self.by, 'the name')} (board)"
 
     @abstractmethod
     def carry_out(self, workspace: Workspace, product: str) -> Record:
-        """The record of the change; a LineError says why it was not made."""
+        """Make the change; its record. A LineError says why it was not made."""
 
 
 class ThresholdChange(Change):
@@ -78,7 +78,7 @@ CHANGES: dict[str, type[Change]] = {
 
 
 def product_state(workspace: Workspace, product: str) -> Record:
-    """What the forms of a product show, with the versions that a change must name as `seen`."""
+    """The data for the forms of a product, with the versions that a change must send as `seen`."""
     workspace.require(product)
     spec = version_of(workspace.product(product) / "product.yaml")
     current = champion(store_of(workspace), product)

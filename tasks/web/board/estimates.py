@@ -1,4 +1,4 @@
-"""How long a run goes on: from how long its stages took before."""
+"""Estimate the remaining time of a run from earlier durations of its stages."""
 
 from datetime import UTC, datetime
 from statistics import median
@@ -10,7 +10,7 @@ Record = dict[str, Any]
 def seconds_left(
     working: list[Record], waiting: list[str], usual: dict[str, float], slots: int
 ) -> int | None:
-    """Seconds that a run is likely to go on; None where a stage of its never ran before."""
+    """Estimated seconds left of a run; None if one of its stages never ran before."""
     known = [usual_duration(name, usual) for name in waiting]
     rest = [one["left"] if one["known"] else None for one in working]
     parts = [part for part in (*known, *rest) if part is not None]
@@ -20,8 +20,8 @@ def seconds_left(
 
 
 def stage_durations(told: list[Record]) -> dict[str, float]:
-    """Seconds that each stage took when it was last done; by step and algorithm alone, the median
-    over products."""
+    """Seconds that each stage took the last time, and for each step and algorithm the median over
+    products."""
     found: dict[str, float] = {}
     kinds: dict[str, list[float]] = {}
     for record in told:

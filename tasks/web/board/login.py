@@ -1,4 +1,4 @@
-"""A token is exchanged for a cookie that no script can read and no other site can use."""
+"""Login: exchange a token for a cookie that scripts cannot read and other sites cannot use."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from tasks.web.board.answers import json_body
 from tasks.web.board.pages import login_page
 from tasks.web.refused import Refused
 
-WRONG = 1.0  # seconds that a wrong token costs, one after the other
+WRONG = 1.0  # seconds of delay after a wrong token, one request at a time
 
 
 def add_login(app: FastAPI, access: Access) -> None:

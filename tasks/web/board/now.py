@@ -1,4 +1,4 @@
-"""What runs now, how long it may take, and what failed last: the part of the board that moves."""
+"""The present run, its remaining time, and the last failures."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,12 +18,12 @@ from tasks.workspace.paths import CARD, Workspace
 
 Record = dict[str, Any]
 OVER = ("done", "unchanged", "failed", "stopped")
-EARLIEST = 0.05  # of a part's fraction: before it nothing is extrapolated
+EARLIEST = 0.05  # smallest fraction of a part for an estimate
 
 
 def current_state(workspace: Workspace) -> Record:
-    """run: the newest run there is, or None; planning: one has begun and looks what is to be done;
-    failures: what failed and was not mended since."""
+    """run: the newest run, or None; planning: a run has started and checks what to do; failures:
+    failures that are not fixed yet."""
     told = journals(workspace)
     usual = stage_durations(told)
     return {
@@ -35,7 +35,7 @@ def current_state(workspace: Workspace) -> Record:
 
 
 def run_now(told: Record, usual: dict[str, float]) -> Record:
-    """Counts, stages at work and time left of a run."""
+    """Counts, running stages and remaining time of a run."""
     stages = told["stages"]
     alive = told["alive"]
     at_work = {n: s for n, s in stages.items() if s["state"] == "working"} if alive else {}
@@ -57,7 +57,7 @@ def run_now(told: Record, usual: dict[str, float]) -> Record:
 
 
 def state_of(told: Record) -> str:
-    """working, killed (it has no end and nobody holds it), stopped, failed or done."""
+    """working, killed (it has no end and its process is gone), stopped, failed or done."""
     states = {stage["state"] for stage in told["stages"].values()}
     if told["ended"] is None:
         return "working" if told["alive"] else "killed"
@@ -65,8 +65,8 @@ def state_of(told: Record) -> str:
 
 
 def stage_now(name: str, stage: Record, usual: dict[str, float]) -> Record:
-    """A stage at work, with the seconds that are likely left: of the whole where it is known how
-    long that took before (`known`), or of the part that is counted now."""
+    """A running stage with its estimated seconds left: of the whole stage if an earlier duration is
+    known (`known`), otherwise of its present part."""
     spent = seconds_since(stage["began"])
     before = usual_duration(name, usual)
     rest: float | None = max(0.0, before - spent) if before is not None else None
@@ -86,7 +86,7 @@ def stage_now(name: str, stage: Record, usual: dict[str, float]) -> Record:
 
 
 def open_failures(workspace: Workspace, told: list[Record]) -> list[Record]:
-    """Stages that failed, or were killed at work, when they were last tried; the newest first."""
+    """Stages that failed or were killed in their last run, newest first."""
     found, seen = [], set()
     for record in told:
         for name, stage in record["stages"].items():
@@ -109,7 +109,7 @@ def failure_of(name: str, stage: Record, record: Record) -> Record | None:
 
 
 def is_fixed(workspace: Workspace, name: str, time: str) -> bool:
-    """Whether the stage's result is newer than its failure, or its product is gone."""
+    """Whether the stage's result is newer than its failure, or its product was removed."""
     step, product, algorithm = (*name.split(), "", "")[:3]
     if product and product not in workspace.products and step != "pretrain":
         return True

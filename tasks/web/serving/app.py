@@ -22,8 +22,8 @@ from tasks.workspace.errors import hint
 def create_app(
     served: list[Served], settings: Settings, token: str = "", every: float = 10.0
 ) -> FastAPI:
-    """The service. token: what clients must send, if any; every: seconds between looks for new
-    champions."""
+    """The service. token: the token that clients must send, if any; every: seconds between checks
+    for new champions."""
     metrics = Metrics(served)
     handler = RequestHandler(Batches(settings.batch, metrics.batch.observe), settings)
     products = {one.product: one for one in served}
@@ -42,7 +42,7 @@ def create_app(
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
-        """degraded: it inspects, but the last look for a champion failed."""
+        """degraded: it inspects, but the last check for a champion failed."""
         return {"status": "degraded" if any(one.trouble for one in served) else "ok"}
 
     @private.get("/metrics")

@@ -1,4 +1,4 @@
-"""One request from its bytes to its answer, with no more of them at work than memory bears."""
+"""Handle one request from its bytes to its answer, with a limit on requests in memory."""
 
 import asyncio
 import base64
@@ -30,7 +30,7 @@ class RequestHandler:
         self.settings = settings
         self._active = 0
         self._threads = CapacityLimiter(THREADS)
-        # uploads are small: as pixels only so many wait that the next batch is ready in time
+        # uploads are small; decoded images are large: only enough for the next batch
         self._decoded = asyncio.Semaphore(2 * settings.batch)
 
     @asynccontextmanager
@@ -46,7 +46,7 @@ class RequestHandler:
             self._active -= 1
 
     async def inspect(self, served: Served, data: bytes, heat_map: bool) -> dict[str, Any]:
-        """What `predict` would say of the image, and its heat map where asked for."""
+        """The same result as `predict`, and the heat map if requested."""
         async with self._decoded:
             picture = await self._aside(decode_upload, data, self.settings)
             image = await self._aside(_unit, picture)
@@ -55,7 +55,7 @@ class RequestHandler:
                 return await self._aside(self._answer, served, answer, picture, image, heat_map)
             except DataError as error:  # it is smaller than the region of interest, or such
                 raise Refused(422, str(error)) from None
-            except Exception:  # let through, it would end the connection with it
+            except Exception:  # otherwise it would close the connection
                 log.exception("%s: an inspection failed", served.product)
                 raise Refused(500, "the inspection failed; the service's log says why") from None
 
@@ -74,7 +74,7 @@ class RequestHandler:
         return body
 
     def _log(self, product: str, picture: Picture, result: dict[str, Any], release: str) -> None:
-        """A full disk costs the record, not the inspection."""
+        """If the disk is full, the record is lost but the inspection succeeds."""
         if self.settings.log is None:
             return
         try:

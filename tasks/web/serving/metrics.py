@@ -1,4 +1,4 @@
-"""What Prometheus may ask of the service."""
+"""Metrics of the service for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -9,7 +9,7 @@ IMAGES = (1, 2, 4, 8, 16, 32)
 
 
 class Metrics:
-    """Names begin with inspectline_; one instance a service."""
+    """Names begin with inspectline_; one instance per service."""
 
     def __init__(self, served: list[Served]) -> None:
         self.served = served

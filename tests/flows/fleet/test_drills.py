@@ -212,7 +212,7 @@ def test_two_coordinators(farm, tmp_path):
     second = farm.line("run")
     heard = farm.lines(second)
     text = ended(second, heard, code=75)
-    assert "cap is in the hands of a run" in text and "it lives" in text
+    assert "cap is held by a run" in text and "it lives" in text
     farm.workspace = mine
     ended(first, lines)
     farm.clean()

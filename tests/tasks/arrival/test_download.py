@@ -120,7 +120,7 @@ def test_a_web_page_is_no_archive(web, target):
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/x.zip", "set.zip", "file:///etc/passwd"])
 def test_only_the_web_is_asked(url, target):
-    with pytest.raises(DataError, match="begins with http"):
+    with pytest.raises(DataError, match="does not begin with http"):
         download_file(url, target, silent)
 
 

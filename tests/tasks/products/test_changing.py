@@ -125,7 +125,7 @@ def test_a_spec_without_a_threshold_gets_one(workspace, text):
         ({"policy": "normal_quantile", "value": 3.0}, "only under policy fixed"),
         ({"value": 1.0, "review": {"policy": "fixed", "value": 2.0}}, "smaller one"),
         ({"review": {"policy": "fixed"}}, "threshold.review.policy is fixed"),
-        ({"overkill": 0.02}, "stands like that already"),
+        ({"overkill": 0.02}, "already has these values"),
     ],
 )
 def test_bad_input_is_refused_and_changes_nothing(workspace, change, message):
@@ -144,7 +144,7 @@ def test_who_and_why_must_be_said(workspace, by, reason):
 def test_of_two_engineers_the_second_is_told_to_look_again(workspace):
     seen = version_of(spec(workspace))
     set_threshold(workspace, "cap", {"value": 1.0}, seen=seen, **WHO)
-    with pytest.raises(ChangedError, match="by somebody else meanwhile; look at it"):
+    with pytest.raises(ChangedError, match="by somebody else in the meantime; look"):
         set_threshold(workspace, "cap", {"value": 2.0}, seen=seen, **WHO)
     assert read_product(workspace.root, "cap").threshold.value == 1.0
     assert len(records(workspace)) == 1
