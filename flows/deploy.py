@@ -1,11 +1,11 @@
-"""Registers a workspace on a Prefect server. Whoever does so again changes only what differs.
+"""Register a workspace on a Prefect server. Doing it again changes only differences.
 
 work pool     inspectline                      for the worker on the workspace's machine
 deployment    inspectline-run/<name>           one run at a time, the others queue
 work pool     inspectline-cells                for workers on other machines
 deployment    inspectline-cells/<name>         a batch of cells; both with `line.workers` only
 schedules     of the deployment, one a product whose spec has `schedule`
-automations   inspectline <name> <product>     a run when the watcher, or drift, says that it is due
+automations   inspectline <name> <product>     start a run when watch or drift reports one
 """
 
 import json
@@ -32,7 +32,7 @@ WHY = {"__prefect_kind": "jinja", "template": "{{ event.payload.reason }}"}
 
 
 def deploy_workspace(workspace: Workspace) -> list[str]:
-    """What is registered now, one line each."""
+    """Register the workspace; one line for each object on the server."""
     name = name_of(workspace)
     times = schedules(workspace)
     with get_client(sync_client=True) as client:
@@ -50,7 +50,9 @@ def deploy_workspace(workspace: Workspace) -> list[str]:
         made.append(f"set  deployment {scheduled.name}/{name}")
         identity = cast(UUID, deployment.apply())  # type: ignore[union-attr]
         for old in client.read_deployment_schedules(identity):
-            if old.slug not in {one.slug for one in times.values()}:  # an empty list deletes none
+            if old.slug not in {
+                one.slug for one in times.values()
+            }:  # an empty list would delete none
                 client.delete_deployment_schedule(identity, old.id)
                 made.append(f"gone schedule {old.slug}")
         made += [f"set  schedule of {product}: {one.cron}" for product, one in times.items()]
@@ -59,7 +61,7 @@ def deploy_workspace(workspace: Workspace) -> list[str]:
 
 
 def schedules(workspace: Workspace) -> dict[str, Schedule]:
-    """The schedule of each product that has one."""
+    """The schedules of products that have one."""
     found = {}
     for product in workspace.products:
         cron = read_product(workspace.root, product).schedule
@@ -75,7 +77,7 @@ def schedules(workspace: Workspace) -> dict[str, Schedule]:
 
 
 def _automations(client: SyncPrefectClient, workspace: Workspace, deployment: Any) -> list[str]:
-    """One a product; those of products that are gone go."""
+    """One automation per product; automations of removed products are deleted."""
     prefix = f"inspectline {name_of(workspace)} "
     wanted = {prefix + p: _automation(workspace, p, deployment) for p in workspace.products}
     done = []
@@ -119,14 +121,15 @@ def _automation(workspace: Workspace, product: str, deployment: Any) -> Automati
 
 
 def _automation_key(automation: AutomationCore) -> str:
-    """What an automation says, to compare."""
+    """The content of an automation as text, for comparison."""
     actions = [action.model_dump(mode="json") for action in automation.actions]
     trigger = automation.trigger.model_dump(mode="json", include={"expect", "match", "threshold"})
     return json.dumps([actions, trigger], sort_keys=True, default=sorted)
 
 
 def register_cells(client: "SyncPrefectClient", name: str) -> list[str]:
-    """Where batches of a workspace's cells go; no limits there: slots are the workers' own."""
+    """Register the pool and deployment for batches of cells; without limits: each worker has its
+    own slots."""
     from prefect.types.entrypoint import EntrypointType
 
     from flows.fleet.cells import cells
@@ -140,7 +143,7 @@ def register_cells(client: "SyncPrefectClient", name: str) -> list[str]:
 
 
 def make_pool(client: "SyncPrefectClient", name: str) -> str:
-    """A work pool of processes, made or kept; says which."""
+    """Create a process work pool or keep it; a line that says which."""
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
 

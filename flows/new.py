@@ -1,4 +1,4 @@
-"""A new product, or many: images in, a spec written, everything checked before it is trained."""
+"""Create one product or many: ingest images, write a spec, and check everything before training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,13 +19,13 @@ from tasks.workspace.files import write_text
 from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
 
-ALIKE = 0.95  # similarity from which on `--like auto` takes another product's spec
-Agree = Callable[[str, float], bool]  # whether to begin as this product, of this similarity
+ALIKE = 0.95  # smallest similarity for which `--like auto` uses another product's spec
+Agree = Callable[[str, float], bool]  # whether to start from this product with this similarity
 
 
 @dataclass
 class NewProduct:
-    """What came of one new product."""
+    """The result for one new product."""
 
     product: str
     summary: str = ""  # of the images
@@ -42,10 +42,10 @@ def begin_product(
     agree: Agree | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> NewProduct:
-    """A new product from the images at `source`, with its spec; not yet under DVC.
+    """Create a product from the images at `source`, with its spec; not yet under DVC.
 
-    like: the product whose spec it starts from, or `auto`: the most similar one. Without it the
-    most similar one is proposed to `agree`, if there is somebody to ask.
+    like: the product whose spec it starts from, or `auto`: the most similar one. Without it,
+    `agree` is called with the most similar one, if given.
     """
     check_product_name(product)
     if like not in (None, "auto"):
@@ -65,7 +65,7 @@ def begin_product(
         text = proposed_spec(product, seen)
     text = text if not overrides else apply_overrides(text, overrides)
     check(Product, yaml.safe_load(text) or {}, spec)
-    write_text(spec, text)  # last: until then the same command begins anew
+    write_text(spec, text)  # last: until then the same command starts again
     begun.remarks += spec_conflicts(spec, seen)
     return begun
 
@@ -73,7 +73,7 @@ def begin_product(
 def choose_similar(
     workspace: Workspace, product: str, like: str | None, agree: Agree | None, remarks: list[str]
 ) -> tuple[str | None, float | None]:
-    """The product to start from, if any, and its similarity."""
+    """The product to start from and its similarity, or None."""
     from ad_models.errors import WeightsError
     from tasks.products.product_similarity import similar_products
 
@@ -92,7 +92,7 @@ def choose_similar(
 
 
 def apply_overrides(text: str, overrides: dict[str, Any]) -> str:
-    """The spec with keys of a table's row on top; remarks are kept only where nothing changes."""
+    """The spec with the keys of a table row on top; comments are kept only if nothing changes."""
     spec = yaml.safe_load(text) or {}
     for key, value in overrides.items():
         place = spec
@@ -109,7 +109,7 @@ def apply_overrides(text: str, overrides: dict[str, Any]) -> str:
 def new_product(
     workspace: Workspace, product: str, source: str, like: str | None, agree: Agree
 ) -> NewProduct:
-    """One new product, versioned and validated."""
+    """Create one product, version and validate it."""
     if product in workspace.products:
         raise LineError(f"{product} is there already; `inspectline ingest` brings in more images")
     begun = begin_product(workspace, product, source, like, agree)
@@ -121,7 +121,8 @@ def new_product(
 def new_products(
     workspace: Workspace, rows: list[dict[str, Any]], tell: Callable[[str], None]
 ) -> tuple[list[NewProduct], dict[str, str]]:
-    """Products of a table that were begun or given more images, and why others were not."""
+    """Create the products of a table or add images to them; the results, and the reasons of failed
+    rows."""
     done: list[NewProduct] = []
     failed: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
@@ -137,26 +138,27 @@ def new_products(
 
 
 def product_from_row(workspace: Workspace, row: dict[str, Any]) -> NewProduct:
-    """The product of one row: `name`, `folder`, maybe `like`; the rest is laid over its spec."""
+    """Create the product of one row: `name`, `folder`, optional `like`; other keys override its
+    spec."""
     rest = dict(row)
     name, folder = (str(rest.pop(key, None) or "") for key in ("name", "folder"))
     like = rest.pop("like", None)
     if not name or not folder:
         raise DataError("a row needs a name and a folder")
-    if name in workspace.products:  # the same table again: its images may be more by now
+    if name in workspace.products:  # the same table again: there may be more images now
         return NewProduct(name, bring_in(workspace, name, folder).summary())
     return begin_product(workspace, name, folder, like, overrides=rest)
 
 
 def version_and_sync(workspace: Workspace, products: list[str]) -> None:
-    """Put the images of products under DVC, and the graph in line with their specs."""
+    """Version the images of products with DVC, and write the graph for their specs."""
     version(workspace, *(workspace.images(product) for product in products))
     push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
     sync(workspace)
 
 
 def find_problems(workspace: Workspace, product: str) -> list[str]:
-    """What validation finds, and what the images cannot yet show."""
+    """Failures of the validation, and gaps in the data."""
     from tasks.products.gaps import data_gaps
     from tasks.validate import check_images
 
@@ -194,7 +196,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
 
 
 def flatten_keys(row: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested keys as dotted ones."""
+    """Nested keys as dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in row.items():
         if isinstance(value, dict) and value and f"{above}{key}" != "algorithms":

@@ -1,4 +1,4 @@
-"""What happens on a Prefect server: workers, runs that wait or work, their cells."""
+"""The state of a Prefect server: workers, waiting and running runs, their cells."""
 
 import threading
 import time
@@ -25,11 +25,11 @@ from flows.prefect_server.names import CELLS, POOL
 from flows.scheduled import scheduled
 from tasks.workspace.errors import LineError
 
-EVERY = 5.0  # seconds between questions, as long as somebody looks
+EVERY = 5.0  # seconds between requests while a page is open
 
 
 class Queue:
-    """`now` answers at once with what is known; it is None where no server is named."""
+    """`now` returns the last known state at once; None without a server."""
 
     def __init__(self) -> None:
         self._known: dict[str, Any] | None = None
@@ -50,7 +50,8 @@ class Queue:
 
 
 def server_state() -> dict[str, Any] | None:
-    """Address of the server's pages, runs that wait or work, and trouble where it is away."""
+    """Address of the server's UI, waiting and running runs, and an error text if it does not
+    answer."""
     from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 
     if not (url := PREFECT_API_URL.value()):
@@ -69,7 +70,7 @@ def server_state() -> dict[str, Any] | None:
         found = read_status()
     except LineError as error:
         return told | {"trouble": str(error)}
-    except Exception as error:  # whatever the server says: the board goes on without it
+    except Exception as error:  # any error of the server: the board works without it
         return told | {"trouble": f"the Prefect server at {url}: {error}"}
     return told | {"runs": found.runs, "queue": found.queue}
 
@@ -82,13 +83,13 @@ SHOWN = 50  # runs and cells at most
 @dataclass(frozen=True)
 class Status:
     workers: list[dict[str, Any]]  # name, status
-    queue: list[dict[str, Any]]  # runs that wait: name, state, since or when
-    runs: list[dict[str, Any]]  # runs under way: name, state, started
-    cells: list[dict[str, Any]]  # tasks under way: name, state, started
+    queue: list[dict[str, Any]]  # waiting runs: name, state, since or planned time
+    runs: list[dict[str, Any]]  # running runs: name, state, started
+    cells: list[dict[str, Any]]  # running tasks: name, state, started
 
 
 def read_status() -> Status:
-    """Asked of the server that PREFECT_API_URL names."""
+    """Read the state from the server of PREFECT_API_URL."""
     with get_client(sync_client=True) as client:
         cells = client.read_task_runs(
             flow_filter=_flows(line.name, batch.name),
@@ -111,7 +112,7 @@ def _workers(client: SyncPrefectClient, pool: str) -> list[dict[str, Any]]:
     except PrefectHTTPStatusError as error:
         if error.response.status_code != 404:
             raise
-        return []  # no such pool: without `line.workers` there is none for cells
+        return []  # no such pool: without `line.workers` there is no pool for cells
     return [{"name": one.name, "pool": pool, "status": (one.status or "").lower()} for one in found]
 
 

@@ -1,4 +1,4 @@
-"""`inspectline watch`: ingests what arrives and has the line run for it, again and again."""
+"""`inspectline watch`: ingest new images and run the line for them, again and again."""
 
 import subprocess
 import sys
@@ -22,9 +22,9 @@ from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
 
 RETRY = 60.0  # seconds after a failure
-TRIES = 3  # further runs after one that failed: a store may be away for a while
-FAILED = 1  # exit code of a run that ended and tells what failed
-UNHEARD = 75  # of a server that was told in vain
+TRIES = 3  # further runs after a failed one: a store may be unavailable for a while
+FAILED = 1  # exit code of a run that ended with failures
+SERVER_AWAY = 75  # exit code if the server could not be told
 
 
 class Process(Protocol):
@@ -45,14 +45,14 @@ class Watched:
     state: WatchState  # shared by the product's sources
     not_before: float = 0.0
     told: str = ""
-    refused: set[str] = field(default_factory=set)  # names that were told of
-    corrections: float = 0.0  # when those that were seen were written
+    refused: set[str] = field(default_factory=set)  # names already reported
+    corrections: float = 0.0  # write time of the last seen corrections
 
 
 @dataclass
 class Watcher:
-    """`step` looks once. Only one run at a time, and nothing is ingested while one is under way:
-    a run keeps the version that it began with, and what came meanwhile gets the next."""
+    """`step` checks once. There is only one run at a time, and no ingest during a run: a run keeps
+    the version with which it started, and images that arrive during it wait for the next."""
 
     workspace: Workspace
     watched: list[Watched]
@@ -73,13 +73,13 @@ class Watcher:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs or waits, but masks without an image."""
+        """Whether nothing runs or waits, except masks without an image."""
         waits = (path for one in self.watched for path in one.waiting.new)
         due = any(one.state.due for one in self.watched)
         return self._run is None and not due and all(MASKS in path.parts for path in waits)
 
     def _attempt(self, one: Watched, free: bool) -> None:
-        """What fails is told once and tried again later; the other sources go on."""
+        """A failure is reported once and tried again later; other sources continue."""
         try:
             taken = one.state.taken.get(one.source.address, {})
             one.waiting.update(one.source.listing(), taken, self.clock())
@@ -96,14 +96,14 @@ class Watcher:
                 self.say(f"{one.product}: {error}")
 
     def _refuse(self, one: Watched) -> None:
-        """Tell once of each name that no file here can have."""
+        """Report once each name that is not a valid file name."""
         for name, reason in one.source.refused:
             if name not in one.refused:
                 self.say(f"{one.product}: refused {name!r}: {reason}")
         one.refused |= {name for name, _ in one.source.refused}
 
     def _take(self, one: Watched) -> None:
-        """Ingest what is whole, if it is time."""
+        """Ingest complete files, if it is time."""
         now = self.clock()
         if not one.waiting.due(now):
             return
@@ -133,14 +133,15 @@ class Watcher:
             self.say(f"{one.product}: no run yet: {news(self.workspace, one.product)}")
 
     def _enough(self, one: Watched) -> bool:
-        """Whether what waits for a run is enough for one; what a run would refuse is."""
+        """Whether the waiting images are enough for a run; also True if the run would report a spec
+        error."""
         try:
             return bool(due(self.workspace, one.product))
         except SpecError:
             return True
 
     def _reread(self, one: Watched) -> None:
-        """A run may be due for labels alone."""
+        """Check whether corrected labels alone need a run."""
         path = self.workspace.corrections(one.product)
         written = path.stat().st_mtime if path.is_file() else 0.0
         if one.state.due or written == one.corrections:
@@ -150,7 +151,7 @@ class Watcher:
         one.state.write()
 
     def _busy(self) -> bool:
-        """Whether a run is under way; one that has ended is told of."""
+        """Whether a run is in progress; the end of a run is reported."""
         if self._run is None:
             return False
         code = self._run.poll()
@@ -173,7 +174,7 @@ class Watcher:
         return False
 
     def _begin(self) -> None:
-        """One run for every product that is due."""
+        """Start one run for all products that are due."""
         due = sorted({one.product for one in self.watched if one.state.due})
         if not due or self.clock() < self._not_before or not self._free():
             return
@@ -193,7 +194,7 @@ class Watcher:
 
 
 def start_run(workspace: Workspace) -> Start:
-    """`inspectline run` for products, in a process of its own."""
+    """Starts `inspectline run` for products in its own process."""
 
     def start(products: list[str]) -> "subprocess.Popen[bytes]":
         named = [word for product in products for word in ("-p", product)]
@@ -204,7 +205,7 @@ def start_run(workspace: Workspace) -> Start:
 
 
 class Announced:
-    """A run that the server starts: nothing is left to do here once it was told."""
+    """A run that the server starts: for us it has ended as soon as the event is sent."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -214,7 +215,7 @@ class Announced:
 
 
 def start_announced(workspace: Workspace) -> Start:
-    """An event for each product, from which the server's automations make runs."""
+    """Sends an event for each product; the server's automations start the runs."""
 
     def start(products: list[str]) -> Announced:
         import httpx
@@ -228,7 +229,7 @@ def start_announced(workspace: Workspace) -> Start:
             RuntimeError,
             httpx.HTTPError,
         ):  # the server is away
-            return Announced(UNHEARD)
+            return Announced(SERVER_AWAY)
         return Announced(0)
 
     return start
@@ -237,7 +238,7 @@ def start_announced(workspace: Workspace) -> Start:
 def _reason(workspace: Workspace, product: str) -> str:
     try:
         why = due(workspace, product)
-    except SpecError:  # the run tells
+    except SpecError:  # the run reports it
         why = ""
     return f"{product}: {why or 'new images'}"
 
@@ -248,7 +249,7 @@ def watched_sources(
     patience: tuple[float, float, float],
     queue: str | None = None,
 ) -> list[Watched]:
-    """Of PRODUCT=SOURCE; names and sources are checked. patience: of `Waiting`; queue: of the
+    """Parse and check PRODUCT=SOURCE pairs. patience: settings of `Waiting`; queue: queue of the
     buckets' events."""
     events = BucketEvents(queue) if queue else None
     found: list[Watched] = []

@@ -1,4 +1,4 @@
-"""The commands, by whom they serve. Heavy packages are imported by the command that needs them."""
+"""The commands, in groups. Each command imports the heavy packages that it needs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Commands that bring images in and turn them into champions."""
+"""Commands that ingest images and train, evaluate and publish models."""
 
 import json
 import sys
@@ -12,7 +12,8 @@ from flows.commands import current_workspace
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".")
 def init(directory: Path) -> None:
-    """Make DIRECTORY a workspace: git, DVC, params.yaml, dvc.yaml, data/. Safe to run again."""
+    """Create a workspace in DIRECTORY: git, DVC, params.yaml, dvc.yaml, data/. Safe to run
+    again."""
     from tasks.init import init as init_workspace
 
     for line in init_workspace(directory):
@@ -24,7 +25,7 @@ def init(directory: Path) -> None:
 @click.argument("source")
 @click.pass_context
 def ingest(ctx: click.Context, product: str, source: str) -> None:
-    """Bring images of PRODUCT in from SOURCE and version them.
+    """Copy images of PRODUCT from SOURCE and version them.
 
     SOURCE is a folder (MVTec AD layout, or good images only), a zip or tar, or s3://bucket/prefix.
     """
@@ -42,7 +43,7 @@ def ingest(ctx: click.Context, product: str, source: str) -> None:
 def run(
     ctx: click.Context, products: tuple[str, ...], algorithms: tuple[str, ...], verbose: bool
 ) -> None:
-    """Validate, train, evaluate, gate, publish and report whatever is out of date."""
+    """Validate, train, evaluate, gate, publish and report everything that is out of date."""
     from flows.run import run_line
 
     ok = run_line(current_workspace(ctx), list(products), list(algorithms) or None, verbose)
@@ -50,7 +51,7 @@ def run(
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a cell.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per cell.")
 @click.pass_context
 def results(ctx: click.Context, as_json: bool) -> None:
     """Show the figures of every evaluated cell."""
@@ -72,7 +73,7 @@ def results(ctx: click.Context, as_json: bool) -> None:
 def distil(ctx: click.Context, products: tuple[str, ...]) -> None:
     """Distil a teacher of EfficientAD from the good images of PRODUCTS, by default of all.
 
-    It is made as algorithms.efficientad in params.yaml says, and serves every product there.
+    It uses the parameters algorithms.efficientad of params.yaml, and can serve every product.
     """
     from tasks.build.records import push, version
     from tasks.distil import distil_teacher
@@ -90,7 +91,7 @@ def distil(ctx: click.Context, products: tuple[str, ...]) -> None:
 @click.command()
 @click.pass_context
 def sync(ctx: click.Context) -> None:
-    """Write dvc.yaml anew from params.yaml and the specs, for `dvc repro` after editing them."""
+    """Write dvc.yaml again from params.yaml and the specs, for `dvc repro` after editing them."""
     from tasks.build.graph import sync as write_graph
 
     workspace = current_workspace(ctx)
@@ -104,7 +105,7 @@ def sync(ctx: click.Context) -> None:
 @click.command()
 @click.pass_context
 def report(ctx: click.Context) -> None:
-    """Write the report of the workspace as it is now, one HTML file."""
+    """Write the report of the present workspace, one HTML file."""
     from tasks.report import write_report
 
     click.echo(write_report(current_workspace(ctx)))
@@ -113,7 +114,7 @@ def report(ctx: click.Context) -> None:
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default="demo")
 def demo(directory: Path) -> None:
-    """Draw three sample products and run the whole line on them in a workspace of their own."""
+    """Draw three sample products and run the whole line on them in their own workspace."""
     from flows.demo import run_demo
 
     sys.exit(0 if run_demo(directory) else 1)

@@ -1,4 +1,4 @@
-"""Commands about what is published: inspect with it, list it, change the champion."""
+"""Commands for releases: inspect images, list releases, change the champion."""
 
 import json
 from pathlib import Path
@@ -11,11 +11,11 @@ from flows.commands import current_workspace, log_option
 @click.command()
 @click.argument("product")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an image.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per image.")
 @click.option(
     "--maps", type=click.Path(path_type=Path, file_okay=False), help="Write heat maps here."
 )
-@click.option("--release", help="Another release than the champion.")
+@click.option("--release", help="A release other than the champion.")
 @click.option("--device", default="auto", show_default=True)
 @log_option
 @click.pass_context
@@ -31,8 +31,8 @@ def predict(
 ) -> None:
     """Inspect IMAGES (files or folders) with the published champion of PRODUCT.
 
-    What cannot be read is named, the others are inspected, and the exit status is 1.
-    PRODUCT is a name, a release folder, or s3://bucket/prefix/PRODUCT of a store.
+    Unreadable files are reported, the others are inspected, and the exit status is 1. PRODUCT is a
+    name, a release folder, or s3://bucket/prefix/PRODUCT of a store.
     """
     from flows.tables import prediction_line
     from tasks.monitoring.log import PredictionLog
@@ -78,7 +78,7 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
 @click.command()
 @click.argument("product")
 @click.argument("release")
-@click.option("--reason", default="by hand", show_default=True, help="Goes into the record.")
+@click.option("--reason", default="by hand", show_default=True, help="It is recorded.")
 @click.pass_context
 def promote(ctx: click.Context, product: str, release: str, reason: str) -> None:
     """Make a published RELEASE the champion of PRODUCT."""
@@ -94,10 +94,10 @@ def promote(ctx: click.Context, product: str, release: str, reason: str) -> None
 
 @click.command()
 @click.argument("product")
-@click.option("--reason", default="by hand", show_default=True, help="Goes into the record.")
+@click.option("--reason", default="by hand", show_default=True, help="It is recorded.")
 @click.pass_context
 def rollback(ctx: click.Context, product: str, reason: str) -> None:
-    """Make the champion before the present one champion of PRODUCT again."""
+    """Make the previous champion of PRODUCT the champion again."""
     from tasks.store.champion import rollback as roll_back
     from tasks.store.opening import store_of
     from tasks.workspace.git import operator

@@ -1,4 +1,4 @@
-"""Commands that speak with a Prefect server: register there, ask how it goes."""
+"""Commands for a Prefect server: register a workspace, run a worker, show the status."""
 
 import json
 from pathlib import Path
@@ -14,8 +14,9 @@ from flows.commands import current_workspace
 def deploy(ctx: click.Context) -> None:
     """Register the workspace on the Prefect server that PREFECT_API_URL names. Safe to run again.
 
-    A work pool, a deployment, the schedules of the specs, and for each product an automation that
-    starts a run when `watch --announce` or `drift --announce` says that one is due.
+    It registers a work pool, a deployment, the schedules of the specs, and for each product an
+    automation. The automation starts a run when `watch --announce` or `drift --announce` reports
+    that one is due.
     """
     from flows.prefect_server.start import require_server
 
@@ -31,12 +32,12 @@ def deploy(ctx: click.Context) -> None:
 @click.argument(
     "directory", type=click.Path(path_type=Path, file_okay=False), default="inspectline-worker"
 )
-@click.option("--name", help="What `status` calls it; by default the name of this machine.")
+@click.option("--name", help="Its name in `status`; by default the name of this machine.")
 def worker(directory: Path, name: str | None) -> None:
-    """Train cells for the runs of other machines, one batch after the other, until it is ended.
+    """Train cells for the runs of other machines, one batch after another, until it is stopped.
 
-    It serves every workspace on the Prefect server that PREFECT_API_URL names, in clones of its own
-    below DIRECTORY. The environment holds what reaches the git and DVC remotes.
+    It works for every workspace on the Prefect server that PREFECT_API_URL names, in its own clones
+    below DIRECTORY. The environment must have the credentials of the git and DVC remotes.
     """
     from flows.fleet.machine import run_worker
     from flows.prefect_server.start import server_url

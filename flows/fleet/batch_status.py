@@ -1,8 +1,7 @@
-"""What a batch on a worker tells its coordinator: one document, rewritten every few seconds.
+"""The status of a batch: one document for the coordinator, rewritten every few seconds.
 
-It stands in an artifact of the batch's run on the Prefect server, whole each time: what the server
-did not take while it was away comes with the next beat, and a beat that is missing long enough
-means that the worker is lost.
+It is an artifact of the batch's run on the Prefect server, complete each time. If the server is not
+available, the next post brings everything. If no post arrives for long enough, the worker is lost.
 """
 
 import json
@@ -29,10 +28,12 @@ BEAT = 10.0  # seconds
 class BatchStatus:
     worker: str = ""
     beat: int = 0
-    running: dict[str, list[Any]] = field(default_factory=dict)  # stage: step, fraction, figures
+    running: dict[str, list[Any]] = field(default_factory=dict)  # stage: step, fraction, metrics
     done: dict[str, dict[str, Any]] = field(default_factory=dict)  # stage: its entry of dvc.lock
     failed: dict[str, str] = field(default_factory=dict)  # stage: why
-    elsewhere: dict[str, str] = field(default_factory=dict)  # the same, might do on another machine
+    elsewhere: dict[str, str] = field(
+        default_factory=dict
+    )  # stage: why; may succeed on another machine
     ended: bool = False
 
 
@@ -41,7 +42,7 @@ def artifact_key(run: UUID) -> str:
 
 
 def read_statuses(client: SyncPrefectClient, runs: Iterable[UUID]) -> dict[UUID, BatchStatus]:
-    """The statuses of batches that have begun."""
+    """The statuses of batches that have started."""
     keys = {artifact_key(run): run for run in runs}
     wanted = ArtifactFilter(key=ArtifactFilterKey(any_=list(keys)))
     found = client.read_artifacts(artifact_filter=wanted) if keys else []
@@ -56,7 +57,7 @@ def _inside(text: Any) -> str:
 class StatusPoster(threading.Thread):
     """Posts the status `now` every BEAT seconds. Use as a context.
 
-    `over` is called once the server says that the run has ended: it is no longer wanted.
+    `over` is called when the server says that the run has ended: it is no longer needed.
     """
 
     def __init__(self, run: UUID, worker: str, over: Callable[[], None]) -> None:
@@ -82,7 +83,7 @@ class StatusPoster(threading.Thread):
 
     @contextmanager
     def changing(self) -> Iterator[BatchStatus]:
-        """The status, to be changed; it is posted with the next beat."""
+        """The status, to change it; the next post sends it."""
         with self._busy:
             yield self.now
 
@@ -91,7 +92,7 @@ class StatusPoster(threading.Thread):
             self.post()
 
     def post(self) -> bool:
-        """Whether the server has it now."""
+        """Post the status; whether the server has it now."""
         with self._posting:
             if self._end.is_set():
                 return True
@@ -101,7 +102,7 @@ class StatusPoster(threading.Thread):
             try:
                 state = self._client.read_flow_run(self.run_id).state
                 self._put(self._client, text)
-            except ObjectNotFound:  # another server than the one that sent it
+            except ObjectNotFound:  # not the server that started the batch
                 state = None
             except AWAY:
                 return False
@@ -110,7 +111,7 @@ class StatusPoster(threading.Thread):
             return True
 
     def end(self, patience: float) -> None:
-        """Post the last status; a server that is away is waited for."""
+        """Post the last status; wait if the server is not available."""
         with self.changing() as now:
             now.ended = True
         until = time.monotonic() + patience
@@ -124,7 +125,7 @@ class StatusPoster(threading.Thread):
             )
             self._artifact = client.create_artifact(artifact).id
             return
-        # `update_artifact` would send the text a second time, as an event that is kept for a week
+        # `update_artifact` would send the text twice, once as an event that is kept for a week
         client.request(
             "PATCH",
             "/artifacts/{id}",
@@ -134,7 +135,7 @@ class StatusPoster(threading.Thread):
 
 
 class StatusTerminal(Terminal):
-    """Passes the progress of stages on to the status as well."""
+    """Also writes the progress of stages into the status."""
 
     def __init__(self, total: int, poster: "StatusPoster") -> None:
         super().__init__(total)

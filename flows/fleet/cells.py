@@ -1,7 +1,7 @@
-"""What a worker runs: a batch of cells, in its own clone, at the commit the coordinator named.
+"""A worker runs a batch of cells in its own clone, at the commit of the coordinator.
 
-Each stage that ends is pushed to the DVC remote and told at once, so that a worker that is lost
-loses no more than what it had not told; of a fit, what came after its last checkpoint.
+Each finished stage is pushed to the DVC remote and reported at once. So a lost worker loses only
+unreported work; of a fit, only the work after its last checkpoint.
 """
 
 import os
@@ -35,13 +35,13 @@ from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace, link_package
 from tasks.workspace.retry import patiently
 
-LASTING = 3600.0  # seconds for which what was made is offered to a server that is away
-ELSEWHERE = (CellError, MachineError, StoreError, BusyError)  # another machine may do better
+LASTING = 3600.0  # seconds to retry the last status if the server is not available
+ELSEWHERE = (CellError, MachineError, StoreError, BusyError)  # another machine may succeed
 
 
 @flow(name="inspectline-cells", flow_run_name="{name}", log_prints=True)
 def cells(name: str, workspace: str, url: str, ref: str, commit: str, stages: list[Any]) -> None:
-    """Run stages of the workspace in this machine's clone, and tell how each ended.
+    """Run stages of the workspace in this machine's clone, and report the result of each.
 
     url, ref, commit: what git fetches; stages: [step, product, algorithm] of each.
     """
@@ -57,13 +57,13 @@ def cells(name: str, workspace: str, url: str, ref: str, commit: str, stages: li
     with StatusPoster(context.flow_run.id, who, stop.asked.set) as poster:
         try:
             home.mkdir(parents=True, exist_ok=True)
-            with run_lock(Workspace(home)):  # a batch whose worker died may still run
+            with run_lock(Workspace(home)):  # the batch of a dead worker may still run
                 clone = check_out(home, url, ref, commit)
                 line = read_params(clone.root).line
                 BatchRun(clone, workspace, wanted, poster).work()
         except stop.Stopped:
             raise
-        except Exception as error:  # of this machine: whatever it is, others go on
+        except Exception as error:  # an error of this machine: other machines continue
             traceback.print_exc()
             reason = _reason(error)
             with poster.changing() as now:
@@ -71,7 +71,9 @@ def cells(name: str, workspace: str, url: str, ref: str, commit: str, stages: li
         finally:
             poster.end(LASTING)
     if poster.now.elsewhere and line.workers and not stop.asked.wait(0):
-        time.sleep(line.workers.rest)  # or this worker would take the next batch, and fail again
+        time.sleep(
+            line.workers.rest
+        )  # otherwise this worker would take the next batch and fail again
 
 
 def _left(now: BatchStatus, stages: list[Stage]) -> list[str]:
@@ -84,7 +86,7 @@ def _reason(error: Exception) -> str:
 
 
 class BatchRun:
-    """Stages in a clone that has been checked out."""
+    """Runs stages in a clone that is checked out."""
 
     def __init__(
         self, clone: Workspace, name: str, stages: list[Stage], poster: StatusPoster
@@ -99,7 +101,7 @@ class BatchRun:
         self.checkpoints = Checkpoints(self.cells, name)
 
     def work(self) -> None:
-        """Run every stage; what becomes of each is in the status."""
+        """Run every stage; the result of each is in the status."""
         self._check_code()
         self._patiently(lambda: pull_inputs(self.cells, self.stages))
         fits = [stage for stage in self.stages if stage.step in ("fit", "pretrain")]
@@ -136,7 +138,7 @@ class BatchRun:
         stop.check()
 
     def _check_code(self) -> None:
-        """Raise unless this machine's code means what the coordinator's does."""
+        """MachineError if this machine's code differs from the coordinator's."""
         names = sorted({stage.algorithm for stage in self.stages if stage.algorithm})
         before = {name: self._code(name) for name in names}
         refresh_code(self.cells, names)
@@ -151,20 +153,20 @@ class BatchRun:
         return [lock_entry(self.cells, stage).get("outs") for stage in stages]
 
     def _deliver(self, stage: Stage) -> None:
-        """Send what a stage made, then say that it is there."""
+        """Push the outputs of a stage, then report it as done."""
         self._patiently(lambda: push_outputs(self.cells, [stage]))
         with self.poster.changing() as now:
             now.done[str(stage)] = lock_entry(self.cells, stage)
-        with suppress(Exception):  # of the remote: what is left there does no harm
+        with suppress(Exception):  # errors of the remote: files left there do no harm
             self.checkpoints.forget(stage)
         self.poster.post()
 
     def _save(self, fits: list[Stage], over: threading.Event) -> None:
-        """Send checkpoints now and then, and once more at the end."""
+        """Upload checkpoints regularly, and once more at the end."""
         while True:
             ended = over.wait(self.workers.checkpoint)
             for stage in fits:
-                with suppress(Exception):  # of the remote: the next time will do
+                with suppress(Exception):  # errors of the remote: retry next time
                     if self.checkpoints.send(stage):
                         print(f"{stage}: checkpoint is in the DVC remote")
             if ended:

@@ -1,4 +1,4 @@
-"""What a run that died left on the server: batches are called off, what they made is taken."""
+"""After a run that died: cancel its batches on the server and take over their results."""
 
 from typing import Any
 
@@ -19,13 +19,13 @@ from tasks.build.records import Stage
 from tasks.clones.outputs import same_inputs, take_over
 from tasks.workspace.errors import LineError
 
-LATEST = 50  # batches that are looked at
+LATEST = 50  # number of latest batches to check
 
 
 def collect_results(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) -> set[Stage]:
-    """Those of the stages that an earlier run's batches made from what is here now.
+    """The stages that batches of an earlier run already made from the present inputs.
 
-    The caller holds the products: a batch of theirs that still runs has nobody to tell.
+    The caller holds the products: a batch that still runs has no coordinator any more.
     """
     runs = client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[CELLS])),
@@ -49,7 +49,7 @@ def collect_results(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) 
             if made and stage not in taken and same_inputs(plan.cells, stage, made):
                 try:
                     moved = take_over(plan.cells, {stage: made})
-                except LineError:  # not to be had any more: it is made again
+                except LineError:  # not available any more: it runs again
                     continue
                 taken |= {stage} - set(moved)
     return taken

@@ -1,5 +1,5 @@
-"""What a run leaves in the Prefect UI: a progress bar per cell, the table, each decision with its
-worst pictures, and where the report is."""
+"""Artifacts of a run in the Prefect UI: a progress bar per cell, the table, each decision with its
+worst pictures, and the path of the report."""
 
 import base64
 import time
@@ -26,11 +26,11 @@ from tasks.workspace.paths import Workspace
 EVERY = 5.0  # seconds between updates of a bar
 
 
-AWAY = (httpx.HTTPError, PrefectException)  # of a server that does not answer as it should
+AWAY = (httpx.HTTPError, PrefectException)  # errors of a server that does not answer correctly
 
 
 class Progress:
-    """The bar of one cell; outside a task there is none. A server that is away stops no cell."""
+    """The progress bar of one cell, only inside a task. Errors of the server do not stop a cell."""
 
     def __init__(self, name: str) -> None:
         self._told = time.monotonic()
@@ -62,7 +62,7 @@ def table_artifact(rows: list[dict[str, Any]]) -> None:
 
 
 def decision_artifact(workspace: Workspace, decided: dict[str, Any]) -> None:
-    """Why a product's challenger was promoted or refused, and what it gets most wrong."""
+    """The decision on a product's challenger with its reasons and its worst pictures."""
     product, algorithm = decided["product"], decided["challenger"]["algorithm"]
     outcome = "promoted" if decided["accepted"] else "refused"
     lines = [f"## {product}: {algorithm} {outcome}", ""]
@@ -81,17 +81,17 @@ def decision_artifact(workspace: Workspace, decided: dict[str, Any]) -> None:
 
 
 def caption(wrong: WrongDecision) -> str:
-    """What is seen: the image, and beside it its heat map."""
+    """The caption of a picture: path, outcome and score."""
     return f"`{wrong.path}` **{wrong.outcome}**, score {wrong.score:.4g}"
 
 
 def data_url(picture: bytes) -> str:
-    """The picture itself: a server elsewhere has no files of this workspace."""
+    """The picture as a data URL: another machine has no files of this workspace."""
     return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
 
 
 def report_artifact(path: Path) -> None:
-    """Where the report is."""
+    """A link to the report."""
     text = "The report, on the machine that ran the line; `inspectline board` shows the same live"
     with suppress(*AWAY):
         create_link_artifact(path.as_uri(), link_text=str(path), key="report", description=text)

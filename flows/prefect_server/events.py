@@ -1,4 +1,4 @@
-"""Events that tell a Prefect server of a workspace that a run is due."""
+"""Events for a Prefect server: a run of a workspace is due."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from tasks.workspace.paths import Workspace
 
 
 def announce(workspace: Workspace, reasons: dict[str, str], event: str = DUE) -> None:
-    """Tell the server of products, with the reason of each; LineError where it does not take it.
+    """Send an event for each product, with its reason; LineError if the server refuses.
 
-    Posted and not left to Prefect's background: what is lost there would start no run.
+    We post directly, not with Prefect's background client: a lost event would start no run.
     """
     events = [
         Event(event=event, resource=event_resource(workspace, product), payload={"reason": reason})

@@ -1,4 +1,4 @@
-"""The Prefect server of a run: the one that PREFECT_API_URL names, or one started for it."""
+"""The Prefect server of a run: the one of PREFECT_API_URL, or one started for the run."""
 
 import atexit
 import os
@@ -7,7 +7,7 @@ import subprocess
 
 from tasks.workspace.errors import LineError
 
-SETTINGS = {  # of Prefect, where the user has not set them
+SETTINGS = {  # settings of Prefect, if the user has not set them
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
@@ -16,10 +16,10 @@ SETTINGS = {  # of Prefect, where the user has not set them
 
 
 def start_server(verbose: bool = False) -> None:
-    """Have a server that answers, or say why there is none.
+    """Make sure that a server answers; LineError if none does.
 
-    Prefect would start its own later, where Ctrl-C reaches it before it has noted how the tasks
-    ended; started here, it ignores Ctrl-C and ends with this process.
+    Prefect would start its own server later, and Ctrl-C would stop it before it records the results
+    of tasks. A server started here ignores Ctrl-C and ends with this process.
     """
     _set(verbose)
     import httpx
@@ -51,12 +51,12 @@ def start_server(verbose: bool = False) -> None:
 
 
 def require_server(verbose: bool = False) -> None:
-    """Have Prefect speak with the server that PREFECT_API_URL names, or say why it cannot."""
+    """Check that the server of PREFECT_API_URL answers; LineError if not."""
     _check_server(server_url(verbose))
 
 
 def server_url(verbose: bool = False) -> str:
-    """The address of the server that stays, answering or not."""
+    """The address in PREFECT_API_URL; LineError if it is not set."""
     _set(verbose)
     from prefect.settings import PREFECT_API_URL
 
@@ -82,7 +82,7 @@ def _set(verbose: bool) -> None:
 
 
 def _end_with_us(server: int) -> None:
-    """End the server also where this process is killed: then the watcher's input ends."""
+    """Also end the server if this process is killed: then the watcher's input closes."""
     watcher = subprocess.Popen(
         ["sh", "-c", f"read _; kill {server}"],
         stdin=subprocess.PIPE,

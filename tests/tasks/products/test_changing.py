@@ -96,7 +96,7 @@ def test_a_value_for_several_algorithms_is_warned_of(workspace):
     assert set_threshold(workspace, "cap", {"value": 4.25}, **WHO)["note"] == ""
     spec(workspace).write_text("algorithms: [padim, patchcore]")
     told = set_threshold(workspace, "cap", {"value": 4.25}, **WHO)
-    assert "4.25 decides for padim, patchcore alike" in told["note"]
+    assert "4.25 decides for all of padim, patchcore" in told["note"]
     assert set_threshold(workspace, "cap", {"policy": "f1_max"}, **WHO)["note"] == ""
 
 
