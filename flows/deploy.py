@@ -72,7 +72,7 @@ def schedules(workspace: Workspace) -> dict[str, Schedule]:
             found[product] = Cron(cron, parameters=again, slug=safe_name(product))
         except ValueError as error:
             path = workspace.product(product) / "product.yaml"
-            raise SpecError(f"{path}: schedule: '{cron}' is no cron line") from error
+            raise SpecError(f"{path}: schedule: '{cron}' is not a cron expression") from error
     return found
 
 

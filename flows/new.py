@@ -180,7 +180,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         try:
             rows = yaml.safe_load(path.read_text())
         except yaml.YAMLError as error:
-            raise DataError(f"{path} is no valid YAML: {error}") from error
+            raise DataError(f"{path} is not valid YAML: {error}") from error
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DataError(f"{path} must be a list of rows, each with a name and a folder")
         return [flatten_keys(row) for row in rows]

@@ -32,7 +32,7 @@ def new(
         if name or source or like:
             raise click.UsageError("--table already gives product, folder and like")
         done, failed = new_products(workspace, read_table(table), click.echo)
-        click.echo(f"{len(done)} products begun or brought up to date, {len(failed)} rows failed")
+        click.echo(f"{len(done)} products created or updated, {len(failed)} rows failed")
         for product, reason in failed.items():
             click.echo(f"  {product}: {reason}")
         ctx.exit(1 if failed else 0)
@@ -46,7 +46,7 @@ def new(
     begun = new_product(workspace, name, source, like, agree)
     click.echo(begun.summary)
     spec = (workspace.product(name) / "product.yaml").relative_to(workspace.root)
-    click.echo(f"wrote {spec}" + (f", begun as that of {begun.like}" if begun.like else ""))
+    click.echo(f"wrote {spec}" + (f", started from that of {begun.like}" if begun.like else ""))
     for remark in begun.remarks:
         click.echo(f"  {remark}")
     click.echo(f"next: `inspectline run -p {name}`")

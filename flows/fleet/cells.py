@@ -107,7 +107,7 @@ class BatchRun:
         fits = [stage for stage in self.stages if stage.step in ("fit", "pretrain")]
         for stage in fits:
             for found in self._patiently(partial(self.checkpoints.fetch, stage)):
-                print(f"{stage}: goes on from {found}")
+                print(f"{stage}: continues from {found}")
         slots = len(devices(self.line.device)) * self.workers.per_gpu
         told = StatusTerminal(len(self.stages), self.poster)
         runner = Runner(

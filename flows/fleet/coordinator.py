@@ -92,7 +92,7 @@ class Dispatch:
             news = read_statuses(self.client, self.active)
             runs = self.client.read_flow_runs(flow_run_filter=wanted, limit=len(self.active))
         except AWAY as error:
-            self.terminal.say(f"the Prefect server is away ({error}); the cells go on")
+            self.terminal.say(f"the Prefect server is away ({error}); the cells continue")
             return
         self._forgive()
         for unknown in set(self.active) - {run.id for run in runs}:  # a new server

@@ -18,7 +18,7 @@ class BucketEvents:
 
     def __init__(self, queue: str) -> None:
         if not queue.startswith(("https://", "http://")):
-            raise DataError(f"'{queue}' is no queue; give its URL, https://sqs.REGION....")
+            raise DataError(f"'{queue}' is not a queue URL; give its URL, https://sqs.REGION....")
         self.queue = queue
         self._count = 0
         self._sqs: Any = None

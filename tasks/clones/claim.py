@@ -68,7 +68,7 @@ class Claim:
             time.sleep(LOOK)
             now = self._present()
             if any(found.get(ref) != commit for ref, commit in now.items()):
-                raise BusyError(f"{holder}, and it lives; wait for it to end, or stop it")
+                raise BusyError(f"{holder}, and it is alive; wait for it to end, or stop it")
             if not now:
                 return {}
         return found
@@ -78,7 +78,7 @@ class Claim:
             try:
                 self.keep_up()
             except BusyError as error:
-                say(f"{error}; this run goes on, its results are checked before they are taken")
+                say(f"{error}; this run continues; its results are checked before they are used")
                 return
             except LineError:  # the git remote is not available: try again later
                 continue

@@ -53,7 +53,7 @@ def max_miss(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -
     kept = f"finds {int((bad > value).sum())} of {len(bad)} calibration defects"
     cost = int((good > value).sum())
     if len(good):
-        price = f"{cost} of {len(good)} good ones ({cost / len(good):.1%}) lie above it too"
+        price = f"{cost} of {len(good)} good ones ({cost / len(good):.1%}) are above it too"
     else:
         price = "no good image was held out: its overkill is unknown"
     return Pick(value, missed=allowed, note=f"{kept}, {price}")

@@ -21,7 +21,7 @@ def choose_device(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise SpecError(f"line.device: '{device}' is no device; give {DEVICES}") from None
+        raise SpecError(f"line.device: '{device}' is not a device; give {DEVICES}") from None
     if chosen.type not in ("cpu", "cuda"):
         raise SpecError(f"line.device: '{device}' is not supported; give {DEVICES}")
     count = torch.cuda.device_count()

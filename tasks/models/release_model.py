@@ -83,7 +83,7 @@ def read_decision(folder: Path) -> dict[str, Any]:
     """threshold.json of a release."""
     path = folder / "threshold.json"
     if not path.is_file():
-        raise StoreError(f"{folder} holds no threshold.json; it is no release")
+        raise StoreError(f"{folder} holds no threshold.json; it is not a release")
     decision = json.loads(path.read_text())
     if decision["threshold"] is None:
         raise StoreError(f"{path} holds no threshold; give the product more good images and run")

@@ -41,7 +41,7 @@ def correct_label(
         rows = folder_labels(workspace.images(product))
         old = current_label(rows, path, image)
         if seen is not None and seen != old:
-            raise ChangedError(f"{image} is meanwhile called {old}; look again, then correct it")
+            raise ChangedError(f"{image} now has the label {old}; check it, then correct it")
         entry = {"label": label, "by": by, "why": reason} | ({"new": True} if new else {})
         before, own = path.read_text("utf-8") if path.is_file() else "", read_yaml(path)
         expected = own | {image: entry}

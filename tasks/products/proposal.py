@@ -33,7 +33,7 @@ def proposed_spec(product: str, seen: ImageSummary) -> str:
 def spec_from_product(text: str, product: str, like: str, similarity: float | None) -> str:
     """The first spec of a product, copied from another product."""
     why = "" if similarity is None else f", whose images are the most similar ({similarity:.2f})"
-    head = f"# The spec of {product}, begun as that of {like}{why}.\n"
+    head = f"# The spec of {product}, started from that of {like}{why}.\n"
     lines = text.splitlines(keepends=True)
     while lines and lines[0].startswith("#"):
         lines.pop(0)

@@ -59,7 +59,9 @@ def test_deploying_again_changes_only_what_differs(make, tmp_path, prefect):
     deploy_workspace(workspace)
     assert crons("line-7")[0] == {}
     edit(workspace, "cap", schedule="at night")
-    with pytest.raises(SpecError, match=r"cap/product.yaml: schedule: 'at night' is no cron line"):
+    with pytest.raises(
+        SpecError, match=r"cap/product.yaml: schedule: 'at night' is not a cron expression"
+    ):
         deploy_workspace(workspace)
 
 

@@ -72,7 +72,7 @@ async def json_body(request: Request) -> dict[str, Any]:
     try:
         found = json.loads(data)
     except ValueError as error:
-        raise Refused(400, f"this is no JSON: {error}") from None
+        raise Refused(400, f"this is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise Refused(400, "send a JSON object")
     return found

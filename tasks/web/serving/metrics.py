@@ -33,7 +33,7 @@ class Metrics:
         self.batch = Histogram(
             "inspectline_batch_images", "Images of a batch", buckets=IMAGES, registry=registry
         )
-        self.waiting = Gauge("inspectline_waiting", "Requests at work", registry=registry)
+        self.waiting = Gauge("inspectline_waiting", "Requests in progress", registry=registry)
         self.champion = Gauge(
             "inspectline_champion",
             "1 for the release that inspects",
@@ -42,7 +42,7 @@ class Metrics:
         )
         self.trouble = Gauge(
             "inspectline_trouble",
-            "1 where the last look for a champion failed",
+            "1 if the last check for a champion failed",
             ["product"],
             registry=registry,
         )

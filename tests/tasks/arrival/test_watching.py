@@ -213,7 +213,7 @@ def test_a_bucket_that_tells_is_listed_when_it_told(moto_s3, monkeypatch):
 
 
 def test_a_queue_is_named_by_its_url():
-    with pytest.raises(DataError, match="'drops' is no queue"):
+    with pytest.raises(DataError, match="'drops' is not a queue URL"):
         BucketEvents("drops")
 
 

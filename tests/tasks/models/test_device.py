@@ -29,7 +29,7 @@ def test_the_environment_is_stronger(monkeypatch):
     [
         ("cuda", "torch sees 0 GPUs here"),
         ("cuda:3", "torch sees 0 GPUs here"),
-        ("gpu", "'gpu' is no device"),
+        ("gpu", "'gpu' is not a device"),
         ("meta", "'meta' is not supported"),
     ],
 )

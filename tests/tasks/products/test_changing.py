@@ -237,7 +237,7 @@ def test_a_wrong_correction_is_refused(workspace, image, label, error, message):
 
 def test_two_who_correct_one_image_do_not_overwrite_each_other(workspace):
     correct_label(workspace, "cap", "test/good/1.png", "dent", seen="good", **WHO)
-    with pytest.raises(ChangedError, match="meanwhile called dent"):
+    with pytest.raises(ChangedError, match="now has the label dent"):
         correct_label(workspace, "cap", "test/good/1.png", "crack", seen="good", **WHO)
 
 

@@ -73,7 +73,7 @@ def test_a_label_is_marked_as_wrong(made):
     [one] = read_corrections(made.corrections("tile"))
     assert (one.path, one.entry.label, one.entry.by) == ("test/good/1.png", "crack", "anna (board)")
     again = post(client(made), "label", {**body, "label": "drop"})
-    assert again.status_code == 409 and "meanwhile called crack" in again.json()["error"]
+    assert again.status_code == 409 and "now has the label crack" in again.json()["error"]
 
 
 def test_promote_and_rollback(made):

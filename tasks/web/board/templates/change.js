@@ -41,9 +41,9 @@
     if (value !== undefined) field.value.value = value;
     ofPolicy();
     form.querySelector(".warning").textContent = scales(product);
-    const stands = [now.policy, ...OF[now.policy].map((key) => `${key} ${now[key]}`)].join(", ");
+    const present = [now.policy, ...OF[now.policy].map((key) => `${key} ${now[key]}`)].join(", ");
     const change = () => ({ policy: field.policy.value, ...Object.fromEntries(OF[field.policy.value].map((key) => [key, Number(field[key].value)])) });
-    open(`Threshold of ${product}`, `Now: ${stands}. The change is written into the spec and applies from the next run on.`, `/products/${product}/threshold`, () => ({ change: change(), seen: spec }), "threshold");
+    open(`Threshold of ${product}`, `Now: ${present}. The change is written into the spec and applies from the next run on.`, `/products/${product}/threshold`, () => ({ change: change(), seen: spec }), "threshold");
   }
 
   async function label({ product, path, label: shown }) {
