@@ -1,4 +1,4 @@
-"""AdamP: Adam that does not lengthen weights whose length has no effect.
+"""AdamP: Adam that does not increase the norm of scale-invariant weights.
 
 Heo et al., ICLR 2021, https://arxiv.org/abs/2006.08217
 """
@@ -48,8 +48,8 @@ class AdamP(torch.optim.Optimizer):
 def projected(
     update: Tensor, weights: Tensor, gradient: Tensor, delta: float
 ) -> tuple[Tensor, float]:
-    """The update without its part along the weights, and what weight decay is multiplied by;
-    algorithm 1. Unit by unit, else for the layer as a whole, where gradients are orthogonal."""
+    """The update without its component along the weights, and the factor of weight decay; algorithm
+    1. Per unit, otherwise for the whole layer, if gradients are orthogonal."""
     for units in (len(weights), 1) if weights.ndim > 1 else ():
         w, g, u = (t.reshape(units, -1) for t in (weights, gradient, update))
         if F.cosine_similarity(w, g).abs().max() < delta / w.shape[1] ** 0.5:

@@ -1,4 +1,5 @@
-"""The one interface all algorithms share. An algorithm writes `Config`, `learn` and `forward`."""
+"""The common interface of all algorithms. An algorithm implements `Config`, `learn` and
+`forward`."""
 
 import json
 from abc import ABC, abstractmethod
@@ -22,7 +23,7 @@ PIXELS = 2**20  # seen at once by a prediction: 16 images of 256 x 256, or one o
 
 
 class Batch(NamedTuple):
-    """What a loader yields. Only `image` is always there."""
+    """One batch of a loader. Only `image` is always present."""
 
     image: Tensor  # (B, 3, H, W) float32, ImageNet-normalised
     category: list[str] | None = None  # product of each image; few-shot episodes need it
@@ -39,13 +40,13 @@ class Prediction(NamedTuple):
 
 
 def blocks(images: Tensor) -> tuple[Tensor, ...]:
-    """Parts of images (B, C, H, W) whose features fit into memory, whatever the batch size."""
+    """Parts of images (B, C, H, W) whose features fit into memory, for any batch size."""
     return images.split(max(1, PIXELS // (images.shape[-2] * images.shape[-1])))
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random numbers from `seed` inside; outside, the caller's generators go on undisturbed."""
+    """Use `seed` for random numbers inside the block; the caller's generators do not change."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
@@ -54,7 +55,7 @@ def seeded(seed: int) -> Iterator[None]:
 class Detector(nn.Module, ABC):
     """An anomaly detector: fit on normal images, then score any image.
 
-    Every Config has a `seed`: it decides the initial weights and all that `learn` draws.
+    Every Config has a `seed`: it decides the initial weights and all random numbers of `learn`.
     """
 
     Config: ClassVar[type]
@@ -64,7 +65,7 @@ class Detector(nn.Module, ABC):
         False  # True: learn goes through its loader once; none need be kept
     )
     fewest: ClassVar[int] = 1  # normal images that learn needs
-    no_export: str = ""  # why there can be no ONNX file, where there can be none
+    no_export: str = ""  # why ONNX export is impossible; empty if it is possible
     # Not empty: `learn` runs once over several products, which share what it learned; each only
     # calibrates, on `config.shots` images, and these parameters are its own. A plain tuple: the
     # build graph reads it without importing the algorithm.
@@ -75,35 +76,34 @@ class Detector(nn.Module, ABC):
         self.config = config
         self.fitted: Tensor
         self.register_buffer("fitted", torch.tensor(False))
-        self.record: dict[str, float] = {}  # what the last fit found out about itself
+        self.record: dict[str, float] = {}  # facts about the last fit
 
     @abstractmethod
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
-        """Learn what normal looks like. Loops are the algorithm's own; see `Run`."""
+        """Learn from normal images. The algorithm has its own loops; see `Run`."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Prediction:
         """Score images (B, 3, H, W). Pure tensor code: this is what `export` traces."""
 
     def learn_more(self, loader: Iterable[Batch], run: Run) -> None:
-        """What `update` does, where the algorithm can."""
+        """Implements `update`, if the algorithm supports it."""
         raise UpdateError(
             f"{type(self).__name__} cannot be updated; fit it anew on all images, old and new"
         )
 
     def calibrate(self, normals: Iterable[Batch], run: Run) -> None:
-        """See normal images kept out of `learn`: a support set, map quantiles. Repeatable."""
+        """Use normal images that `learn` did not see: a support set, map quantiles. Repeatable."""
 
     def reconstruct(self, images: Tensor) -> Tensor | None:
-        """What the model makes of images (B, 3, H, W), normalised as they are; None: nothing.
-
-        For people to look at: no score comes from here.
+        """The reconstruction of images (B, 3, H, W), normalised like them; None if there is none.
+        It is only for people: no score uses it.
         """
         return None
 
     @property
     def weights(self) -> str | None:
-        """Where the frozen backbone's weights came from; None where there is no backbone."""
+        """The source of the frozen backbone's weights; None without a backbone."""
         return next((str(m.source) for m in self.modules() if hasattr(m, "source")), None)
 
     def fit(
@@ -112,7 +112,7 @@ class Detector(nn.Module, ABC):
         run: Run | None = None,
         normals: Iterable[Batch] | None = None,
     ) -> Self:
-        """Learn from `loader`, then calibrate on `normals` where given."""
+        """Learn from `loader`, then calibrate on `normals` if given."""
         if self.needs_normals and normals is None:
             raise InputError(f"{type(self).__name__} needs `normals`, images of the target product")
         run = run or Run()
@@ -126,8 +126,8 @@ class Detector(nn.Module, ABC):
         return self
 
     def update(self, loader: Iterable[Batch], run: Run | None = None) -> Self:
-        """Learn more normal images without those of before; scores change, and so must whatever
-        was calibrated on them."""
+        """Learn more normal images without the earlier ones. Scores change, so everything
+        calibrated on scores must be repeated."""
         if not self.fitted:
             raise NotFittedError(f"{type(self).__name__} is not fitted; call fit() or load() first")
         run = run or Run()
@@ -161,7 +161,7 @@ class Detector(nn.Module, ABC):
         return torch.cat(parts) if parts else None
 
     def save(self, path: Path) -> None:
-        """Write all that `load` needs as safetensors: numbers and JSON, no code."""
+        """Write all data for `load` as safetensors: numbers and JSON, no code."""
         if not self.fitted:
             raise NotFittedError(f"{type(self).__name__} is not fitted; there is nothing to save")
         about = {
@@ -186,7 +186,7 @@ class Detector(nn.Module, ABC):
         return super().load_state_dict(state, strict, assign)
 
     def export(self, path: Path, image_size: tuple[int, int]) -> None:
-        """Write an ONNX file for images (B, 3, *image_size), any B; its answers are `predict`'s."""
+        """Write an ONNX file for images (B, 3, *image_size), any B; its output equals `predict`."""
         if not self.fitted:
             raise NotFittedError(f"{type(self).__name__} is not fitted; there is nothing to export")
         if self.no_export:

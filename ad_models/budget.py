@@ -1,4 +1,4 @@
-"""How much memory a fit may take, how much it takes, and the same in words."""
+"""Memory of a fit: how much it may use, how much it uses, and both as text."""
 
 import os
 import resource
@@ -14,20 +14,19 @@ from ad_models.errors import InputError
 from ad_models.run import Run
 
 GB = 10**9
-UNKNOWN = 8 * GB  # where the system does not say how much memory there is
+UNKNOWN = 8 * GB  # if the system does not report its memory
 SMALLER = "let the images be smaller or in tiles"  # what helps in any case
 
 
 def allowance(gigabytes: float | None, device: torch.device) -> int:
-    """Bytes that may be taken: those asked for, or half of what is free on `device`."""
+    """Bytes that may be used: the given number, or half of the free memory on `device`."""
     return int(gigabytes * GB) if gigabytes else free(device) // 2
 
 
 def free(device: torch.device, root: Path = Path("/")) -> int:
-    """Bytes that can still be taken on `device`.
-
-    On a CPU the least of what the system has left and what the control groups (containers, batch
-    systems) of this process leave it; file caches that would give way count as free.
+    """Free bytes on `device`. On a CPU: the minimum of the free memory of the system and of the
+    control groups (containers, batch systems) of this process; file caches that can be dropped
+    count as free.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
@@ -35,7 +34,7 @@ def free(device: torch.device, root: Path = Path("/")) -> int:
 
 
 def claim(run: Run, what: str, taken: int, remedy: str = SMALLER) -> None:
-    """Say that a fit is about to hold `taken` bytes, or refuse where so much is not free."""
+    """Announce that a fit will use `taken` bytes; an error if they are not free."""
     left = free(run.device)
     run.say(f"{what}: {size(taken)} of {size(left)} free")
     if taken > left:
@@ -43,13 +42,13 @@ def claim(run: Run, what: str, taken: int, remedy: str = SMALLER) -> None:
 
 
 def announced(loader: Iterable, first: torch.Tensor) -> int:
-    """Images that a loader will give, by its first batch (B, 3, H, W); 0: it has no length."""
+    """Number of images of a loader, from its first batch (B, 3, H, W); 0 if it has no length."""
     return len(first) * len(loader) if isinstance(loader, Sized) else 0
 
 
 def disk(folder: Path | None = None, root: Path = Path("/")) -> tuple[Path, int] | None:
-    """`folder`, or the one for temporary files, and the bytes it may take: half of what is free.
-    None where it lies in memory itself."""
+    """`folder`, or the one for temporary files, and the bytes that may be used: half of the free
+    space. None if the folder is itself in memory."""
     folder = (folder or Path(tempfile.gettempdir())).resolve()
     try:
         rows = [row.split() for row in (root / "proc/mounts").read_text().splitlines()]
@@ -61,7 +60,7 @@ def disk(folder: Path | None = None, root: Path = Path("/")) -> tuple[Path, int]
 
 
 def peak(device: torch.device) -> int:
-    """Most bytes held so far: of a GPU by tensors, otherwise by this process."""
+    """Peak bytes so far: of tensors on a GPU, otherwise of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -69,12 +68,12 @@ def peak(device: torch.device) -> int:
 
 
 def size(count: float) -> str:
-    """Bytes for people."""
+    """Bytes as readable text."""
     return f"{count / GB:.1f} GB" if count >= GB else f"{count / 10**6:.3g} MB"
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people."""
+    """Seconds as readable text."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -92,7 +91,7 @@ def _system(root: Path) -> int:
 
 
 def _groups(root: Path) -> Iterator[int]:
-    """What each control group above this process leaves, of either version."""
+    """Free memory of each control group of this process, for both versions."""
     try:
         rows = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:

@@ -44,7 +44,7 @@ def _plan(side: int, width: int) -> list[tuple[int, int, int]]:
 
 
 def _started(net: nn.Sequential) -> nn.Sequential:
-    """He et al. 2015: with torch's own start the signal dies on its way through 18 layers."""
+    """He et al. 2015: with torch's default initialisation the signal vanishes over 18 layers."""
     for layer in net:
         if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             spread = layer.kernel_size[0]  # inputs per output along a side

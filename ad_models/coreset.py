@@ -1,4 +1,4 @@
-"""Few points that stand for many: greedy k-center selection."""
+"""Select few points that represent many: greedy k-center selection."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ class Cover(NamedTuple):
 
 def project(x: Tensor, dim: int, seed: int) -> Tensor:
     """Random projection of x (N, D) to (N, dim); distances survive up to scale (Johnson and
-    Lindenstrauss). Returns x itself where that is already smaller."""
+    Lindenstrauss). Returns x itself if it is already smaller."""
     if x.shape[1] <= dim:
         return x
     generator = torch.Generator().manual_seed(seed)
@@ -58,15 +58,15 @@ def cover(
 ) -> Cover:
     """`count` rows of x (N, D), each the farthest from all before it, and how well they cover x.
 
-    Gonzalez (1985): the covering radius is at most twice the optimum. Fewer indices come back
-    where x has fewer distinct points. A vector or two of length N are all the memory it takes.
-    `tick(done, total)` is called several times a second.
+    Gonzalez (1985): the covering radius is at most twice the optimum. Returns fewer indices if x
+    has fewer distinct points. It needs memory for one or two vectors of length N. `tick(done,
+    total)` is called several times a second.
 
     On a CPU distances are summed in float64, so the indices are those of the plain algorithm,
     ties to the lowest, with any number of threads. On a GPU they are expanded in the type of
     x: points closer than a thousandth of the longest vector count as equal there.
 
-    fast: several times less work and about the same radius; see `ad_models.coreset_rounds`.
+    fast: several times less work with about the same radius; see `ad_models.coreset_rounds`.
     """
     count = min(count, len(x))
     # Preallocated: a list of 0-d tensors between large temporaries fragments the heap.
@@ -92,7 +92,7 @@ def cover(
 
 
 def is_long(rows: int, count: int, dims: int) -> bool:
-    """Whether `count` of `rows` rows of `dims` numbers are better chosen in rounds."""
+    """Whether selection in rounds is better for `count` of `rows` rows of `dims` numbers."""
     return rows * count * dims > LONG
 
 
@@ -111,7 +111,7 @@ def coreset(
 
 
 def pace(dims: int, rows: int, device: torch.device, fast: bool = False) -> float:
-    """Seconds one centre takes for each number of x, measured on `rows` rows or 64 MB of them."""
+    """Seconds per centre and number of x, measured on `rows` rows or 64 MB of them."""
     x = torch.rand(max(1, min(rows, 2**24 // dims)), dims, device=device)
     if fast:
         new = torch.arange(min(len(x), 64), device=device)
@@ -133,8 +133,8 @@ def _steps(x: Tensor, count: int) -> AbstractContextManager[Step]:
 
 @contextmanager
 def _fused(x: Tensor, count: int) -> Iterator[Step]:
-    """Up to `count` steps that read what they need of x once, in as many threads as torch may use
-    now."""
+    """Up to `count` steps that read the needed parts of x once, with the present number of torch
+    threads."""
     from ad_models.coreset_kernel import compiled
 
     rows = x.detach().contiguous().numpy()

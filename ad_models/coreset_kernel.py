@@ -1,11 +1,11 @@
 """One step of greedy k-center, compiled. Import it where it is called: numba takes a second.
 
-Most rows need not be read. A row at the distance d from its nearest centre is no nearer to a new
-centre that lies 2 d or more from that one (triangle inequality): so each row knows its centre, and
-a step begins with the distances of all centres to the new one.
+Most rows are not read. If a row has the distance d from its nearest centre, a new centre at 2 d or
+more from that centre is not nearer (triangle inequality). So each row stores its centre, and a step
+starts with the distances of all centres to the new one.
 
-Nothing is cached on disk: that would save a quarter of a second a process and need a folder that
-may be written, and whose pickles may be trusted.
+Nothing is cached on disk: a cache would save a quarter of a second per process, but needs a
+writable folder with trusted pickles.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Greedy k-center in rounds: many centres for one reading of the points."""
+"""Greedy k-center in rounds: many centres for one pass over the points."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 NEARLY = 0.97  # of the distance of the farthest point: what a centre must have at least
-CANDIDATES = (
-    512  # farthest points among which a round chooses; more cost more than rounds they save
-)
+CANDIDATES = 512  # number of candidates of a round; more of them cost more than they save
 TABLE = 2**24  # distances that are computed at once
 Tick = Callable[[int, int], None]
 
@@ -16,12 +14,12 @@ Tick = Callable[[int, int], None]
 def rounds(x: Tensor, count: int, start: int, tick: Tick) -> tuple[Tensor, float]:
     """Indices (count,) of rows of x (N, D) that cover it, and their covering radius.
 
-    Distances to the set only fall. So while a candidate is still nearly as far as the first row
-    that is no candidate was when the round began, it is nearly the farthest of all, and the other
-    rows need not be looked at: Gonzalez's bound holds with 2 / NEARLY instead of 2. Each round
-    ends with one matrix product. Distances are expanded in the type of x: points closer than a
-    thousandth of the longest vector count as equal. Fewer indices come back where x has fewer
-    distinct points.
+    Distances to the set only decrease. At the start of a round, take the distance of the farthest
+    row that is not a candidate. While a candidate is still nearly that far, it is nearly the
+    farthest of all rows, and other rows need no check: Gonzalez's bound holds with 2 / NEARLY
+    instead of 2. Each round ends with one matrix product. Distances are expanded in the type of x:
+    points closer than a thousandth of the longest vector count as equal. Returns fewer indices if x
+    has fewer distinct points.
     """
     norms = squares(x)
     nearest = torch.full_like(norms, torch.inf)  # squared distance to the set so far
@@ -47,7 +45,7 @@ def squares(x: Tensor) -> Tensor:
 
 
 def lower(nearest: Tensor, x: Tensor, norms: Tensor, new: Tensor) -> None:
-    """Let the squared distances (N,) know of the centres `new`."""
+    """Update the squared distances (N,) with the centres `new`."""
     centres, across = x[new], norms[new]
     size = max(1, TABLE // len(new))
     for first in range(0, len(x), size):
@@ -58,8 +56,8 @@ def lower(nearest: Tensor, x: Tensor, norms: Tensor, new: Tensor) -> None:
 
 
 def pick(candidates: Tensor, far: Tensor, count: int, least: float) -> Tensor:
-    """Up to `count` places in the candidates (M, D), each the farthest of them by then, the first
-    in any case, the others while their squared distances, `far` (M,) at first, exceed `least`."""
+    """Up to `count` indices of candidates (M, D), each the farthest at its step. The first is
+    always chosen, the others while their squared distances (at first `far` (M,)) exceed `least`."""
     apart = torch.cdist(candidates, candidates).square().cpu().numpy()
     left = far.cpu().numpy().copy()
     taken: list[int] = []

@@ -1,4 +1,4 @@
-"""Parts of a DCGAN: convolutions that halve a square image down to a code, and double it back.
+"""Parts of a DCGAN: convolutions that halve a square image to a code, and double it back.
 
 Radford et al., ICLR 2016, https://arxiv.org/abs/1511.06434, section 3. The gradient penalty is of
 Gulrajani et al., NeurIPS 2017, https://arxiv.org/abs/1704.00028.
@@ -16,7 +16,7 @@ from ad_models.errors import ConfigError
 def widths(size: int, base: int, widest: int = 512) -> list[int]:
     """Channels at `size` / 2, / 4, ... down to 4 pixels: `base`, doubled each time up to `widest`.
 
-    Raises ConfigError where `size` is no power of two of at least 16.
+    ConfigError if `size` is not a power of two of at least 16.
     """
     if size < 16 or size & (size - 1):
         raise ConfigError(f"size must be a power of two and at least 16, got {size}")

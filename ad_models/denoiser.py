@@ -1,4 +1,4 @@
-"""The U-Net of denoising diffusion: it sees a noisy image and the step, and tells the noise.
+"""The U-Net of denoising diffusion: from a noisy image and the step it predicts the noise.
 
 Ho et al., NeurIPS 2020, https://arxiv.org/abs/2006.11239, appendix B; the blocks that change the
 size are those of Dhariwal and Nichol 2021, https://arxiv.org/abs/2105.05233.
@@ -18,7 +18,7 @@ def group_norm(channels: int) -> nn.GroupNorm:
 
 
 def zeroed(layer: nn.Conv2d) -> nn.Conv2d:
-    """Starts as nothing: a block as its shortcut, the network as no noise."""
+    """Initialise with zeros: a block starts as its shortcut, the network predicts no noise."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -33,7 +33,8 @@ def waves(steps: Tensor, dims: int) -> Tensor:
 
 
 class Residual(nn.Module):
-    """Two convolutions beside a shortcut, told the step; `scale` 2 doubles sides, 0.5 halves."""
+    """Two convolutions beside a shortcut, with the step as input; `scale` 2 doubles sides, 0.5
+    halves them."""
 
     def __init__(self, channels: int, out: int, told: int, scale: float = 1) -> None:
         super().__init__()
@@ -56,7 +57,7 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-    """Every position looks at all others."""
+    """Self-attention over all positions."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -73,7 +74,7 @@ class Attention(nn.Module):
 
 
 class Level(nn.ModuleList):
-    """Parts in a row, each told the step."""
+    """A sequence of parts, each with the step as input."""
 
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
         for part in self:

@@ -1,8 +1,8 @@
-"""Denoising diffusion: how an image fades into noise, and how one step takes it back.
+"""Denoising diffusion: add noise to an image, and estimate the image in one step.
 
 Ho et al., NeurIPS 2020, https://arxiv.org/abs/2006.11239; norm guidance: Zhang et al. 2023,
-https://arxiv.org/abs/2303.08730. `kept` is alpha-bar of the step: what is left of the image's
-variance, broadcast against images (B, 3, H, W).
+https://arxiv.org/abs/2303.08730. `kept` is alpha-bar of the step: the remaining share of the
+image's variance, broadcast to images (B, 3, H, W).
 """
 
 import torch
@@ -16,20 +16,19 @@ def schedule(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tens
 
 
 def noised(images: Tensor, noise: Tensor, kept: Tensor) -> Tensor:
-    """The image as it looks after the step; Ho et al., equation 4."""
+    """The noisy image after the step; Ho et al., equation 4."""
     return kept.sqrt() * images + (1 - kept).sqrt() * noise
 
 
 def denoised(noisy: Tensor, noise: Tensor, kept: Tensor) -> Tensor:
-    """The image at the start, where `noise` is what was added: `noised` solved for the image."""
+    """The original image, if `noise` was added: the inverse of `noised`."""
     return (noisy - (1 - kept).sqrt() * noise) / kept.sqrt()
 
 
 def guided(noisy: Tensor, noise: Tensor, kept: Tensor, coarse: Tensor, weight: float) -> Tensor:
-    """The image at the start, drawn towards `coarse`, an estimate from a noisier step.
-
-    The noise is corrected by how far the image lies from where `coarse` would be after
-    the same step with the same noise.
+    """The original image, moved towards `coarse`, an estimate from a noisier step. The noise is
+    corrected by the difference between the image and `coarse` after the same step with the same
+    noise.
     """
     there = noised(coarse, noise, kept)
     corrected = noise - weight * (1 - kept).sqrt() * (there - noisy)

@@ -1,7 +1,7 @@
-"""What an epoch is, where that is not one pass over the images.
+"""Epochs with a fixed number of batches instead of one pass over the images.
 
-Papers that draw so many patches beforehand take as many steps whatever the number of images. With
-a few dozen of these, single passes would end a fit before it has learnt anything.
+Papers that draw a fixed number of patches have the same number of steps for any number of images.
+With a few dozen images, single passes would end a fit before it has learnt anything.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ def check_epoch(batches: int) -> None:
 
 
 def epoch(loader: Iterable[T], batches: int) -> Iterable[T]:
-    """So many batches, over as many passes as that takes; 0: one pass."""
+    """This number of batches, over as many passes as needed; 0: one pass."""
     return Epoch(loader, batches) if batches else loader
 
 
@@ -34,7 +34,7 @@ class Epoch(Generic[T]):
 
     def __iter__(self) -> Iterator[T]:
         given, before = 0, -1
-        while before < given < self.batches:  # a loader that gives nothing ends it
+        while before < given < self.batches:  # an empty loader ends it
             before = given
             for batch in islice(self.loader, self.batches - given):
                 yield batch

@@ -2,12 +2,12 @@
 
 AnomalyError
   ConfigError       a parameter is unknown or out of range
-  WeightsError      pretrained weights cannot be had, or are of another network
+  WeightsError      pretrained weights are not available, or are for another network
   NotFittedError    predict, save or export before fit
-  ExportError       the algorithm does at prediction what a graph cannot hold
-  UpdateError       the algorithm cannot learn more images; fit it anew
+  ExportError       the algorithm uses operations that a graph cannot hold
+  UpdateError       the algorithm cannot learn more images; fit it again
   InputError        an image batch has the wrong shape, type or range
-  CheckpointError   a saved file is damaged, or of another algorithm, config or data
+  CheckpointError   a saved file is damaged, or from another algorithm, config or data
   Cancelled         the caller asked the fit to stop; the last checkpoint is kept
 """
 

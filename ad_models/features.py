@@ -10,17 +10,16 @@ from torchvision import models
 from ad_models.errors import ConfigError
 from ad_models.weights import load_weights
 
-TAKEN_APART = ("features", "trunk_output", "layers")  # of VGG, RegNet, MNASNet and the like
+TAKEN_APART = ("features", "trunk_output", "layers")  # of VGG, RegNet, MNASNet and similar
 
 
 class Pyramid(nn.Module):
     """Map images (B, 3, H, W) to one feature map (B, C, h, w) per layer, shallow first.
 
-    Runs the backbone's children in order and stops after the last layer asked for. No
-    hooks and no tracing: torch.fx patches nn.Module while it traces, so two threads
-    that build a traced extractor at once break each other.
-
-    `channels`: of each layer. `source`: where the weights came from.
+    Runs the backbone's children in order and stops after the last layer asked for. No hooks and no
+    tracing: torch.fx patches nn.Module while it traces, so two threads that build a traced
+    extractor at the same time disturb each other. `channels`: of each layer. `source`: source of
+    the weights.
     """
 
     def __init__(self, backbone: str, layers: tuple[str, ...], weights: str = "imagenet") -> None:
@@ -58,7 +57,7 @@ class Pyramid(nn.Module):
 
 
 def _children(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """The layers in order; what only holds them is taken apart."""
+    """The layers in order; pure containers are replaced by their content."""
     for name, child in net.named_children():
         if name in TAKEN_APART:
             yield from ((f"{name}.{inner}", layer) for inner, layer in child.named_children())

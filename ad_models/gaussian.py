@@ -1,4 +1,4 @@
-"""One Gaussian per image position, gathered in a single pass."""
+"""One Gaussian per image position, computed in a single pass."""
 
 from typing import Self
 
@@ -14,7 +14,7 @@ BLOCK = 64  # positions at a time
 
 
 def claim_gaussians(run: Run, positions: int, dims: int, each: int) -> None:
-    """Refuse Gaussians that take more than is free; `each`: numbers that one takes."""
+    """An error if the Gaussians need more than the free memory; `each`: numbers per Gaussian."""
     most = int((free(run.device) / 4 / positions) ** 0.5)
     what = f"{positions} Gaussians of {dims} dimensions"
     claim(run, what, 4 * positions * each, f"set dims to at most {most}, or {SMALLER}")
@@ -24,9 +24,9 @@ class RunningGaussian:
     """Mean and covariance at each of P positions, batch by batch.
 
     Merges batches with Chan, Golub and LeVeque (1979), so no batch is kept and nothing cancels when
-    the mean is large. Memory: P * D * D floats, once. To pass through them costs as much as many
-    rows do, so batches wait for one another where there is room: the first D vectors in the place
-    of their squares, later ones above the diagonal, which symmetry leaves free.
+    the mean is large. Memory: P * D * D floats, once. One pass through them costs as much as many
+    rows, so several batches are collected first: the first D vectors in the memory of their
+    squares, later ones above the diagonal, which is free because of symmetry.
     """
 
     def __init__(self, positions: int, dim: int, device: torch.device) -> None:
@@ -39,7 +39,7 @@ class RunningGaussian:
 
     @classmethod
     def restored(cls, count: int, mean: Tensor, whiten: Tensor, ridge: float) -> Self:
-        """As it was before `whitening` with `ridge` gave `whiten` (P, D, D)."""
+        """The covariance before `whitening` with `ridge` gave `whiten` (P, D, D)."""
         gaussian = cls(mean.shape[0], mean.shape[1], mean.device)
         gaussian.mean = mean.clone()
         identity = torch.eye(mean.shape[1], device=mean.device)
@@ -85,7 +85,7 @@ class RunningGaussian:
     def estimate(self, ddof: int = 1) -> tuple[Tensor, Tensor]:
         """Mean (P, D) and covariance (P, D, D), the sum of squares divided by `count - ddof`.
 
-        In place, for it may be gigabytes: it is to be done once, at the end.
+        In place, since it may be gigabytes: call it once, at the end.
         """
         if self.merged < self.count:
             self._merge(self.mean.new_empty(0, *self.mean.shape))
@@ -97,10 +97,11 @@ class RunningGaussian:
 
 
 class FewRows:
-    """The same of at most `most` vectors a position, fewer than dimensions: they are kept.
+    """The same for at most `most` vectors per position, fewer than dimensions: the vectors are
+    stored.
 
-    Memory: P * most * D floats, and P * most * most when it is factorised. What is left free of
-    `rows` is zero, which changes nothing.
+    Memory: P * most * D floats, and P * most * most when it is factorised. Unused `rows` are zero,
+    which does not change the result.
     """
 
     def __init__(self, positions: int, dim: int, most: int, device: torch.device) -> None:
@@ -116,19 +117,19 @@ class FewRows:
         return self.count + added <= self.rows.shape[1]
 
     def update(self, x: Tensor) -> None:
-        """Add vectors (B, P, D), for which there must be room."""
+        """Add vectors (B, P, D); there must be enough space."""
         self.rows[:, self.count : self.count + len(x)] = x.movedim(1, 0)
         self.count += len(x)
 
     def centre(self) -> Tensor:
-        """Mean (P, D), which is taken off the rows. It is to be done once, at the end."""
+        """Mean (P, D), which is subtracted from the rows. Call it once, at the end."""
         rows = self.rows[:, : self.count]
         mean = rows.mean(dim=1)
         rows -= mean[:, None]
         return mean
 
     def running(self) -> RunningGaussian:
-        """The other form, for more vectors than this was made for."""
+        """The other form, for more vectors than this form can hold."""
         positions, _, dim = self.rows.shape
         gaussian = RunningGaussian(positions, dim, self.rows.device)
         gaussian.update(self.rows[:, : self.count].movedim(1, 0))

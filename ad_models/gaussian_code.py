@@ -9,13 +9,13 @@ LIMIT = 10.0  # of the log variance either way: beyond it exp() runs away and no
 
 
 def split(out: Tensor) -> tuple[Tensor, Tensor]:
-    """What an encoder gives, (B, 2 D, 1, 1), as mean and log variance (B, D, 1, 1)."""
+    """The output of an encoder, (B, 2 D, 1, 1), as mean and log variance (B, D, 1, 1)."""
     mean, log_variance = out.chunk(2, dim=1)
     return mean, log_variance.clamp(-LIMIT, LIMIT)
 
 
 def sample(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """A draw from the Gaussian through which gradients flow."""
+    """A sample of the Gaussian; gradients pass through it."""
     # drawn on the CPU: a seed then gives the same codes on every device
     noise = torch.randn(mean.shape).to(mean.device)
     return mean + torch.exp(log_variance / 2) * noise
@@ -28,7 +28,7 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def surprise(x: Tensor, rebuilt: Tensor) -> Tensor:
-    """Mean over a batch of -log p(x | code), in nats, at the one variance that makes it least.
+    """Mean over a batch of -log p(x | code), in nats, at the variance that minimises it.
 
     Of N numbers with mean squared error m that is N / 2 (log(2 pi m) + 1): Rybkin et al. 2021.
     """

@@ -1,4 +1,4 @@
-"""From a coarse distance map to a full-resolution anomaly map."""
+"""Convert a coarse distance map to a full-resolution anomaly map."""
 
 import math
 from collections.abc import Sequence

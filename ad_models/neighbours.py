@@ -1,5 +1,5 @@
-"""Exact nearest neighbours: by FAISS where that is fastest, by plain tensor code where it is not
-there, and where a graph is exported."""
+"""Exact nearest neighbours: with FAISS if it is fastest; with plain tensor code if FAISS is missing
+or a graph is exported."""
 
 import sys
 
@@ -13,8 +13,8 @@ def nearest(x: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
     """Euclidean distance (...) of each vector of x (..., D) to its nearest row of `bank` (N, D),
     and that row's index (...).
 
-    The winner's distance is computed anew from the difference: both ways to find it expand the
-    square, which loses small distances to rounding.
+    Its distance is computed again from the difference: both search methods expand the square and
+    lose small distances to rounding.
     """
     index = _faiss(x, bank) if _on_cpu(x) else _products(x, bank)
     return (x - bank[index]).norm(dim=-1), index
@@ -28,7 +28,7 @@ def _on_cpu(x: Tensor) -> bool:
 
 
 def _faiss(x: Tensor, bank: Tensor) -> Tensor:
-    """In blocks of its own; it takes no memory to speak of beside x and the bank."""
+    """FAISS uses its own blocks and needs almost no memory besides x and the bank."""
     import faiss  # here: a third of a second, for the algorithms that search
 
     faiss.omp_set_num_threads(torch.get_num_threads())

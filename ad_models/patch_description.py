@@ -1,4 +1,4 @@
-"""The patch description network of EfficientAD, and how it learns to describe like a backbone."""
+"""The patch description network of EfficientAD, and its distillation from a backbone."""
 
 import math
 import re
@@ -67,7 +67,7 @@ class PatchDescription(nn.Module):
         return list(zip(parameters[::2], parameters[1::2], strict=True))
 
     def read(self, path: Path) -> None:
-        """Take weights from a state dict of the same layers, whatever their names are."""
+        """Load weights from a state dict with the same layers under any names."""
         state = read_state(path)
         theirs = [state[name] for name in sorted(state, key=_layer_order)]
         ours = list(self.layers.parameters())
@@ -80,7 +80,7 @@ class PatchDescription(nn.Module):
         self.source = fingerprint(path)
 
     def write(self, path: Path) -> None:
-        """A file that `read` takes; its header says what the weights were distilled from."""
+        """Write a file for `read`; its header names the source of the distillation."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         state = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
@@ -94,7 +94,8 @@ def _layer_order(name: str) -> tuple[list[int], bool]:
 
 
 class Standard(nn.Module):
-    """Bring each channel of maps (B, C, h, w) to mean 0 and deviation 1 over all that was seen."""
+    """Normalise each channel of maps (B, C, h, w) to mean 0 and deviation 1 over all maps so
+    far."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -122,10 +123,9 @@ class Standard(nn.Module):
 
 
 class Lessons(nn.Module):
-    """What a teacher is to answer (B, C, H / 4, W / 4): features of a backbone (section 3.1).
-
-    The image is seen enlarged; each position is the mean of its 3 x 3 neighbourhood, and
-    neighbouring channels are averaged until C are left.
+    """The targets of a teacher (B, C, H / 4, W / 4): features of a backbone (section 3.1). The
+    image is enlarged; each position is the mean of its 3 x 3 neighbourhood, and neighbouring
+    channels are averaged until C are left.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Lessons(nn.Module):
 
 @dataclass(frozen=True)
 class Plan:
-    """How a teacher is distilled: for so many batches, at this rate, with these images."""
+    """Settings of a distillation: number of batches, learning rate, images."""
 
     steps: int
     lr: float
@@ -170,9 +170,9 @@ def distil(
     run: Run,
     plan: Plan,
 ) -> None:
-    """Train `teacher` to answer as the backbone does (section 3.1).
+    """Train `teacher` to give the same output as the backbone (section 3.1).
 
-    A batch of the loader's images is joined by as many natural ones, where there are any.
+    To each batch of the loader the same number of natural images is added, if there are any.
     """
     natural = plan.natural
 

@@ -32,7 +32,7 @@ class Kept:
 
     Iterating gives batches (batch, P, D) in a new order each time, from torch's generator. Takes
     images * P * D * 2 bytes: half precision rounds by a thousandth, far less than patches differ.
-    They lie on disk where that is more than half of the memory that is free.
+    They are stored on disk if that is more than half of the free memory.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Kept:
 
 
 def place(count: int, one: Tensor, run: Run) -> Rows:
-    """Where `count` rows of features like `one` are kept, or a refusal."""
+    """Storage for `count` rows of features like `one`; an error if there is not enough."""
     taken, spare = count * one.nbytes, disk(run.folder)
     if spare and free(run.device) // 2 < taken <= spare[1]:
         run.say(f"{FEATURES}: {size(taken)}, which wait in {spare[0]}")
@@ -77,8 +77,8 @@ def everything(
     beside: float,
     what: str = FEATURES,
 ) -> Tensor:
-    """Embeddings (N, ...) of all images, `what`, in one tensor. It is reserved once: to join parts
-    would hold them twice. `beside`: what else the fit will hold, as a multiple of it."""
+    """Embeddings (N, ...) of all images, `what`, in one tensor. It is allocated once: joining parts
+    would need twice the memory. `beside`: other memory of the fit, as a multiple of it."""
     kept, count = InMemory(torch.empty(0)), 0
     for batch in run.steps(loader):
         for images in blocks(batch.image):

@@ -1,4 +1,4 @@
-"""Between ImageNet-normalised images and colours in 0..1."""
+"""Conversion between ImageNet-normalised images and colours in 0..1."""
 
 from collections.abc import Sequence
 

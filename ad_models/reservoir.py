@@ -1,10 +1,10 @@
 """A coreset of a stream in bounded memory.
 
-Where the projections of all rows fit, they are held and the coreset is the plain one, to the
-index, or where that is long, one chosen in rounds; the rows themselves then may lie on disk.
-Where they do not fit, or the work is longer still, there are two stages: greedy on each
-part, then on what that left. If each part lies within r of the rows kept of it, and those within
-R of the coreset, all lies within r + R, at most four times the optimum (twice by Gonzalez, in each
+If the projections of all rows fit, they are stored. Then the coreset is exactly that of the plain
+algorithm, or one chosen in rounds if the plain one takes too long; the rows themselves may be on
+disk. If they do not fit, or the work is even longer, there are two stages: greedy on each part,
+then on the rows that remain. If each part is within r of its kept rows, and those within R of the
+coreset, all rows are within r + R, at most four times the optimum (twice by Gonzalez, in each
 stage: Malkomes et al., NeurIPS 2015).
 """
 
@@ -48,19 +48,19 @@ class Plan:
 
     @property
     def share(self) -> float:
-        """Of each part that is kept in the first stage."""
+        """The share of each part that the first stage keeps."""
         return min(1.0, self.capacity / self.total)
 
     @property
     def bytes(self) -> int:
-        """In memory at most, with the coreset beside the rows that it is chosen from."""
+        """Largest memory in bytes, with the coreset and the rows it is chosen from."""
         narrow = min(self.dims, self.projected)
         apart = self.folder is not None or self.dims > self.projected  # from the rows
         row = 4 * narrow * apart + 4 * self.dims * (self.folder is None) + 24  # notes of greedy
         return self.capacity * row + 4 * self.count * self.dims
 
     def seconds(self, part: int, device: torch.device) -> float:
-        """Of both stages, for parts of `part` rows, at the pace of this machine."""
+        """Seconds of both stages, for parts of `part` rows, at the speed of this machine."""
         dims = min(self.dims, self.projected)
         each = pace(dims, self.capacity, device, self.fast) * (1 if self.fast else READ)
         taken = float(self.capacity) * self.count * dims * each
@@ -78,10 +78,10 @@ def plan(
     disk: tuple[Path, int] | None = None,
     two_stage: bool | None = None,
 ) -> Plan:
-    """The most exact way that takes at most `room` bytes of memory, or a refusal.
+    """The most exact plan with at most `room` bytes of memory; an error if there is none.
 
-    disk: a folder and how many bytes it may take. two_stage: None decides by the work alone, so
-    that where memory is enough the same is chosen on every machine; False: never two.
+    disk: a folder and the bytes that may be used. two_stage: None decides only by the amount of
+    work, so that with enough memory every machine makes the same choice; False: never two.
     """
     narrow = min(dims, projected)
     whole = Plan(count, total, dims, projected, total)
@@ -110,15 +110,14 @@ def plan(
 
 
 class Reservoir:
-    """Rows (n, dims) come in by `add`; `coreset` chooses. Distances are those of the projection.
-
-    slack: how far a row that came in may lie from those that are held.
+    """Add rows (n, dims) with `add`; `coreset` chooses. Distances are those of the projection.
+    slack: largest distance of an added row from the stored rows.
     """
 
     def __init__(self, plan: Plan, seed: int, device: torch.device, slack: float = 0.0) -> None:
         self.plan, self.seed, self.share, self.slack = plan, seed, plan.share, slack
         self.seen = self.held = 0
-        # Reserved once: to grow would hold the rows twice. Pages are taken as they are filled.
+        # Allocated once: growing would need twice the memory. Pages are used when they are filled.
         self.narrow = torch.empty(plan.capacity, min(plan.dims, plan.projected), device=device)
         self.rows: Rows
         if plan.folder is not None:
@@ -129,7 +128,7 @@ class Reservoir:
             self.rows = InMemory(self.narrow)
 
     def add(self, rows: Tensor) -> None:
-        """Take a part (n, dims), or a coreset of it."""
+        """Add a part (n, dims), or a coreset of it."""
         self.seen += len(rows)
         narrow = project(rows, self.plan.projected, self.seed)
         wanted = max(1, min(len(rows), int(self.share * len(rows))))
@@ -156,7 +155,7 @@ class Reservoir:
         return self.rows.take(chosen), self.slack + radius
 
     def _thin(self, count: int) -> None:
-        """More came than was announced: keep half, and of what follows half as much."""
+        """There are more rows than announced: keep half of them, and half as many of the next."""
         chosen, radius = cover(self.narrow[: self.held], max(1, count), self.seed)
         self.narrow[: len(chosen)] = self.narrow[chosen.to(self.narrow.device)]
         self.rows.put(0, self.rows.take(chosen))

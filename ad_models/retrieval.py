@@ -1,10 +1,11 @@
-"""Which of the known images an image is most like, and what of it is the object.
+"""Find the known images that are most similar to an image, and the object in it.
 
-Li et al., IEEE TIP 2024, sections 3.2 and 3.4 (see ad_models.algorithms.cpr): features are named
-by the nearest of a few visual words; images are alike where the words have like shares in each of
-5 x 5 blocks. A linear discriminant between the border and the middle tells the object from its
-background. Blocks share the positions at their borders where the grid has no multiple of five; the
-order of the divergence and its sum over four fifths of the blocks follow the official code.
+Li et al., IEEE TIP 2024, sections 3.2 and 3.4 (see ad_models.algorithms.cpr): each feature is
+assigned to the nearest of a few visual words; images are similar if the words have similar shares
+in each of 5 x 5 blocks. A linear discriminant between the border and the middle separates the
+object from its background. Blocks share the positions at their borders if the grid is not a
+multiple of five; the order of the divergence and its sum over four fifths of the blocks follow the
+official code.
 """
 
 import torch
@@ -30,7 +31,8 @@ class Retrieval(nn.Module):
         self.register_buffer("fronts", torch.empty(0))  # (N, 1, h, w)
 
     def learn(self, features: Tensor, objects: bool, seed: int) -> None:
-        """Know images by their features (N, C, h, w); without `objects` all of each is front."""
+        """Learn images from their features (N, C, h, w); without `objects` the whole image is
+        foreground."""
         flat = features.movedim(1, -1).flatten(0, 2)  # (N * P, C)
         sample = flat[torch.randperm(len(flat))[:SAMPLED].to(flat.device)].cpu()
         self.centres = means(sample, len(self.centres), seed).to(features)
@@ -50,7 +52,8 @@ class Retrieval(nn.Module):
         return F.adaptive_avg_pool2d(maps, BLOCKS).flatten(2)
 
     def front(self, features: Tensor) -> Tensor:
-        """How much each position of features (B, C, h, w) is of the object: (B, 1, h, w), 0..1."""
+        """How much each position of features (B, C, h, w) belongs to the object: (B, 1, h, w),
+        0..1."""
         found = torch.einsum("bchw,c->bhw", features, self.plane) + self.offset
         return found.clamp(0, 1).unsqueeze(1)
 
@@ -69,12 +72,12 @@ def means(sample: Tensor, count: int, seed: int) -> Tensor:
 
 
 def nearest(features: Tensor, centres: Tensor) -> Tensor:
-    """Which of the centres (K, C) is nearest to each feature (..., C)."""
+    """The index of the nearest centre (K, C) for each feature (..., C)."""
     return (centres.square().sum(1) - 2 * features @ centres.mT).argmin(-1)  # less |x|^2
 
 
 def divergence(query: Tensor, reference: Tensor) -> Tensor:
-    """How unlike histograms (B, words, 25) and (N, words, 25) are: (B, N).
+    """Divergence of histograms (B, words, 25) and (N, words, 25): (B, N).
 
     The Kullback-Leibler divergence of each block, summed over the four fifths that fit best.
     """
@@ -85,8 +88,8 @@ def divergence(query: Tensor, reference: Tensor) -> Tensor:
 
 
 def lowest(unlike: Tensor, count: int) -> Tensor:
-    """Places (B, count) of the lowest of unlike (B, N), of equals the first: which of them it is
-    must not be for rounding to say, or an exported graph retrieves others."""
+    """Indices (B, count) of the lowest values of unlike (B, N), the first of equal ones: rounding
+    must not decide, otherwise an exported graph retrieves other images."""
     order = TIE * torch.arange(unlike.shape[1], device=unlike.device)
     return (unlike + order).topk(count, largest=False).indices
 
@@ -94,8 +97,8 @@ def lowest(unlike: Tensor, count: int) -> Tensor:
 def front_plane(flat: Tensor, side: Tensor, grid: torch.Size) -> tuple[Tensor, Tensor] | None:
     """Plane and offset of the linear discriminant between border and middle, scaled to 0..1.
 
-    side (N, P) in 0, 1 parts the features flat (N * P, C) in two; that which is the more frequent
-    along the border is the background. None where the middle holds nothing of the other.
+    side (N, P) in 0, 1 divides the features flat (N * P, C) into two groups; the group that is more
+    frequent along the border is the background. None if the middle contains only background.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 

@@ -1,4 +1,4 @@
-"""Rows of numbers that wait in memory or on disk."""
+"""Rows of numbers in memory or on disk."""
 
 import tempfile
 import weakref
@@ -13,7 +13,7 @@ class InMemory:
         self.rows = rows
 
     def put(self, at: int, rows: Tensor) -> None:
-        """Rows that follow on those before; there is room for more than were reserved."""
+        """Append rows; more rows than reserved are allowed."""
         if at + len(rows) > len(self.rows):
             self.rows = torch.cat([self.rows[:at], rows])
         else:
@@ -24,8 +24,8 @@ class InMemory:
 
 
 class OnDisk:
-    """Rows (dims,) in a file without a name, which ends with this object. It is read and written
-    and not mapped: mapped pages would count as memory of this process."""
+    """Rows (dims,) in a file without a name, deleted with this object. It is read and written, not
+    mapped: mapped pages would count as memory of this process."""
 
     def __init__(
         self, folder: Path, dims: int, device: torch.device, dtype: torch.dtype = torch.float32

@@ -1,4 +1,4 @@
-"""What a fit needs from outside: a device, a checkpoint file, someone to tell, a way to stop."""
+"""The environment of a fit: a device, a checkpoint file, a progress callback, a way to stop."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -28,15 +28,17 @@ class Progress(NamedTuple):
 
 @dataclass
 class Run:
-    """Hand one to `fit`. `identity` names what is fitted on what: a checkpoint is only resumed by
-    a run of the same identity."""
+    """Pass it to `fit`. `identity` identifies the algorithm, its settings and its data: a
+    checkpoint is only resumed by a run of the same identity."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     checkpoint: Path | None = None  # None: neither save nor resume
     identity: str = ""
     report: Callable[[Progress], None] = lambda progress: None
     should_stop: Callable[[], bool] = lambda: False
-    say: Callable[[str], None] = lambda text: None  # told once: what a fit will take, for example
+    say: Callable[[str], None] = lambda text: (
+        None
+    )  # called once with a text, for example the expected memory
     precision: torch.dtype = torch.float32  # of the networks in training; see `mixed`
     report_every: float = 1.0  # seconds
     save_every: float = 60.0  # seconds at most; the last epoch of a stage is always saved
@@ -48,15 +50,16 @@ class Run:
 
     @property
     def folder(self) -> Path | None:
-        """Where large things may wait; None: anywhere."""
+        """The folder for large temporary files; None: any folder."""
         return self.checkpoint.parent if self.checkpoint else None
 
     def log(self, **metrics: Any) -> None:
-        """Name the numbers the next report carries. Tensors are read only then: no GPU sync."""
+        """Set the numbers of the next report. Tensors are read only then, to avoid GPU
+        synchronisation."""
         self._metrics.update({k: torch.as_tensor(v).detach() for k, v in metrics.items()})
 
     def steps(self, loader: Iterable) -> Iterator:
-        """Yield each batch on the device; stop before it if asked, report after it."""
+        """Yield each batch on the device; stop before it if requested, report after it."""
         total = len(loader) if isinstance(loader, Sized) else None
         for step, batch in enumerate(loader, start=1):
             self._stop_if_asked(step)
@@ -64,15 +67,15 @@ class Run:
             self._tell(step, total)
 
     def mixed(self, network: Callable, *inputs: Any) -> Any:
-        """What `network` makes of `inputs` in a training step: its convolutions and products in
-        `precision`, what it returns in float32, so that losses lose nothing."""
+        """The output of `network` for `inputs` in a training step: convolutions and products in
+        `precision`, the result in float32, so that losses keep their precision."""
         if self.precision == torch.float32:
             return network(*inputs)
         with torch.autocast(self.device.type, self.precision):
             return _floats(network(*inputs))
 
     def tick(self, stage: str) -> Callable[[int, int], None]:
-        """A `tick(done, total)` for work that has no batches, such as a coreset."""
+        """A `tick(done, total)` callback for work without batches, such as a coreset."""
         self._at = (stage, 1, 1)
 
         def tick(done: int, total: int) -> None:
@@ -82,11 +85,11 @@ class Run:
         return tick
 
     def epochs(self, count: int, *changing: Any, stage: str = "learn") -> Iterator[int]:
-        """Yield the epochs still to do, keeping `changing` (modules, optimisers) on disk."""
+        """Yield the remaining epochs, and save `changing` (modules, optimisers) on disk."""
         for epoch in range(self._restore(stage, changing), count):
             self._at = (stage, epoch + 1, count)
             yield epoch
-            # where saving is quick it is frequent, for a twentieth of the time: a stop then costs
+            # save often if saving is fast, for a twentieth of the time: then a stop costs
             # little more than the running epoch
             due = min(self.save_every, 20 * self._cost)
             if epoch + 1 == count or time.monotonic() - self._saved >= due:
@@ -121,7 +124,9 @@ class Run:
         for thing, state in zip(changing, saved["states"], strict=True):
             thing.load_state_dict(state)
         torch.set_rng_state(saved["rng"].cpu())
-        if self.device.type == "cuda" and "cuda_rng" in saved:  # not where a CPU began the fit
+        if (
+            self.device.type == "cuda" and "cuda_rng" in saved
+        ):  # missing if the fit started on a CPU
             torch.cuda.set_rng_state(saved["cuda_rng"].cpu(), self.device)
         return saved["done"]
 

@@ -45,6 +45,6 @@ def checked(kind: type, algorithm: str, parameters: Mapping[str, Any]) -> Any:
 
 
 def hint(wrong: str, known: Iterable[str]) -> str:
-    """What was meant, or else all there is."""
+    """The nearest known name, or all known names."""
     close = difflib.get_close_matches(wrong, list(known), n=1)
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known))}"

@@ -1,4 +1,4 @@
-"""How alike two images are at every pixel: in structure (SSIM) and in edges (GMS).
+"""Similarity of two images at every pixel: of structure (SSIM) and of edges (GMS).
 
 Images (B, C, H, W) have values in 0..1: the constants below are those of that range.
 """
@@ -15,7 +15,7 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
     """Structural similarity (B, C, H, W) of each channel, -1 to 1; equal images give 1.
 
     Wang et al. 2004, equation 13: a Gaussian window, c1 = 0.01^2, c2 = 0.03^2. The border is
-    mirrored: zeros there would draw a frame around every map.
+    mirrored: zeros would give a frame around every map.
     """
     mean_x, mean_y, xx, yy, xy = windowed(torch.stack([x, y, x * x, y * y, x * y]))
     means, both = mean_x * mean_y, mean_x.square() + mean_y.square()
@@ -26,8 +26,8 @@ def ssim(x: Tensor, y: Tensor) -> Tensor:
 def windowed(x: Tensor) -> Tensor:
     """Means of x (..., H, W) under the window around every pixel.
 
-    As products with banded matrices: with gradients a third of the time that convolutions of
-    single channels take on a CPU (16 RGB images of 128 pixels).
+    Computed with banded matrices: on a CPU, with gradients, a third of the time of single-channel
+    convolutions (16 RGB images of 128 pixels).
     """
     rows, columns = (_band(n).to(x) for n in x.shape[-2:])
     return rows @ x @ columns.mT

@@ -1,12 +1,12 @@
-"""Synthetic defects: where (Perlin masks), of what (textures), how visible (blending).
+"""Synthetic defects: place (Perlin masks), content (textures), visibility (blending).
 
 The recipe is DRAEM's (Zavrtanik et al., ICCV 2021, section 3.2), which most later methods share:
 
     textures = Textures(folder=None)
     spoiled, masks = spoil(images, textures(len(images), images.shape[-2:], images.device))
 
-All that is random comes from torch's generator of the CPU, whatever the device: `Detector.fit`
-seeds it and checkpoints keep it, so that fits repeat and go on bit for bit.
+All random numbers come from torch's CPU generator, for every device. `Detector.fit` seeds it and
+checkpoints save it, so that fits are repeatable and resume exactly.
 """
 
 import math
@@ -46,8 +46,8 @@ def turned(rows: Tensor, columns: Tensor, angle: Tensor) -> tuple[Tensor, Tensor
 def perlin(count: int, size: Size, device: torch.device, finest: int = 5) -> Tensor:
     """Gradient noise (B, H, W), about -1..1, of 2^a by 2^b cells, a and b in 0..`finest`.
 
-    Each image has its own a and b and is turned by up to 90 degrees either way. We turn the
-    coordinates, not the picture: no corner stays empty.
+    Each image has its own a and b and is turned by up to 90 degrees either way. We rotate the
+    coordinates, not the picture, so that no corner is empty.
     """
     cells = 2 ** torch.randint(0, finest + 1, (count, 2)).to(device)
     lattice = uniform(0, 2 * math.pi, (count, 2**finest + 1, 2**finest + 1), device)
@@ -81,7 +81,7 @@ def perlin_masks(
 ) -> Tensor:
     """Masks (B, 1, H, W) in {0, 1}: where the noise is above `threshold`, inside `foreground`.
 
-    An empty mask is drawn again; one may stay empty where the foreground (B, 1, H, W) is tiny.
+    An empty mask is drawn again; it may stay empty if the foreground (B, 1, H, W) is tiny.
     """
     inside = torch.ones(count, 1, *size, device=device) if foreground is None else foreground
     masks = torch.zeros(count, 1, *size, device=device)
@@ -102,10 +102,11 @@ def spoil(
     finest: int = 5,
     foreground: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Paint defects on a `share` of the images: spoiled images (B, 3, H, W) and masks (B, 1, H, W).
+    """Paint defects on a `share` of the images: the changed images (B, 3, H, W) and masks (B, 1, H,
+    W).
 
-    `images` are ImageNet-normalised, `sources` (B, 3, H, W) colours in 0..1; the papers' beta,
-    what still shows of the image, is 1 - opacity. Outside its mask an image stays bit for bit.
+    `images` are ImageNet-normalised, `sources` (B, 3, H, W) colours in 0..1; the papers' beta, the
+    visible share of the image, is 1 - opacity. Outside its mask an image does not change.
     """
     count, device = len(images), images.device
     masks = perlin_masks(count, images.shape[-2:], device, finest, foreground=foreground)
@@ -120,7 +121,7 @@ def clouds(count: int, size: Size, device: torch.device) -> Tensor:
 
 
 def waves(count: int, size: Size, device: torch.device) -> Tensor:
-    """Straight stripes to marble, as the warp grows."""
+    """From straight stripes to marble, with growing warp."""
     angle, length, warp = (
         uniform(low, high, (count, 1, 1), device) for low, high in ((0, math.pi), (4, 64), (0, 6))
     )
@@ -179,7 +180,7 @@ def drawn(count: int, size: Size, device: torch.device) -> Tensor:
 
 
 class Textures:
-    """Draws textures (B, 3, H, W) in 0..1: out of a folder of images, or procedural ones."""
+    """Draws textures (B, 3, H, W) in 0..1: from a folder of images, or procedural ones."""
 
     def __init__(self, folder: str | None = None) -> None:
         self.paths: list[Path] = []

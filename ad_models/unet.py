@@ -1,4 +1,4 @@
-"""A U-Net: an image to an image, with shortcuts that carry detail past the narrow middle."""
+"""A U-Net: image to image, with shortcuts that keep detail."""
 
 from itertools import pairwise
 

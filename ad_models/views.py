@@ -1,4 +1,4 @@
-"""What a network of one input size sees of images of any size: all of them, or patches.
+"""Views for a network with a fixed input size: whole images, or patches.
 
 `side`: pixels of the network's input. `stride`: pixels between patches; None: the whole image,
 resized.
@@ -22,7 +22,7 @@ def check_views(side: int, stride: int | None) -> None:
 
 
 def draw(images: Tensor, side: int, stride: int | None) -> Tensor:
-    """One view (B, C, side, side) of each image to learn from: a random patch, or all of it."""
+    """One training view (B, C, side, side) of each image: a random patch, or the whole image."""
     if stride is None:
         return resized(images, (side, side))
     height, width = _fitting(images, side)
@@ -35,9 +35,8 @@ def draw(images: Tensor, side: int, stride: int | None) -> Tensor:
 def assemble(
     seen: Callable[[Tensor], Tensor], images: Tensor, side: int, stride: int | None
 ) -> Tensor:
-    """What `seen` makes of views (N, C, side, side), maps or images, put together: (B, D, H, W).
-
-    Where patches overlap, their mean.
+    """Apply `seen` to views (N, C, side, side) and join its maps or images: (B, D, H, W).
+    Overlapping patches are averaged.
     """
     height, width = size = images.shape[-2:]
     if stride is None:
@@ -55,7 +54,7 @@ def assemble(
 
 
 def resized(images: Tensor, size: Sequence[int]) -> Tensor:
-    """Images (B, C, H, W) at another size; the very same where they have it already."""
+    """Images (B, C, H, W) at another size; unchanged if they already have it."""
     if tuple(images.shape[-2:]) == tuple(size):
         return images
     return F.interpolate(images, size=tuple(size), mode="bilinear", antialias=True)
@@ -69,11 +68,11 @@ def _fitting(images: Tensor, side: int) -> tuple[int, int]:
 
 
 def _starts(length: int, side: int, stride: int) -> list[int]:
-    """Where patches begin; the last one ends at the border."""
+    """Start positions of patches; the last one ends at the border."""
     return [*range(0, length - side, stride), length - side]
 
 
 def _covered(starts: list[int], side: int, length: int) -> Tensor:
-    """How many of the patches lie over each of `length` positions."""
+    """Number of patches that cover each of `length` positions."""
     at = torch.arange(length)
     return torch.stack([(at >= start) & (at < start + side) for start in starts]).sum(0)

@@ -1,4 +1,4 @@
-"""Pretrained weights of a backbone: torchvision's own, a file, or none on purpose."""
+"""Pretrained weights of a backbone: from torchvision, from a file, or random."""
 
 import hashlib
 import os
@@ -13,14 +13,14 @@ from torchvision.models import get_model_weights
 from ad_models.errors import WeightsError
 
 ENVIRONMENT = "INSPECTLINE_WEIGHTS"  # a file, or a folder of files named by backbone
-PATIENCE = 5.0  # seconds in which a download must have begun where weights are `auto`
+PATIENCE = 5.0  # seconds in which a download must start with weights `auto`
 
 
 def load_weights(net: nn.Module, backbone: str, weights: str) -> str:
-    """Fill `net` and say what it was filled with, for the record.
+    """Load weights into `net`; a text that names their source, for the record.
 
     `weights`: `imagenet` (torchvision's cache or download), `random`, `auto` (imagenet, or random
-    where that cannot be had at once), or the path of a state dict, perhaps partial or fp16.
+    if that is not available at once), or the path of a state dict, which may be partial or fp16.
     INSPECTLINE_WEIGHTS overrides all but `random`.
     """
     if weights == "random":
@@ -98,7 +98,7 @@ def _from_torchvision(net: nn.Module, backbone: str) -> str:
 
 
 def _at_hand(backbone: str) -> bool:
-    """Whether the weights lie in torchvision's cache, or their host answers within PATIENCE."""
+    """Whether the weights are in torchvision's cache, or their host answers within PATIENCE."""
     url = urlparse(get_model_weights(backbone)["IMAGENET1K_V1"].url)
     if (Path(torch.hub.get_dir()) / "checkpoints" / Path(url.path).name).exists():
         return True

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import board, line, products, releases, server, service
-from flows.commands import changes as by_hand
+from flows.commands import board, changes, line, products, releases, server, service
 from tasks.workspace.errors import BusyError, LineError
 from tasks.workspace.files import disk_full
 
@@ -77,8 +76,8 @@ for command in (
     releases.releases,
     releases.promote,
     releases.rollback,
-    by_hand.threshold,
-    by_hand.correct,
+    changes.threshold,
+    changes.correct,
     products.rename,
     products.remove,
     line.distil,

@@ -1,11 +1,11 @@
-"""Registers a workspace on a Prefect server. Whoever does so again changes only what differs.
+"""Register a workspace on a Prefect server. Doing it again changes only differences.
 
 work pool     inspectline                      for the worker on the workspace's machine
 deployment    inspectline-run/<name>           one run at a time, the others queue
 work pool     inspectline-cells                for workers on other machines
 deployment    inspectline-cells/<name>         a batch of cells; both with `line.workers` only
 schedules     of the deployment, one a product whose spec has `schedule`
-automations   inspectline <name> <product>     a run when the watcher, or drift, says that it is due
+automations   inspectline <name> <product>     start a run when watch or drift reports one
 """
 
 import json
@@ -20,7 +20,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from flows.prefect_server.events import _resource
+from flows.prefect_server.events import event_resource
 from flows.prefect_server.names import CELLS, DUE, POOL, name_of
 from flows.scheduled import scheduled
 from tasks.spec.read import read_params, read_product
@@ -31,14 +31,14 @@ from tasks.workspace.paths import Workspace
 WHY = {"__prefect_kind": "jinja", "template": "{{ event.payload.reason }}"}
 
 
-def deploy(workspace: Workspace) -> list[str]:
-    """What is registered now, one line each."""
+def deploy_workspace(workspace: Workspace) -> list[str]:
+    """Register the workspace; one line for each object on the server."""
     name = name_of(workspace)
     times = schedules(workspace)
     with get_client(sync_client=True) as client:
         made = [make_pool(client, POOL)]
         if read_params(workspace.root).line.workers:
-            made += register(client, name)
+            made += register_cells(client, name)
         deployment = scheduled.to_deployment(
             name,
             schedules=list(times.values()),
@@ -50,7 +50,9 @@ def deploy(workspace: Workspace) -> list[str]:
         made.append(f"set  deployment {scheduled.name}/{name}")
         identity = cast(UUID, deployment.apply())  # type: ignore[union-attr]
         for old in client.read_deployment_schedules(identity):
-            if old.slug not in {one.slug for one in times.values()}:  # an empty list deletes none
+            if old.slug not in {
+                one.slug for one in times.values()
+            }:  # an empty list would delete none
                 client.delete_deployment_schedule(identity, old.id)
                 made.append(f"gone schedule {old.slug}")
         made += [f"set  schedule of {product}: {one.cron}" for product, one in times.items()]
@@ -59,7 +61,7 @@ def deploy(workspace: Workspace) -> list[str]:
 
 
 def schedules(workspace: Workspace) -> dict[str, Schedule]:
-    """The schedule of each product that has one."""
+    """The schedules of products that have one."""
     found = {}
     for product in workspace.products:
         cron = read_product(workspace.root, product).schedule
@@ -70,12 +72,12 @@ def schedules(workspace: Workspace) -> dict[str, Schedule]:
             found[product] = Cron(cron, parameters=again, slug=safe_name(product))
         except ValueError as error:
             path = workspace.product(product) / "product.yaml"
-            raise SpecError(f"{path}: schedule: '{cron}' is no cron line") from error
+            raise SpecError(f"{path}: schedule: '{cron}' is not a cron expression") from error
     return found
 
 
 def _automations(client: SyncPrefectClient, workspace: Workspace, deployment: Any) -> list[str]:
-    """One a product; those of products that are gone go."""
+    """One automation per product; automations of removed products are deleted."""
     prefix = f"inspectline {name_of(workspace)} "
     wanted = {prefix + p: _automation(workspace, p, deployment) for p in workspace.products}
     done = []
@@ -88,7 +90,7 @@ def _automations(client: SyncPrefectClient, workspace: Workspace, deployment: An
         if not known:
             client.create_automation(automation)
             done.append(f"made automation {name}")
-        elif _told(known[0]) != _told(automation):
+        elif _automation_key(known[0]) != _automation_key(automation):
             client.update_automation(known[0].id, automation)
             done.append(f"set  automation {name}")
         else:
@@ -102,7 +104,7 @@ def _automation(workspace: Workspace, product: str, deployment: Any) -> Automati
         description=f"Runs the line when one for {product} is due",
         trigger=EventTrigger(
             expect={DUE},
-            match=_resource(workspace, product),
+            match=event_resource(workspace, product),
             posture=Posture.Reactive,
             threshold=1,
         ),
@@ -118,15 +120,16 @@ def _automation(workspace: Workspace, product: str, deployment: Any) -> Automati
     )
 
 
-def _told(automation: AutomationCore) -> str:
-    """What an automation says, to compare."""
+def _automation_key(automation: AutomationCore) -> str:
+    """The content of an automation as text, for comparison."""
     actions = [action.model_dump(mode="json") for action in automation.actions]
     trigger = automation.trigger.model_dump(mode="json", include={"expect", "match", "threshold"})
     return json.dumps([actions, trigger], sort_keys=True, default=sorted)
 
 
-def register(client: "SyncPrefectClient", name: str) -> list[str]:
-    """Where batches of a workspace's cells go; no limits there: slots are the workers' own."""
+def register_cells(client: "SyncPrefectClient", name: str) -> list[str]:
+    """Register the pool and deployment for batches of cells; without limits: each worker has its
+    own slots."""
     from prefect.types.entrypoint import EntrypointType
 
     from flows.fleet.cells import cells
@@ -140,7 +143,7 @@ def register(client: "SyncPrefectClient", name: str) -> list[str]:
 
 
 def make_pool(client: "SyncPrefectClient", name: str) -> str:
-    """A work pool of processes, made or kept; says which."""
+    """Create a process work pool or keep it; a line that says which."""
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
 

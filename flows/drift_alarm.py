@@ -1,4 +1,4 @@
-"""What follows where production has drifted: the server and people are told, and perhaps a run."""
+"""After drift in production: tell the server and people, and start a run if useful."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,10 @@ from tasks.monitoring.findings import Finding
 from tasks.workspace.paths import Workspace
 
 
-def follow(workspace: Workspace, product: str, findings: Sequence[Finding]) -> list[str]:
-    """What was done, one line each. What had drifted at the last look too is not told again.
+def report_drift(workspace: Workspace, product: str, findings: Sequence[Finding]) -> list[str]:
+    """What was done, one line each. Drift that was already reported is not reported again.
 
-    The drift is noted last: where the server does not take it, the next look tells all.
+    The drift is recorded last: if the server fails, the next call reports everything.
     """
     drifted = [one.name for one in findings if one.drifted]
     done = []

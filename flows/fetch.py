@@ -1,4 +1,4 @@
-"""A public set: its licence agreed to, its archive here and checked, its images laid out."""
+"""Get a public data set: agree to the licence, download and check the archive, write the images."""
 
 import hashlib
 import json
@@ -10,14 +10,14 @@ from pathlib import Path, PurePosixPath
 from flows.running.progress import Terminal
 from tasks.arrival.archives import is_archive, unpack
 from tasks.arrival.public.catalogue import PublicSet, catalogue
-from tasks.arrival.public.convert import SOURCE, lay_out, write_papers
-from tasks.arrival.public.download import download
-from tasks.arrival.sources import room_in
+from tasks.arrival.public.convert import SOURCE, write_products, write_source_files
+from tasks.arrival.public.download import download_file
+from tasks.arrival.sources import scratch_folder
 from tasks.images.layout import image_like
 from tasks.workspace.errors import DataError, hint
 from tasks.workspace.files import need_space, writing
 
-ARCHIVES = ".archives"  # of all sets, beside them
+ARCHIVES = ".archives"  # folder for the archives of all sets
 
 
 def fetch_set(
@@ -29,10 +29,10 @@ def fetch_set(
     archive: Path | None = None,
     sha256: str | None = None,
 ) -> list[str]:
-    """What came of it, in sentences; the folder is `to/<name>`, with one below it a category.
+    """Sentences on the result. The folder is `to/<name>`, with one folder per category.
 
-    url: instead of the publisher's. archive: the file, or the folder it was unpacked to, already
-    here. sha256: of a file that is another than the one known.
+    url: instead of the publisher's. archive: a local file or the folder it was unpacked to. sha256:
+    for a file that differs from the known one.
     """
     if name not in catalogue():
         raise DataError(f"no public set '{name}'; {hint(name, catalogue())}")
@@ -40,22 +40,22 @@ def fetch_set(
     folder = to / name
     wanted = [one for one in known.wanted(categories) if not (folder / one).is_dir()]
     if not wanted:
-        return [f"{folder} holds all of that already; a category that you delete is made again"]
+        return [f"{folder} already holds all of that; delete a category to get it again"]
     if not agreed(known.notice()):
-        raise DataError("the licence was not agreed to; --accept-licence does, for scripts")
+        raise DataError("you did not agree to the licence; in scripts use --accept-licence")
     with writing(to):
         folder.mkdir(parents=True, exist_ok=True)
-    (to / ".gitignore").write_text("*\n")  # images are no matter for the git around them
+    (to / ".gitignore").write_text("*\n")  # the surrounding git repository ignores images
     with Terminal(3, "fetch") as terminal:
         file, digest = archive, ""
         if file is None:
-            file = obtained(known, to, url or known.url, sha256, len(wanted), terminal)
+            file = obtain_archive(known, to, url or known.url, sha256, len(wanted), terminal)
         if file.is_file():
-            digest = checked(
-                known, file, expected(known, folder, sha256), archive is None, terminal
+            digest = check_archive(
+                known, file, expected_checksum(known, folder, sha256), archive is None, terminal
             )
-        told = laid_out(known, file, folder, wanted, terminal)
-    table = write_papers(name, known, folder, url or str(archive or known.url), digest)
+        told = unpack_and_write(known, file, folder, wanted, terminal)
+    table = write_source_files(name, known, folder, url or str(archive or known.url), digest)
     lines = [f"{category}: {counts}" for category, counts in told.items()]
     absent = [category for category in wanted if category not in told]
     if absent:
@@ -66,20 +66,20 @@ def fetch_set(
     return [*lines, f"next, in a workspace: inspectline new --table {table.resolve()}"]
 
 
-def obtained(
+def obtain_archive(
     known: PublicSet, to: Path, url: str | None, sha256: str | None, wanted: int, terminal: Terminal
 ) -> Path:
-    """The archive, downloaded as far as it was not here."""
+    """Download the archive if it is not here; its path."""
     if not url:
         raise DataError(
-            f"{known.title} has no address to download from by program. Get the archive at "
-            f"{known.page} and give it as --archive FILE, or name a mirror with --url"
+            f"{known.title} has no direct download address. Get the archive at "
+            f"{known.page} and give it as --archive FILE, or give a mirror with --url"
         )
     target = to / ARCHIVES / known.file
     if target.is_file():
         return target
     share = wanted / len(known.categories)
-    if known.bytes:  # images hardly shrink in an archive
+    if known.bytes:  # archives hardly compress images
         need_space(to, round(known.bytes * (1 + share)), f"{known.title}, packed and unpacked,")
 
     def report(here: int, total: int | None) -> None:
@@ -89,7 +89,7 @@ def obtained(
     label = f"download {known.file}"
     terminal.start(label)
     try:
-        download(url, target, report, checked=bool(sha256 or known.sha256))
+        download_file(url, target, report, checked=bool(sha256 or known.sha256))
     except DataError as error:
         elsewhere = f"; the file may have moved: see {known.page}, and give --url or --archive"
         raise DataError(f"{error}{elsewhere}") from error
@@ -97,19 +97,19 @@ def obtained(
     return target
 
 
-def expected(known: PublicSet, folder: Path, sha256: str | None) -> str | None:
-    """The checksum that an archive must have: as given, as published, or as of the first time."""
+def expected_checksum(known: PublicSet, folder: Path, sha256: str | None) -> str | None:
+    """The expected checksum: the given one, the published one, or that of the first download."""
     if sha256 or known.sha256:
         return (sha256 or known.sha256 or "").lower()
     source = folder / SOURCE
     return json.loads(source.read_text())["sha256"] or None if source.is_file() else None
 
 
-def checked(
+def check_archive(
     known: PublicSet, file: Path, wanted: str | None, downloaded: bool, terminal: Terminal
 ) -> str:
-    """sha256 of the archive. A download that has another is put aside and refused; the user's own
-    file is taken as it is, and that it differs is said."""
+    """Check the archive; its sha256. A download with another sha256 is moved away and refused. The
+    user's own file is used with a message."""
     terminal.start("checksum")
     with file.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
@@ -118,21 +118,21 @@ def checked(
         return digest
     differs = f"{file} has the sha256 {digest}, and not {wanted}"
     if not downloaded:
-        terminal.say(f"{differs}: another file than the one known; taken as it is yours")
+        terminal.say(f"{differs}: it differs from the known file; it is used because it is yours")
         return digest
     aside = file.replace(file.with_name(f"{file.name}.refused"))
     raise DataError(
-        f"{differs}: damaged, or changed by its publisher. It was put aside as {aside}. The same "
-        f"command downloads it anew; if {known.page} says that it changed, give --sha256 {digest}"
+        f"{differs}: damaged, or changed by its publisher. It was moved to {aside}. The same "
+        f"command downloads it again; if {known.page} says that it changed, give --sha256 {digest}"
     )
 
 
-def laid_out(
+def unpack_and_write(
     known: PublicSet, file: Path, folder: Path, wanted: list[str], terminal: Terminal
 ) -> dict[str, str]:
-    """Unpack what is wanted and write it in our layout."""
+    """Unpack the wanted categories and write them in our layout."""
     if file.is_dir():
-        return lay_out(known, file, folder, wanted, shutil.copyfile)
+        return write_products(known, file, folder, wanted, shutil.copyfile)
     if not is_archive(file):
         raise DataError(f"{file}: no whole zip or tar file; get it again at {known.page}")
 
@@ -143,10 +143,10 @@ def laid_out(
         )
 
     terminal.start("unpack")
-    with room_in(folder.parent / ARCHIVES) as room:
-        if refused := unpack(file, room, chosen):
+    with scratch_folder(folder.parent / ARCHIVES) as unpacked:
+        if refused := unpack(file, unpacked, chosen):
             name, reason = refused[0]
             raise DataError(f"{file}: {name!r} {reason}; get the file again at {known.page}")
-        told = lay_out(known, room, folder, wanted, os.replace)
+        told = write_products(known, unpacked, folder, wanted, os.replace)
     terminal.end("unpack", "done")
     return told

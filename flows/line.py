@@ -17,8 +17,8 @@ from flows.running.runner import Runner
 from flows.running.stages import at_once, cell, failed, failure, submit
 from tasks.build.records import Cells, Stage, push
 from tasks.gate import gate
-from tasks.leaderboard import complete, results
-from tasks.report import report
+from tasks.leaderboard import all_evaluated, read_results
+from tasks.report import write_report
 from tasks.spec.read import read_params
 from tasks.workspace.errors import StoreError
 from tasks.workspace.paths import Workspace
@@ -34,7 +34,7 @@ def decide(runner: Runner, plan: Plan, product: str, by: str) -> dict[str, Any] 
         current = plan.current(product)
         decision = patiently(lambda: gate(plan.workspace, product, by, current), patience)
     if decision:
-        artifacts.decision(plan.workspace, decision)
+        artifacts.decision_artifact(plan.workspace, decision)
     return decision
 
 
@@ -72,14 +72,14 @@ def line(
                     submit_gate(product)
             wait(list(futures.values()))
         stop.check()
-        if complete(plan.workspace):  # or DVC would miss one of its inputs
+        if all_evaluated(plan.workspace):  # or DVC would miss one of its inputs
             cell.fn(runner, Stage("leaderboard"))
-    artifacts.table(results(plan.workspace))
+    artifacts.table_artifact(read_results(plan.workspace))
     failures |= {name: reason for name, f in futures.items() if (reason := failure(f.state))}
     done = [s for s in here if not failed(futures[str(s)])]
     failures |= send(plan.workspace, done)
-    path = report(plan.workspace, failures)
-    artifacts.report(path)
+    path = write_report(plan.workspace, failures)
+    artifacts.report_artifact(path)
     return failures, str(path)
 
 

@@ -1,4 +1,4 @@
-"""A new product, or many: images in, a spec written, everything checked before it is trained."""
+"""Create one product or many: ingest images, write a spec, and check everything before training."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ import yaml
 from flows.ingest import bring_in
 from tasks.build.graph import sync
 from tasks.build.records import push, version
-from tasks.products.look import look
-from tasks.products.proposal import likened, misfits, proposal
+from tasks.products.image_summary import summarise_images
+from tasks.products.proposal import proposed_spec, spec_conflicts, spec_from_product
 from tasks.spec.read import check, read_params
 from tasks.spec.schema import Product
 from tasks.workspace.errors import DataError, LineError, SpecError
@@ -19,13 +19,13 @@ from tasks.workspace.files import write_text
 from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
 
-ALIKE = 0.95  # similarity from which on `--like auto` takes another product's spec
-Agree = Callable[[str, float], bool]  # whether to begin as this product, of this similarity
+ALIKE = 0.95  # smallest similarity for which `--like auto` uses another product's spec
+Agree = Callable[[str, float], bool]  # whether to start from this product with this similarity
 
 
 @dataclass
-class Begun:
-    """What came of one new product."""
+class NewProduct:
+    """The result for one new product."""
 
     product: str
     summary: str = ""  # of the images
@@ -34,49 +34,51 @@ class Begun:
     remarks: list[str] = field(default_factory=list)
 
 
-def begin(
+def begin_product(
     workspace: Workspace,
     product: str,
     source: str,
     like: str | None = None,
     agree: Agree | None = None,
     overrides: dict[str, Any] | None = None,
-) -> Begun:
-    """A new product from the images at `source`, with its spec; not yet under DVC.
+) -> NewProduct:
+    """Create a product from the images at `source`, with its spec; not yet under DVC.
 
-    like: the product whose spec it starts from, or `auto`: the most similar one. Without it the
-    most similar one is proposed to `agree`, if there is somebody to ask.
+    like: the product whose spec it starts from, or `auto`: the most similar one. Without it,
+    `agree` is called with the most similar one, if given.
     """
     check_product_name(product)
     if like not in (None, "auto"):
         workspace.require(str(like))
     spec = workspace.product(product) / "product.yaml"
-    begun = Begun(product, summary=bring_in(workspace, product, source).summary())
-    seen = look(workspace.images(product))
+    begun = NewProduct(product, summary=bring_in(workspace, product, source).summary())
+    seen = summarise_images(workspace.images(product))
     begun.like = like
     if like == "auto" or (like is None and agree):
-        begun.like, begun.similarity = alike(workspace, product, like, agree, begun.remarks)
+        begun.like, begun.similarity = choose_similar(
+            workspace, product, like, agree, begun.remarks
+        )
     if begun.like:
         text = (workspace.product(begun.like) / "product.yaml").read_text()
-        text = likened(text, product, begun.like, begun.similarity)
+        text = spec_from_product(text, product, begun.like, begun.similarity)
     else:
-        text = proposal(product, seen)
-    text = text if not overrides else overridden(text, overrides)
+        text = proposed_spec(product, seen)
+    text = text if not overrides else apply_overrides(text, overrides)
     check(Product, yaml.safe_load(text) or {}, spec)
-    write_text(spec, text)  # last: until then the same command begins anew
-    begun.remarks += misfits(spec, seen)
+    write_text(spec, text)  # last: until then the same command starts again
+    begun.remarks += spec_conflicts(spec, seen)
     return begun
 
 
-def alike(
+def choose_similar(
     workspace: Workspace, product: str, like: str | None, agree: Agree | None, remarks: list[str]
 ) -> tuple[str | None, float | None]:
-    """The product to start from, if any, and its similarity."""
+    """The product to start from and its similarity, or None."""
     from ad_models.errors import WeightsError
-    from tasks.products.likeness import most_alike
+    from tasks.products.product_similarity import similar_products
 
     try:
-        found = most_alike(workspace, product)
+        found = similar_products(workspace, product)
     except WeightsError as error:
         remarks.append(f"no product was looked for that is like it: {error}")
         return None, None
@@ -89,8 +91,8 @@ def alike(
     return None, None
 
 
-def overridden(text: str, overrides: dict[str, Any]) -> str:
-    """The spec with keys of a table's row on top; remarks are kept only where nothing changes."""
+def apply_overrides(text: str, overrides: dict[str, Any]) -> str:
+    """The spec with the keys of a table row on top; comments are kept only if nothing changes."""
     spec = yaml.safe_load(text) or {}
     for key, value in overrides.items():
         place = spec
@@ -106,56 +108,58 @@ def overridden(text: str, overrides: dict[str, Any]) -> str:
 
 def new_product(
     workspace: Workspace, product: str, source: str, like: str | None, agree: Agree
-) -> Begun:
-    """One new product, versioned and validated."""
+) -> NewProduct:
+    """Create one product, version and validate it."""
     if product in workspace.products:
         raise LineError(f"{product} is there already; `inspectline ingest` brings in more images")
-    begun = begin(workspace, product, source, like, agree)
-    settle(workspace, [product])
-    begun.remarks += missing(workspace, product)
+    begun = begin_product(workspace, product, source, like, agree)
+    version_and_sync(workspace, [product])
+    begun.remarks += find_problems(workspace, product)
     return begun
 
 
 def new_products(
     workspace: Workspace, rows: list[dict[str, Any]], tell: Callable[[str], None]
-) -> tuple[list[Begun], dict[str, str]]:
-    """Products of a table that were begun or given more images, and why others were not."""
-    done: list[Begun] = []
+) -> tuple[list[NewProduct], dict[str, str]]:
+    """Create the products of a table or add images to them; the results, and the reasons of failed
+    rows."""
+    done: list[NewProduct] = []
     failed: dict[str, str] = {}
     for number, row in enumerate(rows, 1):
         name = f"row {number} {row.get('name') or ''}".strip()
         try:
-            done.append(from_row(workspace, row))
+            done.append(product_from_row(workspace, row))
         except (LineError, OSError) as error:
             failed[name] = str(error)
         tell(f"{name}, of {len(rows)}: {failed.get(name) or done[-1].summary}")
     if done:
-        settle(workspace, [one.product for one in done])
+        version_and_sync(workspace, [one.product for one in done])
     return done, failed
 
 
-def from_row(workspace: Workspace, row: dict[str, Any]) -> Begun:
-    """The product of one row: `name`, `folder`, maybe `like`; the rest is laid over its spec."""
+def product_from_row(workspace: Workspace, row: dict[str, Any]) -> NewProduct:
+    """Create the product of one row: `name`, `folder`, optional `like`; other keys override its
+    spec."""
     rest = dict(row)
     name, folder = (str(rest.pop(key, None) or "") for key in ("name", "folder"))
     like = rest.pop("like", None)
     if not name or not folder:
         raise DataError("a row needs a name and a folder")
-    if name in workspace.products:  # the same table again: its images may be more by now
-        return Begun(name, bring_in(workspace, name, folder).summary())
-    return begin(workspace, name, folder, like, overrides=rest)
+    if name in workspace.products:  # the same table again: there may be more images now
+        return NewProduct(name, bring_in(workspace, name, folder).summary())
+    return begin_product(workspace, name, folder, like, overrides=rest)
 
 
-def settle(workspace: Workspace, products: list[str]) -> None:
-    """Put the images of products under DVC, and the graph in line with their specs."""
+def version_and_sync(workspace: Workspace, products: list[str]) -> None:
+    """Version the images of products with DVC, and write the graph for their specs."""
     version(workspace, *(workspace.images(product) for product in products))
     push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
     sync(workspace)
 
 
-def missing(workspace: Workspace, product: str) -> list[str]:
-    """What validation finds, and what the images cannot yet show."""
-    from tasks.products.gaps import gaps
+def find_problems(workspace: Workspace, product: str) -> list[str]:
+    """Failures of the validation, and gaps in the data."""
+    from tasks.products.gaps import data_gaps
     from tasks.validate import check_images
 
     read_params(workspace.root)
@@ -163,7 +167,7 @@ def missing(workspace: Workspace, product: str) -> list[str]:
     found = [f"{one['file'] or product}: {one['reason']}" for one in result.failures[:10]]
     if len(result.failures) > len(found):
         found.append(f"and {len(result.failures) - len(found)} more; all: {result.docs}")
-    return found + gaps(result.counts)
+    return found + data_gaps(result.counts)
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
@@ -176,10 +180,10 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         try:
             rows = yaml.safe_load(path.read_text())
         except yaml.YAMLError as error:
-            raise DataError(f"{path} is no valid YAML: {error}") from error
+            raise DataError(f"{path} is not valid YAML: {error}") from error
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DataError(f"{path} must be a list of rows, each with a name and a folder")
-        return [flattened(row) for row in rows]
+        return [flatten_keys(row) for row in rows]
     with path.open(newline="", encoding="utf-8-sig") as file:
         found = list(csv.DictReader(file))
     if not found or not {"name", "folder"} <= set(found[0]):
@@ -191,12 +195,12 @@ def read_table(path: Path) -> list[dict[str, Any]]:
     ]
 
 
-def flattened(row: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested keys as dotted ones."""
+def flatten_keys(row: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Nested keys as dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in row.items():
         if isinstance(value, dict) and value and f"{above}{key}" != "algorithms":
-            flat |= flattened(value, f"{above}{key}.")
+            flat |= flatten_keys(value, f"{above}{key}.")
         else:
             flat[f"{above}{key}"] = value
     return flat

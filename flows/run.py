@@ -7,12 +7,12 @@ import click
 
 from flows.prefect_server.notify import notify
 from flows.tables import results_table
-from tasks.clones.claim import claimed
-from tasks.clones.snapshot import origin_of
+from tasks.clones.claim import claim_products
+from tasks.clones.snapshot import remote_url
 from tasks.gate import undecided
-from tasks.leaderboard import results
+from tasks.leaderboard import read_results
 from tasks.promotion.decision import last_decision
-from tasks.report import report
+from tasks.report import write_report
 from tasks.spec.algorithms import known_algorithms
 from tasks.spec.read import read_params, read_product
 from tasks.spec.schema import Occasion
@@ -47,7 +47,7 @@ def run_line(
             root = workspace.root
             failures, page = line(str(root), products, plan.stages, operator(), root.name)
         decided = {p: d for p in products if (d := last_decision(workspace, p))}
-        verdicts = conclude(workspace, decided, failures, page or str(report(workspace)))
+        verdicts = conclude(workspace, decided, failures, page or str(write_report(workspace)))
         fresh = {p: decision for p, decision in decided.items() if decision != before[p]}
         notify(workspace, news_of(fresh, verdicts, failures))
     return not failures
@@ -58,8 +58,8 @@ def _alone(workspace: Workspace, products: list[str]) -> AbstractContextManager[
     workers = read_params(workspace.root).line.workers
     if workers is None:
         return nullcontext()
-    origin_of(workspace, workers.git)
-    return claimed(workspace, workers.git, products, lambda text: click.echo(text, err=True))
+    remote_url(workspace, workers.git)
+    return claim_products(workspace, workers.git, products, lambda text: click.echo(text, err=True))
 
 
 def _open(workspace: Workspace, product: str) -> bool:
@@ -87,9 +87,9 @@ def chosen(workspace: Workspace, products: list[str], algorithms: list[str] | No
 
 def connect(workspace: Workspace, verbose: bool) -> None:
     """Have a Prefect server: the one that stays, where other machines train, or one of this run."""
-    from flows.prefect_server.start import ask, start
+    from flows.prefect_server.start import require_server, start_server
 
-    (ask if read_params(workspace.root).line.workers else start)(verbose)
+    (require_server if read_params(workspace.root).line.workers else start_server)(verbose)
 
 
 def news_of(
@@ -106,7 +106,7 @@ def conclude(
     workspace: Workspace, decided: dict[str, Any], failures: dict[str, str], page: str
 ) -> dict[str, str]:
     """Print table, champions, failures and report; the verdict on each product."""
-    rows = results(workspace)
+    rows = read_results(workspace)
     champions = read_champions(workspace, list(decided))
     if rows:
         click.echo()

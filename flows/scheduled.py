@@ -1,4 +1,4 @@
-"""What a worker runs for a deployment: the line for some products, when their workspace is free."""
+"""The flow of the deployment: run the line for some products when the workspace is free."""
 
 import time
 from pathlib import Path
@@ -10,12 +10,12 @@ from flows.run import run_line
 from tasks.workspace.errors import BusyError, CellError, LineError
 from tasks.workspace.paths import Workspace
 
-LOOK = 15.0  # seconds between looks at a workspace that another run holds
+LOOK = 15.0  # seconds between attempts if another run holds the workspace
 
 
 @flow(name="inspectline-run", flow_run_name="{reason}", log_prints=True)
 def scheduled(workspace: str, products: list[str] | None = None, reason: str = "by hand") -> None:
-    """Bring products up to date and decide on each; all of the workspace's where none is named."""
+    """Run the line for these products, or for all products of the workspace."""
     root = Workspace(Path(workspace))
     while True:
         try:

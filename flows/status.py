@@ -1,4 +1,4 @@
-"""What happens on a Prefect server: workers, runs that wait or work, their cells."""
+"""The state of a Prefect server: workers, waiting and running runs, their cells."""
 
 import threading
 import time
@@ -25,11 +25,11 @@ from flows.prefect_server.names import CELLS, POOL
 from flows.scheduled import scheduled
 from tasks.workspace.errors import LineError
 
-EVERY = 5.0  # seconds between questions, as long as somebody looks
+EVERY = 5.0  # seconds between requests while a page is open
 
 
 class Queue:
-    """`now` answers at once with what is known; it is None where no server is named."""
+    """`now` returns the last known state at once; None without a server."""
 
     def __init__(self) -> None:
         self._known: dict[str, Any] | None = None
@@ -43,14 +43,15 @@ class Queue:
 
     def _ask(self) -> None:
         try:
-            self._known = asked()
+            self._known = server_state()
         finally:
             self._asked = time.monotonic()
             self._busy.release()
 
 
-def asked() -> dict[str, Any] | None:
-    """Address of the server's pages, runs that wait or work, and trouble where it is away."""
+def server_state() -> dict[str, Any] | None:
+    """Address of the server's UI, waiting and running runs, and an error text if it does not
+    answer."""
     from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
 
     if not (url := PREFECT_API_URL.value()):
@@ -62,14 +63,14 @@ def asked() -> dict[str, Any] | None:
         "trouble": "",
     }
     try:
-        from flows.prefect_server.start import ask
+        from flows.prefect_server.start import require_server
 
-        ask()
+        require_server()
 
-        found = status()
+        found = read_status()
     except LineError as error:
         return told | {"trouble": str(error)}
-    except Exception as error:  # whatever the server says: the board goes on without it
+    except Exception as error:  # any error of the server: the board works without it
         return told | {"trouble": f"the Prefect server at {url}: {error}"}
     return told | {"runs": found.runs, "queue": found.queue}
 
@@ -82,13 +83,13 @@ SHOWN = 50  # runs and cells at most
 @dataclass(frozen=True)
 class Status:
     workers: list[dict[str, Any]]  # name, status
-    queue: list[dict[str, Any]]  # runs that wait: name, state, since or when
-    runs: list[dict[str, Any]]  # runs under way: name, state, started
-    cells: list[dict[str, Any]]  # tasks under way: name, state, started
+    queue: list[dict[str, Any]]  # waiting runs: name, state, since or planned time
+    runs: list[dict[str, Any]]  # running runs: name, state, started
+    cells: list[dict[str, Any]]  # running tasks: name, state, started
 
 
-def status() -> Status:
-    """Asked of the server that PREFECT_API_URL names."""
+def read_status() -> Status:
+    """Read the state from the server of PREFECT_API_URL."""
     with get_client(sync_client=True) as client:
         cells = client.read_task_runs(
             flow_filter=_flows(line.name, batch.name),
@@ -101,7 +102,7 @@ def status() -> Status:
             workers=_workers(client, POOL) + _workers(client, CELLS),
             queue=_runs(client, WAITING, scheduled.name, batch.name),
             runs=_runs(client, WORKING, scheduled.name, line.name, batch.name),
-            cells=[_told(one, one.start_time) for one in cells],
+            cells=[_run_state(one, one.start_time) for one in cells],
         )
 
 
@@ -111,7 +112,7 @@ def _workers(client: SyncPrefectClient, pool: str) -> list[dict[str, Any]]:
     except PrefectHTTPStatusError as error:
         if error.response.status_code != 404:
             raise
-        return []  # no such pool: without `line.workers` there is none for cells
+        return []  # no such pool: without `line.workers` there is no pool for cells
     return [{"name": one.name, "pool": pool, "status": (one.status or "").lower()} for one in found]
 
 
@@ -123,13 +124,13 @@ def _runs(client: SyncPrefectClient, states: list[StateType], *names: str) -> li
         ),
         limit=SHOWN,
     )
-    return [_told(one, one.start_time or one.expected_start_time) for one in found]
+    return [_run_state(one, one.start_time or one.expected_start_time) for one in found]
 
 
 def _flows(*names: str) -> FlowFilter:
     return FlowFilter(name=FlowFilterName(any_=list(names)))
 
 
-def _told(run: Any, since: Any) -> dict[str, Any]:
+def _run_state(run: Any, since: Any) -> dict[str, Any]:
     state = run.state.name if run.state else ""
     return {"name": run.name, "state": state, "since": since and since.isoformat("T", "seconds")}

@@ -20,22 +20,22 @@ RESULTS = {  # heading -> (key, format)
     "fit s": ("fit_seconds", "{:.1f}"),
     "MB": ("peak_memory_mb", "{:.0f}"),
 }
-RARE = ("review", "critical passed")  # shown where a row has some
+RARE = ("review", "critical passed")  # shown if a row has a value
 
 
-def shown(value: float | None, form: str) -> str:
-    """A dash for what is unknown."""
+def format_value(value: float | None, form: str) -> str:
+    """The formatted value; a dash if unknown."""
     return "-" if value is None else form.format(value)
 
 
 def print_table(table: Table) -> None:
-    """To the terminal at its width; to a file or pipe whole, however wide."""
+    """Print at the width of the terminal; to a file or pipe with 160 columns."""
     console = Console()
     console.print(table) if console.is_terminal else Console(width=160).print(table)
 
 
 def results_table(rows: list[Row], champions: dict[str, str] | None = None) -> None:
-    """One line a cell; * marks the champion's algorithm of each product."""
+    """One line per cell; * marks the champion's algorithm of each product."""
     table = Table("product", "algorithm", box=None, pad_edge=False, header_style="bold")
     columns = {
         heading: column
@@ -46,13 +46,13 @@ def results_table(rows: list[Row], champions: dict[str, str] | None = None) -> N
         table.add_column(heading, justify="right")
     for row in rows:
         mark = " *" if (champions or {}).get(row["product"]) == row["algorithm"] else ""
-        values = [shown(row.get(key), form) for key, form in columns.values()]
+        values = [format_value(row.get(key), form) for key, form in columns.values()]
         table.add_row(row["product"], row["algorithm"] + mark, *values)
     print_table(table)
 
 
 def releases_table(rows: list[Row]) -> None:
-    """One line a release, oldest first."""
+    """One line per release, oldest first."""
     table = Table("", "release", "algorithm", "created", box=None, header_style="bold")
     for heading in ("image AUROC", "AUPRO", "MB"):
         table.add_column(heading, justify="right")
@@ -63,8 +63,8 @@ def releases_table(rows: list[Row]) -> None:
             row["id"],
             row["algorithm"],
             row["created"],
-            shown(metrics.get("image_auroc"), "{:.4f}"),
-            shown(metrics.get("aupro_30"), "{:.4f}"),
+            format_value(metrics.get("image_auroc"), "{:.4f}"),
+            format_value(metrics.get("aupro_30"), "{:.4f}"),
             f"{row['bytes'] / 1e6:.1f}",
         )
     print_table(table)
@@ -72,24 +72,24 @@ def releases_table(rows: list[Row]) -> None:
 
 def prediction_line(found: Row) -> str:
     """decision, score against threshold, path."""
-    limit = shown(found["threshold"], "{:.4g}")
+    limit = format_value(found["threshold"], "{:.4g}")
     return (
         f"{found['decision'].upper():<7} {found['score']:.4g} (threshold {limit}) {found['image']}"
     )
 
 
 def drift_table(findings: list[Any]) -> None:
-    """One line a comparison."""
+    """One line per comparison."""
     table = Table("", "compared", box=None, header_style="bold")
     for heading in ("parts", "beyond chance", "limit", "now", "reference"):
         table.add_column(heading, justify="right")
     for one in findings:
         known = "DRIFTED" if one.drifted else "-" if one.distance is None else "ok"
         figures = [" ".join(f"{v:.4g}" for v in part.values()) for part in (one.now, one.reference)]
-        certain = shown(one.distance, "{:.3f}")
+        certain = format_value(one.distance, "{:.3f}")
         table.add_row(known, one.name, str(one.parts), certain, f"{one.limit:g}", *figures)
     print_table(table)
-    print("scores and looks: quantiles 0.5, 0.9, 0.99; - is too little to say")
+    print("scores, brightness, sharpness: quantiles 0.5, 0.9, 0.99; - means too little data")
 
 
 def status_tables(told: Row) -> None:

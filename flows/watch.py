@@ -1,4 +1,4 @@
-"""`inspectline watch`: ingests what arrives and has the line run for it, again and again."""
+"""`inspectline watch`: ingest new images and run the line for them, again and again."""
 
 import subprocess
 import sys
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from flows.ingest import ingest_product
-from tasks.arrival.bucket_events import Bell
+from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.intake import IngestReport
-from tasks.arrival.sources import room_in
+from tasks.arrival.sources import scratch_folder
 from tasks.arrival.waiting import Waiting
-from tasks.arrival.watch_state import Notes
-from tasks.arrival.watched import Source, source_at, takeable
+from tasks.arrival.watch_state import WatchState
+from tasks.arrival.watched import Source, open_source, ready_files
 from tasks.images.layout import EXPECTED, MASKS
 from tasks.monitoring.due import due, news
 from tasks.workspace.errors import BusyError, DataError, LineError, SpecError
@@ -22,9 +22,9 @@ from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
 
 RETRY = 60.0  # seconds after a failure
-TRIES = 3  # further runs after one that failed: a store may be away for a while
-FAILED = 1  # exit code of a run that ended and tells what failed
-UNHEARD = 75  # of a server that was told in vain
+TRIES = 3  # further runs after a failed one: a store may be unavailable for a while
+FAILED = 1  # exit code of a run that ended with failures
+SERVER_AWAY = 75  # exit code if the server could not be told
 
 
 class Process(Protocol):
@@ -42,17 +42,17 @@ class Watched:
     product: str
     source: Source
     waiting: Waiting
-    notes: Notes  # shared by the product's sources
+    state: WatchState  # shared by the product's sources
     not_before: float = 0.0
     told: str = ""
-    refused: set[str] = field(default_factory=set)  # names that were told of
-    corrections: float = 0.0  # when those that were seen were written
+    refused: set[str] = field(default_factory=set)  # names already reported
+    corrections: float = 0.0  # write time of the last seen corrections
 
 
 @dataclass
 class Watcher:
-    """`step` looks once. Only one run at a time, and nothing is ingested while one is under way:
-    a run keeps the version that it began with, and what came meanwhile gets the next."""
+    """`step` checks once. There is only one run at a time, and no ingest during a run: a run keeps
+    the version with which it started, and images that arrive during it wait for the next."""
 
     workspace: Workspace
     watched: list[Watched]
@@ -73,16 +73,16 @@ class Watcher:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs or waits, but masks without an image."""
+        """Whether nothing runs or waits, except masks without an image."""
         waits = (path for one in self.watched for path in one.waiting.new)
-        due = any(one.notes.due for one in self.watched)
+        due = any(one.state.due for one in self.watched)
         return self._run is None and not due and all(MASKS in path.parts for path in waits)
 
     def _attempt(self, one: Watched, free: bool) -> None:
-        """What fails is told once and tried again later; the other sources go on."""
+        """A failure is reported once and tried again later; other sources continue."""
         try:
-            taken = one.notes.taken.get(one.source.address, {})
-            one.waiting.look(one.source.listing(), taken, self.clock())
+            taken = one.state.taken.get(one.source.address, {})
+            one.waiting.update(one.source.listing(), taken, self.clock())
             self._refuse(one)
             if free and self.clock() >= one.not_before:
                 self._take(one)
@@ -96,61 +96,62 @@ class Watcher:
                 self.say(f"{one.product}: {error}")
 
     def _refuse(self, one: Watched) -> None:
-        """Tell once of each name that no file here can have."""
+        """Report once each name that is not a valid file name."""
         for name, reason in one.source.refused:
             if name not in one.refused:
                 self.say(f"{one.product}: refused {name!r}: {reason}")
         one.refused |= {name for name, _ in one.source.refused}
 
     def _take(self, one: Watched) -> None:
-        """Ingest what is whole, if it is time."""
+        """Ingest complete files, if it is time."""
         now = self.clock()
         if not one.waiting.due(now):
             return
         listing = one.source.listing()
         whole = one.waiting.whole(now)
-        known = one.notes.taken.get(one.source.address, {})
+        known = one.state.taken.get(one.source.address, {})
         whole |= {path for path, stamp in listing.items() if known.get(path) == stamp}
-        paths, misplaced = takeable(listing, one.waiting.new, whole, one.source.address)
+        paths, misplaced = ready_files(listing, one.waiting.new, whole, one.source.address)
         for path in sorted(misplaced):
             self.say(f"{one.product}: refused {path}: not in its place; expected {EXPECTED}")
         if not paths | misplaced:
             return
-        with run_lock(self.workspace), room_in(self.workspace.scratch / "watch") as room:
-            before, one.notes.due = one.notes.due, True
-            one.notes.write()
+        with run_lock(self.workspace), scratch_folder(self.workspace.scratch / "watch") as scratch:
+            before, one.state.due = one.state.due, True
+            one.state.write()
             report = IngestReport()
             if paths:
-                one.source.stage(sorted(paths), room)
-                report = ingest_product(self.workspace, one.product, str(room))
+                one.source.stage(sorted(paths), scratch)
+                report = ingest_product(self.workspace, one.product, str(scratch))
             kept = {path: stamp for path, stamp in known.items() if path in listing}
-            one.notes.taken[one.source.address] = kept | {p: listing[p] for p in paths | misplaced}
-            one.notes.due = before or (report.changed and self._enough(one))
-            one.notes.write()
+            one.state.taken[one.source.address] = kept | {p: listing[p] for p in paths | misplaced}
+            one.state.due = before or (report.changed and self._enough(one))
+            one.state.write()
         if paths:
             self.say(f"{one.product}: {report.summary()}")
-        if report.changed and not one.notes.due:
+        if report.changed and not one.state.due:
             self.say(f"{one.product}: no run yet: {news(self.workspace, one.product)}")
 
     def _enough(self, one: Watched) -> bool:
-        """Whether what waits for a run is enough for one; what a run would refuse is."""
+        """Whether the waiting images are enough for a run; also True if the run would report a spec
+        error."""
         try:
             return bool(due(self.workspace, one.product))
         except SpecError:
             return True
 
     def _reread(self, one: Watched) -> None:
-        """A run may be due for labels alone."""
+        """Check whether corrected labels alone need a run."""
         path = self.workspace.corrections(one.product)
         written = path.stat().st_mtime if path.is_file() else 0.0
-        if one.notes.due or written == one.corrections:
+        if one.state.due or written == one.corrections:
             return
         one.corrections = written
-        one.notes.due = bool(due(self.workspace, one.product, arrived=False))
-        one.notes.write()
+        one.state.due = bool(due(self.workspace, one.product, arrived=False))
+        one.state.write()
 
     def _busy(self) -> bool:
-        """Whether a run is under way; one that has ended is told of."""
+        """Whether a run is in progress; the end of a run is reported."""
         if self._run is None:
             return False
         code = self._run.poll()
@@ -163,9 +164,9 @@ class Watcher:
             more = "; the next images start another" if code else ""
             self.say(f"run of {names} ended{more}")
             self._tries = 0
-            for notes in self._notes():
-                notes.due = False
-                notes.write()
+            for state in self._states():
+                state.due = False
+                state.write()
         else:
             pause = RETRY * 2 ** min(self._tries - 1, TRIES)
             self.say(f"run of {names} failed (exit code {code}); again in {pause:g} s")
@@ -173,8 +174,8 @@ class Watcher:
         return False
 
     def _begin(self) -> None:
-        """One run for every product that is due."""
-        due = sorted({one.product for one in self.watched if one.notes.due})
+        """Start one run for all products that are due."""
+        due = sorted({one.product for one in self.watched if one.state.due})
         if not due or self.clock() < self._not_before or not self._free():
             return
         self.say(f"run of {', '.join(due)}")
@@ -188,12 +189,12 @@ class Watcher:
         except BusyError:
             return False
 
-    def _notes(self) -> list[Notes]:
-        return [one.notes for one in self.watched if one.product in self._running]
+    def _states(self) -> list[WatchState]:
+        return [one.state for one in self.watched if one.product in self._running]
 
 
 def start_run(workspace: Workspace) -> Start:
-    """`inspectline run` for products, in a process of its own."""
+    """Starts `inspectline run` for products in its own process."""
 
     def start(products: list[str]) -> "subprocess.Popen[bytes]":
         named = [word for product in products for word in ("-p", product)]
@@ -204,7 +205,7 @@ def start_run(workspace: Workspace) -> Start:
 
 
 class Announced:
-    """A run that the server starts: nothing is left to do here once it was told."""
+    """A run that the server starts: for us it has ended as soon as the event is sent."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -214,7 +215,7 @@ class Announced:
 
 
 def start_announced(workspace: Workspace) -> Start:
-    """An event for each product, from which the server's automations make runs."""
+    """Sends an event for each product; the server's automations start the runs."""
 
     def start(products: list[str]) -> Announced:
         import httpx
@@ -228,7 +229,7 @@ def start_announced(workspace: Workspace) -> Start:
             RuntimeError,
             httpx.HTTPError,
         ):  # the server is away
-            return Announced(UNHEARD)
+            return Announced(SERVER_AWAY)
         return Announced(0)
 
     return start
@@ -237,29 +238,29 @@ def start_announced(workspace: Workspace) -> Start:
 def _reason(workspace: Workspace, product: str) -> str:
     try:
         why = due(workspace, product)
-    except SpecError:  # the run tells
+    except SpecError:  # the run reports it
         why = ""
     return f"{product}: {why or 'new images'}"
 
 
-def watched_by(
+def watched_sources(
     workspace: Workspace,
     pairs: Sequence[str],
     patience: tuple[float, float, float],
     queue: str | None = None,
 ) -> list[Watched]:
-    """Of PRODUCT=SOURCE; names and sources are checked. patience: of `Waiting`; queue: of the
+    """Parse and check PRODUCT=SOURCE pairs. patience: settings of `Waiting`; queue: queue of the
     buckets' events."""
-    bell = Bell(queue) if queue else None
+    events = BucketEvents(queue) if queue else None
     found: list[Watched] = []
-    notes: dict[str, Notes] = {}
+    state: dict[str, WatchState] = {}
     for pair in pairs:
         product, equals, address = pair.partition("=")
         if not equals or not address:
             raise DataError(f"'{pair}' names no source; write PRODUCT=FOLDER or PRODUCT=s3://...")
         check_product_name(product)
-        source = source_at(address, bell)
+        source = open_source(address, events)
         source.listing()
-        notes.setdefault(product, Notes.read(workspace, product))
-        found.append(Watched(product, source, Waiting(*patience), notes[product]))
+        state.setdefault(product, WatchState.read(workspace, product))
+        found.append(Watched(product, source, Waiting(*patience), state[product]))
     return found

@@ -1,12 +1,12 @@
-"""Distil a teacher of EfficientAD once, for all products: a file that `teacher` then names."""
+"""Distil a teacher of EfficientAD once for all products. The parameter `teacher` names its file."""
 
 from pathlib import Path
 
 from ad_models import Run, create, seeded
 from ad_models.algorithms.efficientad import Efficientad
-from tasks.models.device import choose
-from tasks.models.fitting import forget_others, teller
-from tasks.models.sharing import identify, mixed
+from tasks.models.device import choose_device
+from tasks.models.fitting import progress_callback, remove_other_checkpoints
+from tasks.models.sharing import fit_identity, mixed_loader
 from tasks.spec.read import check, read_params
 from tasks.spec.recipe import shared_recipe
 from tasks.spec.schema import Image
@@ -17,10 +17,10 @@ from tasks.workspace.paths import Workspace
 NAME = "efficientad"
 
 
-def teacher(workspace: Workspace, products: list[str], listener: Listener) -> Path:
-    """Write `data/.shared/efficientad-<size>.safetensors`, of these products' or all images.
+def distil_teacher(workspace: Workspace, products: list[str], listener: Listener) -> Path:
+    """Write `data/.shared/efficientad-<size>.safetensors`, from images of these products or of all.
 
-    One that was stopped goes on. Images that will set a threshold are left out.
+    A stopped call continues. Images that set thresholds are left out.
     """
     for product in products:
         workspace.require(product)
@@ -38,14 +38,21 @@ def teacher(workspace: Workspace, products: list[str], listener: Listener) -> Pa
     images = {name: check(Image, one["image"], params) for name, one in made["products"].items()}
     detector = create(NAME, **made["parameters"])
     assert isinstance(detector, Efficientad)
-    identity = identify(NAME, made, tables)
+    identity = fit_identity(NAME, made, tables)
     checkpoint = workspace.checkpoint(".shared", "teacher").with_suffix(f".{identity[:12]}.ckpt")
-    forget_others(checkpoint)
-    device = choose(read_params(workspace.root).line.device)
-    run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)
+    remove_other_checkpoints(checkpoint)
+    device = choose_device(read_params(workspace.root).line.device)
+    run = Run(
+        device,
+        checkpoint,
+        identity,
+        progress_callback(listener),
+        listener.should_stop,
+        listener.note,
+    )
     with seeded(detector.config.seed):
         detector.to(device).train()
-        detector.teach(mixed(workspace, made, images), run, detector.natural())
+        detector.teach(mixed_loader(workspace, made, images), run, detector.natural())
     path = workspace.shared(f"{NAME}-{detector.config.size}.safetensors")
     detector.teacher.write(path)
     checkpoint.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The drift of a product: its log against its champion."""
+"""The drift of a product: compare its log with its champion."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +12,10 @@ from tasks.workspace.errors import DataError
 from tasks.workspace.paths import find
 
 
-def look(workspace: Path | None, product: str, log: Path, days: int | None = None) -> list[Finding]:
-    """Findings on what the present champion inspected in the last days."""
+def find_drift(
+    workspace: Path | None, product: str, log: Path, days: int | None = None
+) -> list[Finding]:
+    """Findings on the images that the present champion inspected in the last days."""
     folder = locate(workspace, product)
     manifest = release_of(folder)
     name = manifest.get("product", product)

@@ -7,15 +7,21 @@ from typing import Any
 import numpy as np
 
 from tasks.decisions import threshold as thresholds
-from tasks.decisions.calibration import parted
+from tasks.decisions.calibration import split_rows
 from tasks.decisions.display import Display
-from tasks.images.masks import at_resolution, mask_of
+from tasks.images.masks import image_mask, resize_mask
 from tasks.metrics.pixel import PixelMetrics
-from tasks.models.device import choose
+from tasks.models.device import choose_device
 from tasks.models.figures import Rows, TestResult, details, figures
 from tasks.models.inspector import Inspector
-from tasks.models.result_pictures import Exhibits, write_curves, write_scores
-from tasks.models.scoring import Report, batches, latency, levels, score
+from tasks.models.result_pictures import ResultPictures, write_curves, write_scores
+from tasks.models.scoring import (
+    Report,
+    image_batches,
+    measure_latency,
+    score_images,
+    scores_and_peaks,
+)
 from tasks.spec.read import read_params
 from tasks.spec.recipe import EvaluateRecipe, read_evaluate
 from tasks.spec.schema import Regions, Rule
@@ -28,16 +34,16 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     """Write `cells/<algorithm>/evaluation`: figures, scores, curves, threshold and pictures."""
     spec = read_evaluate(workspace.product_recipe(product))
     model, images = workspace.model(product, algorithm), workspace.images(product)
-    device = choose(read_params(workspace.root).line.device)
+    device = choose_device(read_params(workspace.root).line.device)
     inspector = Inspector.load(model, str(device))
     everything = read_rows(workspace.validation(product) / "test.csv")
-    parts = parted(everything, spec.threshold.defect_share, spec.severity)
-    aside = levels(inspector, images, parts.normals, listener.report)
+    parts = split_rows(everything, spec.threshold.defect_share, spec.severity)
+    aside = scores_and_peaks(inspector, images, parts.normals, listener.report)
     normals = aside or read_rows(model / CALIBRATION)
-    defects = score(inspector, images, parts.defects, listener.report)
+    defects = score_images(inspector, images, parts.defects, listener.report)
     decision = decide(spec, normals, defects)
-    exhibits = Exhibits(inspector, decision, spec.evaluation.pictures)
-    result = test(inspector, images, parts.test, spec, exhibits, listener.report)
+    pictures = ResultPictures(inspector, decision, spec.evaluation.pictures)
+    result = test(inspector, images, parts.test, spec, pictures, listener.report)
     result.decisions = [
         thresholds.decide(value, decision["threshold"], decision["accept"])
         for value in result.scores
@@ -57,7 +63,7 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
         "calibration_defects": len(defects),
         "overkill_bound": decision["overkill_bound"],
         "overkill_upper": decision["overkill_upper"],
-        **latency(inspector, images, [row["path"] for row in parts.test + normals]),
+        **measure_latency(inspector, images, [row["path"] for row in parts.test + normals]),
         "fit_seconds": card["fit_seconds"],
         "peak_memory_mb": card["peak_memory_mb"],
         "backbone_weights": card["backbone_weights"],
@@ -69,7 +75,7 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
         write_json(partial / "details.json", behind)
         write_scores(partial / "scores.csv", result)
         write_curves(partial, result)
-        exhibits.write(partial / "exhibits.zip")
+        pictures.write(partial / "exhibits.zip")
     return folder
 
 
@@ -107,7 +113,7 @@ def test(
     images: Path,
     rows: Rows,
     spec: EvaluateRecipe,
-    exhibits: Exhibits,
+    pictures: ResultPictures,
     report: Report,
 ) -> TestResult:
     """Score test images; pixel figures where there are masks, in one streaming pass."""
@@ -115,14 +121,14 @@ def test(
     native = spec.evaluation.resolution == "native"
     masks = any(row["mask"] for row in rows)
     with PixelMetrics(intervals=spec.evaluation.resamples) as metrics:
-        for part, batch in batches(images, rows):
+        for part, batch in image_batches(images, rows):
             for row, image, found in zip(part, batch, inspector.inspect_all(batch), strict=True):
                 result.scores.append(found.score)
-                mask = mask_of(inspector.preprocess, images, row, image)
-                exhibits.add(len(result.scores) - 1, row["label"], image, *found[:2], mask)
+                mask = image_mask(inspector.preprocess, images, row, image)
+                pictures.add(len(result.scores) - 1, row["label"], image, *found[:2], mask)
                 if masks and mask is not None:
                     at = found.map if native else found.model_map
-                    metrics.update(at, at_resolution(mask, at.shape), row["label"])
+                    metrics.update(at, resize_mask(mask, at.shape), row["label"])
             report("test", len(result.scores) / len(rows))
         if masks:
             result.pixels = metrics.compute()

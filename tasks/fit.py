@@ -5,8 +5,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ad_models import Run
-from tasks.models.device import choose, peak_memory_mb, precision
-from tasks.models.fitting import Job, Shared, fingerprint_of, forget_others, teller
+from tasks.models.device import choose_device, peak_memory_mb, training_precision
+from tasks.models.fitting import (
+    FitJob,
+    SharedModel,
+    fingerprint_of,
+    progress_callback,
+    remove_other_checkpoints,
+)
 from tasks.spec.algorithms import per_product
 from tasks.spec.read import read_params
 from tasks.spec.recipe import read_fit
@@ -24,14 +30,21 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     rows = read_rows(table)
     if not rows:
         raise DataError(f"{table} lists no good training image; ingest some first")
-    shared = Shared.read(workspace.shared(algorithm)) if per_product(algorithm) else None
+    shared = SharedModel.read(workspace.shared(algorithm)) if per_product(algorithm) else None
     identity = fingerprint_of(algorithm, recipe, table, shared)
     checkpoint = workspace.checkpoint(product, algorithm).with_suffix(f".{identity[:12]}.ckpt")
-    forget_others(checkpoint)
-    device = choose(read_params(workspace.root).line.device)
-    run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)
-    run.precision = precision(recipe.training.precision, device)
-    job = Job(product, algorithm, recipe, workspace.images(product), listener, shared)
+    remove_other_checkpoints(checkpoint)
+    device = choose_device(read_params(workspace.root).line.device)
+    run = Run(
+        device,
+        checkpoint,
+        identity,
+        progress_callback(listener),
+        listener.should_stop,
+        listener.note,
+    )
+    run.precision = training_precision(recipe.training.precision, device)
+    job = FitJob(product, algorithm, recipe, workspace.images(product), listener, shared)
     started = time.perf_counter()
     detector, normals, held = job.fit(rows, run)
     fitted = time.perf_counter()

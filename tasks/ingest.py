@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tasks.arrival.intake import IngestReport, Intake
-from tasks.arrival.known_images import Shelf
-from tasks.arrival.offer import offer_of
-from tasks.arrival.sources import folder_of, room_in
+from tasks.arrival.known_images import KnownImages
+from tasks.arrival.offer import read_offer
+from tasks.arrival.sources import scratch_folder, source_folder
 from tasks.images.layout import image_files
 from tasks.workspace.errors import DataError
 
@@ -22,13 +22,13 @@ def ingest(
     Files appear whole or not at all, a mask before its image: after a crash the same call
     completes the work. `scratch` must be on the disk of `images`.
     """
-    with room_in(scratch) as room:
-        folder, refused = folder_of(source, room)
+    with scratch_folder(scratch) as temporary:
+        folder, refused = source_folder(source, temporary)
         if refused and not any(image_files(folder)):
             raise DataError(f"{source}: {IngestReport(refused=refused).summary()}")
-        offer = offer_of(folder, str(source))
+        offer = read_offer(folder, str(source))
         outcome = IngestReport(refused=[*refused, *offer.refused])
-        intake = Intake(folder, Shelf(images), room, outcome)
+        intake = Intake(folder, KnownImages(images), temporary, outcome)
         for done, arrival in enumerate(offer.arrivals, 1):
             intake.take(arrival)
             if report:

@@ -1,4 +1,4 @@
-"""All cells of a workspace, one row each."""
+"""All cells of a workspace, one row per cell."""
 
 import json
 from pathlib import Path
@@ -27,8 +27,8 @@ COLUMNS = (
 )
 
 
-def results(workspace: Workspace) -> list[dict[str, Any]]:
-    """Metrics of every evaluated cell that the specs ask for, products in order."""
+def read_results(workspace: Workspace) -> list[dict[str, Any]]:
+    """Metrics of every evaluated cell in the specs, products in order."""
     found = []
     for product in workspace.products:
         for algorithm in read_product(workspace.root, product).algorithms:
@@ -38,16 +38,16 @@ def results(workspace: Workspace) -> list[dict[str, Any]]:
     return found
 
 
-def complete(workspace: Workspace) -> bool:
-    """Whether every cell that the specs ask for is evaluated."""
+def all_evaluated(workspace: Workspace) -> bool:
+    """Whether every cell in the specs is evaluated."""
     asked = [len(read_product(workspace.root, p).algorithms) for p in workspace.products]
-    return len(results(workspace)) == sum(asked)
+    return len(read_results(workspace)) == sum(asked)
 
 
 def leaderboard(workspace: Workspace, listener: Listener | None = None) -> Path:
     """Write data/leaderboard.csv."""
     path = workspace.root / "data" / "leaderboard.csv"
-    rows = [{name: row[name] for name in COLUMNS} for row in results(workspace)]
+    rows = [{name: row[name] for name in COLUMNS} for row in read_results(workspace)]
     write_rows(path, COLUMNS, rows)
     return path
 

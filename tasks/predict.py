@@ -10,8 +10,8 @@ from tasks.store.opening import release_of
 from tasks.workspace.errors import DataError
 
 
-def expand(paths: Iterable[Path]) -> list[Path]:
-    """The files themselves; of a folder, all images in it."""
+def image_paths(paths: Iterable[Path]) -> list[Path]:
+    """The files, and all images of each folder."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -33,38 +33,38 @@ def predict_images(
     device: str,
     log: PredictionLog | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """One record an image: image, score, threshold, decision, and the heat map's path; of one that
-    cannot be inspected, image and error.
+    """One record per image: image, score, threshold, decision, and the heat map's path. If it
+    cannot be inspected: image and error.
 
-    The decision is taken on the raw score: a defect is what lies above the threshold.
+    The raw score decides: above the threshold an image is a defect.
     """
-    from tasks.images.decode import decode
+    from tasks.images.decode import decode_image
     from tasks.images.pictures import save_jpeg
     from tasks.images.read_image import read_bytes
-    from tasks.models.release_model import Judge
+    from tasks.models.release_model import ReleaseModel
 
-    judge = Judge.load(folder, device)
+    model = ReleaseModel.load(folder, device)
     release = release_of(folder).get("release")
     names = _distinct(paths)
     for path in paths:
         try:
-            picture = decode(read_bytes(path), path)
-            found = judge.inspector.inspect(picture.unit)
+            picture = decode_image(read_bytes(path), path)
+            found = model.inspector.inspect(picture.unit)
         except DataError as error:
             yield {"image": str(path), "error": str(error)}
             continue
-        verdict = judge.verdict(found)
+        result = model.result(found)
         if log:
-            log.add(record_of(picture, verdict, release, str(path)))
-        record = {"image": str(path), **verdict}
+            log.add(record_of(picture, result, release, str(path)))
+        record = {"image": str(path), **result}
         if maps:
             maps.mkdir(parents=True, exist_ok=True)
-            drawn = judge.picture(picture.unit, found)
+            drawn = model.picture(picture.unit, found)
             record["map"] = str(save_jpeg(drawn, maps / f"{names[path]}.jpg"))
         yield record
 
 
 def _distinct(paths: list[Path]) -> dict[Path, str]:
-    """A file name for each path's map: the stem, with its folder where two would be the same."""
+    """A file name for each path's map: the stem, or folder and name if two stems are equal."""
     stems = [path.stem for path in paths]
     return {p: p.stem if stems.count(p.stem) == 1 else f"{p.parent.name}-{p.name}" for p in paths}

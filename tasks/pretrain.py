@@ -5,9 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ad_models import Run, create
-from tasks.models.device import choose, peak_memory_mb
-from tasks.models.fitting import forget_others, teller
-from tasks.models.sharing import common_size, identify, mixed
+from tasks.models.device import choose_device, peak_memory_mb
+from tasks.models.fitting import progress_callback, remove_other_checkpoints
+from tasks.models.sharing import common_size, fit_identity, mixed_loader
 from tasks.spec.read import check, read_params, read_yaml
 from tasks.spec.schema import Image
 from tasks.workspace.files import folder_beside, write_json
@@ -25,12 +25,19 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
     images = {name: check(Image, one["image"], path) for name, one in recipe["products"].items()}
     size = common_size(algorithm, images)
     tables = {name: workspace.validation(name) / "train.csv" for name in images}
-    identity = identify(algorithm, recipe, tables)
+    identity = fit_identity(algorithm, recipe, tables)
     checkpoint = workspace.checkpoint(SHARED, algorithm).with_suffix(f".{identity[:12]}.ckpt")
-    forget_others(checkpoint)
-    device = choose(read_params(workspace.root).line.device)
-    run = Run(device, checkpoint, identity, teller(listener), listener.should_stop, listener.note)
-    loader = mixed(workspace, recipe, images)
+    remove_other_checkpoints(checkpoint)
+    device = choose_device(read_params(workspace.root).line.device)
+    run = Run(
+        device,
+        checkpoint,
+        identity,
+        progress_callback(listener),
+        listener.should_stop,
+        listener.note,
+    )
+    loader = mixed_loader(workspace, recipe, images)
     started = time.perf_counter()
     detector = create(algorithm, **recipe["parameters"]).fit(loader, run)
     card = {

@@ -8,7 +8,7 @@ from tasks.spec.schema import Product
 from tasks.store.base import Store
 from tasks.store.champion import Record, promote, record, rolled_back
 from tasks.store.fetch_release import fetch
-from tasks.store.releases import deposit, publish
+from tasks.store.releases import publish, store_pictures
 from tasks.workspace.paths import Workspace
 
 
@@ -28,7 +28,7 @@ def carry_out(
             folder = Path(scratch) / "release"
             about = assemble(workspace, product, algorithm, decision["metrics"], folder)
             release = publish(folder, product, store, about)
-        deposit(store, workspace, product, algorithm, release)
+        store_pictures(store, workspace, product, algorithm, release)
         decision["challenger"]["release"] = release
         folder = fetch(store, product, release, workspace.scratch / "releases")
         facts, reasons = shipped(workspace, product, spec, folder)

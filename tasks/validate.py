@@ -1,4 +1,4 @@
-"""Check all images of a product before anything is trained on them."""
+"""Check all images of a product before any training."""
 
 import hashlib
 import json
@@ -8,13 +8,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tasks.checks.appearance import bounds_of
+from tasks.checks.appearance import appearance_bounds
 from tasks.checks.datadocs import write_index
-from tasks.checks.duplicates import copies, leaks, near
-from tasks.checks.manifest import COLUMNS, Scan, frame_of, scan, write_manifest
-from tasks.checks.overview import counts, parted, ranges, shortened
-from tasks.images.layout import orphaned
-from tasks.spec.corrections import Correction, corrected, read_corrections
+from tasks.checks.duplicates import content_leaks, exact_duplicates, near_duplicates
+from tasks.checks.manifest import COLUMNS, Scan, manifest_frame, scan_images, write_image_manifest
+from tasks.checks.overview import (
+    failures_and_warnings,
+    image_counts,
+    shorten_findings,
+    value_ranges,
+)
+from tasks.images.layout import orphan_problem
+from tasks.spec.corrections import Correction, apply_corrections, read_corrections
 from tasks.spec.recipe import read_validate
 from tasks.spec.schema import Validation
 from tasks.workspace.errors import ValidationError
@@ -28,7 +33,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """Findings are {check, file, reason}; `file` is empty where the whole product is meant."""
+    """Findings are {check, file, reason}; `file` is empty if the finding is about the whole
+    product."""
 
     passed: bool
     failures: list[dict[str, str]]
@@ -40,7 +46,7 @@ class ValidationResult:
 
 
 def validate(workspace: Workspace, product: str, listener: Listener) -> Path:
-    """Write the product's `validation` folder; a ValidationError says what is wrong where."""
+    """Write the product's `validation` folder; a ValidationError lists the failures."""
     rules = read_validate(workspace.product_recipe(product))
     listener.report("images", 0.0)
     out = workspace.validation(product)
@@ -48,7 +54,7 @@ def validate(workspace: Workspace, product: str, listener: Listener) -> Path:
     result = check_images(workspace.images(product), out, rules, corrections=corrections)
     rows = read_rows(out / "manifest.csv")
     train = [row for row in rows if row["split"] == "train"]
-    write_rows(out / "train.csv", COLUMNS, train)  # apart: no other image makes a fit stale
+    write_rows(out / "train.csv", COLUMNS, train)  # separate: other images do not make a fit stale
     write_rows(out / "test.csv", COLUMNS, [row for row in rows if row["split"] != "train"])
     if not result.passed:
         raise ValidationError(failure_text(result))
@@ -62,38 +68,41 @@ def check_images(
     workers: int = 2,
     corrections: Sequence[Correction] = (),
 ) -> ValidationResult:
-    """Result of all checks; writes `manifest.csv`, `result.json` and `docs/` into `out`."""
+    """Run all checks; writes `manifest.csv`, `result.json` and `docs/` into `out`."""
     wanted = rules or Validation()
-    found = scan(images, workers)
-    found = replace(found, rows=corrected(found.rows, corrections))
+    found = scan_images(images, workers)
+    found = replace(found, rows=apply_corrections(found.rows, corrections))
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        result = judge(found, wanted, partial, out)
+        result = run_checks(found, wanted, partial, out)
         put_in_place(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return result
 
 
-def judge(found: Scan, wanted: Validation, partial: Path, out: Path) -> ValidationResult:
-    """Result of all checks on what was found, with its files in `partial`, meant for `out`."""
-    from tasks.checks.expectations import checks_of
+def run_checks(found: Scan, wanted: Validation, partial: Path, out: Path) -> ValidationResult:
+    """Run all checks on the scanned images. Its files are written to `partial` and later moved to
+    `out`."""
+    from tasks.checks.expectations import build_checks
     from tasks.checks.suite import run_suite
 
-    frame = frame_of(found.rows)
-    bounds = bounds_of(frame, wanted)
-    write_manifest(frame, partial / "manifest.csv")
+    frame = manifest_frame(found.rows)
+    bounds = appearance_bounds(frame, wanted)
+    write_image_manifest(frame, partial / "manifest.csv")
     digest = hashlib.sha256((partial / "manifest.csv").read_bytes()).hexdigest()
-    checks = checks_of(wanted, bounds)
-    table = with_repeats(found, frame, wanted)
-    failures, warnings = parted(run_suite(checks, table, partial / "docs", digest[:8]))
+    checks = build_checks(wanted, bounds)
+    table = suite_table(found, frame, wanted)
+    failures, warnings = failures_and_warnings(
+        run_suite(checks, table, partial / "docs", digest[:8])
+    )
     result = ValidationResult(
         passed=not failures,
         failures=failures,
-        warnings=shortened(warnings),
-        counts=counts(frame, failures, warnings),
-        ranges=ranges(frame, bounds),
+        warnings=shorten_findings(warnings),
+        counts=image_counts(frame, failures, warnings),
+        ranges=value_ranges(frame, bounds),
         rules=wanted.model_dump(mode="json"),
         docs=out / "docs" / "index.html",
     )
@@ -102,19 +111,23 @@ def judge(found: Scan, wanted: Validation, partial: Path, out: Path) -> Validati
     return result
 
 
-def with_repeats(found: Scan, frame: "pandas.DataFrame", rules: Validation) -> "pandas.DataFrame":
-    """The manifest as the suite sees it: orphaned masks as rows, repeats as columns."""
+def suite_table(found: Scan, frame: "pandas.DataFrame", rules: Validation) -> "pandas.DataFrame":
+    """The manifest for the suite: masks without an image are rows, repeats are columns."""
     import pandas
 
-    twins = {"leak": leaks(frame), "duplicate": copies(frame), "near_duplicate": {}}
+    twins = {
+        "leak": content_leaks(frame),
+        "duplicate": exact_duplicates(frame),
+        "near_duplicate": {},
+    }
     if rules.near_duplicate_bits is not None:
         bits, difference = rules.near_duplicate_bits, rules.near_duplicate_difference
-        twins["near_duplicate"] = near(frame, found.thumbnails, bits, difference)
+        twins["near_duplicate"] = near_duplicates(frame, found.thumbnails, bits, difference)
     orphans = [
-        dict.fromkeys(COLUMNS) | {"path": path, "error": orphaned(PurePosixPath(path))}
+        dict.fromkeys(COLUMNS) | {"path": path, "error": orphan_problem(PurePosixPath(path))}
         for path in found.orphans
     ]
-    table = frame_of(found.rows + orphans)
+    table = manifest_frame(found.rows + orphans)
     for column, kind in COLUMNS.items():
         table[column] = table[column].astype("float64" if kind == "Int64" else "object")
     for column in ("error", "mask"):
@@ -125,13 +138,14 @@ def with_repeats(found: Scan, frame: "pandas.DataFrame", rules: Validation) -> "
 
 
 def write_result(result: ValidationResult, path: Path) -> None:
-    """Write the result without its place on this machine; equal results give equal bytes."""
+    """Write the result without local paths; equal results give equal bytes."""
     values = {key: value for key, value in asdict(result).items() if key != "docs"}
     path.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def put_in_place(partial: Path, out: Path) -> None:
-    """Move the parts into `out`; result.json goes first and comes last, as the sign of a whole."""
+    """Move the files into `out`. result.json is deleted first and moved last: it marks a complete
+    result."""
     out.mkdir(parents=True, exist_ok=True)
     (out / "result.json").unlink(missing_ok=True)
     shutil.rmtree(out / "docs", ignore_errors=True)
@@ -140,7 +154,7 @@ def put_in_place(partial: Path, out: Path) -> None:
 
 
 def failure_text(result: ValidationResult, limit: int = 20) -> str:
-    """The failures, one a line, and where to read more."""
+    """The failures, one per line, and the page with all findings."""
     lines = [f"{line['file'] or 'product'}: {line['reason']}" for line in result.failures[:limit]]
     if len(result.failures) > limit:
         lines.append(f"and {len(result.failures) - limit} more")

@@ -1,15 +1,15 @@
-"""AnoGAN: search the code from which a GAN of normal images draws the image at hand.
+"""AnoGAN: search the code from which a GAN of normal images draws this image.
 
 Schlegl et al., IPMI 2017, https://arxiv.org/abs/1703.05921
 
-Idea (section 2): a DCGAN learns to draw normal images. For a new image, gradient descent looks for
+Idea (section 2): a DCGAN learns to draw normal images. For a new image, gradient descent searches
 the code whose drawing is nearest, in pixels and in the discriminator's features (equation 5).
-What remains different is anomalous.
+Differences that remain are anomalous.
 
 Differs from the paper: colour images, resized to `size`, where the paper cuts grey patches of 64
-pixels; epochs are for a few hundred images instead of a million patches. Every search starts at
-the same random code, so that a prediction repeats and does not depend on its batch. The optimiser
-of the search is Adam, of which the paper says nothing.
+pixels; epochs are for a few hundred images instead of a million patches. Every search starts at the
+same random code, so that a prediction repeats and does not depend on its batch. The optimiser of
+the search is Adam; the paper does not name one.
 """
 
 from collections.abc import Iterable
@@ -86,7 +86,7 @@ class Anogan(Detector):
                 run.log(discriminator=judged, generator=fooled)
 
     def judged(self, images: Tensor, real: bool) -> Tensor:
-        """Cross entropy of the discriminator's verdict on images (B, 3, size, size)."""
+        """Cross entropy of the discriminator's output for images (B, 3, size, size)."""
         verdict = self.discriminator(images)
         return F.binary_cross_entropy_with_logits(verdict, torch.full_like(verdict, float(real)))
 

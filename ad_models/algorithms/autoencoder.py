@@ -1,17 +1,16 @@
-"""Autoencoder: what a narrow code cannot carry is not rebuilt, and shows.
+"""Autoencoder: a narrow code cannot hold a defect, so the defect is not reconstructed and shows.
 
 Bergmann et al., VISAPP 2019, https://arxiv.org/abs/1807.02011
 
-Idea (section 3): a convolutional autoencoder learns to rebuild normal images through a code
-of a few hundred numbers. A defect has no place in that code, so the rebuilt image differs
-there. The difference is taken pixel by pixel (L2), or as structural similarity of the
-windows around each pixel (SSIM), which sees defects of equal brightness too. The same
-measure is the loss and the map.
+Idea (section 3): a convolutional autoencoder learns to rebuild normal images through a code of a
+few hundred numbers. The code cannot hold a defect, so the reconstructed image differs there. The
+difference is computed per pixel (L2), or as structural similarity of windows around each pixel
+(SSIM), which also finds defects of equal brightness. The same measure is the loss and the map.
 
-Differs from the paper: the views of an epoch, images or random patches, are drawn anew each time,
-where the paper draws its 10,000 once. Colour channels are compared one by one and averaged; the
-constants of SSIM are the usual squares of the 0.01 and 0.03 in its text. The final blur and the
-image score, which the paper does not have, are ours; weights start as in He et al. 2015.
+Differs from the paper: each epoch draws new views (images or random patches); the paper draws
+10,000 once. Colour channels are compared one by one and averaged; the constants of SSIM are the
+usual squares of the 0.01 and 0.03 in its text. The final blur and the image score, which the paper
+does not have, are ours; weights start as in He et al. 2015.
 """
 
 from collections.abc import Iterable
@@ -81,7 +80,7 @@ class Autoencoder(Detector):
         return self.difference(views, self.net(views))
 
     def difference(self, views: Tensor, rebuilt: Tensor) -> Tensor:
-        """What is wrong with such copies."""
+        """The difference between views and their reconstructions."""
         squared = self.config.loss == "l2"  # equation 2; else equation 8
         each = (views - rebuilt).square() if squared else 1 - ssim(views, rebuilt)
         return each.mean(dim=1, keepdim=True)

@@ -1,10 +1,10 @@
-"""CPR: find the normal images most like this one, then compare with them place by place.
+"""CPR: find the most similar normal images, then compare with them position by position.
 
 Li, Hu, Li, Chen and Hu, IEEE TIP 2024, https://arxiv.org/abs/2308.06748
 
-Idea (section 3): a cascade of retrievals. Histograms of visual words in blocks name the ten
-training images most like the query; learned features compare each patch of it with those at
-nearly the same place of the ten, by cosine; what lies on the background counts less. The features
+Idea (section 3): a cascade of retrievals. Histograms of visual words in blocks find the ten
+training images most similar to the query. Learned features compare each patch, by cosine, with
+patches at nearly the same position of the ten images. Background patches count less. The features
 are trained to agree on normal patches and to differ on synthetic defects and other places.
 
 Differs from the paper: synthetic images are made while training, not 12,000 beforehand, and
@@ -120,26 +120,27 @@ class Cpr(Detector):
             self.fine, self.coarse = (torch.cat(f) for f in zip(*found, strict=True))
 
     def held(self) -> float:
-        """Numbers a pixel that a fit holds at most beside the images: the features of strides 4
-        and 8, the fine ones four times with two tables of words while retrieval learns (measured),
-        or the bank."""
+        """Largest number of values per pixel that a fit holds besides the images: features of
+        strides 4 and 8, the fine ones four times, with two tables of words while retrieval learns
+        (measured), or the bank."""
         fine, coarse = self.pyramid.channels
         learning = (4 * fine + 2 * self.config.words) / 16 + coarse / 64
         return max(learning, self.config.channels * (1 / 16 + 1 / 64))
 
     def describe(self, images: Tensor) -> list[Tensor]:
-        """Fill all that retrieval goes by; backbone features of the images, half precision."""
+        """Fill the data for retrieval; backbone features of the images in half precision."""
         parts = [self.pyramid(part) for part in images.split(8)]
         fine = torch.cat([part[0] for part in parts])
         self.retrieval.learn(fine, self.config.objects, self.config.seed)
         return [fine.half(), torch.cat([part[1].half() for part in parts])]
 
     def compare(self, images: Tensor, known: list[Tensor], run: Run) -> None:
-        """Train the local features on pairs of a spoiled image and one like it, as `known`."""
+        """Train the local features on pairs of a synthetic defect image and a similar image, from
+        `known`."""
         config = self.config
         known_as, fronts = self.retrieval.histograms, self.retrieval.fronts
         unlike = divergence(known_as, known_as)
-        unlike.fill_diagonal_(torch.inf)  # an image is its own best reference, and teaches nothing
+        unlike.fill_diagonal_(torch.inf)  # an image is its own best reference, so it is excluded
         alike = lowest(unlike, min(config.retrieved, max(1, len(images) - 1)))
         optimiser = torch.optim.AdamW(
             self.locals.parameters(), config.lr, weight_decay=config.decay
@@ -181,7 +182,7 @@ class Cpr(Detector):
         return normalised(pixels.clamp(0, 1)), masks
 
     def loss(self, features: list[Tensor], masks: Tensor, front: Tensor, other: Tensor) -> Tensor:
-        """Of pairs that stand one after the other in features [(2B, C, h, w)]; equation 9."""
+        """Loss of consecutive pairs in features [(2B, C, h, w)]; equation 9."""
         losses = []
         for local, found in zip(self.locals, features, strict=True):
             size = found.shape[-2:]
@@ -217,7 +218,7 @@ class Cpr(Detector):
         fine, coarse = self.local(features)
         front = self.retrieval.front(features[0])
         best = [torch.full_like(f[:, 0], -1.0) for f in (fine, coarse)]
-        for one in like.unbind(1):  # (B,): one at a time, or all their features lie in memory
+        for one in like.unbind(1):  # (B,): one at a time, to save memory
             best[0] = torch.maximum(best[0], around(fine, self.fine[one].float()))
             best[1] = torch.maximum(best[1], (coarse * self.coarse[one].float()).sum(1))
             front = torch.maximum(front, self.retrieval.fronts[one])
@@ -247,14 +248,14 @@ def around(query: Tensor, reference: Tensor) -> Tensor:
 
 
 def drawn(weights: Tensor, count: int) -> Tensor:
-    """Places (B, count) drawn with weights (B, P); anywhere where all are zero."""
+    """Positions (B, count) drawn with weights (B, P); uniform if all weights are zero."""
     weights = torch.where(weights.sum(1, keepdim=True) > 0, weights, torch.ones_like(weights))
-    # by the CPU's generator, as all that is random here
+    # with the CPU's generator, like all random numbers here
     return weights.cpu().multinomial(count, replacement=True).to(weights.device)
 
 
 def elsewhere(at: Tensor, size: torch.Size, stride: float) -> Tensor:
-    """For each of the places at (B, K) another one, further off than a neighbour."""
+    """For each of the positions at (B, K) another position that is not a neighbour."""
     height, width = size
     y, x = at // width, at % width
     found = torch.randint(height * width, at.shape).to(at.device)
@@ -269,5 +270,5 @@ def picked(features: Tensor, at: Tensor) -> Tensor:
 
 
 def cosine(query: Tensor, reference: Tensor, at: Tensor, there: Tensor) -> Tensor:
-    """Cosines (B, K) of unit features (B, C, P) at one place and at another."""
+    """Cosines (B, K) of unit features (B, C, P) between two sets of positions."""
     return (picked(query, at) * picked(reference, there)).sum(1)

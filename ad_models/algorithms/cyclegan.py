@@ -1,14 +1,15 @@
-"""CycleGAN as a healer: a network that turns spoiled images into normal ones shows the defect.
+"""CycleGAN as a repair network: it turns defective images into normal ones, and the change shows
+the defect.
 
 Zhu et al., ICCV 2017, https://arxiv.org/abs/1703.10593
 
-Idea (section 3): two generators translate between two sets of images without pairs, each against
-a discriminator of the other set, and there and back again must give the image one started from.
-Here one set are the normal images and the other the same with synthetic defects. The generator
-towards normal heals a defect and, by the identity loss, leaves a good image as it is: what it
-changed is the anomaly map.
+Idea (section 3): two generators translate between two unpaired sets of images, each against a
+discriminator of the other set. A translation there and back must give the original image. Here one
+set holds normal images, and the other the same images with synthetic defects. The generator to
+normal images removes a defect and, because of the identity loss, does not change a good image. Its
+changes are the anomaly map.
 
-Differs from the paper: the paper translates styles, its use for inspection is ours. So are the
+Differs from the paper: the paper translates styles; the use for inspection is ours, and so are the
 second set (`ad_models.synthetic`), the map, its blur and its maximum as the score.
 """
 
@@ -82,7 +83,7 @@ def generator(base: int, blocks: int) -> nn.Sequential:
 
 
 def discriminator(base: int) -> nn.Sequential:
-    """C64-C128-C256-C512 and a verdict on every patch of 70 pixels; appendix 7.2."""
+    """C64-C128-C256-C512 and an output for every patch of 70 pixels; appendix 7.2."""
     layers: list[nn.Module] = [nn.Conv2d(3, base, 4, 2, 1), nn.LeakyReLU(0.2)]
     for channels, stride in ((base, 2), (2 * base, 2), (4 * base, 1)):
         layers += [nn.Conv2d(channels, 2 * channels, 4, stride, 1)]
@@ -91,7 +92,8 @@ def discriminator(base: int) -> nn.Sequential:
 
 
 class Pool(nn.Module):
-    """Past drawings: once full, half of what is asked comes from here (section 4)."""
+    """A buffer of earlier drawings: when full, half of the requested images come from it (section
+    4)."""
 
     def __init__(self, count: int, size: int) -> None:
         super().__init__()
@@ -160,7 +162,7 @@ class Cyclegan(Detector):
                 run.log(generator=loss, discriminator=judged)
 
     def rate(self, done: int) -> float:
-        """Learning rate after so many epochs: constant, then linearly towards zero; section 4."""
+        """Learning rate after some epochs: constant, then linear to zero; section 4."""
         after = max(0, done + 1 - self.config.epochs)
         return self.config.lr * (1 - after / (self.config.decay_epochs + 1))
 

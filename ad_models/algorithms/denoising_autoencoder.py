@@ -1,14 +1,13 @@
-"""Denoising autoencoder: a network that takes coarse noise off takes defects off too.
+"""Denoising autoencoder: a network that removes coarse noise also removes defects.
 
 Kascenas et al., MIDL 2022, https://openreview.net/forum?id=Bm8-t_ggzPD
 
 Idea: blotches of noise, about as large as defects, are added to normal images, and a U-Net learns
-to give the clean image back. What it then changes in a clean test image is the anomaly map.
-Fine noise would teach only a blur, which leaves defects in; a plain autoencoder with
-shortcuts would copy them.
+to give the clean image back. Its changes to a clean test image are the anomaly map. With fine noise
+it would only learn a blur, which keeps defects; a plain autoencoder with shortcuts would copy them.
 
-Differs from the paper: three colour channels where it has four of a brain scan, so no mask of
-the head and no median over slices; the U-Net has batch norm and the widths of ours; the blur of
+Differs from the paper: three colour channels; the paper has four channels of a brain scan, a mask
+of the head and a median over slices; the U-Net has batch norm and the widths of ours; the blur of
 the final map and the image score follow the other algorithms here.
 """
 
@@ -36,7 +35,7 @@ class DenoisingAutoencoderConfig:
     # has to see many blotches, or it takes uneven light for noise
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)
     epochs: int = 200  # ours: the paper counts 67,200 steps of 16 images
-    batches: int = 336  # of an epoch, whatever the number of images: as many steps
+    batches: int = 336  # steps of an epoch, for any number of images
     lr: float = 1e-4  # of Adam, falling to 0 by a cosine
     sigma: float = 4.0  # blur of the final map, pixels; ours
     seed: int = 0
@@ -73,7 +72,7 @@ class DenoisingAutoencoder(Detector):
             schedule.step()
 
     def clean(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W), 0 to 1, without what is taken for noise."""
+        """Images (B, 3, H, W), 0 to 1, after denoising."""
         return self.net(images)
 
     def reconstruct(self, images: Tensor) -> Tensor:

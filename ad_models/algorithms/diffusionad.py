@@ -1,19 +1,19 @@
-"""DiffusionAD: one step of denoising makes the image normal, a second network marks what changed.
+"""DiffusionAD: one denoising step makes the image normal; a second network marks the changes.
 
 Zhang et al. 2023, https://arxiv.org/abs/2303.08730
 
 Idea (section 3): noise hides a defect, and a diffusion model trained on normal images puts normal
 content in its place. One step from a little noise keeps detail, but the defect as well; one from
-much noise removes both. The norm-guided estimate starts at the first and is drawn towards the
-second. A segmentation network sees the image beside it and learns, on synthetic defects, which of
-the differences matter; its mask is the map.
+much noise removes both. The norm-guided estimate starts at the first and moves towards the second.
+A segmentation network gets the image and this estimate. It learns from synthetic defects which
+differences matter; its mask is the map.
 
-Differs from the paper: defects fall anywhere, where there a saliency network keeps them to the
-object, and their textures are procedural unless `textures` names a folder; the segmentation network
-sees values of -1..1 and halves by strided convolutions; both rates fall to 0 by a cosine once, so
-that the running means of its batch norms are those of the weights that ship, where the official
-code lets the second swing within every 20 steps. The noise of a prediction is drawn once and kept
-with the model, which is that of the last epoch, not of the best on test images.
+Differs from the paper: defects are anywhere; in the paper a saliency network keeps them on the
+object. Their textures are procedural unless `textures` names a folder. The segmentation network
+gets values of -1..1 and halves with strided convolutions. Both learning rates fall to 0 once along
+a cosine, so that the running means of batch norm fit the final weights; in the official code the
+second rate oscillates every 20 steps. The noise of a prediction is drawn once and saved with the
+model. The model is that of the last epoch, not of the best epoch on test images.
 """
 
 import math
@@ -141,8 +141,8 @@ class Diffusionad(Detector):
         return torch.stack([little, much]).to(self.kept.device)
 
     def rebuild(self, images: Tensor, noise: Tensor, steps: Tensor) -> tuple[Tensor, Tensor]:
-        """What images (B, 3, size, size) would be if normal; the noise (2, B, 3, size, size) as
-        the network saw it, after both of steps (2, B)."""
+        """The normal version of images (B, 3, size, size); and the noise (2, B, 3, size, size) that
+        the network predicts at both steps (2, B)."""
         kept = self.kept[steps][:, :, None, None, None]
         noisy = noised(images, noise, kept)
         found = self.denoiser(noisy.flatten(0, 1), steps.flatten())
@@ -152,7 +152,7 @@ class Diffusionad(Detector):
         return fine.clamp(-1, 1), found
 
     def mark(self, images: Tensor, rebuilt: Tensor) -> Tensor:
-        """Logits (B, 1, size, size) of a pixel being defective."""
+        """Logits (B, 1, size, size): how likely each pixel is defective."""
         return self.marker(2 * torch.cat([images, rebuilt], dim=1) - 1)
 
     def marking(self, logits: Tensor, masks: Tensor) -> Tensor:
@@ -162,7 +162,7 @@ class Diffusionad(Detector):
         return self.config.focal * focal + F.smooth_l1_loss(logits.sigmoid(), masks)
 
     def views(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Images as the networks see them, and what they would be if normal: 0 to 1."""
+        """The input images of the networks and their normal versions, 0 to 1."""
         c = self.config
         small = unit(resized(images, (c.size, c.size)))
         count = small.shape[0]  # len() would fix it in an exported graph

@@ -1,20 +1,20 @@
-"""EfficientAD: a small student and an autoencoder, each asked what a small teacher would say.
+"""EfficientAD: a small student and an autoencoder, both trained to predict a small teacher.
 
 Batzner, Heckler and König, WACV 2024, https://arxiv.org/abs/2303.14535
 
-Idea (section 3): a teacher of a few convolutions describes each patch of 33 x 33 pixels as a deep
-backbone would. A student of the same shape learns its answers on normal images, only from where
-it is worst (the hard loss), and must stay silent on images of other things (the penalty): where
-student and teacher differ, something local is new. An autoencoder answers from a code of the
-whole image, and the student predicts that, too: where these two differ, the parts do not belong
-together. Each of the two maps is put on one scale by quantiles of normal images.
+Idea (section 3): a teacher of a few convolutions describes each patch of 33 x 33 pixels like a deep
+backbone. A student of the same shape learns its output on normal images, only at the positions
+where it is worst (the hard loss), and its output must be small on natural images (the penalty).
+Where student and teacher differ, there is a local anomaly. An autoencoder predicts the teacher from
+a code of the whole image, and the student predicts the autoencoder too. Where these two differ, the
+arrangement of parts is wrong. Quantiles of normal images bring both maps to one scale.
 
-Differs from the paper: a teacher file is not needed, since one can be distilled here first, from
-the product's own images and the natural ones; there, the backbone sees the loaded image enlarged,
-not the original at twice the size, and its layers are joined as in our PatchCore. The border of a
-map, on which no patch is centred, is filled before the quantiles scale it, with the distance 0:
-filled after, it would stand out from most of a good image. The penalty needs a folder of natural
-images; without one it is left out, or falls back on drawn textures.
+Differs from the paper: a teacher file is not needed: a teacher can first be distilled here, from
+the product's images and natural images. Then the backbone gets the loaded image enlarged, not the
+original at twice the size, and its layers are joined as in our PatchCore. The border of a map,
+where no patch is centred, is filled with distance 0 before the quantiles scale it; filled later, it
+would differ from most of a good image. The penalty needs a folder of natural images; without one it
+is left out, or uses drawn textures.
 """
 
 import math
@@ -62,7 +62,7 @@ class EfficientadConfig:
     lr: float = 1e-4  # of Adam, a tenth after 95 % of the steps; section 4
     hard: float = 0.999  # share of the distances that the hard loss leaves out; section 3.2
     quantiles: tuple[float, ...] = (0.9, 0.995)  # that become 0 and 0.1; section 3.4
-    natural: str = "none"  # images of other things: a folder (paper: ImageNet), drawn or none
+    natural: str = "none"  # natural images: a folder (paper: ImageNet), drawn or none
     teacher: str = ""  # file of a distilled teacher; empty: distil one first
     teacher_steps: int = 60000  # batches; section 3.1
     teacher_lr: float = 1e-4  # of Adam; section 3.1
@@ -89,7 +89,7 @@ class EfficientadConfig:
 
 
 class Autoencoder(nn.Module):
-    """Descriptions (B, C, *grid) of images, by way of a code of one position (appendix)."""
+    """Descriptions (B, C, *grid) of images, from a code of one position (appendix)."""
 
     def __init__(self, width: int, channels: int, side: int) -> None:
         super().__init__()
@@ -150,13 +150,13 @@ class Efficientad(Detector):
                     run.log(**losses)
 
     def natural(self) -> Textures | None:
-        """Images of other things, if there are to be any."""
+        """The natural images for the penalty, if any."""
         if self.config.natural == "none":
             return None
         return Textures(None if self.config.natural == "drawn" else self.config.natural)
 
     def teach(self, loader: Iterable[Batch], run: Run, natural: Textures | None) -> None:
-        """Take the teacher from its file, or distil it, and write down which."""
+        """Load the teacher from its file, or distil it, and record which."""
         config = self.config
         if config.teacher:
             self.teacher.read(Path(config.teacher))
@@ -170,7 +170,7 @@ class Efficientad(Detector):
         self.teacher.source += f"; natural images: {images}"
 
     def losses(self, images: Tensor, natural: Tensor | None) -> dict[str, Tensor]:
-        """What student and autoencoder are trained on, to be added (section 3.3)."""
+        """The losses of student and autoencoder, to be added (section 3.3)."""
         altered = recoloured(images)
         with torch.no_grad():
             wanted, wanted_altered = self.standard(
@@ -233,7 +233,7 @@ def recoloured(images: Tensor) -> Tensor:
 
 
 def penalised(images: Tensor, natural: Textures) -> Tensor:
-    """As many natural images of the same size: the middle of a larger one (section 3.2)."""
+    """The same number of natural images of the same size: crops from the centre (section 3.2)."""
     height, width = images.shape[-2:]
     larger = normalised(natural(len(images), (2 * height, 2 * width), images.device))
     return center_crop(faded(larger, 0.3), [height, width])

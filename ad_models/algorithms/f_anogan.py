@@ -4,8 +4,8 @@ Schlegl et al., Medical Image Analysis 54, 2019, https://doi.org/10.1016/j.media
 the GAN is that of Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028
 
 Idea (section 2): first a generator learns to draw normal images against a critic with a gradient
-penalty. Then both stand still, and an encoder learns which code draws an image again, in pixels
-and in the critic's features ("izi_f"). An anomaly has no such code.
+penalty. Then both are frozen, and an encoder learns the code that draws an image again, in pixels
+and in the critic's features ("izi_f"). For an anomaly there is no such code.
 
 Differs from the paper: colour images, resized to `size`, where the paper cuts grey patches of 64
 pixels. Epochs: ours, a few hundred images instead of a million patches.
@@ -55,7 +55,7 @@ class FAnoganConfig:
 class Block(nn.Module):
     """A pre-activated residual block that halves or doubles the map; official code.
 
-    norm: of the critic a layer norm, since its gradient is taken at every image alone.
+    norm: the critic has layer norm, since its gradient is computed for each image separately.
     """
 
     def __init__(self, channels: int, out: int, up: bool, norm: type[nn.Module]) -> None:
@@ -105,7 +105,7 @@ class Generator(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Map images (B, 3, size, size) to features (B, D) and what a last layer makes of them."""
+    """Map images (B, 3, size, size) to features (B, D) and the output of a last layer."""
 
     def __init__(self, size: int, base: int, out: int, norm: type[nn.Module]) -> None:
         super().__init__()

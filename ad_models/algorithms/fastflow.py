@@ -2,14 +2,14 @@
 
 Yu et al., 2021, https://arxiv.org/abs/2111.07677
 
-Idea (section 3): a flow of small convolutions maps the features of normal images to a
-standard normal, position by position but aware of its surroundings. Where the mapped
-feature lies far out, the image is unlike the normal ones.
+Idea (section 3): a flow of small convolutions maps the features of normal images to a standard
+normal distribution, at each position and with its surroundings. Where the mapped feature is far
+from 0, the image differs from the normal images.
 
-Differs from the paper: every feature map is normalised to mean 0 and variance 1 first,
-as all public versions do, without learnt scales: those would lie outside the likelihood and
-let the loss sink by shrinking the features. The map is 1 minus what the paper averages.
-ResNets only; transformers are left out.
+Differs from the paper: every feature map is normalised to mean 0 and variance 1 first, like all
+public versions, without learnt scales: these are not part of the likelihood, and the loss could
+fall just by shrinking the features. The map is 1 minus the mean in the paper. ResNets only;
+transformers are left out.
 """
 
 from collections.abc import Iterable

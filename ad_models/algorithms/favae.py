@@ -1,16 +1,15 @@
-"""FAVAE: a variational autoencoder that rebuilds perceptual features along with the image.
+"""FAVAE: a variational autoencoder that reconstructs perceptual features together with the image.
 
 Dehaene and Eline 2020, https://arxiv.org/abs/2008.05369
 
-Idea (section 3): pixels are a poor measure of what an eye finds odd. The decoder of a
-variational autoencoder therefore also has to give, from its own maps of each scale, the features
-that a frozen network (VGG-16) has of the image. The residuals of pixels and features together
-are the loss and the map.
+Idea (section 3): pixels are a poor measure of visible defects. So the decoder of a variational
+autoencoder must also predict, from its own maps of each scale, the features of the image in a
+frozen network (VGG-16). The residuals of pixels and features together are the loss and the map.
 
-Differs from the paper: there is no official code, and the sizes are those of a common
-re-implementation. Each space (pixels, every layer) has one variance, at its optimum in every step,
-and counts in the map by its mean residual on normal images, so no space drowns the others.
-VGG sees images normalised as it was trained. No augmentation, no early stop.
+Differs from the paper: there is no official code; the sizes are from a common re-implementation.
+Each space (pixels, every layer) has one variance, which is optimal in every step. In the map each
+space is divided by its mean residual on normal images, so that none dominates. VGG gets images
+normalised as in its training. No augmentation, no early stop.
 """
 
 import math
@@ -132,7 +131,8 @@ class Favae(Detector):
         self.register_buffer("usual", torch.ones(1 + len(features)))  # mean residual of each space
 
     def spaces(self, views: Tensor, code: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Pixels and features of views (B, 3, side, side), each beside what the code gives."""
+        """Pixels and features of views (B, 3, side, side), each with its prediction from the
+        code."""
         image, maps = self.decoder(code)
         pairs = [(unit(views), image)]
         for feature, at, adapter in zip(
@@ -171,7 +171,7 @@ class Favae(Detector):
             self.usual = torch.stack(means).mean(dim=0).clamp(min=1e-8)
 
     def rebuilt(self, views: Tensor) -> Tensor:
-        """What the mean code of views (B, 3, side, side) decodes to, 0 to 1."""
+        """The reconstruction of views (B, 3, side, side) from the mean code, 0 to 1."""
         mean, _ = split(self.encoder(views))
         return self.decoder(mean)[0]
 
@@ -182,7 +182,7 @@ class Favae(Detector):
         return [(x - rebuilt).square().mean(dim=1, keepdim=True) for x, rebuilt in pairs]
 
     def residual(self, views: Tensor) -> Tensor:
-        """All residuals (B, 1, side, side), each as a multiple of what is usual."""
+        """All residuals (B, 1, side, side), each relative to `usual`."""
         side = (self.config.side, self.config.side)
         each = zip(self.residuals(views), self.usual, strict=True)
         return torch.stack([resized(error, side) / usual for error, usual in each]).sum(dim=0)

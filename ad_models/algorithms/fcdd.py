@@ -1,18 +1,17 @@
-"""FCDD: a network whose coarse output is itself the heat map of what is not normal.
+"""FCDD: a network whose coarse output is itself the anomaly heat map.
 
 Liznerski et al., ICLR 2021, https://arxiv.org/abs/2007.01760
 
-Idea (section 3): a fully convolutional network is trained to answer near zero on normal images
-and far from it on outliers; how far, at each of its coarse positions, is the explanation. Each
-answer is spread over the pixels it could see with a fixed Gaussian. Outliers are made: confetti
-thrown on normal images. With a folder of images of other things, those are the outliers (outlier
-exposure).
+Idea (section 3): a fully convolutional network is trained for outputs near zero on normal images
+and far from zero on outliers. The distance at each coarse position is the explanation. A fixed
+Gaussian spreads each output over the pixels of its receptive field. Outliers are synthetic:
+confetti on normal images. With a folder of other images, these are the outliers (outlier exposure).
 
 Differs from the paper: batches are as large as the loader makes them (official code: 128); batch
-norm of the frozen layers does not move; crops are taken from the image enlarged by 15/14, as the
-original is out of reach; upsampling keeps the level of the distances, where the official kernel
-multiplies it by a number that depends on the receptive field; the blobs of confetti grow with
-the image.
+norm of the frozen layers does not change; crops are taken from the image enlarged by 15/14, since
+the original is not available; upsampling keeps the level of the distances, while the official
+kernel multiplies it by a number that depends on the receptive field; the blobs of confetti grow
+with the image.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,13 +36,13 @@ ORIGINAL = 224  # pixels: side of the images that confetti is made for; official
 @dataclass(frozen=True)
 class FcddConfig:
     backbone: str = "vgg11_bn"  # section 4.2
-    layer: str = "features.20"  # whose features answer; official code
+    layer: str = "features.20"  # backbone; official code
     frozen: str = "features.14"  # the deepest layer that is not trained; official code
     outliers: str = "confetti"  # confetti, perlin (drawn defects), or a folder of other images
-    share: float = 0.5  # of the images that become outliers; official code
+    share: float = 0.5  # share of images that become outliers; official code
     epochs: int = 2000  # passes over the images: 200 epochs of 10 passes; official code
     lr: float = 0.001  # of SGD, times 0.985 after every 10 passes; official code
-    sigma: float = 12.0  # pixels, of the Gaussian that spreads an answer; section 4.2
+    sigma: float = 12.0  # pixels, of the Gaussian that spreads an output; section 4.2
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0
 
@@ -55,7 +54,8 @@ class FcddConfig:
 
 
 class Contrast(nn.Module):
-    """Colours (B, 3, H, W) freed of each image's brightness and contrast, in the range of normals.
+    """Colours (B, 3, H, W) with brightness and contrast of each image removed, in the range of
+    normals.
 
     An image loses its mean and is divided by its mean absolute deviation; then each channel's
     extremes over the normal images become 0 and 1 (official code).
@@ -123,7 +123,7 @@ class Fcdd(Detector):
             schedule.step()
 
     def exposed(self, colours: Tensor, others: Textures | None) -> tuple[Tensor, Tensor]:
-        """Colours (B, 3, H, W) of which a random share are outliers, and which (B,) are."""
+        """Colours (B, 3, H, W) with a random share of outliers, and (B,) which are outliers."""
         if self.config.outliers == "perlin":
             drawn = Textures()(len(colours), colours.shape[-2:], colours.device)
             spoiled, masks = spoil(normalised(colours), drawn, self.config.share)
@@ -178,7 +178,7 @@ def spread(
 ) -> Tensor:
     """Map (B, 1, H, W): the sum of a Gaussian over each position's receptive field (algorithm 1).
 
-    The level stays what it is, but for the border, which fewer positions see.
+    The level stays the same, except at the border, which fewer positions cover.
     """
     side, step, first = field
     x = torch.arange(side, dtype=distances.dtype, device=distances.device) - (side - 1) / 2
@@ -187,13 +187,13 @@ def spread(
     tall = F.conv_transpose2d(distances, kernel.view(1, 1, -1, 1), stride=(step, 1))
     maps = F.conv_transpose2d(tall, kernel.view(1, 1, 1, -1), stride=(1, step))
     bottom, right = (n - first - m for n, m in zip(size, maps.shape[-2:], strict=True))
-    return F.pad(maps, (first, right, first, bottom))  # negative: what lies outside is cut off
+    return F.pad(maps, (first, right, first, bottom))  # negative: pixels outside are cut off
 
 
 def confetti(colours: Tensor) -> Tensor:
     """Images (B, 3, H, W) in 0..1 with soft blobs: coloured ones, and black ones (official code).
 
-    A blob that darkens what is dark already brightens it instead.
+    A dark blob on a dark background becomes a bright blob.
     """
     size, device = colours.shape[-2:], colours.device
     scale = min(size) / ORIGINAL
@@ -218,7 +218,7 @@ def confetti(colours: Tensor) -> Tensor:
 
 
 def varied(colours: Tensor) -> Tensor:
-    """Images (B, 3, H, W) under slightly other light, some of them cropped, some noisy."""
+    """Images (B, 3, H, W) with slightly different light, some of them cropped, some noisy."""
     height, width = colours.shape[-2:]
     crop = RandomCrop((height, width))
     jitter = ColorJitter(0.04, 0.04, 0.04, 0.04)

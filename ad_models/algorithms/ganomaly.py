@@ -2,14 +2,14 @@
 
 Akcay et al., ACCV 2018, https://arxiv.org/abs/1805.06725
 
-Idea (section 3): an autoencoder is trained on normal images against a discriminator, and a
-second encoder reads its output. What the decoder cannot draw is missing in the second code, so
-the distance of the codes is the image's score (equation 5).
+Idea (section 3): an autoencoder is trained on normal images against a discriminator, and a second
+encoder reads its output. What the decoder cannot draw is missing in the second code, so the
+distance between the codes is the image's score (equation 5).
 
-Differs from the paper: the score is the mean square of the difference and the discriminator
-starts anew when it has won, as in the official code. The paper has no anomaly map: ours is what
-the decoder drew otherwise, |x - x'|. Scores are not rescaled by those of the test set. Images are
-resized to `size`, and channels stop doubling at 512.
+Differs from the paper: the score is the mean square of the difference, and the discriminator is
+initialised again when it has won, as in the official code. The paper has no anomaly map: ours is
+the difference to the decoder's image, |x - x'|. Scores are not rescaled by those of the test set.
+Images are resized to `size`, and channels stop doubling at 512.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ from ad_models.maps import finish
 from ad_models.pixels import signed, unsigned
 from ad_models.run import Run
 
-WON = 1e-5  # a discriminator with a smaller loss starts anew; official code
+WON = 1e-5  # a discriminator with a smaller loss is initialised again; official code
 
 
 @dataclass(frozen=True)

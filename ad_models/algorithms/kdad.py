@@ -1,18 +1,18 @@
-"""KDAD: a small network copies what a deep one sees at several depths, of normal images only.
+"""KDAD: a small network copies a deep network at several depths, on normal images only.
 
 Salehi et al., CVPR 2021, https://arxiv.org/abs/2011.11108
 
-Idea (section 3): a frozen source network knows the world; a much smaller cloner learns to answer
-as it does at a few critical layers, in value and in direction, from normal images alone. On what
-is new, the two part ways. Where in the image that comes from is told by the gradient of their
-disagreement with respect to the pixels.
+Idea (section 3): the source network is pretrained and frozen; a much smaller cloner learns its
+outputs at a few critical layers, in value and in direction, from normal images only. On anomalies
+the two networks differ. The gradient of this difference with respect to the pixels gives the
+location.
 
-Differs from the paper: maps are not stretched to 0..1 image by image, which would give every good
-part a spot as bright as a defect; nor are they opened after thresholding. `localisation: features`
-is ours: it spreads the same score over the positions at which it arises, needs no gradient and so
-can be exported. The default is the plain gradient of the text; the official code's, `guided`, is
-for a chain of layers such as VGG-16, and through the shortcuts of a residual network it located
-defects worse. Cloners of other backbones than VGG-16 follow the shape of its cloner.
+Differs from the paper: maps are not scaled to 0..1 per image, which would give every good part a
+spot as bright as a defect, and there is no opening after a threshold. `localisation: features` is
+ours: it distributes the same score over its positions, needs no gradient and so can be exported.
+The default is the plain gradient of the text. The official code uses `guided`, which is for a chain
+of layers such as VGG-16; with the shortcuts of a residual network it located defects worse. Cloners
+of other backbones follow the shape of the VGG-16 cloner.
 """
 
 import math
@@ -147,7 +147,7 @@ class Kdad(Detector):
                 run.log(loss=loss)
 
     def parting(self, source: Tensor, cloner: Tensor) -> Tensor:
-        """What each position (B, h, w) adds to the disagreement of two maps (B, C, h, w).
+        """The share of each position (B, h, w) in the difference of two maps (B, C, h, w).
 
         The sum is equation 4: lambda times the mean squared difference, plus one minus the cosine
         of the maps as single vectors, which is half the squared distance of their directions.
@@ -158,7 +158,7 @@ class Kdad(Detector):
         return direction + self.config.value * value
 
     def score(self, images: Tensor) -> Tensor:
-        """Disagreement (B,) at all critical layers but the first: official code."""
+        """Difference (B,) at all critical layers except the first: official code."""
         return torch.stack(
             [self.parting(*pair).sum((1, 2)) for pair in self.compare(images)[1:]]
         ).sum(0)

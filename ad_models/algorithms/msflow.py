@@ -1,15 +1,15 @@
-"""MSFlow: the likelihood of a feature pyramid under flows that exchange between its scales.
+"""MSFlow: the likelihood of a feature pyramid under flows that exchange data between scales.
 
 Zhou et al., TNNLS 2024, https://arxiv.org/abs/2308.15300
 
-Idea (section 3): every scale has a flow of its own, longer where features are deeper, that
-knows the position; a fusion flow then lets all scales shift and scale each other. Large
-and small defects are both unlikely in what comes out.
+Idea (section 3): every scale has its own flow, which knows the position and is longer for deeper
+features. Then a fusion flow lets all scales shift and scale each other. Both large and small
+defects have a low likelihood in the result.
 
-Differs from the paper: warm-up and drops of the learning rate are shares of `epochs`, the
-published ones where epochs are 100. The weights are those of the last epoch; the published
-figures are of the best epoch on the test images. The paper takes its heat map as a sum over
-scales for AUROC and as a product for AUPRO; here the map is the sum, the score of the product.
+Differs from the paper: warm-up and drops of the learning rate are shares of `epochs`, equal to the
+published ones for 100 epochs. The weights are those of the last epoch; the published figures are of
+the best epoch on the test images. The paper takes its heat map as a sum over scales for AUROC and
+as a product for AUPRO; here the map is the sum, the score of the product.
 """
 
 from collections.abc import Iterable, Sequence
@@ -150,7 +150,7 @@ def _resized(maps: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def rate(share: float) -> float:
-    """Learning rate over `lr` where this share of the fit is done: warm-up, then two drops."""
+    """Learning rate as a multiple of `lr` at this share of the fit: warm-up, then two drops."""
     return min(1.0, 0.1 + 0.9 * share / 0.12) * 0.33 ** ((share >= 0.7) + (share >= 0.9))
 
 

@@ -6,9 +6,9 @@ Idea (section 3): in aligned images, normal patches at one position look alike. 
 each patch with a frozen CNN, model each position with a Gaussian, and score a patch
 by its Mahalanobis distance to the Gaussian of its position.
 
-Differs from the paper: covariances are gathered in one streaming pass, and the
-distance uses a Cholesky factor instead of an inverse; where images are much fewer than
-dimensions, of their Gram matrix instead of the covariance. None of it changes the result.
+Differs from the paper: covariances are gathered in one streaming pass, and the distance uses a
+Cholesky factor instead of an inverse; if there are much fewer images than dimensions, we use their
+Gram matrix instead of the covariance. The result is the same.
 """
 
 from collections.abc import Iterable
@@ -100,7 +100,7 @@ class Padim(Detector):
             self.factorise(gathered)
 
     def restored(self, more: int) -> RunningGaussian | FewRows:
-        """What `factorise` was given, with room for `more` images where that is the smaller."""
+        """The data before `factorise`, with space for `more` images if that form is smaller."""
         count, dims = int(self.count), self.mean.shape[1]
         if not self.rows.numel():
             return RunningGaussian.restored(count, self.mean, self.whiten, self.config.epsilon)
@@ -110,7 +110,7 @@ class Padim(Detector):
         return few
 
     def factorise(self, gathered: RunningGaussian | FewRows) -> None:
-        """Take mean and covariances (equation 1) from what was gathered."""
+        """Compute mean and covariances (equation 1) of the collected data."""
         self.count = torch.tensor(gathered.count, device=self.fitted.device)
         self.record = {"images": gathered.count}
         if isinstance(gathered, FewRows):
@@ -136,7 +136,8 @@ class Padim(Detector):
 
 
 def start(patches: Tensor, most: int, run: Run) -> RunningGaussian | FewRows:
-    """The smaller form for patches (B, P, D) of `most` images (0: unknown), or a refusal."""
+    """The smaller form for patches (B, P, D) of `most` images (0: unknown); an error if it does not
+    fit."""
     positions, dims = patches.shape[1:]
     few = most > 0 and FewRows.saves(most, dims)
     claim_gaussians(run, positions, dims, most * (most + dims) if few else dims * dims)
@@ -146,7 +147,7 @@ def start(patches: Tensor, most: int, run: Run) -> RunningGaussian | FewRows:
 
 
 def added(gathered: RunningGaussian | FewRows, patches: Tensor) -> RunningGaussian | FewRows:
-    """With patches (B, P, D) of more images; in the other form where they become too many."""
+    """Add patches (B, P, D) of more images; changes to the other form if there are too many."""
     if isinstance(gathered, FewRows) and not gathered.room(len(patches)):
         gathered = gathered.running()
     gathered.update(patches)

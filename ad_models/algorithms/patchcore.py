@@ -2,13 +2,13 @@
 
 Roth et al., CVPR 2022, https://arxiv.org/abs/2106.08265
 
-Idea (section 3): remember the mid-level features of all normal patches, thin the memory
-to a coreset that still covers it, and score a patch by the distance to its nearest
-neighbour there. Position plays no part, so parts may lie at any place and angle.
+Idea (section 3): store the mid-level features of all normal patches, reduce them to a coreset that
+still covers them, and score a patch by the distance to its nearest neighbour there. The position
+has no influence, so parts may have any place and angle.
 
-Differs from the paper: channels are kept as they are, where the official code pools
-them to 1024; neighbour search is exact. Where the patches of all images do not fit into
-`memory_budget`, they wait on disk, or each image is thinned on its own before all of them are.
+Differs from the paper: channels are not changed, while the official code pools them to 1024; the
+neighbour search is exact. If the patches of all images do not fit into `memory_budget`, they are
+stored on disk, or each image is reduced separately first.
 """
 
 import time
@@ -111,8 +111,8 @@ class Patchcore(Detector):
         return plan(count, total, dims, narrow, room, spare, self.config.two_stage)
 
     def prospect(self, chosen: Plan, patches: Tensor, working: int, room: int, each: float) -> str:
-        """What the fit will take, in words; `working`: bytes beside the patches that are held,
-        `each`: seconds an image."""
+        """Expected memory and time of the fit as text; `working`: bytes besides the stored patches,
+        `each`: seconds per image."""
         images = chosen.total // patches.shape[1]
         seconds = images * each + chosen.seconds(patches.shape[1], patches.device)
         way = "chosen from all" + (f", which wait in {chosen.folder}" if chosen.folder else "")
@@ -125,9 +125,8 @@ class Patchcore(Detector):
 
     @torch.no_grad()
     def learn_more(self, loader: Iterable[Batch], run: Run) -> None:
-        """Add the patches that the bank does not cover yet, then thin it to its old size.
-
-        All patches, old and new, then lie within the new `radius` of the bank.
+        """Add the patches that the bank does not cover yet, then reduce it to its old size. All old
+        and new patches are then within the new `radius` of the bank.
         """
         count, dims = self.bank.shape
         room = 2 * FEWEST * count  # more is thinned on the way, and counted in the radius
@@ -145,7 +144,7 @@ class Patchcore(Detector):
             self.remember(reservoir, count, run)
 
     def remember(self, reservoir: Reservoir, count: int, run: Run) -> None:
-        """Fill the bank with a coreset of what was gathered."""
+        """Fill the bank with a coreset of the collected patches."""
         tick = run.tick("coreset")
         self.bank, radius = reservoir.coreset(count, tick)
         self.radius = torch.tensor(radius, device=self.bank.device)
@@ -172,7 +171,8 @@ class Patchcore(Detector):
         return Prediction(score=score, map=maps)
 
     def scarcity(self, patches: Tensor, distance: Tensor, neighbour: Tensor) -> Tensor:
-        """Weight (B,) of equation 7: lower where the nearest memory lies among many like it."""
+        """Weight (B,) of equation 7: lower if the nearest entry has many similar entries around
+        it."""
         worst = distance.argmax(dim=1, keepdim=True)  # (B, 1)
         # gather, not take_along_dim: that one fixes the exported batch size
         query = patches.gather(1, worst[..., None].expand(-1, -1, patches.shape[2]))  # (B, 1, D)

@@ -1,17 +1,17 @@
-"""PNI: the distance to the nearest remembered patch that is to be expected at this place.
+"""PNI: the distance to the nearest stored patch that is expected at this position.
 
 Bae, Lee and Kim, ICCV 2023, https://arxiv.org/abs/2211.12634
 
-Idea (section 3): a normal patch in the wrong place is a defect too, and a memory of patches alone
-cannot see it. Count which memories occur near each position, and train a network that tells from
-the features around a patch which memories to expect in the middle. Memories that are expected
-too little are ruled out, and a patch is scored by its distance to the nearest of the rest.
+Idea (section 3): a normal patch in the wrong place is also a defect, and a memory of patches alone
+cannot find it. Count which entries occur near each position, and train a network that predicts from
+the features around a patch which entries to expect in the middle. Entries with a low probability
+are excluded. The score of a patch is its distance to the nearest of the others.
 
 Differs from the paper: no refinement network (it adds a tenth of a correction learned from
 synthetic defects to the map), and one backbone, where the paper's best figures average three;
-channels are kept as they are, where the official code pools them to 1024; one bank serves both
-conditions; the network is that of the last epoch. The official code leaves the centre among the
-features around it by a slip of one; here it is left out, as the paper says.
+channels are kept as they are, where the official code pools them to 1024; one bank is used for both
+conditions; the network is that of the last epoch. The official code includes the centre in its
+surroundings because of an off-by-one error; here it is left out, as in the paper.
 """
 
 import math
@@ -69,9 +69,9 @@ class PniConfig:
 class Expectation(nn.Module):
     """Which entry of the bank belongs in the middle of its surroundings: logits (..., M).
 
-    A perceptron over all features of the window but the centre's. Its first layer is a
-    convolution, so whole maps go through without their windows being written out. Its weights lie
-    as windows do, the features of one position side by side.
+    A perceptron over all features of the window except the centre. Its first layer is a
+    convolution, so whole maps can be processed without extracting windows. Its weights have the
+    order of windows: the features of one position are adjacent.
     """
 
     def __init__(self, channels: int, config: PniConfig) -> None:
@@ -100,7 +100,7 @@ class Expectation(nn.Module):
 
 
 class Windows:
-    """What lies around the positions of features (B, D, h, w), zeros beyond the border."""
+    """The surroundings of the positions of features (B, D, h, w), with zeros outside the border."""
 
     def __init__(self, features: Tensor, window: int) -> None:
         count, dims, *grid = features.shape
@@ -214,7 +214,7 @@ class Pni(Detector):
 
 
 def trimmed(maps: Tensor, border: int) -> Tensor:
-    """maps (..., h, w) without `border` positions on each side, where that leaves any."""
+    """maps (..., h, w) without `border` positions on each side, if any remain."""
     for dim in (-2, -1):
         size = maps.shape[dim]
         if size <= 2 * border:

@@ -1,16 +1,16 @@
-"""ReConPatch: PatchCore in a space where patches that belong together lie together.
+"""ReConPatch: PatchCore in a feature space where similar patches are close to each other.
 
 Hyun et al., WACV 2024, https://arxiv.org/abs/2305.16713
 
-Idea (section 3): a linear layer on frozen patch features is trained to draw similar patches
-together and to push others apart. How similar two patches are, between 0 and 1, is told by a
-slow copy of the layer: by their distance, and by the neighbours they share. PatchCore's memory
-and score then work on the layer's output.
+Idea (section 3): a linear layer on frozen patch features is trained to bring similar patches
+together and to separate others. A slow copy of the layer gives the similarity of two patches,
+between 0 and 1: from their distance, and from the neighbours they share. PatchCore's memory and
+score then work on the layer's output.
 
-Differs from the paper: no official code exists; the constants are those that re-implementations
-and reviews report. Patches of one image are contrasted at a time, at most `patches` of them.
-Channels of the backbone are kept as they are, where PatchCore pools them to 1024, and its
-features are kept in half precision while the layer is trained.
+Differs from the paper: no official code exists; the constants are from re-implementations and
+reviews. The loss compares patches of one image at a time, at most `patches` of them. Channels of
+the backbone are kept as they are, where PatchCore pools them to 1024, and its features are kept in
+half precision while the layer is trained.
 """
 
 import copy
@@ -95,7 +95,8 @@ class Reconpatch(Detector):
             self.remember(kept, run)
 
     def train_layer(self, kept: Kept, run: Run) -> None:
-        """Train the layer with a second one behind it, g of section 3, that is then dropped."""
+        """Train the layer with a second layer after it, g of section 3, which is dropped at the
+        end."""
         c = self.config
         student = nn.Sequential(self.layer, nn.Linear(c.dims, c.dims)).to(run.device)
         teacher = copy.deepcopy(student).requires_grad_(False)
@@ -117,7 +118,7 @@ class Reconpatch(Detector):
             schedule.step()
 
     def remember(self, kept: Kept, run: Run) -> None:
-        """Keep a coreset of the learned features of all images, and who is near whom in it."""
+        """Store a coreset of the learned features of all images, and its nearest neighbours."""
         c, total = self.config, kept.count * kept.shape[0]
         count = max(2, round(total * c.ratio))
         room = allowance(None, run.device)
@@ -138,8 +139,8 @@ class Reconpatch(Detector):
         return Prediction(score=self.weighted(patches, distance, neighbour), map=maps)
 
     def weighted(self, patches: Tensor, distance: Tensor, neighbour: Tensor) -> Tensor:
-        """Image scores (B,): the largest distance, less where the memory next to it is itself
-        among many like it (PatchCore, equation 7)."""
+        """Image scores (B,): the largest distance, lower if the nearest entry has many similar
+        entries (PatchCore, equation 7)."""
         largest, worst = distance.max(dim=1, keepdim=True)  # (B, 1)
         # gather, not take_along_dim: that one fixes the exported batch size
         query = patches.gather(1, worst[..., None].expand(-1, -1, patches.shape[2]))  # (B, 1, D)
@@ -150,8 +151,8 @@ class Reconpatch(Detector):
 
 
 def similarity(z: Tensor, bandwidth: float, neighbours: int, pairwise: float) -> Tensor:
-    """How much patches (N, D) belong together, in 0..1 and symmetric (N, N): a blend of pairwise
-    and contextual similarity; section 3."""
+    """Similarity of patches (N, D), in 0..1 and symmetric (N, N): a mixture of pairwise and
+    contextual similarity; section 3."""
     distance = torch.cdist(z, z)
     by_distance = (-distance.square() / bandwidth).exp()
     return pairwise * by_distance + (1 - pairwise) * contextual(distance, neighbours)
@@ -176,8 +177,8 @@ def contextual(distance: Tensor, neighbours: int) -> Tensor:
 
 
 def relaxed_contrastive(z: Tensor, labels: Tensor, margin: float) -> Tensor:
-    """Loss of patches (N, D) whose similarity is `labels` (N, N): the similar are drawn together,
-    others pushed beyond `margin`, in units of a patch's mean distance; section 3."""
+    """Loss of patches (N, D) whose similarity is `labels` (N, N): similar patches move together,
+    others beyond `margin`, in units of a patch's mean distance; section 3."""
     distance = torch.cdist(z, z)
     relative = distance / distance.mean(dim=1, keepdim=True)
     apart = (margin - relative).clamp(min=0)

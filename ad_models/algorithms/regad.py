@@ -1,17 +1,18 @@
-"""RegAD: one network that registers images of any product, a Gaussian a position for a new one.
+"""RegAD: one network registers images of any product; a new product needs one Gaussian per
+position.
 
 Huang et al., ECCV 2022, https://arxiv.org/abs/2207.07361
 
-Idea (section 3): train a Siamese network to bring two normal images of one product into
-register, across many products, so that it learns what holds for all of them. A product it never
-saw needs no training: a few support images, augmented, give a Gaussian of the registered
-features at every position, and a patch is scored by its Mahalanobis distance.
+Idea (section 3): train a Siamese network to register two normal images of one product, over many
+products, so that it learns what they have in common. A new product needs no training: a few
+augmented support images give a Gaussian of the registered features at every position. The score of
+a patch is its Mahalanobis distance.
 
 Differs from the paper: the references of a training image come from its own batch, so one pass
-serves as both sides; one model serves every number of support images, where the official code
-trains one for each and keeps the weights that were best on the test images (ours: the last epoch).
-Features are warped back before the Gaussian, as in the official code; the paper warps the map
-back. The localisers pool their maps to the size they have at 224 pixels, so any size will do.
+gives both sides; one model is used for every number of support images, while the official code
+trains one for each number and keeps the best weights on test images (ours: the last epoch).
+Features are warped back before the Gaussian, as in the official code; the paper warps the map back.
+The localisers pool their maps to the size they have at 224 pixels, so any size will do.
 """
 
 import math
@@ -45,7 +46,7 @@ class RegadConfig:
     references: int = 2  # images a training image is registered to; k in section 3.1
     shots: int = 8  # support images of a new product; table 1 (2, 4 and 8)
     statistics: bool = True  # batch norm learns the products' own; False: keeps ImageNet's, ours:
-    # better where the products are few and unlike the new one, for the weights hardly follow
+    # better with few products unlike the new one, since the weights hardly adapt
     epsilon: float = 0.01  # ridge on the covariance; equation 6
     sigma: float = 4.0  # blur of the final map, pixels; official code
     weights: str = "imagenet"  # of the backbone, at the start; see ad_models.weights
@@ -77,8 +78,8 @@ def warp(x: Tensor, matrix: Tensor) -> Tensor:
 
 
 def inverse(matrix: Tensor) -> Tensor:
-    """Inverse of each of matrix (B, 2, 2); one that has collapsed is held at a determinant of
-    TINY, or the features of that image would be lost."""
+    """Inverse of each matrix (B, 2, 2). A singular matrix is limited to a determinant of TINY, so
+    that the features of its image are not lost."""
     a, b, c, d = matrix.flatten(1).unbind(1)
     determinant = a * d - b * c
     held = torch.where(determinant < 0, -1.0, 1.0) * determinant.abs().clamp(min=TINY)
@@ -208,7 +209,8 @@ class Regad(Detector):
         return images * self.pixel_std + self.pixel_mean
 
     def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
-        """Registered patch embeddings (B, P, D), back at their place in the image, and the grid."""
+        """Registered patch embeddings (B, P, D), moved back to their image positions, and the
+        grid."""
         features, matrices = self.registration(self.pixels(images))
         placed, back = [], None
         for found, matrix in zip(features, matrices, strict=True):
@@ -221,7 +223,7 @@ class Regad(Detector):
 
     @torch.no_grad()
     def calibrate(self, normals: Iterable[Batch], run: Run) -> None:
-        """One Gaussian a position from the first `shots` images, each in 22 variants.
+        """One Gaussian per position from the first `shots` images, each in 22 variants.
 
         The covariance of N samples has rank N - 1, less than D: with their centred rows X and
         L L' = X X' + (N - 1) epsilon I, the squared Mahalanobis distance of d is
@@ -275,9 +277,8 @@ def _last(channels: int) -> nn.Conv2d:
 
 
 def partners(batch: Batch, count: int) -> tuple[Tensor, Tensor]:
-    """Places in the batch of images that have others of their product beside them (Q,), and of
-    `count` such others each, drawn at random, or of as many as there are for all of them
-    (Q, count)."""
+    """Indices in the batch of images whose product has other images there (Q,), and for each the
+    indices of `count` random others, or of as many as all have (Q, count)."""
     names = batch.category or [""] * len(batch.image)
     alike = torch.tensor([[a == b for b in names] for a in names]).fill_diagonal_(False)
     queries = alike.any(dim=1).nonzero().squeeze(1)

@@ -1,11 +1,11 @@
-"""Reverse distillation: a student rebuilds the teacher's features from a narrow code.
+"""Reverse distillation: a student reconstructs the teacher's features from a narrow code.
 
 Deng and Li, CVPR 2022, https://arxiv.org/abs/2201.10703
 
-Idea (section 3): a frozen teacher encodes the image; a bottleneck fuses its three
-scales into one small code; a student decodes the scales again, deepest first. Trained on
-normal images only, it cannot rebuild what it never saw, and the cosine distance
-between teacher and student at each position is the anomaly map.
+Idea (section 3): a frozen teacher encodes the image; a bottleneck fuses its three scales into one
+small code; a student decodes the scales again, deepest first. Trained on normal images only, it
+cannot reconstruct anomalies. The cosine distance between teacher and student at each position is
+the anomaly map.
 
 Differs from the paper: nothing known. The loss compares whole feature maps as single
 vectors, as the official code does; the text describes one cosine per position
@@ -46,7 +46,8 @@ class ReverseDistillationConfig:
 
 
 class Up(nn.Module):
-    """A residual block run backwards: the 3x3 that would halve the map doubles it (section 3.2)."""
+    """A reversed residual block: the 3x3 convolution doubles the map instead of halving it (section
+    3.2)."""
 
     def __init__(self, channels: int, out: int, width: int, up: bool) -> None:
         super().__init__()

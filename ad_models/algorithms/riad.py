@@ -1,16 +1,15 @@
-"""RIAD: parts of the image are taken out and painted in again from what is around them.
+"""RIAD: parts of the image are removed and inpainted from their surroundings.
 
 Zavrtanik et al., Pattern Recognition 2021, https://doi.org/10.1016/j.patcog.2020.107706
 
-Idea (section 3): the image is cut into cells of k pixels, and the cells fall at random into n
-sets. A network sees the image without one set and paints it in; n passes repaint
-everything, and no pixel has seen itself. Trained on normal images, it paints normal content, and
-the gradients of the two images differ where the defect was. Cells of several sizes
-find defects of several sizes.
+Idea (section 3): the image is divided into cells of k pixels, and the cells are assigned at random
+to n sets. A network gets the image without one set and inpaints it; n passes inpaint all cells, so
+no pixel is its own input. Trained on normal images, it paints normal content, and the gradients of
+the two images differ at a defect. Cells of several sizes find defects of several sizes.
 
-Differs from the paper: the cells' sets are drawn once for prediction and kept with the model,
-so that a score does not depend on chance; images have values in 0..1 in the loss and a
-sigmoid at the end, and what is taken out is mid-grey.
+Differs from the paper: the sets of cells for prediction are drawn once and saved with the model, so
+that a score is not random; images have values in 0..1 in the loss and a sigmoid at the end; removed
+cells are mid-grey.
 """
 
 from collections.abc import Iterable
@@ -84,7 +83,8 @@ class Riad(Detector):
             drop.step()
 
     def repaint(self, images: Tensor, owner: Tensor) -> Tensor:
-        """Images (B, 3, H, W), 0 to 1, where each set of `owner` (H, W) was painted in unseen."""
+        """Images (B, 3, H, W), 0 to 1, with each set of `owner` (H, W) inpainted from the
+        others."""
         painted = torch.zeros_like(images)
         for number in range(self.config.sets):
             taken = (owner == number).to(images)

@@ -3,12 +3,12 @@
 Kim et al., 2021, https://arxiv.org/abs/2105.14737
 
 Idea (section 3): PaDiM keeps random channels so that its covariances stay small. A random
-projection with orthonormal columns takes the same room, keeps something of every channel, and
-its distance approximates that of the whole covariance better.
+projection with orthonormal columns needs the same memory, keeps information of every channel, and
+its distance is a better approximation of that of the full covariance.
 
-Differs from the paper: the projection is applied before coarse maps are enlarged, and the
-distance uses a Cholesky factor instead of an inverse. Neither changes the result. All normal
-images are learned from, where the official code leaves every tenth out.
+Differs from the paper: the projection is applied before coarse maps are enlarged, and the distance
+uses a Cholesky factor instead of an inverse. Neither changes the result. All normal images are
+used; the official code leaves out every tenth.
 """
 
 from collections.abc import Iterable

@@ -1,16 +1,16 @@
-"""SimpleNet: tell normal features from the same features with noise added.
+"""SimpleNet: separate normal features from the same features with added noise.
 
 Liu et al., CVPR 2023, https://arxiv.org/abs/2303.15140
 
-Idea (section 3): a linear layer moves pretrained patch features into a space of the product;
-there, Gaussian noise makes an anomaly out of every normal feature, and a small discriminator
-learns to tell the two apart. At test time it scores the adapted features themselves.
+Idea (section 3): a linear layer adapts pretrained patch features to the product. Gaussian noise
+turns each adapted feature into an anomaly, and a small discriminator learns to separate the two. At
+test time it scores the adapted features.
 
-Differs from the paper: the last epoch is kept, where the official code keeps the epoch that is
-best on test images; image scores swing from one epoch to the next until the end. `averaged`
-steadies them (Izmailov et al., UAI 2018), and may cost maps. Neighbourhoods are pooled as in the
-official code, which sees more than the mean of every channel that the text describes. Features
-are computed once and kept in half precision.
+Differs from the paper: the last epoch is kept, where the official code keeps the epoch that is best
+on test images; image scores change from one epoch to the next until the end. `averaged` stabilises
+them (Izmailov et al., UAI 2018), but maps may get worse. Neighbourhoods are pooled as in the
+official code, which sees more than the mean of every channel that the text describes. Features are
+computed once and kept in half precision.
 """
 
 import math
@@ -104,7 +104,7 @@ class Simplenet(Detector):
             for features in run.steps(epoch(kept, c.batches)):
                 normal = run.mixed(self.adaptor, features.flatten(0, 1))  # (N, D), N patches
                 spoiled = normal + c.noise * torch.randn_like(normal)  # section 3.3
-                # Together: batch norm must not tell one kind from the other
+                # Together, so that batch norm cannot separate the two kinds
                 verdicts = run.mixed(self.discriminator, torch.cat([normal, spoiled])).squeeze(1)
                 above, below = verdicts.chunk(2)
                 loss = truncated_l1(above, below, c.margin)
@@ -126,7 +126,8 @@ class Simplenet(Detector):
 
 
 class Windows(nn.Module):
-    """What lies around a position, of every layer in as many numbers (PatchCore's official code).
+    """The surroundings of a position, with the same number of values for every layer (PatchCore's
+    official code).
 
     The side x side windows of all channels, one after another, are cut into equal runs, and each
     run is averaged: of WideResNet-50-2, 4608 numbers of layer2 in runs of 6, 9216 of layer3 in
@@ -153,15 +154,15 @@ class Windows(nn.Module):
 
 
 def truncated_l1(normal: Tensor, spoiled: Tensor, margin: float) -> Tensor:
-    """Loss of verdicts (N,) that should be above `margin` and below -`margin`; section 3.5."""
+    """Loss of outputs (N,) that should be above `margin` and below -`margin`; section 3.5."""
     return (margin - normal).clamp(min=0).mean() + (margin + spoiled).clamp(min=0).mean()
 
 
 def late(share: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    """Running average over about the last `share` of all steps, however many they become."""
+    """Running average over about the last `share` of all steps, for any number of steps."""
 
     def add(average: Tensor, value: Tensor, before: Tensor | int) -> Tensor:
-        # A tensor: to read the number would make a GPU wait, for every weight at every step
+        # A tensor: reading the number would make the GPU wait for every weight at every step
         weight = 1 / (share * (torch.as_tensor(before) + 1)).clamp(min=1)
         return average.float().lerp(value.float(), weight)  # counters are no floats
 

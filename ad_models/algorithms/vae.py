@@ -3,16 +3,15 @@
 Kingma and Welling, ICLR 2014, https://arxiv.org/abs/1312.6114; for inspection: Bergmann et al.
 2018, https://arxiv.org/abs/1807.02011
 
-Idea: the encoder gives a Gaussian for each image, the decoder rebuilds the image from a draw of
-it, and the Gaussians are held close to the standard normal. Codes of normal images then fill
-their space without gaps, so every code decodes to something normal and a defect is left out.
-The squared residual of what the mean code decodes to is the map.
+Idea: the encoder gives a Gaussian for each image, the decoder reconstructs the image from a sample
+of it, and the Gaussians are kept close to the standard normal. So codes of normal images fill the
+space without gaps: every code decodes to a normal image, without the defect. The map is the squared
+residual of the reconstruction from the mean code.
 
-Differs from the papers: the decoder's variance is one number, at its optimum in every step
-(Rybkin et al. 2021, https://arxiv.org/abs/2006.13202), so that nothing has to balance
-residual and divergence by hand; the network is the autoencoder's, with a code of twice the width;
-the blur of the map and the image score are ours. One decoded mean replaces Bergmann's six draws,
-which would make the map random.
+Differs from the papers: the decoder's variance is one number, optimal in every step (Rybkin et al.
+2021, https://arxiv.org/abs/2006.13202), so that residual and divergence need no manual weight; the
+network is the autoencoder's, with a code of twice the width; the blur of the map and the image
+score are ours. One decoded mean replaces Bergmann's six draws, which would make the map random.
 """
 
 from collections.abc import Iterable
@@ -82,7 +81,7 @@ class Vae(Detector):
                 run.log(loss=loss, fidelity=fidelity, kl=kl)
 
     def rebuilt(self, views: Tensor) -> Tensor:
-        """What the mean code of views (B, 3, side, side) decodes to."""
+        """The reconstruction of views (B, 3, side, side) from the mean code."""
         mean, _ = split(self.encoder(views))
         return self.decoder(mean)
 

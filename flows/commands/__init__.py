@@ -1,4 +1,4 @@
-"""The commands, by whom they serve. Heavy packages are imported by the command that needs them."""
+"""The commands, in groups. Each command imports the heavy packages that it needs."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ log_option = click.option(
 )
 
 
-def here(ctx: click.Context) -> Workspace:
+def current_workspace(ctx: click.Context) -> Workspace:
     """The workspace that a command works on."""
     asked: Path | None = ctx.obj
     return find(asked)

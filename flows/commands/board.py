@@ -4,31 +4,31 @@ import os
 
 import click
 
-from flows.commands import here
-from flows.commands.service import LOOPBACK, TOKEN, listen
+from flows.commands import current_workspace
+from flows.commands.service import LOOPBACK, TOKEN, serve_app
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: every network.")
 @click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535))
 @click.option(
-    "--name", "names", multiple=True, help="Another name it is asked for by, as of a proxy."
+    "--name", "names", multiple=True, help="Another host name of the board, for example of a proxy."
 )
 @click.pass_context
 def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> None:
-    """Show the workspace in a browser: the report as it is now, what runs, and changes by hand.
+    """Show the workspace in a browser: the present report, the running stages, and changes by hand.
 
-    There an engineer sets a threshold, marks a label as wrong, promotes or rolls back, by the
-    rules of the commands of these names. Where INSPECTLINE_TOKEN is set, it asks for that; without
-    a token nothing is changed but from this machine.
+    There an engineer can set a threshold, correct a label, promote or roll back, with the rules of
+    the commands of the same names. If INSPECTLINE_TOKEN is set, the board asks for it; without a
+    token, changes are possible only from this machine.
     """
     from flows.status import Queue
     from tasks.web.board.access import Access
     from tasks.web.board.app import create_app
 
-    workspace = here(ctx)
+    workspace = current_workspace(ctx)
     token = os.environ.get(TOKEN, "")
     if not token and host not in LOOPBACK:
-        click.echo(f"warning: anybody who reaches {host} may look; set {TOKEN}", err=True)
+        click.echo(f"warning: anybody who can reach {host} may read this; set {TOKEN}", err=True)
     app = create_app(workspace, Access(token, names), Queue().now)
-    listen(app, host, port, lambda url: click.echo(f"the board is at {url}; Ctrl-C ends it"))
+    serve_app(app, host, port, lambda url: click.echo(f"the board is at {url}; Ctrl-C ends it"))

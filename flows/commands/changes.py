@@ -1,10 +1,10 @@
-"""Commands that change what a product's files say, each with a reason that goes into a record."""
+"""Commands that change files of a product. Each needs a reason, which is recorded."""
 
 from typing import Any
 
 import click
 
-from flows.commands import here
+from flows.commands import current_workspace
 from tasks.workspace.errors import LineError
 
 policy_names = click.Choice(["normal_quantile", "max_overkill", "max_miss", "f1_max", "fixed"])
@@ -17,19 +17,19 @@ policy_names = click.Choice(["normal_quantile", "max_overkill", "max_miss", "f1_
 @click.option("--overkill", type=float, help="Of normal_quantile and max_overkill.")
 @click.option("--miss", type=float, help="Of max_miss.")
 @click.option("--confidence", type=float, help="Of max_overkill.")
-@click.option("--reason", help="Why; goes into the record.")
+@click.option("--reason", help="Why; it is recorded.")
 @click.pass_context
 def threshold(ctx: click.Context, product: str, reason: str | None, **asked: Any) -> None:
     """Show how the threshold of PRODUCT is set, or set it.
 
-    The spec is changed and keeps its comments; who, when, why, old and new go into the store's
-    records. It decides from the next run on.
+    The spec is changed and keeps its comments. The store records who, when, why, and the old and
+    new values. The change applies from the next run on.
     """
     from tasks.products.set_threshold import set_threshold
     from tasks.spec.read import read_product
     from tasks.workspace.git import operator
 
-    workspace = here(ctx)
+    workspace = current_workspace(ctx)
     workspace.require(product)
     change = {key: value for key, value in asked.items() if value is not None}
     if not change:
@@ -38,7 +38,7 @@ def threshold(ctx: click.Context, product: str, reason: str | None, **asked: Any
             click.echo(f"{key}: {value}")
         return
     if not reason:
-        raise LineError("say why with --reason; it goes into the record")
+        raise LineError("give a reason with --reason; it is recorded")
     told = set_threshold(workspace, product, change, by=operator(), reason=reason)
     click.echo(told["what"])
     if told["note"]:
@@ -51,20 +51,26 @@ def threshold(ctx: click.Context, product: str, reason: str | None, **asked: Any
 @click.argument("product")
 @click.argument("image")
 @click.argument("label")
-@click.option("--reason", required=True, help="Why; stands in corrections.yaml.")
-@click.option("--new", is_flag=True, help="LABEL is a new defect type, however near another's.")
+@click.option("--reason", required=True, help="Why; it is written into corrections.yaml.")
+@click.option(
+    "--new",
+    is_flag=True,
+    help="LABEL is a new defect type, although its name is similar to another.",
+)
 @click.pass_context
 def correct(
     ctx: click.Context, product: str, image: str, label: str, reason: str, new: bool
 ) -> None:
-    """Say that IMAGE of PRODUCT is a LABEL: a defect type, good, or drop.
+    """Set the label of IMAGE of PRODUCT to LABEL: a defect type, good, or drop.
 
-    IMAGE is a path as of test/good/012.png. The file stays where it is; corrections.yaml says who
-    corrected it and why, and it holds from the next run on.
+    IMAGE is a path such as test/good/012.png. The file is not moved; corrections.yaml records who
+    corrected it and why. The correction applies from the next run on.
     """
-    from tasks.products.correct import correct as change
+    from tasks.products.correct import correct_label
     from tasks.workspace.git import operator
 
-    told = change(here(ctx), product, image, label, by=operator(), reason=reason, new=new)
+    told = correct_label(
+        current_workspace(ctx), product, image, label, by=operator(), reason=reason, new=new
+    )
     click.echo(f"{told['what']}, in {told['file']}")
     click.echo(f"next: `inspectline run -p {product}`")

@@ -1,4 +1,4 @@
-"""Commands that bring images in and turn them into champions."""
+"""Commands that ingest images and train, evaluate and publish models."""
 
 import json
 import sys
@@ -6,16 +6,17 @@ from pathlib import Path
 
 import click
 
-from flows.commands import here
+from flows.commands import current_workspace
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default=".")
 def init(directory: Path) -> None:
-    """Make DIRECTORY a workspace: git, DVC, params.yaml, dvc.yaml, data/. Safe to run again."""
-    from tasks.init import init as make
+    """Create a workspace in DIRECTORY: git, DVC, params.yaml, dvc.yaml, data/. Safe to run
+    again."""
+    from tasks.init import init as init_workspace
 
-    for line in make(directory):
+    for line in init_workspace(directory):
         click.echo(line)
 
 
@@ -24,13 +25,13 @@ def init(directory: Path) -> None:
 @click.argument("source")
 @click.pass_context
 def ingest(ctx: click.Context, product: str, source: str) -> None:
-    """Bring images of PRODUCT in from SOURCE and version them.
+    """Copy images of PRODUCT from SOURCE and version them.
 
     SOURCE is a folder (MVTec AD layout, or good images only), a zip or tar, or s3://bucket/prefix.
     """
     from flows.ingest import ingest_product
 
-    report = ingest_product(here(ctx), product, source)
+    report = ingest_product(current_workspace(ctx), product, source)
     click.echo(report.summary())
 
 
@@ -42,23 +43,22 @@ def ingest(ctx: click.Context, product: str, source: str) -> None:
 def run(
     ctx: click.Context, products: tuple[str, ...], algorithms: tuple[str, ...], verbose: bool
 ) -> None:
-    """Validate, train, evaluate, gate, publish and report whatever is out of date."""
+    """Validate, train, evaluate, gate, publish and report everything that is out of date."""
     from flows.run import run_line
 
-    ok = run_line(here(ctx), list(products), list(algorithms) or None, verbose)
+    ok = run_line(current_workspace(ctx), list(products), list(algorithms) or None, verbose)
     ctx.exit(0 if ok else 1)
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a cell.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per cell.")
 @click.pass_context
 def results(ctx: click.Context, as_json: bool) -> None:
     """Show the figures of every evaluated cell."""
     from flows.tables import results_table
-    from tasks.leaderboard import COLUMNS
-    from tasks.leaderboard import results as read
+    from tasks.leaderboard import COLUMNS, read_results
 
-    rows = read(here(ctx))
+    rows = read_results(current_workspace(ctx))
     if as_json:
         click.echo(json.dumps([{name: row[name] for name in COLUMNS} for row in rows], indent=1))
     elif rows:
@@ -73,14 +73,14 @@ def results(ctx: click.Context, as_json: bool) -> None:
 def distil(ctx: click.Context, products: tuple[str, ...]) -> None:
     """Distil a teacher of EfficientAD from the good images of PRODUCTS, by default of all.
 
-    It is made as algorithms.efficientad in params.yaml says, and serves every product there.
+    It uses the parameters algorithms.efficientad of params.yaml, and can serve every product.
     """
     from tasks.build.records import push, version
-    from tasks.distil import teacher
+    from tasks.distil import distil_teacher
     from tasks.workspace.listener import Listener
 
-    workspace = here(ctx)
-    path = teacher(workspace, list(products), Listener("distil"))
+    workspace = current_workspace(ctx)
+    path = distil_teacher(workspace, list(products), Listener("distil"))
     version(workspace, path)
     push(workspace, [f"{path}.dvc"])
     click.echo(
@@ -91,11 +91,11 @@ def distil(ctx: click.Context, products: tuple[str, ...]) -> None:
 @click.command()
 @click.pass_context
 def sync(ctx: click.Context) -> None:
-    """Write dvc.yaml anew from params.yaml and the specs, for `dvc repro` after editing them."""
-    from tasks.build.graph import sync as write
+    """Write dvc.yaml again from params.yaml and the specs, for `dvc repro` after editing them."""
+    from tasks.build.graph import sync as write_graph
 
-    workspace = here(ctx)
-    changed = write(workspace)
+    workspace = current_workspace(ctx)
+    changed = write_graph(workspace)
     for path in changed:
         click.echo(f"wrote {path.relative_to(workspace.root)}")
     if not changed:
@@ -105,16 +105,16 @@ def sync(ctx: click.Context) -> None:
 @click.command()
 @click.pass_context
 def report(ctx: click.Context) -> None:
-    """Write the report of the workspace as it is now, one HTML file."""
-    from tasks.report import report as write
+    """Write the report of the present workspace, one HTML file."""
+    from tasks.report import write_report
 
-    click.echo(write(here(ctx)))
+    click.echo(write_report(current_workspace(ctx)))
 
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False), default="demo")
 def demo(directory: Path) -> None:
-    """Draw three sample products and run the whole line on them in a workspace of their own."""
+    """Draw three sample products and run the whole line on them in their own workspace."""
     from flows.demo import run_demo
 
     sys.exit(0 if run_demo(directory) else 1)

@@ -1,11 +1,11 @@
-"""Commands that begin, fetch, rename and remove products."""
+"""Commands that create, fetch, rename and remove products."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from flows.commands import here
+from flows.commands import current_workspace
 
 
 @click.command()
@@ -21,18 +21,18 @@ from flows.commands import here
 def new(
     ctx: click.Context, name: str | None, source: str | None, like: str | None, table: Path | None
 ) -> None:
-    """Begin product NAME: bring its images in, look at them, write its spec, say what is missing.
+    """Create product NAME: copy its images, read them, write its spec, and report what is missing.
 
-    Without --like the most similar product is proposed, and its spec is used if you agree.
+    Without --like the most similar product is proposed; its spec is used if you agree.
     """
     from flows.new import new_product, new_products, read_table
 
-    workspace = here(ctx)
+    workspace = current_workspace(ctx)
     if table:
         if name or source or like:
-            raise click.UsageError("--table names products, folders and likes itself")
+            raise click.UsageError("--table already gives product, folder and like")
         done, failed = new_products(workspace, read_table(table), click.echo)
-        click.echo(f"{len(done)} products begun or brought up to date, {len(failed)} rows failed")
+        click.echo(f"{len(done)} products created or updated, {len(failed)} rows failed")
         for product, reason in failed.items():
             click.echo(f"  {product}: {reason}")
         ctx.exit(1 if failed else 0)
@@ -46,7 +46,7 @@ def new(
     begun = new_product(workspace, name, source, like, agree)
     click.echo(begun.summary)
     spec = (workspace.product(name) / "product.yaml").relative_to(workspace.root)
-    click.echo(f"wrote {spec}" + (f", begun as that of {begun.like}" if begun.like else ""))
+    click.echo(f"wrote {spec}" + (f", started from that of {begun.like}" if begun.like else ""))
     for remark in begun.remarks:
         click.echo(f"  {remark}")
     click.echo(f"next: `inspectline run -p {name}`")
@@ -63,9 +63,13 @@ def new(
     help="The folder of public sets.",
 )
 @click.option("--accept-licence", is_flag=True, help="Agree to the licence without being asked.")
-@click.option("--archive", type=click.Path(path_type=Path, exists=True), help="It is here already.")
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path, exists=True),
+    help="The archive or folder, already on this machine.",
+)
 @click.option("--url", help="A mirror to download from, instead of the publisher.")
-@click.option("--sha256", help="Checksum of the archive, where it is another than the known one.")
+@click.option("--sha256", help="Checksum of the archive, if it differs from the known one.")
 def fetch(
     name: str,
     categories: tuple[str, ...],
@@ -75,9 +79,9 @@ def fetch(
     url: str | None,
     sha256: str | None,
 ) -> None:
-    """Bring a public data set here: mvtec-ad, visa, mpdd, btad, kolektor-sdd2 or magnetic-tile.
+    """Download a public data set: mvtec-ad, visa, mpdd, btad, kolektor-sdd2 or magnetic-tile.
 
-    It is downloaded, checked and laid out as products, with a table for `inspectline new`.
+    It is checked and laid out as products, with a table for `inspectline new`.
     """
     from flows.fetch import fetch_set
 
@@ -94,10 +98,10 @@ def fetch(
 @click.argument("name")
 @click.pass_context
 def rename(ctx: click.Context, old: str, name: str) -> None:
-    """Give product OLD another NAME: images, cells, releases and champion go along."""
-    from tasks.products.rename import rename as change
+    """Rename product OLD to NAME, with its images, cells, releases and champion."""
+    from tasks.products.rename import rename_product
 
-    for line in change(here(ctx), old, name):
+    for line in rename_product(current_workspace(ctx), old, name):
         click.echo(line)
 
 
@@ -105,8 +109,9 @@ def rename(ctx: click.Context, old: str, name: str) -> None:
 @click.argument("product")
 @click.pass_context
 def remove(ctx: click.Context, product: str) -> None:
-    """Take PRODUCT out of the workspace. Its files are put aside, its releases stay."""
-    from tasks.products.rename import remove as change
+    """Remove PRODUCT from the workspace. Its files are kept in another folder, its releases
+    stay."""
+    from tasks.products.rename import remove_product
 
-    for line in change(here(ctx), product):
+    for line in remove_product(current_workspace(ctx), product):
         click.echo(line)

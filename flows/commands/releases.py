@@ -1,21 +1,21 @@
-"""Commands about what is published: inspect with it, list it, change the champion."""
+"""Commands for releases: inspect images, list releases, change the champion."""
 
 import json
 from pathlib import Path
 
 import click
 
-from flows.commands import here, log_option
+from flows.commands import current_workspace, log_option
 
 
 @click.command()
 @click.argument("product")
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="One JSON object an image.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per image.")
 @click.option(
     "--maps", type=click.Path(path_type=Path, file_okay=False), help="Write heat maps here."
 )
-@click.option("--release", help="Another release than the champion.")
+@click.option("--release", help="A release other than the champion.")
 @click.option("--device", default="auto", show_default=True)
 @log_option
 @click.pass_context
@@ -31,19 +31,19 @@ def predict(
 ) -> None:
     """Inspect IMAGES (files or folders) with the published champion of PRODUCT.
 
-    What cannot be read is named, the others are inspected, and the exit status is 1.
-    PRODUCT is a name, a release folder, or s3://bucket/prefix/PRODUCT of a store.
+    Unreadable files are reported, the others are inspected, and the exit status is 1. PRODUCT is a
+    name, a release folder, or s3://bucket/prefix/PRODUCT of a store.
     """
     from flows.tables import prediction_line
     from tasks.monitoring.log import PredictionLog
-    from tasks.predict import expand, predict_images
+    from tasks.predict import image_paths, predict_images
     from tasks.store.opening import locate, release_of
 
     folder = locate(ctx.obj, product, release)
     name = release_of(folder).get("product", "unpublished")
     records = PredictionLog(log, name) if log else None
     unusable = 0
-    for found in predict_images(folder, expand(images), maps, device, records):
+    for found in predict_images(folder, image_paths(images), maps, device, records):
         unusable += "error" in found
         if as_json or "error" not in found:
             click.echo(json.dumps(found) if as_json else prediction_line(found))
@@ -60,10 +60,10 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
     """List the published releases of PRODUCT, oldest first; * is the champion."""
     from flows.tables import releases_table
     from tasks.store.opening import store_of
-    from tasks.store.releases import releases as published
+    from tasks.store.releases import releases as read_releases
 
-    workspace = here(ctx)
-    rows = published(store_of(workspace), product)
+    workspace = current_workspace(ctx)
+    rows = read_releases(store_of(workspace), product)
     if as_json:
         click.echo(json.dumps(rows, indent=1))
     elif rows:
@@ -78,27 +78,29 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
 @click.command()
 @click.argument("product")
 @click.argument("release")
-@click.option("--reason", default="by hand", show_default=True, help="Goes into the record.")
+@click.option("--reason", default="by hand", show_default=True, help="It is recorded.")
 @click.pass_context
 def promote(ctx: click.Context, product: str, release: str, reason: str) -> None:
     """Make a published RELEASE the champion of PRODUCT."""
-    from tasks.store.champion import promote as change
+    from tasks.store.champion import promote as promote_release
     from tasks.store.opening import store_of
     from tasks.workspace.git import operator
 
-    pointer = change(store_of(here(ctx)), product, release, reason=reason, by=operator())
+    pointer = promote_release(
+        store_of(current_workspace(ctx)), product, release, reason=reason, by=operator()
+    )
     click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")
 
 
 @click.command()
 @click.argument("product")
-@click.option("--reason", default="by hand", show_default=True, help="Goes into the record.")
+@click.option("--reason", default="by hand", show_default=True, help="It is recorded.")
 @click.pass_context
 def rollback(ctx: click.Context, product: str, reason: str) -> None:
-    """Make the champion before the present one champion of PRODUCT again."""
-    from tasks.store.champion import rollback as change
+    """Make the previous champion of PRODUCT the champion again."""
+    from tasks.store.champion import rollback as roll_back
     from tasks.store.opening import store_of
     from tasks.workspace.git import operator
 
-    pointer = change(store_of(here(ctx)), product, reason=reason, by=operator())
+    pointer = roll_back(store_of(current_workspace(ctx)), product, reason=reason, by=operator())
     click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")

@@ -1,4 +1,4 @@
-"""Commands that speak with a Prefect server: register there, ask how it goes."""
+"""Commands for a Prefect server: register a workspace, run a worker, show the status."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from flows.commands import here
+from flows.commands import current_workspace
 
 
 @click.command()
@@ -14,16 +14,17 @@ from flows.commands import here
 def deploy(ctx: click.Context) -> None:
     """Register the workspace on the Prefect server that PREFECT_API_URL names. Safe to run again.
 
-    A work pool, a deployment, the schedules of the specs, and for each product an automation that
-    starts a run when `watch --announce` or `drift --announce` says that one is due.
+    It registers a work pool, a deployment, the schedules of the specs, and for each product an
+    automation. The automation starts a run when `watch --announce` or `drift --announce` reports
+    that one is due.
     """
-    from flows.prefect_server.start import ask
+    from flows.prefect_server.start import require_server
 
-    workspace = here(ctx)
-    ask()
-    from flows.deploy import deploy as register
+    workspace = current_workspace(ctx)
+    require_server()
+    from flows.deploy import deploy_workspace
 
-    for text in register(workspace):
+    for text in deploy_workspace(workspace):
         click.echo(text)
 
 
@@ -31,18 +32,18 @@ def deploy(ctx: click.Context) -> None:
 @click.argument(
     "directory", type=click.Path(path_type=Path, file_okay=False), default="inspectline-worker"
 )
-@click.option("--name", help="What `status` calls it; by default the name of this machine.")
+@click.option("--name", help="Its name in `status`; by default the name of this machine.")
 def worker(directory: Path, name: str | None) -> None:
-    """Train cells for the runs of other machines, one batch after the other, until it is ended.
+    """Train cells for the runs of other machines, one batch after another, until it is stopped.
 
-    It serves every workspace on the Prefect server that PREFECT_API_URL names, in clones of its own
-    below DIRECTORY. The environment holds what reaches the git and DVC remotes.
+    It works for every workspace on the Prefect server that PREFECT_API_URL names, in its own clones
+    below DIRECTORY. The environment must have the credentials of the git and DVC remotes.
     """
-    from flows.fleet.machine import serve
-    from flows.prefect_server.start import named
+    from flows.fleet.machine import run_worker
+    from flows.prefect_server.start import server_url
 
-    click.echo(f"serving {named()} from {directory}; Ctrl-C ends it", err=True)
-    serve(directory, name)
+    click.echo(f"serving {server_url()} from {directory}; Ctrl-C ends it", err=True)
+    run_worker(directory, name)
 
 
 @click.command()
@@ -50,14 +51,14 @@ def worker(directory: Path, name: str | None) -> None:
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show workers, waiting and running runs, their cells, champions and last decisions."""
-    from flows.prefect_server.start import ask
+    from flows.prefect_server.start import require_server
     from flows.tables import status_tables
 
-    workspace = here(ctx)
-    ask()
-    from flows.status import status as look
+    workspace = current_workspace(ctx)
+    require_server()
+    from flows.status import read_status
 
-    told: dict[str, Any] = {**vars(look()), "products": _products(workspace)}
+    told: dict[str, Any] = {**vars(read_status()), "products": _products(workspace)}
     if as_json:
         click.echo(json.dumps(told, indent=1))
     else:
@@ -74,14 +75,14 @@ def _products(workspace: Any) -> list[dict[str, Any]]:
     for product in workspace.products:
         champion = champions.get(product) or {}
         decision = last_decision(workspace, product) or {}
-        verdict = {True: "promoted", False: "refused", None: ""}[decision.get("accepted")]
+        outcome = {True: "promoted", False: "refused", None: ""}[decision.get("accepted")]
         found.append(
             {
                 "product": product,
                 "champion": champion.get("algorithm"),
                 "release": champion.get("release"),
                 "since": champion.get("since"),
-                "last_gate": verdict,
+                "last_gate": outcome,
                 "at": decision.get("time"),
                 "reasons": decision.get("reasons", []),
             }

@@ -1,4 +1,4 @@
-"""Commands that run beside the production: the watcher, the HTTP service, its drift."""
+"""Commands for production: the watcher, the HTTP service, the drift check."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from flows.commands import here, log_option
+from flows.commands import current_workspace, log_option
 
 TOKEN = "INSPECTLINE_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -25,9 +25,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.option("--upload-mb", default=20.0, show_default=True, help="Largest upload.")
 @click.option("--megapixels", default=50.0, show_default=True, help="Largest image.")
 @click.option("--batch", default=8, show_default=True, help="Images scored together at most.")
-@click.option("--waiting", default=64, show_default=True, help="Requests at work at most.")
+@click.option("--waiting", default=64, show_default=True, help="Requests in progress at most.")
 @click.option(
-    "--every", default=10.0, show_default=True, help="Seconds from look to look for a champion."
+    "--every", default=10.0, show_default=True, help="Seconds between checks for a new champion."
 )
 @log_option
 @click.pass_context
@@ -44,8 +44,8 @@ def serve(
     """Inspect over HTTP with the champions of PRODUCTS.
 
     POST an image as the body to /products/PRODUCT/inspect; ?heat_map=true adds the map. A new
-    champion is taken up while the service runs. Where INSPECTLINE_TOKEN is set, clients send it
-    as 'Authorization: Bearer TOKEN'.
+    champion is loaded while the service runs. If INSPECTLINE_TOKEN is set, clients send it as
+    'Authorization: Bearer TOKEN'.
 
     PRODUCT is a name, or s3://bucket/prefix/PRODUCT of a store.
     """
@@ -55,9 +55,11 @@ def serve(
     served = [_load(ctx.obj, product, device) for product in products]
     token = os.environ.get(TOKEN, "")
     if not token and host not in LOOPBACK:
-        click.echo(f"warning: anybody who reaches {host} may use this; set {TOKEN}", err=True)
+        click.echo(f"warning: anybody who can reach {host} may use this; set {TOKEN}", err=True)
     app = create_app(served, Settings(**bounds, log=log), token, every)
-    listen(app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True))
+    serve_app(
+        app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True)
+    )
 
 
 def _load(workspace: Path | None, product: str, device: str) -> Any:
@@ -72,8 +74,8 @@ def _load(workspace: Path | None, product: str, device: str) -> Any:
     return served
 
 
-def listen(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests under way are answered."""
+def serve_app(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests in progress are answered."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -83,22 +85,26 @@ def listen(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=30,
-        proxy_headers=False,  # who asks is who is connected, whatever a header says
+        proxy_headers=False,  # the client is the connected one; headers cannot change it
     )
     listening = config.bind_socket()
-    listening.listen(config.backlog)  # who comes once the address is told waits, and is not refused
+    listening.listen(config.backlog)  # connections are accepted before the address is printed
     say(f"http://{host}:{listening.getsockname()[1]}")
     sys.stderr.flush()
-    with suppress(KeyboardInterrupt):  # the way it is ended
+    with suppress(KeyboardInterrupt):  # the usual way to stop it
         uvicorn.Server(config).run([listening])
 
 
 @click.command()
 @click.argument("product")
 @log_option
-@click.option("--days", type=click.IntRange(min=1), help="Of the log; by default the spec's.")
+@click.option(
+    "--days", type=click.IntRange(min=1), help="Days of the log; by default those of the spec."
+)
 @click.option("--json", "as_json", is_flag=True)
-@click.option("--announce", is_flag=True, help="Tell the Prefect server, notify, have a run start.")
+@click.option(
+    "--announce", is_flag=True, help="Tell the Prefect server, notify people, start a run."
+)
 @click.pass_context
 def drift(
     ctx: click.Context,
@@ -108,49 +114,58 @@ def drift(
     as_json: bool,
     announce: bool,
 ) -> None:
-    """Compare logged predictions of PRODUCT's champion with what its release was made from.
+    """Compare logged predictions of PRODUCT's champion with the data of its release.
 
-    Scores of passed parts, the rate of rejects, brightness and sharpness; exits with 1 where one
-    has drifted. The limits stand in the spec, under `drift`. With --announce the Prefect server
-    that PREFECT_API_URL names is told once, and a run starts where anything new waits for one.
+    It compares scores of passed parts, the rate of rejects, brightness and sharpness, and exits
+    with 1 if one has drifted. The limits are in the spec, under `drift`. With --announce it tells
+    the Prefect server that PREFECT_API_URL names once, and a run starts if there are new images.
     """
     from dataclasses import asdict
 
     from flows.tables import drift_table
-    from tasks.drift import look
+    from tasks.drift import find_drift
 
     if log is None:
-        raise click.UsageError("name the folder of the log: --log DIR, or INSPECTLINE_LOG")
-    findings = look(ctx.obj, product, log, days)
+        raise click.UsageError("give the folder of the log: --log DIR, or INSPECTLINE_LOG")
+    findings = find_drift(ctx.obj, product, log, days)
     if as_json:
         click.echo(json.dumps([asdict(one) for one in findings], indent=1))
     else:
         drift_table(findings)
     if announce:
-        _announce(here(ctx), product, findings)
+        _announce(current_workspace(ctx), product, findings)
     ctx.exit(1 if any(one.drifted for one in findings) else 0)
 
 
 def _announce(workspace: Any, product: str, findings: list[Any]) -> None:
-    from flows.prefect_server.start import ask
+    from flows.prefect_server.start import require_server
 
     workspace.require(product)
-    ask()
-    from flows.drift_alarm import follow
+    require_server()
+    from flows.drift_alarm import report_drift
 
-    for text in follow(workspace, product, findings):
+    for text in report_drift(workspace, product, findings):
         click.echo(text, err=True)
 
 
 @click.command()
 @click.argument("pairs", nargs=-1, required=True, metavar="PRODUCT=SOURCE...")
-@click.option("--settle", default=10.0, show_default=True, help="Seconds unchanged: it is whole.")
-@click.option("--gather", default=30.0, show_default=True, help="Seconds without news: take it.")
-@click.option("--at-most", default=600.0, show_default=True, help="Seconds that an image waits.")
-@click.option("--every", default=2.0, show_default=True, help="Seconds between looks.")
+@click.option(
+    "--settle",
+    default=10.0,
+    show_default=True,
+    help="Seconds without a change: the file is complete.",
+)
+@click.option(
+    "--gather", default=30.0, show_default=True, help="Seconds without a new file: ingest."
+)
+@click.option(
+    "--at-most", default=600.0, show_default=True, help="Longest time an image waits, seconds."
+)
+@click.option("--every", default=2.0, show_default=True, help="Seconds between checks.")
 @click.option("--queue", metavar="URL", help="SQS queue that gets the events of the buckets.")
-@click.option("--once", is_flag=True, help="End when everything that is there is done.")
-@click.option("--announce", is_flag=True, help="Have the Prefect server start the runs.")
+@click.option("--once", is_flag=True, help="End when all present images are done.")
+@click.option("--announce", is_flag=True, help="Let the Prefect server start the runs.")
 @click.pass_context
 def watch(
     ctx: click.Context,
@@ -163,21 +178,21 @@ def watch(
     once: bool,
     announce: bool,
 ) -> None:
-    """Ingest what arrives in SOURCE for PRODUCT, then run the line for it, again and again.
+    """Ingest new images in SOURCE for PRODUCT and run the line for it, again and again.
 
-    SOURCE is a folder or s3://bucket/prefix, as of `ingest`; nothing in it is changed. Images that
-    arrive together become one run; those that come while it is under way get the next. With
-    --announce the runs are those of `deploy`, on the server that PREFECT_API_URL names. A bucket is
-    listed at each look, or, with --queue, when an event says that something came.
+    SOURCE is a folder or s3://bucket/prefix, as in `ingest`; nothing in it is changed. Images that
+    arrive together become one run; images that arrive during a run wait for the next. With
+    --announce the server that PREFECT_API_URL names starts the runs of `deploy`. A bucket is listed
+    at each check, or, with --queue, after an event.
     """
-    from flows.watch import Watcher, start_announced, start_run, watched_by
+    from flows.watch import Watcher, start_announced, start_run, watched_sources
 
-    workspace = here(ctx)
-    watched = watched_by(workspace, pairs, (settle, gather, at_most), queue)
+    workspace = current_workspace(ctx)
+    watched = watched_sources(workspace, pairs, (settle, gather, at_most), queue)
     if announce:
-        from flows.prefect_server.start import ask
+        from flows.prefect_server.start import require_server
 
-        ask()
+        require_server()
     start = (start_announced if announce else start_run)(workspace)
     watcher = Watcher(workspace, watched, start, lambda text: click.echo(text, err=True))
     while True:

@@ -1,1 +1,1 @@
-"""Stages on other machines: batches of cells, their coordinator, what they tell."""
+"""Stages on other machines: batches of cells, their coordinator, and their status."""

@@ -1,8 +1,7 @@
-"""What a batch on a worker tells its coordinator: one document, rewritten every few seconds.
+"""The status of a batch: one document for the coordinator, rewritten every few seconds.
 
-It stands in an artifact of the batch's run on the Prefect server, whole each time: what the server
-did not take while it was away comes with the next beat, and a beat that is missing long enough
-means that the worker is lost.
+It is an artifact of the batch's run on the Prefect server, complete each time. If the server is not
+available, the next post brings everything. If no post arrives for long enough, the worker is lost.
 """
 
 import json
@@ -26,26 +25,28 @@ BEAT = 10.0  # seconds
 
 
 @dataclass
-class Bulletin:
+class BatchStatus:
     worker: str = ""
     beat: int = 0
-    running: dict[str, list[Any]] = field(default_factory=dict)  # stage: step, fraction, figures
+    running: dict[str, list[Any]] = field(default_factory=dict)  # stage: step, fraction, metrics
     done: dict[str, dict[str, Any]] = field(default_factory=dict)  # stage: its entry of dvc.lock
     failed: dict[str, str] = field(default_factory=dict)  # stage: why
-    elsewhere: dict[str, str] = field(default_factory=dict)  # the same, might do on another machine
+    elsewhere: dict[str, str] = field(
+        default_factory=dict
+    )  # stage: why; may succeed on another machine
     ended: bool = False
 
 
-def key_of(run: UUID) -> str:
+def artifact_key(run: UUID) -> str:
     return f"batch-{run}"
 
 
-def read(client: SyncPrefectClient, runs: Iterable[UUID]) -> dict[UUID, Bulletin]:
-    """The bulletins of batches that have begun."""
-    keys = {key_of(run): run for run in runs}
+def read_statuses(client: SyncPrefectClient, runs: Iterable[UUID]) -> dict[UUID, BatchStatus]:
+    """The statuses of batches that have started."""
+    keys = {artifact_key(run): run for run in runs}
     wanted = ArtifactFilter(key=ArtifactFilterKey(any_=list(keys)))
     found = client.read_artifacts(artifact_filter=wanted) if keys else []
-    return {keys[str(one.key)]: Bulletin(**json.loads(_inside(one.data))) for one in found}
+    return {keys[str(one.key)]: BatchStatus(**json.loads(_inside(one.data))) for one in found}
 
 
 def _inside(text: Any) -> str:
@@ -53,16 +54,16 @@ def _inside(text: Any) -> str:
     return str(text).removeprefix("```json\n").removesuffix("\n```")
 
 
-class Beats(threading.Thread):
-    """Posts the bulletin `now` every BEAT seconds. Use as a context.
+class StatusPoster(threading.Thread):
+    """Posts the status `now` every BEAT seconds. Use as a context.
 
-    `over` is called once the server says that the run has ended: it is no longer wanted.
+    `over` is called when the server says that the run has ended: it is no longer needed.
     """
 
     def __init__(self, run: UUID, worker: str, over: Callable[[], None]) -> None:
         super().__init__(daemon=True)
         self.run_id = run
-        self.now = Bulletin(worker)
+        self.now = BatchStatus(worker)
         self.over = over
         self._open = ExitStack()
         self._artifact: UUID | None = None
@@ -70,7 +71,7 @@ class Beats(threading.Thread):
         self._posting = threading.Lock()
         self._end = threading.Event()
 
-    def __enter__(self) -> "Beats":
+    def __enter__(self) -> "StatusPoster":
         self._client = self._open.enter_context(get_client(sync_client=True))
         self.start()
         return self
@@ -81,8 +82,8 @@ class Beats(threading.Thread):
             self._open.close()
 
     @contextmanager
-    def changing(self) -> Iterator[Bulletin]:
-        """The bulletin, to be changed; it is posted with the next beat."""
+    def changing(self) -> Iterator[BatchStatus]:
+        """The status, to change it; the next post sends it."""
         with self._busy:
             yield self.now
 
@@ -91,7 +92,7 @@ class Beats(threading.Thread):
             self.post()
 
     def post(self) -> bool:
-        """Whether the server has it now."""
+        """Post the status; whether the server has it now."""
         with self._posting:
             if self._end.is_set():
                 return True
@@ -101,7 +102,7 @@ class Beats(threading.Thread):
             try:
                 state = self._client.read_flow_run(self.run_id).state
                 self._put(self._client, text)
-            except ObjectNotFound:  # another server than the one that sent it
+            except ObjectNotFound:  # not the server that started the batch
                 state = None
             except AWAY:
                 return False
@@ -110,7 +111,7 @@ class Beats(threading.Thread):
             return True
 
     def end(self, patience: float) -> None:
-        """Post the last bulletin; a server that is away is waited for."""
+        """Post the last status; wait if the server is not available."""
         with self.changing() as now:
             now.ended = True
         until = time.monotonic() + patience
@@ -120,11 +121,11 @@ class Beats(threading.Thread):
     def _put(self, client: SyncPrefectClient, text: str) -> None:
         if self._artifact is None:
             artifact = ArtifactCreate(
-                key=key_of(self.run_id), type="markdown", data=text, flow_run_id=self.run_id
+                key=artifact_key(self.run_id), type="markdown", data=text, flow_run_id=self.run_id
             )
             self._artifact = client.create_artifact(artifact).id
             return
-        # `update_artifact` would send the text a second time, as an event that is kept for a week
+        # `update_artifact` would send the text twice, once as an event that is kept for a week
         client.request(
             "PATCH",
             "/artifacts/{id}",
@@ -133,26 +134,26 @@ class Beats(threading.Thread):
         ).raise_for_status()
 
 
-class Told(Terminal):
-    """Passes the progress of stages on to the bulletin as well."""
+class StatusTerminal(Terminal):
+    """Also writes the progress of stages into the status."""
 
-    def __init__(self, total: int, beats: "Beats") -> None:
+    def __init__(self, total: int, poster: "StatusPoster") -> None:
         super().__init__(total)
-        self.beats = beats
+        self.poster = poster
 
     def start(self, name: str) -> None:
         super().start(name)
-        self._tell(name, "", 0.0, {})
+        self._post(name, "", 0.0, {})
 
     def update(self, name: str, stage: str, fraction: float, metrics: dict[str, float]) -> None:
         super().update(name, stage, fraction, metrics)
-        self._tell(name, stage, fraction, metrics)
+        self._post(name, stage, fraction, metrics)
 
     def end(self, name: str, outcome: str) -> None:
         super().end(name, outcome)
-        with self.beats.changing() as now:
+        with self.poster.changing() as now:
             now.running.pop(name, None)
 
-    def _tell(self, name: str, *how: Any) -> None:
-        with self.beats.changing() as now:
+    def _post(self, name: str, *how: Any) -> None:
+        with self.poster.changing() as now:
             now.running[name] = list(how)

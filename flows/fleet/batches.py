@@ -1,4 +1,4 @@
-"""How batches of cells get to workers: data and commit first, then a run on the Prefect server."""
+"""Send batches of cells to workers: first data and commit, then a run on the Prefect server."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,27 +15,27 @@ from flows.prefect_server.artifacts import AWAY
 from flows.prefect_server.names import CELLS, name_of
 from flows.running.plan import Plan
 from tasks.build.records import Stage
-from tasks.clones.outputs import send_inputs
-from tasks.clones.snapshot import forget, origin_of, snapshot
+from tasks.clones.outputs import push_inputs
+from tasks.clones.snapshot import push_snapshot, remote_url, remove_refs
 from tasks.spec.schema import Line, Workers
 from tasks.workspace.errors import LineError
 from tasks.workspace.retry import patiently
 
-Unit = list[Stage]  # what must run on one machine, in this order
+Unit = list[Stage]  # stages that must run on one machine, in this order
 Say = Callable[[str], None]
 
 
 @dataclass
 class Batch:
-    """Cells that were handed out together, and what was last heard of them."""
+    """Cells that were sent together, and their last known state."""
 
     run: UUID
     name: str
     units: list[Unit]
     beat: int = 0
-    heard: float = field(default_factory=monotonic)  # when the beat changed
+    heard: float = field(default_factory=monotonic)  # when the beat last changed
     worker: str = "a worker"
-    shown: set[str] = field(default_factory=set)  # stages that have a bar
+    shown: set[str] = field(default_factory=set)  # stages with a progress bar
 
     @property
     def stages(self) -> Unit:
@@ -43,23 +43,23 @@ class Batch:
 
 
 class Sender:
-    """Hands units out in batches."""
+    """Sends units to workers in batches."""
 
     def __init__(self, plan: Plan, line: Line, client: SyncPrefectClient, say: Say) -> None:
         self.plan, self.client, self.say = plan, client, say
         self.patience = line.patience
         self.workers = line.workers or Workers()
         self.name = name_of(plan.workspace)
-        self.url = origin_of(plan.workspace, self.workers.git)
+        self.url = remote_url(plan.workspace, self.workers.git)
         self._refs: list[str] = []
 
     def send(self, waiting: list[Unit]) -> list[Batch]:
-        """The units in batches, on as many workers as there are."""
+        """Send the units in batches, to as many workers as there are."""
         stages = [stage for unit in waiting for stage in unit]
-        patiently(lambda: send_inputs(self.plan.cells, stages), self.patience, self.say)
+        patiently(lambda: push_inputs(self.plan.cells, stages), self.patience, self.say)
         ref = f"{self.name}/{str(flow_run.id or 'run')[:8]}-{len(self._refs) + 1}"
         root, remote = self.plan.workspace, self.workers.git
-        commit = patiently(lambda: snapshot(root, remote, ref), self.patience, self.say)
+        commit = patiently(lambda: push_snapshot(root, remote, ref), self.patience, self.say)
         self._refs.append(ref)
         deployment, online = self._asking(self._known)
         if not online:
@@ -69,22 +69,22 @@ class Sender:
         return [self._asking(partial(self._start, deployment, p, ref, commit)) for p in parts]
 
     def mark(self, run: UUID, state: Any) -> None:
-        """Have the server know how a run ended that cannot say so itself."""
+        """Set the final state of a run on the server that cannot do so itself."""
         try:
             self.client.set_flow_run_state(run, state, force=True)
         except AWAY as error:
             self.say(f"the Prefect server is away ({error}); run {run} stays open there")
 
     def tidy(self) -> None:
-        """Remove the commits that were made for the batches."""
+        """Remove the commits of the batches."""
         try:
             if self._refs:
-                forget(self.plan.workspace, self.workers.git, self._refs)
+                remove_refs(self.plan.workspace, self.workers.git, self._refs)
         except LineError as error:
             self.say(str(error))
 
     def _known(self) -> tuple[UUID, int]:
-        """The deployment of batches, and how many workers there are."""
+        """The deployment for batches, and the number of workers online."""
         name = f"{CELLS}/{self.name}"
         try:
             known = self.client.read_deployment_by_name(name)
@@ -117,9 +117,9 @@ class Sender:
         return patiently(call, self.patience, self.say, AWAY)
 
 
-def units(stages: Iterable[Stage]) -> list[Unit]:
-    """Stages in the order of the graph, put together where one machine has to run them: a fit and
-    its evaluation; all cells of an algorithm whose shared learning is to be done."""
+def group_units(stages: Iterable[Stage]) -> list[Unit]:
+    """Group stages that must run on one machine, in the order of the graph: a fit and its
+    evaluation; all cells of an algorithm with a pending shared pretraining."""
     stages = list(stages)
     shared = {stage.algorithm for stage in stages if stage.step == "pretrain"}
     found: dict[tuple[str, str], Unit] = {}

@@ -1,7 +1,7 @@
-"""What a worker runs: a batch of cells, in its own clone, at the commit the coordinator named.
+"""A worker runs a batch of cells in its own clone, at the commit of the coordinator.
 
-Each stage that ends is pushed to the DVC remote and told at once, so that a worker that is lost
-loses no more than what it had not told; of a fit, what came after its last checkpoint.
+Each finished stage is pushed to the DVC remote and reported at once. So a lost worker loses only
+unreported work; of a fit, only the work after its last checkpoint.
 """
 
 import os
@@ -18,7 +18,7 @@ from prefect import flow
 from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.fleet.batch_status import Beats, Bulletin, Told
+from flows.fleet.batch_status import BatchStatus, StatusPoster, StatusTerminal
 from flows.prefect_server.names import CLONES, NAME
 from flows.running import stop
 from flows.running.plan import Plan, refresh_code
@@ -26,7 +26,7 @@ from flows.running.runner import Runner, devices
 from flows.running.stages import at_once, failure, submit
 from tasks.build.records import Cells, Stage
 from tasks.clones.checkpoints import Checkpoints
-from tasks.clones.outputs import bring_inputs, entry, send
+from tasks.clones.outputs import lock_entry, pull_inputs, push_outputs
 from tasks.clones.snapshot import check_out
 from tasks.spec.read import read_params
 from tasks.spec.schema import Line, Workers
@@ -36,13 +36,13 @@ from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace, link_package
 from tasks.workspace.retry import patiently
 
-LASTING = 3600.0  # seconds for which what was made is offered to a server that is away
-ELSEWHERE = (CellError, MachineError, StoreError, BusyError)  # another machine may do better
+LASTING = 3600.0  # seconds to retry the last status if the server is not available
+ELSEWHERE = (CellError, MachineError, StoreError, BusyError)  # another machine may succeed
 
 
 @flow(name="inspectline-cells", flow_run_name="{name}", log_prints=True)
 def cells(name: str, workspace: str, url: str, ref: str, commit: str, stages: list[Any]) -> None:
-    """Run stages of the workspace in this machine's clone, and tell how each ended.
+    """Run stages of the workspace in this machine's clone, and report the result of each.
 
     url, ref, commit: what git fetches; stages: [step, product, algorithm] of each.
     """
@@ -55,27 +55,29 @@ def cells(name: str, workspace: str, url: str, ref: str, commit: str, stages: li
     home = Path(os.environ.get(CLONES, "inspectline-worker")).absolute()
     line = Line(workers=Workers())
     who = os.environ.get(NAME, socket.gethostname())
-    with Beats(context.flow_run.id, who, stop.asked.set) as beats:
+    with StatusPoster(context.flow_run.id, who, stop.asked.set) as poster:
         try:
             home.mkdir(parents=True, exist_ok=True)
-            with run_lock(Workspace(home)):  # a batch whose worker died may still run
+            with run_lock(Workspace(home)):  # the batch of a dead worker may still run
                 clone = check_out(home, url, ref, commit)
                 line = read_params(clone.root).line
-                Batch(clone, workspace, wanted, beats).work()
+                BatchRun(clone, workspace, wanted, poster).work()
         except stop.Stopped:
             raise
-        except Exception as error:  # of this machine: whatever it is, others go on
+        except Exception as error:  # an error of this machine: other machines continue
             traceback.print_exc()
             reason = _reason(error)
-            with beats.changing() as now:
+            with poster.changing() as now:
                 now.elsewhere.update(dict.fromkeys(_left(now, wanted), reason))
         finally:
-            beats.end(LASTING)
-    if beats.now.elsewhere and line.workers and not stop.asked.wait(0):
-        time.sleep(line.workers.rest)  # or this worker would take the next batch, and fail again
+            poster.end(LASTING)
+    if poster.now.elsewhere and line.workers and not stop.asked.wait(0):
+        time.sleep(
+            line.workers.rest
+        )  # otherwise this worker would take the next batch and fail again
 
 
-def _left(now: Bulletin, stages: list[Stage]) -> list[str]:
+def _left(now: BatchStatus, stages: list[Stage]) -> list[str]:
     return [str(s) for s in stages if str(s) not in now.done and str(s) not in now.failed]
 
 
@@ -84,13 +86,15 @@ def _reason(error: Exception) -> str:
     return "no space left on the disk; make room" if disk_full(error) else text
 
 
-class Batch:
-    """Stages in a clone that has been checked out."""
+class BatchRun:
+    """Runs stages in a clone that is checked out."""
 
-    def __init__(self, clone: Workspace, name: str, stages: list[Stage], beats: Beats) -> None:
+    def __init__(
+        self, clone: Workspace, name: str, stages: list[Stage], poster: StatusPoster
+    ) -> None:
         self.clone = clone
         self.stages = stages
-        self.beats = beats
+        self.poster = poster
         self.line = read_params(clone.root).line
         self.workers = self.line.workers or Workers()
         link_package(clone)
@@ -98,15 +102,15 @@ class Batch:
         self.checkpoints = Checkpoints(self.cells, name)
 
     def work(self) -> None:
-        """Run every stage; what becomes of each is in the bulletin."""
+        """Run every stage; the result of each is in the status."""
         self._check_code()
-        self._patiently(lambda: bring_inputs(self.cells, self.stages))
+        self._patiently(lambda: pull_inputs(self.cells, self.stages))
         fits = [stage for stage in self.stages if stage.step in ("fit", "pretrain")]
         for stage in fits:
             for found in self._patiently(partial(self.checkpoints.fetch, stage)):
-                print(f"{stage}: goes on from {found}")
+                print(f"{stage}: continues from {found}")
         slots = len(devices(self.line.device)) * self.workers.per_gpu
-        told = Told(len(self.stages), self.beats)
+        told = StatusTerminal(len(self.stages), self.poster)
         runner = Runner(
             self.clone,
             self.cells,
@@ -130,12 +134,12 @@ class Batch:
             if reason := failure(future.state):
                 error = future.state.result(raise_on_failure=False)
                 movable = isinstance(error, ELSEWHERE) or disk_full(error)
-                with self.beats.changing() as now:
+                with self.poster.changing() as now:
                     (now.elsewhere if movable else now.failed)[name] = reason
         stop.check()
 
     def _check_code(self) -> None:
-        """Raise unless this machine's code means what the coordinator's does."""
+        """MachineError if this machine's code differs from the coordinator's."""
         names = sorted({stage.algorithm for stage in self.stages if stage.algorithm})
         before = {name: self._code(name) for name in names}
         refresh_code(self.cells, names)
@@ -147,23 +151,23 @@ class Batch:
 
     def _code(self, name: str) -> list[Any]:
         stages = [Stage("code", algorithm=one) for one in ("fit", "evaluate", "pretrain", name)]
-        return [entry(self.cells, stage).get("outs") for stage in stages]
+        return [lock_entry(self.cells, stage).get("outs") for stage in stages]
 
     def _deliver(self, stage: Stage) -> None:
-        """Send what a stage made, then say that it is there."""
-        self._patiently(lambda: send(self.cells, [stage]))
-        with self.beats.changing() as now:
-            now.done[str(stage)] = entry(self.cells, stage)
-        with suppress(Exception):  # of the remote: what is left there does no harm
+        """Push the outputs of a stage, then report it as done."""
+        self._patiently(lambda: push_outputs(self.cells, [stage]))
+        with self.poster.changing() as now:
+            now.done[str(stage)] = lock_entry(self.cells, stage)
+        with suppress(Exception):  # errors of the remote: files left there do no harm
             self.checkpoints.forget(stage)
-        self.beats.post()
+        self.poster.post()
 
     def _save(self, fits: list[Stage], over: threading.Event) -> None:
-        """Send checkpoints now and then, and once more at the end."""
+        """Upload checkpoints regularly, and once more at the end."""
         while True:
             ended = over.wait(self.workers.checkpoint)
             for stage in fits:
-                with suppress(Exception):  # of the remote: the next time will do
+                with suppress(Exception):  # errors of the remote: retry next time
                     if self.checkpoints.send(stage):
                         print(f"{stage}: checkpoint is in the DVC remote")
             if ended:

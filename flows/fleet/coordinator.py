@@ -1,8 +1,8 @@
-"""The coordinator of cells on other machines: follows its batches and takes over what they made.
+"""The coordinator of cells on other machines: follows its batches and takes over their results.
 
-A batch is a run of the deployment `inspectline-cells`; a worker that is free takes it. Slots are
-the worker's own, so that none is lost with it. Whether a batch lives is seen from its bulletin:
-where nothing came for `workers.silence` seconds, what it had not told goes to another worker.
+A batch is a run of the deployment `inspectline-cells`; a free worker takes it. Each worker has its
+own slots. The status of a batch shows that it is alive. After `workers.silence` seconds without a
+new status, its unfinished stages go to another worker.
 """
 
 import time
@@ -16,9 +16,9 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import StateType
 from prefect.states import Cancelled, Crashed
 
-from flows.fleet.batch_status import Bulletin, read
-from flows.fleet.batches import Batch, Sender, Unit, units
-from flows.fleet.leftovers import collect
+from flows.fleet.batch_status import BatchStatus, read_statuses
+from flows.fleet.batches import Batch, Sender, Unit, group_units
+from flows.fleet.leftovers import collect_results
 from flows.prefect_server.artifacts import AWAY
 from flows.running import stop
 from flows.running.plan import Plan
@@ -28,17 +28,17 @@ from tasks.clones.outputs import DamagedError, take_over
 from tasks.spec.schema import Line, Workers
 from tasks.workspace.retry import patiently
 
-POLL = 3.0  # seconds between looks at the server
-STARTING = 180.0  # seconds in which a worker that took a batch may begin: it checks out, imports
+POLL = 3.0  # seconds between requests to the server
+STARTING = 180.0  # seconds that a worker may need to start a batch: check out, import
 
 
 class Dispatch:
-    """Use once: `run` comes back when every stage has ended."""
+    """Use it once: `run` returns when every stage has ended."""
 
     def __init__(
         self, plan: Plan, line: Line, runner: Runner, ready: Callable[[str], None]
     ) -> None:
-        """runner: tells how it goes; ready: called with a product when the last of its cells has
+        """runner: shows the progress; ready: called with a product when the last of its cells has
         ended."""
         self.plan, self.line, self.ready = plan, line, ready
         self.terminal, self.journal = runner.terminal, runner.journal
@@ -51,17 +51,17 @@ class Dispatch:
         self._looked = time.monotonic()
 
     def run(self, stages: list[Stage]) -> dict[str, str]:
-        """Why stages failed, by name."""
+        """Run the stages; the reasons of failed stages, by name."""
         if not stages:
             return {}
         open = {stage.product for stage in stages if stage.product}
         with get_client(sync_client=True) as self.client:
             sender = Sender(self.plan, self.line, self.client, self.terminal.say)
-            self.taken = collect(self.client, self.plan, stages)
+            self.taken = collect_results(self.client, self.plan, stages)
             for stage in self.taken:
                 self.terminal.say(f"{stage}: an earlier run had it made")
                 self.journal.end(str(stage), "done")
-            self.again = units(stage for stage in stages if stage not in self.taken)
+            self.again = group_units(stage for stage in stages if stage not in self.taken)
             try:
                 while self.again or self.active:
                     if self.again:
@@ -81,24 +81,24 @@ class Dispatch:
         return self.failures
 
     def _busy(self) -> set[str]:
-        """Products that have cells under way."""
+        """Products with unfinished cells."""
         under_way = [stage for batch in self.active.values() for stage in batch.stages]
         return {s.product for s in [*under_way, *(s for unit in self.again for s in unit)]}
 
     def _look(self, sender: Sender) -> None:
-        """Hear what all batches tell, and give up those that are lost."""
+        """Read the status of all batches, and close the lost ones."""
         wanted = FlowRunFilter(id=FlowRunFilterId(any_=list(self.active)))
         try:
-            news = read(self.client, self.active)
+            news = read_statuses(self.client, self.active)
             runs = self.client.read_flow_runs(flow_run_filter=wanted, limit=len(self.active))
         except AWAY as error:
-            self.terminal.say(f"the Prefect server is away ({error}); the cells go on")
+            self.terminal.say(f"the Prefect server is away ({error}); the cells continue")
             return
         self._forgive()
         for unknown in set(self.active) - {run.id for run in runs}:  # a new server
-            self._close(self.active[unknown], Bulletin())
+            self._close(self.active[unknown], BatchStatus())
         for run in runs:
-            batch, told = self.active[run.id], news.get(run.id, Bulletin())
+            batch, told = self.active[run.id], news.get(run.id, BatchStatus())
             if told.beat != batch.beat or run.state_type == StateType.SCHEDULED:
                 batch.beat, batch.heard = told.beat, time.monotonic()
                 batch.worker = told.worker or batch.worker
@@ -114,22 +114,22 @@ class Dispatch:
                 self._close(batch, told)
 
     def _forgive(self) -> None:
-        """Silence counts from now where the server was away: its workers could not tell it."""
+        """If the server was not available, silence counts from now: workers could not report."""
         now = time.monotonic()
         if now - self._looked > 5 * POLL:
             for batch in self.active.values():
                 batch.heard = now
         self._looked = now
 
-    def _take(self, batch: Batch, told: Bulletin) -> None:
-        """Take over what is new in a bulletin."""
+    def _take(self, batch: Batch, told: BatchStatus) -> None:
+        """Take over the new results in a status."""
         fresh = [s for s in batch.stages if str(s) in told.done and s not in self.taken]
         for product in dict.fromkeys(stage.product for stage in fresh):
             entries = {s: told.done[str(s)] for s in fresh if s.product == product}
             call = partial(take_over, self.plan.cells, entries)
             try:
                 moved = patiently(call, self.line.patience, self.terminal.say)
-            except DamagedError as error:  # made again when the batch has ended
+            except DamagedError as error:  # it runs again after the batch has ended
                 told.elsewhere |= {str(stage): str(error) for stage in entries}
                 continue
             for stage in entries:
@@ -144,8 +144,8 @@ class Dispatch:
             self.failures[name] = reasons[name]
             self.journal.end(name, "failed", reasons[name])
 
-    def _close(self, batch: Batch, told: Bulletin) -> None:
-        """Give up a batch that has ended; what it left goes to another worker."""
+    def _close(self, batch: Batch, told: BatchStatus) -> None:
+        """Close a batch that has ended; its unfinished stages go to another worker."""
         del self.active[batch.run]
         for stage in batch.stages:
             self._hide(batch, stage, "left   ")
@@ -162,7 +162,7 @@ class Dispatch:
                 self._fail({str(left[0]): reason})
 
     def _left(self, unit: Unit) -> Unit:
-        """Stages of a unit that are still to run: not those behind one that failed."""
+        """Stages of a unit that must still run, without those after a failed one."""
         lost: list[Stage] = []
         left = []
         for stage in unit:
@@ -172,7 +172,7 @@ class Dispatch:
                 left.append(stage)
         return left
 
-    def _show(self, batch: Batch, told: Bulletin) -> None:
+    def _show(self, batch: Batch, told: BatchStatus) -> None:
         for stage, (step, fraction, figures) in told.running.items():
             if stage not in batch.shown:
                 batch.shown.add(stage)
@@ -183,7 +183,7 @@ class Dispatch:
 
     def _hide(self, batch: Batch, stage: Stage, outcome: Any) -> None:
         name = str(stage)
-        if name not in batch.shown and outcome.startswith("done"):  # quicker than a beat
+        if name not in batch.shown and outcome.startswith("done"):  # faster than a status
             self.terminal.start(name)
         elif name not in batch.shown:
             return

@@ -1,4 +1,4 @@
-"""What a run that died left on the server: batches are called off, what they made is taken."""
+"""After a run that died: cancel its batches on the server and take over their results."""
 
 from typing import Any
 
@@ -12,20 +12,20 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.states import Cancelled
 
-from flows.fleet.batch_status import Bulletin, read
+from flows.fleet.batch_status import BatchStatus, read_statuses
 from flows.prefect_server.names import CELLS, name_of
 from flows.running.plan import Plan
 from tasks.build.records import Stage
 from tasks.clones.outputs import same_inputs, take_over
 from tasks.workspace.errors import LineError
 
-LATEST = 50  # batches that are looked at
+LATEST = 50  # number of latest batches to check
 
 
-def collect(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) -> set[Stage]:
-    """Those of the stages that an earlier run's batches made from what is here now.
+def collect_results(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) -> set[Stage]:
+    """The stages that batches of an earlier run already made from the present inputs.
 
-    The caller holds the products: a batch of theirs that still runs has nobody to tell.
+    The caller holds the products: a batch that still runs has no coordinator any more.
     """
     runs = client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=[CELLS])),
@@ -40,16 +40,16 @@ def collect(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) -> set[S
         if run.state and not run.state.is_final():
             gone: Any = Cancelled(message="its coordinator is gone")
             client.set_flow_run_state(run.id, gone, force=True)
-    news = read(client, [run.id for run in ours])
+    news = read_statuses(client, [run.id for run in ours])
     taken: set[Stage] = set()
     for run in ours:  # latest first
-        told = news.get(run.id, Bulletin())
+        told = news.get(run.id, BatchStatus())
         for stage in stages:  # a fit before its evaluation
             made = told.done.get(str(stage))
             if made and stage not in taken and same_inputs(plan.cells, stage, made):
                 try:
                     moved = take_over(plan.cells, {stage: made})
-                except LineError:  # not to be had any more: it is made again
+                except LineError:  # not available any more: it runs again
                     continue
                 taken |= {stage} - set(moved)
     return taken

@@ -1,5 +1,4 @@
-"""Machines that take batches of cells: their pool, and a Prefect worker that is started again
-where it gives up."""
+"""A machine that takes batches of cells: a Prefect worker, started again if it ends."""
 
 import os
 import signal
@@ -14,11 +13,11 @@ import click
 
 from flows.prefect_server.names import CELLS, CLONES, NAME
 
-PAUSE = 10.0  # seconds before a worker that ended by itself is started again
-LOOK = "5"  # seconds from look to look for a batch
+PAUSE = 10.0  # seconds before a worker that ended is started again
+LOOK = "5"  # seconds between checks for a batch
 
 
-def serve(directory: Path, name: str | None) -> None:
+def run_worker(directory: Path, name: str | None) -> None:
     """Take batches, one at a time, until SIGINT or SIGTERM."""
     directory.mkdir(parents=True, exist_ok=True)
     environment = {"PREFECT_WORKER_QUERY_SECONDS": LOOK, "PREFECT_LOGGING_LEVEL": "INFO"}
@@ -33,7 +32,7 @@ def serve(directory: Path, name: str | None) -> None:
         process.send_signal(number)
 
     while not ended:
-        process = subprocess.Popen(command, env=environment)  # who is told of Ctrl-C by us
+        process = subprocess.Popen(command, env=environment)  # we forward Ctrl-C to it
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, end)
         process.wait()

@@ -1,1 +1,1 @@
-"""What is said to a Prefect server: names, events, notifications, artifacts."""
+"""Data for a Prefect server: names, events, notifications, artifacts."""

@@ -1,5 +1,5 @@
-"""What a run leaves in the Prefect UI: a progress bar per cell, the table, each decision with its
-worst pictures, and where the report is."""
+"""Artifacts of a run in the Prefect UI: a progress bar per cell, the table, each decision with its
+worst pictures, and the path of the report."""
 
 import base64
 import time
@@ -19,18 +19,18 @@ from prefect.context import TaskRunContext
 from prefect.exceptions import PrefectException
 
 from tasks.leaderboard import COLUMNS
-from tasks.reporting.worst_pictures import Strip, worst
+from tasks.reporting.worst_pictures import WrongDecision, worst_decisions
 from tasks.workspace.names import safe_name
 from tasks.workspace.paths import Workspace
 
 EVERY = 5.0  # seconds between updates of a bar
 
 
-AWAY = (httpx.HTTPError, PrefectException)  # of a server that does not answer as it should
+AWAY = (httpx.HTTPError, PrefectException)  # errors of a server that does not answer correctly
 
 
 class Progress:
-    """The bar of one cell; outside a task there is none. A server that is away stops no cell."""
+    """The progress bar of one cell, only inside a task. Errors of the server do not stop a cell."""
 
     def __init__(self, name: str) -> None:
         self._told = time.monotonic()
@@ -54,18 +54,18 @@ class Progress:
                 update_progress_artifact(self._bar, 100 * fraction)
 
 
-def table(rows: list[dict[str, Any]]) -> None:
+def table_artifact(rows: list[dict[str, Any]]) -> None:
     """The leaderboard."""
     shown = [{name: row[name] for name in COLUMNS} for row in rows]
     with suppress(*AWAY):
         create_table_artifact(shown, key="leaderboard", description="All cells of the workspace")
 
 
-def decision(workspace: Workspace, decided: dict[str, Any]) -> None:
-    """Why a product's challenger was promoted or refused, and what it gets most wrong."""
+def decision_artifact(workspace: Workspace, decided: dict[str, Any]) -> None:
+    """The decision on a product's challenger with its reasons and its worst pictures."""
     product, algorithm = decided["product"], decided["challenger"]["algorithm"]
-    verdict = "promoted" if decided["accepted"] else "refused"
-    lines = [f"## {product}: {algorithm} {verdict}", ""]
+    outcome = "promoted" if decided["accepted"] else "refused"
+    lines = [f"## {product}: {algorithm} {outcome}", ""]
     lines += [f"- {reason}" for reason in decided["reasons"]]
     lines += ["", "| gate | limit | value | passed |", "|---|---|---|---|"]
     for check in decided["floors"]:
@@ -74,24 +74,24 @@ def decision(workspace: Workspace, decided: dict[str, Any]) -> None:
         )
     if release := decided["challenger"]["release"]:
         lines += ["", f"Release: `{decided['store']}/releases/{product}/{release}`"]
-    for strip in worst(workspace.evaluation(product, algorithm)):
-        lines += ["", caption(strip), "", f"![{strip.path}]({address(strip.picture)})"]
+    for wrong in worst_decisions(workspace.evaluation(product, algorithm)):
+        lines += ["", caption(wrong), "", f"![{wrong.path}]({data_url(wrong.picture)})"]
     with suppress(*AWAY):
         create_markdown_artifact("\n".join(lines), key=f"decision-{safe_name(product)}")
 
 
-def caption(strip: Strip) -> str:
-    """What is seen: the image, and beside it its heat map."""
-    return f"`{strip.path}` **{strip.outcome}**, score {strip.score:.4g}"
+def caption(wrong: WrongDecision) -> str:
+    """The caption of a picture: path, outcome and score."""
+    return f"`{wrong.path}` **{wrong.outcome}**, score {wrong.score:.4g}"
 
 
-def address(picture: bytes) -> str:
-    """The picture itself: a server elsewhere has no files of this workspace."""
+def data_url(picture: bytes) -> str:
+    """The picture as a data URL: another machine has no files of this workspace."""
     return f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
 
 
-def report(path: Path) -> None:
-    """Where the report is."""
+def report_artifact(path: Path) -> None:
+    """A link to the report."""
     text = "The report, on the machine that ran the line; `inspectline board` shows the same live"
     with suppress(*AWAY):
         create_link_artifact(path.as_uri(), link_text=str(path), key="report", description=text)

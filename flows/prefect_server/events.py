@@ -1,4 +1,4 @@
-"""Events that tell a Prefect server of a workspace that a run is due."""
+"""Events for a Prefect server: a run of a workspace is due."""
 
 from typing import Any
 
@@ -11,12 +11,12 @@ from tasks.workspace.paths import Workspace
 
 
 def announce(workspace: Workspace, reasons: dict[str, str], event: str = DUE) -> None:
-    """Tell the server of products, with the reason of each; LineError where it does not take it.
+    """Send an event for each product, with its reason; LineError if the server refuses.
 
-    Posted and not left to Prefect's background: what is lost there would start no run.
+    We post directly, not with Prefect's background client: a lost event would start no run.
     """
     events = [
-        Event(event=event, resource=_resource(workspace, product), payload={"reason": reason})
+        Event(event=event, resource=event_resource(workspace, product), payload={"reason": reason})
         for product, reason in reasons.items()
     ]
     body = [event.model_dump(mode="json") for event in events]
@@ -26,5 +26,5 @@ def announce(workspace: Workspace, reasons: dict[str, str], event: str = DUE) ->
             raise LineError(f"the Prefect server refused the event: {answer.status_code}")
 
 
-def _resource(workspace: Workspace, product: str) -> Any:
+def event_resource(workspace: Workspace, product: str) -> Any:
     return {"prefect.resource.id": f"inspectline.{name_of(workspace)}.{product}"}

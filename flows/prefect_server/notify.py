@@ -1,4 +1,4 @@
-"""Notifications, through a block that a Prefect server keeps with its secrets."""
+"""Notifications through a block of the Prefect server, which holds its secrets."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,10 +11,10 @@ from tasks.workspace.paths import Workspace
 
 
 def notify(workspace: Workspace, news: Sequence[tuple[Occasion, str]]) -> None:
-    """Send what the block of `line.notify` is to hear of, as one message.
+    """Send the news that `line.notify` selects as one message.
 
-    A failure is told in a line and is no error. That line has none of the failure's own words: they
-    may hold the address of a webhook, which is a secret.
+    A failure prints one line and is not an error. The line does not contain the text of the
+    failure: it may hold the address of a webhook, which is a secret.
     """
     wanted = read_params(workspace.root).line.notify
     lines = [text for occasion, text in news if wanted and occasion in wanted.on]
@@ -22,7 +22,7 @@ def notify(workspace: Workspace, news: Sequence[tuple[Occasion, str]]) -> None:
         return
     trouble = ""
     try:
-        block = load(wanted.block)
+        block = load_block(wanted.block)
     except Exception as error:
         trouble = f"cannot be loaded ({type(error).__name__}); is it among `prefect block ls`?"
     else:
@@ -35,8 +35,8 @@ def notify(workspace: Workspace, news: Sequence[tuple[Occasion, str]]) -> None:
         click.echo(f"not notified: the block {wanted.block} {trouble}", err=True)
 
 
-def load(name: str) -> Any:
-    """The block `type/name` of the Prefect server that is used now."""
+def load_block(name: str) -> Any:
+    """The block `type/name` of the present Prefect server."""
     import prefect.blocks.notifications  # noqa: F401, registers Prefect's own types
     from prefect.blocks.core import Block
 

@@ -1,4 +1,4 @@
-"""The Prefect server of a run: the one that PREFECT_API_URL names, or one started for it."""
+"""The Prefect server of a run: the one of PREFECT_API_URL, or one started for the run."""
 
 import atexit
 import os
@@ -7,7 +7,7 @@ import subprocess
 
 from tasks.workspace.errors import LineError
 
-SETTINGS = {  # of Prefect, where the user has not set them
+SETTINGS = {  # settings of Prefect, if the user has not set them
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_LOGGING_LEVEL": "CRITICAL",
@@ -15,18 +15,18 @@ SETTINGS = {  # of Prefect, where the user has not set them
 }
 
 
-def start(verbose: bool = False) -> None:
-    """Have a server that answers, or say why there is none.
+def start_server(verbose: bool = False) -> None:
+    """Make sure that a server answers; LineError if none does.
 
-    Prefect would start its own later, where Ctrl-C reaches it before it has noted how the tasks
-    ended; started here, it ignores Ctrl-C and ends with this process.
+    Prefect would start its own server later, and Ctrl-C would stop it before it records the results
+    of tasks. A server started here ignores Ctrl-C and ends with this process.
     """
     _set(verbose)
     import httpx
     from prefect.settings import PREFECT_API_URL
 
     if url := PREFECT_API_URL.value():
-        _greet(url)
+        _check_server(url)
         return
     from prefect.server.api.server import SubprocessASGIServer
 
@@ -50,13 +50,13 @@ def start(verbose: bool = False) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def ask(verbose: bool = False) -> None:
-    """Have Prefect speak with the server that PREFECT_API_URL names, or say why it cannot."""
-    _greet(named(verbose))
+def require_server(verbose: bool = False) -> None:
+    """Check that the server of PREFECT_API_URL answers; LineError if not."""
+    _check_server(server_url(verbose))
 
 
-def named(verbose: bool = False) -> str:
-    """The address of the server that stays, answering or not."""
+def server_url(verbose: bool = False) -> str:
+    """The address in PREFECT_API_URL; LineError if it is not set."""
     _set(verbose)
     from prefect.settings import PREFECT_API_URL
 
@@ -68,7 +68,7 @@ def named(verbose: bool = False) -> str:
     return url
 
 
-def end() -> None:
+def end_server() -> None:
     """End the server that was started here, if any."""
     from prefect.server.api.server import SubprocessASGIServer
 
@@ -82,7 +82,7 @@ def _set(verbose: bool) -> None:
 
 
 def _end_with_us(server: int) -> None:
-    """End the server also where this process is killed: then the watcher's input ends."""
+    """Also end the server if this process is killed: then the watcher's input closes."""
     watcher = subprocess.Popen(
         ["sh", "-c", f"read _; kill {server}"],
         stdin=subprocess.PIPE,
@@ -98,7 +98,7 @@ def _end_with_us(server: int) -> None:
     atexit.register(dismiss)
 
 
-def _greet(url: str) -> None:
+def _check_server(url: str) -> None:
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:

@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
-from flows.prefect_server.start import end
+from flows.prefect_server.start import end_server
 from flows.running import stop
 from flows.running.plan import Plan
 from flows.running.process import kill_all, run_step
@@ -54,7 +54,7 @@ def failed(future: PrefectFuture) -> bool:
 def at_once() -> None:
     """Leave no process behind."""
     kill_all()
-    end()
+    end_server()
 
 
 def failure(state: Any) -> str:

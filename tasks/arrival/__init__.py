@@ -1,1 +1,1 @@
-"""How images come in: folders, archives and buckets, sorted and put in place one by one."""
+"""How images arrive: from folders, archives and buckets, sorted and stored one by one."""

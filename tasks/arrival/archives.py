@@ -1,4 +1,4 @@
-"""Unpack a zip or tar file, but for members that are no plain files inside it."""
+"""Unpack a zip or tar file. Members that are not plain files inside it are refused."""
 
 import lzma
 import stat
@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tasks.arrival.inside import placed, stripped
+from tasks.arrival.safe_paths import relative_parts, safe_paths
 from tasks.images.layout import image_like
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import need_space, writing
@@ -26,7 +26,7 @@ BROKEN = (
     NotImplementedError,  # a compression method that Python lacks
     RuntimeError,
     ValueError,
-    OSError,  # of gzip and bz2; of the disk, too, but `writing` has caught those
+    OSError,  # from gzip and bz2; `writing` has already caught those of the disk
 )
 
 
@@ -48,18 +48,18 @@ def is_archive(path: Path) -> bool:
 def unpack(
     archive: Path, folder: Path, wanted: Callable[[PurePosixPath], bool] = image_like
 ) -> list[tuple[str, str]]:
-    """Write the members of an archive that are wanted, by default its images, below `folder`;
-    (name, reason) of those that are refused."""
-    with opened(archive) as members:
+    """Write the wanted members of an archive (by default its images) below `folder`. Returns (name,
+    reason) of each refused member."""
+    with open_archive(archive) as members:
         by_name: dict[str, Member] = {}
         twice = []
         for member in members:
-            if wanted(stripped(member.name)):
+            if wanted(relative_parts(member.name)):
                 if member.name in by_name:
                     twice.append((member.name, "is in the archive twice; the first one is taken"))
                 else:
                     by_name[member.name] = member
-        places, refused = placed(name for name, member in by_name.items() if not member.special)
+        places, refused = safe_paths(name for name, member in by_name.items() if not member.special)
         refused += [
             (name, "is a link or a device; pack plain files and folders only")
             for name, member in by_name.items()
@@ -68,12 +68,12 @@ def unpack(
         chosen = [(path, by_name[name]) for path, name in places.items()]
         need_space(folder, sum(member.size for _, member in chosen), f"{archive} unpacked")
         for path, member in chosen:
-            write(archive, member, folder / path)
+            write_member(archive, member, folder / path)
     return refused + twice
 
 
-def write(archive: Path, member: "Member", target: Path) -> None:
-    """The content of one member, as the file `target`."""
+def write_member(archive: Path, member: "Member", target: Path) -> None:
+    """Write the content of one member to the file `target`."""
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         file = target.open("wb")
@@ -87,8 +87,8 @@ def write(archive: Path, member: "Member", target: Path) -> None:
 
 
 @contextmanager
-def opened(archive: Path) -> Iterator[list[Member]]:
-    """All members of an archive but folders; DataError where it is damaged."""
+def open_archive(archive: Path) -> Iterator[list[Member]]:
+    """All members of an archive except folders; DataError if it is damaged."""
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:

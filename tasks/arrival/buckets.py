@@ -1,11 +1,11 @@
-"""Images below an address s3://bucket/prefix, as a folder."""
+"""Download images below an address s3://bucket/prefix into a folder."""
 
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.arrival.archives import is_archive, unpack
-from tasks.arrival.inside import placed, stripped
+from tasks.arrival.safe_paths import relative_parts, safe_paths
 from tasks.images.layout import image_like
 from tasks.workspace.aws import client
 from tasks.workspace.errors import DataError
@@ -16,16 +16,16 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".tbz2", ".txz")
 CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
 
 
-def download(address: str, folder: Path) -> list[tuple[str, str]]:
-    """Bring all images below `address`, or one archive, into `folder`; (name, reason) of those
-    that are refused."""
+def download_bucket(address: str, folder: Path) -> list[tuple[str, str]]:
+    """Download all images below `address`, or one archive, into `folder`. Returns (name, reason) of
+    each refused file."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
     if not bucket:
         raise DataError(f"{address} names no bucket; write s3://bucket/prefix")
     try:
-        return fetch(client("s3"), address, bucket, prefix.strip("/"), folder)
+        return download_objects(client("s3"), address, bucket, prefix.strip("/"), folder)
     except DataError:
         raise
     except ClientError as error:
@@ -44,16 +44,19 @@ def download(address: str, folder: Path) -> list[tuple[str, str]]:
 def image_keys(
     keys: Iterable[str], prefix: str
 ) -> tuple[dict[PurePosixPath, str], list[tuple[str, str]]]:
-    """Of the keys that begin with `prefix`, those of images: the path below it of each, with its
-    key; and (name, reason) of those refused. prefix: empty, or it ends in a slash."""
+    """The keys of images that begin with `prefix`, by their path below it, and (name, reason) of
+    each refused key. prefix: empty, or ends with a slash."""
     names = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
-    images = [name for name in names if image_like(stripped(name))]
-    taken, refused = placed(images)
+    images = [name for name in names if image_like(relative_parts(name))]
+    taken, refused = safe_paths(images)
     return {path: prefix + name for path, name in taken.items()}, refused
 
 
-def fetch(s3: Any, address: str, bucket: str, prefix: str, folder: Path) -> list[tuple[str, str]]:
-    """Download the objects whose key is `prefix` or below it; (name, reason) of those refused."""
+def download_objects(
+    s3: Any, address: str, bucket: str, prefix: str, folder: Path
+) -> list[tuple[str, str]]:
+    """Download the objects whose key is `prefix` or below it. Returns (name, reason) of each
+    refused object."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     found = {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
     wanted, refused = image_keys(found, f"{prefix}/" if prefix else "")

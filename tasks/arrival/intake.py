@@ -1,13 +1,13 @@
-"""Take images and masks into a product one by one, each exactly once."""
+"""Store images and masks in a product one by one, each exactly once."""
 
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from tasks.arrival.known_images import Shelf
+from tasks.arrival.known_images import KnownImages
 from tasks.arrival.offer import Arrival
-from tasks.images.decode import decode
-from tasks.images.read_image import mask_of, read_bytes
+from tasks.images.decode import decode_image
+from tasks.images.read_image import mask_pixels, read_bytes
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import put
 
@@ -16,7 +16,7 @@ LISTED = 10  # refused files in a summary
 
 @dataclass
 class IngestReport:
-    """Paths in the product that are new or were there already, and (file, reason) refused."""
+    """New and known paths in the product, and (file, reason) of each refused file."""
 
     new: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
@@ -40,22 +40,24 @@ class IngestReport:
 
 
 class Intake:
-    """Puts arrivals onto a shelf and notes in `report` what became of each."""
+    """Puts arrivals into the images folder and records the outcome of each in `report`."""
 
-    def __init__(self, folder: Path, shelf: Shelf, room: Path, report: IngestReport) -> None:
+    def __init__(
+        self, folder: Path, known_images: KnownImages, scratch: Path, report: IngestReport
+    ) -> None:
         self.folder = folder  # that names in the report are relative to
-        self.shelf = shelf
-        self.room = room
+        self.known_images = known_images
+        self.scratch = scratch
         self.report = report
 
     def take(self, arrival: Arrival) -> None:
-        """Put one image, and its mask before it, onto the shelf."""
+        """Store one image in the images folder. Its mask is stored first."""
         try:
             data = self.read(arrival.file)
             digest = hashlib.sha256(data).hexdigest()
             place, known = self.destination(arrival, data, digest)
             if not known:
-                decode(data, arrival.file)
+                decode_image(data, arrival.file)
         except DataError as error:
             self.refuse(arrival.file, error)
             if arrival.mask:
@@ -66,17 +68,17 @@ class Intake:
         if known:
             self.report.known.append(str(place))
             return
-        put(data, self.shelf.images / place, self.room)
-        self.shelf.add(place, len(data))
-        self.shelf.hashes[place] = digest
+        put(data, self.known_images.images / place, self.scratch)
+        self.known_images.add(place, len(data))
+        self.known_images.hashes[place] = digest
         self.report.new.append(str(place))
 
     def take_mask(self, mask: Path, image: bytes, place: PurePosixPath, known: bool) -> None:
-        """Put the mask of the image that belongs at `place` onto the shelf."""
-        there = self.shelf.mask_of(place)
+        """Store the mask of the image at `place` in the images folder."""
+        there = self.known_images.mask_of(place)
         try:
             data = self.read(mask)
-            if there and read_bytes(self.shelf.images / there) == data:
+            if there and read_bytes(self.known_images.images / there) == data:
                 return
             if there and known:
                 raise DataError(f"{place} has another mask, {there}; delete that one to replace it")
@@ -84,15 +86,15 @@ class Intake:
         except DataError as error:
             self.refuse(mask, error)
             return
-        # a mask that waits there without its image was left by a run that was cut off
-        target = there or self.shelf.mask_place(place, mask.suffix)
-        put(data, self.shelf.images / target, self.room)
-        self.shelf.add_mask(target)
+        # a mask without its image was left by a run that was interrupted
+        target = there or self.known_images.mask_place(place, mask.suffix)
+        put(data, self.known_images.images / target, self.scratch)
+        self.known_images.add_mask(target)
         self.report.masks.append(str(target))
 
     def destination(self, arrival: Arrival, data: bytes, digest: str) -> tuple[PurePosixPath, bool]:
-        """Where an image belongs, and whether it is there already."""
-        same = self.shelf.same(data, digest)
+        """The place of an image, and whether it is already there."""
+        same = self.known_images.same_content(data, digest)
         here = [path for path in same if path.parent == arrival.place.parent]
         if here:
             return here[0], True
@@ -101,7 +103,7 @@ class Intake:
                 f"same content as {same[0]}, and an image has one label; "
                 "delete the wrong one, then ingest again"
             )
-        return self.shelf.free(arrival.place, digest), False
+        return self.known_images.free_place(arrival.place, digest), False
 
     def read(self, file: Path) -> bytes:
         if not file.name.isprintable() or not file.parent.name.isprintable():
@@ -113,15 +115,15 @@ class Intake:
         self.report.refused.append((self.name(file), text))
 
     def name(self, file: Path) -> str:
-        """The file as the source names it, printable even where its bytes are no UTF-8."""
+        """The file name in the source, printable even if its bytes are not UTF-8."""
         name = file.relative_to(self.folder).as_posix()
         return name.encode("utf-8", "backslashreplace").decode()
 
 
 def check_mask(data: bytes, image: bytes, name: str) -> None:
     """DataError unless the mask fits its image and marks a defect."""
-    mask = mask_of(decode(data, name))  # (H, W)
-    height, width = decode(image, name).pixels.shape[:2]
+    mask = mask_pixels(decode_image(data, name))  # (H, W)
+    height, width = decode_image(image, name).pixels.shape[:2]
     if mask.shape != (height, width):
         raise DataError(
             f"{mask.shape[1]} x {mask.shape[0]} pixels, but its image has {width} x {height}; "

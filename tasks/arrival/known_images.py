@@ -1,14 +1,14 @@
-"""A product's images folder: what is in it, by content and by name."""
+"""The images and masks in a product's folder, by content and by name."""
 
 import hashlib
 from pathlib import Path, PurePosixPath
 
-from tasks.images.layout import MASKS, folded, image_files, image_key, is_mask, mask_key
+from tasks.images.layout import MASKS, image_files, image_key, is_mask, mask_key, normalised_name
 from tasks.images.read_image import read_bytes
 
 
-class Shelf:
-    """Knows every image by (split, label), stem and content. Contents are hashed on demand."""
+class KnownImages:
+    """Finds images by split, label, stem and content. Contents are hashed when needed."""
 
     def __init__(self, images: Path) -> None:
         self.images = images
@@ -29,7 +29,7 @@ class Shelf:
     def add_mask(self, path: PurePosixPath) -> None:
         self.masks[mask_key(path)] = path
 
-    def same(self, data: bytes, digest: str) -> list[PurePosixPath]:
+    def same_content(self, data: bytes, digest: str) -> list[PurePosixPath]:
         """Images with this content. Only those of equal size are read."""
         return [path for path in self.by_size.get(len(data), []) if self.hash(path) == digest]
 
@@ -38,9 +38,9 @@ class Shelf:
             self.hashes[path] = hashlib.sha256(read_bytes(self.images / path)).hexdigest()
         return self.hashes[path]
 
-    def free(self, place: PurePosixPath, digest: str) -> PurePosixPath:
-        """`place`; where its stem is taken, with 8 digits of the content's hash appended."""
-        place = place.with_name(folded(place.name))
+    def free_place(self, place: PurePosixPath, digest: str) -> PurePosixPath:
+        """`place`; if its stem is in use, with 8 digits of the content's hash appended."""
+        place = place.with_name(normalised_name(place.name))
         if (place.parts[0], *image_key(place)) in self.stems:
             return place.with_name(f"{place.stem}-{digest[:8]}{place.suffix}")
         return place

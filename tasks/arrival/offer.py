@@ -1,4 +1,4 @@
-"""What a source offers: every image with its place in the layout and its mask."""
+"""The content of a source: every image with its place in the layout and its mask."""
 
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -9,14 +9,14 @@ from tasks.images.layout import (
     SPLITS,
     image_files,
     is_mask,
-    misplaced,
-    orphaned,
-    pair,
+    layout_problem,
+    orphan_problem,
+    pair_masks,
 )
 from tasks.images.read_image import IMAGE_SUFFIXES
 from tasks.workspace.errors import DataError
 
-# Folders of a plain source that must not be learnt as normal.
+# Names of folders without the layout that must not be used as good images.
 DEFECTIVE = frozenset(
     {"bad", "defect", "defects", "defective", "ng", "nok", "anomaly", "anomalous", "abnormal"}
     | {"mask", "masks", "reject", "rejects"}
@@ -26,7 +26,8 @@ GOOD = frozenset({"good", "ok"})
 
 @dataclass(frozen=True)
 class Arrival:
-    """An image of the source: its file, its place `<split>/<label>/<name>`, its mask if any."""
+    """An image of the source: its file, its place `<split>/<label>/<name>`, and its mask if it has
+    one."""
 
     file: Path
     place: PurePosixPath
@@ -35,14 +36,15 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Offer:
-    """All arrivals sorted by place, and what was refused at sight: (file, reason)."""
+    """All arrivals sorted by place, and (file, reason) of each file refused because of its
+    place."""
 
     arrivals: list[Arrival]
     refused: list[tuple[str, str]]
 
 
-def offer_of(folder: Path, source: str) -> Offer:
-    """What a folder in MVTec AD layout, or of good images alone, has to offer."""
+def read_offer(folder: Path, source: str) -> Offer:
+    """The images of a folder in MVTec AD layout, or of a folder with only good images."""
     paths = list(image_files(folder))
     if not paths:
         raise DataError(
@@ -51,35 +53,36 @@ def offer_of(folder: Path, source: str) -> Offer:
         )
     roots = sorted({root for path in paths if (root := layout_root(path)) is not None})
     if not roots:
-        check_good(folder, paths, source)
-        return good_images(folder, paths)
+        check_only_good(folder, paths, source)
+        return good_arrivals(folder, paths)
     if len(roots) > 1:
         names = ", ".join(str(root) for root in roots[:5])
         raise DataError(f"{source}: holds several products ({names}); ingest one at a time")
-    return laid_out(folder, roots[0], paths)
+    return arrivals_in_layout(folder, roots[0], paths)
 
 
 def layout_root(path: PurePosixPath) -> PurePosixPath | None:
-    """The folder above `train`, `test` or `ground_truth` in a path, if it has one of them."""
+    """The folder above `train`, `test` or `ground_truth` in a path; None if the path has none of
+    these."""
     for depth, part in enumerate(path.parts[:-1]):
         if part in (*SPLITS, MASKS):
             return PurePosixPath(*path.parts[:depth])
     return None
 
 
-def laid_out(folder: Path, root: PurePosixPath, paths: list[PurePosixPath]) -> Offer:
+def arrivals_in_layout(folder: Path, root: PurePosixPath, paths: list[PurePosixPath]) -> Offer:
     """Images and masks of a folder that has the MVTec AD layout at `root`."""
     offer = Offer([], [])
     inside = []
     for path in paths:
         place = path.relative_to(root) if path.is_relative_to(root) else path
-        reason = "" if is_mask(place) else misplaced(place)
+        reason = "" if is_mask(place) else layout_problem(place)
         if reason:
             offer.refused.append((str(path), reason))
         else:
             inside.append(place)
-    masks, orphans = pair(inside)
-    offer.refused.extend((str(root / path), orphaned(path)) for path in orphans)
+    masks, orphans = pair_masks(inside)
+    offer.refused.extend((str(root / path), orphan_problem(path)) for path in orphans)
     for place in inside:
         if not is_mask(place):
             mask = folder / root / masks[place] if place in masks else None
@@ -87,8 +90,8 @@ def laid_out(folder: Path, root: PurePosixPath, paths: list[PurePosixPath]) -> O
     return offer
 
 
-def check_good(folder: Path, paths: list[PurePosixPath], source: str) -> None:
-    """DataError where a folder without the layout may hold more than good images."""
+def check_only_good(folder: Path, paths: list[PurePosixPath], source: str) -> None:
+    """DataError if a folder without the layout may hold images that are not good."""
     for part in (folder, folder.parent):
         if part.name in (*SPLITS[1:], MASKS) and (part.parent / "train").is_dir():
             raise DataError(f"{source}: is a part of {part.parent}; ingest that folder instead")
@@ -102,12 +105,12 @@ def check_good(folder: Path, paths: list[PurePosixPath], source: str) -> None:
         )
 
 
-def good_images(folder: Path, paths: list[PurePosixPath]) -> Offer:
+def good_arrivals(folder: Path, paths: list[PurePosixPath]) -> Offer:
     """All images of a folder without the layout, as training images."""
     offer = Offer([], [])
     for path in paths:
         place = PurePosixPath("train", "good", path.name)
-        reason = misplaced(place)
+        reason = layout_problem(place)
         if path.stem.endswith("_mask"):
             reason = f"looks like a mask; put it into {MASKS}/<defect>"
         if reason:

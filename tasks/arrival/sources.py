@@ -1,4 +1,4 @@
-"""A source of images, wherever it is, as a folder to read from."""
+"""A folder to read from, for any kind of image source."""
 
 import os
 import shutil
@@ -8,23 +8,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.arrival.archives import is_archive, unpack
-from tasks.arrival.buckets import SCHEME, download
+from tasks.arrival.buckets import SCHEME, download_bucket
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import writing
 
-ROOM = "ingest"
+PREFIX = "ingest"
 
 
-def folder_of(source: str | Path, room: Path) -> tuple[Path, list[tuple[str, str]]]:
-    """The folder that holds the source's images, and (name, reason) of files that were refused.
+def source_folder(source: str | Path, folder: Path) -> tuple[Path, list[tuple[str, str]]]:
+    """The folder that holds the source's images, and (name, reason) of each refused file.
 
-    What is fetched or unpacked goes to `room`.
+    Downloaded or unpacked files go to `folder`.
     """
-    fetched = room / "source"
+    fetched = folder / "source"
     with writing(fetched):
         fetched.mkdir(parents=True)
     if str(source).startswith(SCHEME):
-        return fetched, download(str(source), fetched)
+        return fetched, download_bucket(str(source), fetched)
     path = Path(source).expanduser()
     if path.is_dir():
         return path, []
@@ -41,29 +41,29 @@ def folder_of(source: str | Path, room: Path) -> tuple[Path, list[tuple[str, str
 
 
 @contextmanager
-def room_in(scratch: Path) -> Iterator[Path]:
-    """An empty folder in `scratch` that goes when the block ends, however it ends.
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """An empty folder in `parent`, deleted when the block ends, also after an error.
 
-    Its name holds the process, so that what a killed one left behind goes the next time.
+    Its name holds the process number, so that the next call deletes what a killed process left.
     """
-    with writing(scratch):
-        scratch.mkdir(parents=True, exist_ok=True)
-        for left in scratch.glob(f"{ROOM}-*-*"):
-            if not alive(left.name.split("-")[1]):
+    with writing(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        for left in parent.glob(f"{PREFIX}-*-*"):
+            if not process_runs(left.name.split("-")[1]):
                 shutil.rmtree(left, ignore_errors=True)
-        room = Path(tempfile.mkdtemp(prefix=f"{ROOM}-{os.getpid()}-", dir=scratch))
+        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-", dir=parent))
     try:
-        yield room
+        yield folder
     finally:
-        shutil.rmtree(room, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def alive(process: str) -> bool:
+def process_runs(process: str) -> bool:
     """Whether a process of this number runs on this machine."""
     try:
         os.kill(int(process), 0)
     except (ProcessLookupError, ValueError):
         return False
     except PermissionError:
-        pass  # it runs, for another user
+        pass  # it runs under another user
     return True

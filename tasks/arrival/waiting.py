@@ -1,4 +1,4 @@
-"""When files are whole, and when enough of them have gathered. The caller brings the clock."""
+"""When files are complete, and when enough of them have arrived. The caller gives the time."""
 
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -8,15 +8,15 @@ from tasks.arrival.watched import Listing, Stamp
 
 @dataclass
 class Waiting:
-    """Files of one source that were not taken yet."""
+    """Files of one source that are not ingested yet."""
 
-    settle: float  # seconds without a change after which a file is whole
-    gather: float  # seconds without news after which what came is taken
-    at_most: float  # seconds that the first of them waits
+    settle: float  # seconds without a change after which a file is complete
+    gather: float  # seconds without a new file after which the files are ingested
+    at_most: float  # longest time in seconds that the first file waits
     _seen: dict[PurePosixPath, tuple[Stamp, float, float]] = field(default_factory=dict)
 
-    def look(self, listing: Listing, taken: Listing, now: float) -> None:
-        """Note what is new and what changed."""
+    def update(self, listing: Listing, taken: Listing, now: float) -> None:
+        """Record which files are new and which have changed."""
         before, self._seen = self._seen, {}
         for path, stamp in listing.items():
             if taken.get(path) == stamp:
@@ -31,11 +31,11 @@ class Waiting:
         return set(self._seen)
 
     def whole(self, now: float) -> set[PurePosixPath]:
-        """Those that have stopped changing."""
+        """Files that have stopped changing."""
         return {p for p, (_, _, changed) in self._seen.items() if now - changed >= self.settle}
 
     def due(self, now: float) -> bool:
-        """Whether it is time to take what is whole."""
+        """Whether it is time to ingest the complete files."""
         if not self._seen:
             return False
         quiet = now - max(changed for _, _, changed in self._seen.values())

@@ -1,4 +1,4 @@
-"""What the watcher remembers of a product between two starts, however the first one ended."""
+"""The state of the watcher for one product. It is kept when the watcher stops for any reason."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from tasks.workspace.paths import Workspace
 
 
 @dataclass
-class Notes:
-    """taken: what was ingested from each source; due: whether the line has yet to run.
+class WatchState:
+    """taken: files ingested from each source; due: whether the line must still run.
 
-    `due` is set before anything is ingested and cleared after a run, so that a kill at any point
-    costs at most a run that finds nothing to do.
+    `due` is set before an ingest and cleared after a run. If the watcher is killed at any point,
+    the worst result is one run that has nothing to do.
     """
 
     path: Path
@@ -22,7 +22,7 @@ class Notes:
     due: bool = False
 
     @classmethod
-    def read(cls, workspace: Workspace, product: str) -> "Notes":
+    def read(cls, workspace: Workspace, product: str) -> "WatchState":
         path = workspace.scratch / "watch" / f"{product}.json"
         if not path.is_file():
             return cls(path)

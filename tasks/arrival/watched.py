@@ -1,35 +1,35 @@
-"""What lies in a watched folder or bucket now, and how some of it gets to where ingest reads."""
+"""The present files of a watched folder or bucket, and how ingest gets some of them."""
 
 import time
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from tasks.arrival.bucket_events import Bell
+from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.buckets import SCHEME, image_keys
-from tasks.arrival.offer import check_good, layout_root
-from tasks.images.layout import image_files, is_mask, pair
+from tasks.arrival.offer import check_only_good, layout_root
+from tasks.images.layout import image_files, is_mask, pair_masks
 from tasks.workspace.aws import client
 from tasks.workspace.errors import DataError, StoreError
 
-RELIST = 300.0  # seconds after which a bucket is listed although no event came
-Stamp = tuple[int, str]  # bytes, and what changes with the content: mtime or ETag
+RELIST = 300.0  # seconds after which a bucket is listed without an event
+Stamp = tuple[int, str]  # bytes, and the mtime or ETag
 Listing = dict[PurePosixPath, Stamp]
 
 
 class Source(Protocol):
     address: str
-    refused: list[tuple[str, str]]  # (name, reason) of the last listing
+    refused: list[tuple[str, str]]  # (name, reason) in the last listing
 
     def listing(self) -> Listing:
-        """Every image by its path below the source."""
+        """Every image, by its path below the source."""
 
-    def stage(self, paths: Iterable[PurePosixPath], room: Path) -> None:
-        """Have these below `room`, by the same paths."""
+    def stage(self, paths: Iterable[PurePosixPath], scratch: Path) -> None:
+        """Make these files available below `scratch`, with the same paths."""
 
 
 class FolderSource:
-    """A folder; staged files are links, so that nothing is copied twice."""
+    """A folder. Staged files are links, so that no file is copied twice."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -43,25 +43,28 @@ class FolderSource:
         for path in image_files(self.folder):
             try:
                 facts = (self.folder / path).stat()
-            except FileNotFoundError:  # taken away meanwhile
+            except FileNotFoundError:  # deleted in the meantime
                 continue
             found[path] = facts.st_size, str(facts.st_mtime_ns)
         return found
 
-    def stage(self, paths: Iterable[PurePosixPath], room: Path) -> None:
+    def stage(self, paths: Iterable[PurePosixPath], scratch: Path) -> None:
         for path in paths:
-            (room / path).parent.mkdir(parents=True, exist_ok=True)
-            (room / path).symlink_to(self.folder / path)
+            (scratch / path).parent.mkdir(parents=True, exist_ok=True)
+            (scratch / path).symlink_to(self.folder / path)
 
 
 class BucketSource:
-    """What lies below s3://bucket/prefix; with a bell, listed when it rang, and now and then."""
+    """What lies below s3://bucket/prefix.
 
-    def __init__(self, address: str, bell: Bell | None = None) -> None:
+    With an event queue it is listed after an event and every RELIST seconds.
+    """
+
+    def __init__(self, address: str, events: BucketEvents | None = None) -> None:
         self.address = address
-        self.bell = bell
+        self.events = events
         self._known: Listing = {}
-        self._heard = -1  # ring after which it was listed last
+        self._counted = -1  # event count at the last listing
         self._listed = 0.0
         self.bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
         self.prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
@@ -70,37 +73,37 @@ class BucketSource:
         self._s3: Any = None
 
     def listing(self) -> Listing:
-        if self.bell is None:
+        if self.events is None:
             return self._list()
-        rung = self.bell.rung()
-        if rung != self._heard or time.monotonic() - self._listed >= RELIST:
+        count = self.events.count()
+        if count != self._counted or time.monotonic() - self._listed >= RELIST:
             self._known = self._list()
-            self._heard, self._listed = rung, time.monotonic()
+            self._counted, self._listed = count, time.monotonic()
         return self._known
 
     def _list(self) -> Listing:
         found: dict[str, Stamp] = {}
         pages = self._ask().get_paginator("list_objects_v2")
-        with _told(self.address):
+        with _store_errors(self.address):
             for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix):
                 for entry in page.get("Contents", []):
                     found[entry["Key"]] = entry["Size"], entry["ETag"]
         self._keys, self.refused = image_keys(found, self.prefix)
         return {path: found[key] for path, key in self._keys.items()}
 
-    def stage(self, paths: Iterable[PurePosixPath], room: Path) -> None:
-        with _told(self.address):
+    def stage(self, paths: Iterable[PurePosixPath], scratch: Path) -> None:
+        with _store_errors(self.address):
             for path in paths:
-                (room / path).parent.mkdir(parents=True, exist_ok=True)
-                self._ask().download_file(self.bucket, self._keys[path], str(room / path))
+                (scratch / path).parent.mkdir(parents=True, exist_ok=True)
+                self._ask().download_file(self.bucket, self._keys[path], str(scratch / path))
 
     def _ask(self) -> Any:
         self._s3 = self._s3 or client("s3")
         return self._s3
 
 
-class _told:  # noqa: N801
-    """As a context: what boto3 raises is a StoreError that names the source."""
+class _store_errors:  # noqa: N801
+    """A context that turns errors of boto3 into a StoreError with the name of the source."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -114,29 +117,29 @@ class _told:  # noqa: N801
             raise StoreError(f"{self.address} cannot be read: {error}") from error
 
 
-def source_at(address: str, bell: Bell | None = None) -> Source:
-    """The source at a folder or at s3://bucket/prefix, of which the bell may tell."""
-    return BucketSource(address, bell) if address.startswith(SCHEME) else FolderSource(address)
+def open_source(address: str, events: BucketEvents | None = None) -> Source:
+    """The source at a folder or at s3://bucket/prefix; events: the queue of the bucket, if any."""
+    return BucketSource(address, events) if address.startswith(SCHEME) else FolderSource(address)
 
 
 Paths = set[PurePosixPath]
 
 
-def takeable(listing: Listing, new: Paths, whole: Paths, source: str) -> tuple[Paths, Paths]:
-    """Files to ingest together: the new ones that are whole, an image and its mask at once; and
-    those that lie beside the layout of the others.
+def ready_files(listing: Listing, new: Paths, whole: Paths, source: str) -> tuple[Paths, Paths]:
+    """Files to ingest now: new and complete ones, an image together with its mask. Second: files
+    outside the layout of the others.
 
-    A mask waits for its image. Raises where a folder without the layout may hold more than good
-    images.
+    A mask waits for its image. DataError if a folder without the layout may hold images that are
+    not good.
     """
     roots = {root for path in listing if (root := layout_root(path)) is not None}
     if not roots:
-        check_good(Path(source), list(listing), source)
+        check_only_good(Path(source), list(listing), source)
         return new & whole, set()
     taken: Paths = set()
     for root in roots:
         inside = {p.relative_to(root): p for p in listing if layout_root(p) == root}
-        masks, _ = pair(list(inside))
+        masks, _ = pair_masks(list(inside))
         for place, path in inside.items():
             if is_mask(place):
                 continue

@@ -1,1 +1,1 @@
-"""What is checked of a product's images before anything is trained on them."""
+"""Checks of a product's images before any training."""

@@ -1,7 +1,7 @@
-"""Data Docs pages that open without a network and are equal for equal results, and their index.
+"""Data Docs pages that open without a network and are the same for the same results; their index.
 
-The pages ask nine outside hosts for styles, scripts and a logo. Those references go; a small
-style sheet and script of our own take over the layout, the icons and the folding.
+The original pages load styles, scripts and a logo from nine external hosts. We remove these
+references. Our own small style sheet and script do the layout, the icons and the folding.
 """
 
 import re
@@ -59,14 +59,14 @@ function hideSucceededValidations(){showSucceeded(false)}
 
 
 def make_portable(docs: Path) -> None:
-    """Rewrite every page below `docs` and drop the files no page needs then."""
+    """Rewrite every page below `docs` and delete files that no page needs any more."""
     shutil.rmtree(docs / "static", ignore_errors=True)
     for page in sorted(docs.rglob("*.html")):
-        page.write_text(portable(page.read_text(encoding="utf-8")), encoding="utf-8")
+        page.write_text(portable_page(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def portable(page: str) -> str:
-    """A page without outside references, random identifiers and times."""
+def portable_page(page: str) -> str:
+    """A page without external references, random identifiers and times."""
     page = OUTSIDE.sub("", page)
     page = re.sub(r"<link\b[^>]*static/images/favicon[^>]*>", "", page)
     names: dict[str, str] = {}
@@ -81,24 +81,24 @@ def write_index(
     failures: list[dict[str, str]],
     warnings: list[dict[str, str]],
 ) -> None:
-    """The page to open first: every finding with its reason, and links to the suites."""
+    """Write the start page: every finding with its reason, and links to the suites."""
     pages = sorted(page.relative_to(docs).as_posix() for page in docs.rglob("*.html"))
     links = "".join(
         f'<li><a href="{escape(page)}">{escape(" / ".join(page.split("/")[:2]))}</a></li>'
         for page in pages
         if page != "index.html"
     )
-    verdict = "passed" if passed else "failed"
+    outcome = "passed" if passed else "failed"
     (docs / "index.html").write_text(
-        f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>Validation {verdict}</title>'
-        f'{STYLE}</head><body><div class="container-fluid"><h2>Validation {verdict}</h2>'
-        f"{findings('Failures', failures)}{findings('Warnings', warnings)}"
+        f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>Validation {outcome}</title>'
+        f'{STYLE}</head><body><div class="container-fluid"><h2>Validation {outcome}</h2>'
+        f"{findings_html('Failures', failures)}{findings_html('Warnings', warnings)}"
         f"<h3>Expectation suites and their results</h3><ul>{links}</ul></div></body></html>\n",
         encoding="utf-8",
     )
 
 
-def findings(title: str, items: list[dict[str, str]]) -> str:
+def findings_html(title: str, items: list[dict[str, str]]) -> str:
     """A heading and a table of findings."""
     rows = "".join(
         "<tr>" + "".join(f"<td>{escape(item[key])}</td>" for key in ("check", "file", "reason"))

@@ -1,6 +1,6 @@
 """The rules of a product as a Great Expectations suite over its manifest.
 
-Imported only where it is used: great_expectations takes seconds to load.
+Import it only where it is used: great_expectations takes seconds to load.
 """
 
 from collections.abc import Iterator
@@ -25,23 +25,32 @@ UNITS = {"brightness": "of 1", "sharpness": "(variance of the Laplacian)"}
 
 @dataclass(frozen=True)
 class Check:
-    """An expectation, and why a row fails it: a template over the row, or over {found}."""
+    """An expectation, and the reason if a row fails: a template with the row's keys or {found}."""
 
     name: str
     expectation: Expectation
     reason: str
 
 
-def checks_of(rules: Validation, bounds: dict[str, Bounds]) -> list[Check]:
-    """Every check that the rules ask for, in the order in which failures are listed."""
+def build_checks(rules: Validation, bounds: dict[str, Bounds]) -> list[Check]:
+    """All checks of the rules, in the order in which failures are listed."""
     readable = Check("readable", gxe.ExpectColumnValuesToBeNull(column="error"), "{error}")
-    checks = [readable, *amounts(rules), *sizes(rules), *kinds(rules), *masks(), *repeats()]
-    checks += [check for name, limits in bounds.items() for check in looks(name, limits)]
+    checks = [
+        readable,
+        *count_checks(rules),
+        *size_checks(rules),
+        *format_checks(rules),
+        *mask_checks(),
+        *duplicate_checks(),
+    ]
+    checks += [
+        check for name, limits in bounds.items() for check in appearance_checks(name, limits)
+    ]
     return checks
 
 
-def amounts(rules: Validation) -> Iterator[Check]:
-    """Enough images to learn from and, where asked for, to test with."""
+def count_checks(rules: Validation) -> Iterator[Check]:
+    """Enough images to train and, if required, to test."""
     for name, condition, least, where in (
         ("min_train", TRAIN, rules.min_train, "train/good"),
         ("min_test_good", TEST_GOOD, rules.min_test_good, "test/good"),
@@ -56,7 +65,7 @@ def amounts(rules: Validation) -> Iterator[Check]:
             )
 
 
-def sizes(rules: Validation) -> Iterator[Check]:
+def size_checks(rules: Validation) -> Iterator[Check]:
     for place, side in enumerate(("width", "height")):
         yield Check(
             "min_size",
@@ -72,8 +81,8 @@ def sizes(rules: Validation) -> Iterator[Check]:
             )
 
 
-def kinds(rules: Validation) -> Iterator[Check]:
-    """Channels and bits: as fixed by the rules, else preferably the same everywhere."""
+def format_checks(rules: Validation) -> Iterator[Check]:
+    """Channels and bits: as the rules say; without a rule they should be the same everywhere."""
     for column, wanted, (low, high) in (
         ("channels", rules.channels, (1, 3)),
         ("bits", rules.bits, (8, 16)),
@@ -97,7 +106,7 @@ def kinds(rules: Validation) -> Iterator[Check]:
             )
 
 
-def masks() -> Iterator[Check]:
+def mask_checks() -> Iterator[Check]:
     for side in ("width", "height"):
         yield Check(
             "mask_size",
@@ -114,8 +123,9 @@ def masks() -> Iterator[Check]:
     )
 
 
-def repeats() -> Iterator[Check]:
-    """A test image that was learnt from or has two labels fails, other repeats are warnings."""
+def duplicate_checks() -> Iterator[Check]:
+    """A test image that is also a training image or has two labels fails; other repeats are
+    warnings."""
     for name, severity, reason in (
         ("leak", FailureSeverity.CRITICAL, "same content as {leak}; delete one of the two"),
         ("duplicate", HINT, "same content as {duplicate}"),
@@ -124,8 +134,9 @@ def repeats() -> Iterator[Check]:
         yield Check(name, gxe.ExpectColumnValuesToBeNull(column=name, severity=severity), reason)
 
 
-def looks(name: str, limits: Bounds) -> Iterator[Check]:
-    """Training images far off the others fail; anything else unusual is a warning."""
+def appearance_checks(name: str, limits: Bounds) -> Iterator[Check]:
+    """Training images that differ much from the others fail; other unusual images give a
+    warning."""
     value = f"{name} {{{name}:.4g}} {UNITS[name]}"
     usual = f"{limits.low:.4g} to {limits.high:.4g}"
     yield Check(

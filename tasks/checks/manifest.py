@@ -1,4 +1,4 @@
-"""One row for every image of a product: what it is, how it looks, which mask it has."""
+"""One row for each image of a product: its format, its measures and its mask."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.images.decode import decode
-from tasks.images.layout import image_files, is_mask, misplaced, pair
-from tasks.images.measures import THUMBNAIL, looks, luminance, mask_facts, shrunk
-from tasks.images.read_image import mask_of, read_bytes
+from tasks.images.decode import decode_image
+from tasks.images.layout import image_files, is_mask, layout_problem, pair_masks
+from tasks.images.measures import THUMBNAIL, area_means, image_facts, luminance, mask_facts
+from tasks.images.read_image import mask_pixels, read_bytes
 from tasks.workspace.errors import DataError
 
 if TYPE_CHECKING:
@@ -44,28 +44,33 @@ TEXTS = [name for name, kind in COLUMNS.items() if kind == "str"]
 
 @dataclass(frozen=True)
 class Scan:
-    """Rows sorted by path; thumbnails (32, 32) in 0..1 by path; masks that have no image."""
+    """Rows sorted by path; thumbnails (32, 32) in 0..1 by path; masks without an image."""
 
     rows: list[dict[str, Any]]
     thumbnails: dict[str, np.ndarray]
     orphans: list[str]
 
 
-def build_manifest(images: Path, workers: int = 2) -> "pandas.DataFrame":
-    """Table of all images below `images`, sorted by path; `error` says why one is unreadable."""
-    return frame_of(scan(images, workers).rows)
+def build_image_manifest(images: Path, workers: int = 2) -> "pandas.DataFrame":
+    """Table of all images below `images`, sorted by path; `error` says why an image is
+    unreadable."""
+    return manifest_frame(scan_images(images, workers).rows)
 
 
-def scan(images: Path, workers: int = 2, report: Callable[[int, int], None] | None = None) -> Scan:
-    """Everything the manifest and the search for near duplicates need, in one pass."""
+def scan_images(
+    images: Path, workers: int = 2, report: Callable[[int, int], None] | None = None
+) -> Scan:
+    """All data for the manifest and the search for near duplicates, in one pass."""
     if not images.is_dir():
         raise DataError(f"{images}: no such folder; ingest images of this product first")
     paths = list(image_files(images))
-    masks, orphans = pair(paths)
+    masks, orphans = pair_masks(paths)
     pictures = [path for path in paths if not is_mask(path)]
     results = []
     with ThreadPoolExecutor(workers) as pool:
-        for result in pool.map(lambda path: describe(images, path, masks.get(path)), pictures):
+        for result in pool.map(
+            lambda path: describe_image(images, path, masks.get(path)), pictures
+        ):
             results.append(result)
             if report:
                 report(len(results), len(pictures))
@@ -73,12 +78,12 @@ def scan(images: Path, workers: int = 2, report: Callable[[int, int], None] | No
     return Scan([row for row, _ in results], thumbnails, [str(path) for path in orphans])
 
 
-def describe(
+def describe_image(
     images: Path, path: PurePosixPath, mask: PurePosixPath | None
 ) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Row of one image, and its thumbnail where it can be read."""
+    """The row of one image, and its thumbnail if the image is readable."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | dict.fromkeys(TEXTS, "")
-    row |= {"path": str(path), "mask": str(mask or ""), "error": misplaced(path)}
+    row |= {"path": str(path), "mask": str(mask or ""), "error": layout_problem(path)}
     if len(path.parts) == 3:
         row |= {"split": path.parts[0], "label": path.parts[1]}
     if row["error"]:
@@ -86,25 +91,25 @@ def describe(
     try:
         data = read_bytes(images / path)
         row |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-        picture = decode(data, path)
+        picture = decode_image(data, path)
         grey = luminance(picture)
-        row |= looks(picture, grey)
+        row |= image_facts(picture, grey)
         if mask:
-            row |= mask_facts(mask_of(decode(read_bytes(images / mask), mask)))
+            row |= mask_facts(mask_pixels(decode_image(read_bytes(images / mask), mask)))
     except DataError as error:
         row["error"] = str(error).replace(f"{images}/", "").removeprefix(f"{path}: ")
         return row, None
-    return row, shrunk(grey, THUMBNAIL, THUMBNAIL)
+    return row, area_means(grey, THUMBNAIL, THUMBNAIL)
 
 
-def frame_of(rows: list[dict[str, Any]]) -> "pandas.DataFrame":
+def manifest_frame(rows: list[dict[str, Any]]) -> "pandas.DataFrame":
     """Rows as a table with the columns and types of the manifest."""
     import pandas
 
     return pandas.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
-def write_manifest(frame: "pandas.DataFrame", path: Path) -> None:
+def write_image_manifest(frame: "pandas.DataFrame", path: Path) -> None:
     """Write the table as CSV; equal tables give equal bytes."""
     text = frame[list(COLUMNS)].to_csv(index=False, lineterminator="\n")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +118,7 @@ def write_manifest(frame: "pandas.DataFrame", path: Path) -> None:
     beside.replace(path)
 
 
-def read_manifest(path: Path) -> "pandas.DataFrame":
+def read_image_manifest(path: Path) -> "pandas.DataFrame":
     """Table that `write_manifest` wrote."""
     import pandas
 

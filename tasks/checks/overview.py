@@ -1,4 +1,4 @@
-"""Findings, counts and ranges of a validation, as its result lists them."""
+"""Findings, counts and ranges for the result of a validation."""
 
 import statistics
 from dataclasses import asdict
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 LISTED = 50  # warnings of one check that are listed one by one
 
 
-def parted(
+def failures_and_warnings(
     findings: list[tuple[bool, dict[str, str]]],
 ) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Failures, and warnings about what is no failure already."""
-    failures = unique([finding for severe, finding in findings if severe])
+    """Failures, and warnings; a warning about the same check and file as a failure is left out."""
+    failures = unique_findings([finding for severe, finding in findings if severe])
     failed = {(finding["check"], finding["file"]) for finding in failures}
-    warnings = unique([finding for severe, finding in findings if not severe])
+    warnings = unique_findings([finding for severe, finding in findings if not severe])
     return failures, [item for item in warnings if (item["check"], item["file"]) not in failed]
 
 
-def unique(findings: list[dict[str, str]]) -> list[dict[str, str]]:
-    """Findings without repetition: a wrong size is found in the width and in the height."""
+def unique_findings(findings: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Findings without repeats: a wrong size is found in the width and in the height."""
     return list({tuple(finding.items()): finding for finding in findings}.values())
 
 
-def shortened(findings: list[dict[str, str]]) -> list[dict[str, str]]:
+def shorten_findings(findings: list[dict[str, str]]) -> list[dict[str, str]]:
     """At most LISTED findings of each check, and a line for those left out."""
     kept: list[dict[str, str]] = []
     for check in dict.fromkeys(finding["check"] for finding in findings):
@@ -39,12 +39,12 @@ def shortened(findings: list[dict[str, str]]) -> list[dict[str, str]]:
     return kept
 
 
-def counts(
+def image_counts(
     frame: "pandas.DataFrame",
     failures: list[dict[str, str]],
     warnings: list[dict[str, str]],
 ) -> dict[str, Any]:
-    """Images by place, findings by number."""
+    """Number of images in each part, and number of findings."""
     test = frame[frame.split == "test"]
     defective = test[test.label != "good"]
     return {
@@ -61,8 +61,10 @@ def counts(
     }
 
 
-def ranges(frame: "pandas.DataFrame", bounds: dict[str, Bounds]) -> dict[str, dict[str, float]]:
-    """Least, middle and greatest value of what was measured, and what is usual."""
+def value_ranges(
+    frame: "pandas.DataFrame", bounds: dict[str, Bounds]
+) -> dict[str, dict[str, float]]:
+    """Minimum, median and maximum of each measure, and its usual range."""
     measured = {}
     for name in ("width", "height", "bytes", "brightness", "sharpness"):
         values = frame[name].dropna().tolist()

@@ -25,13 +25,13 @@ SITE = "images"
 def run_suite(
     checks: list[Check], table: "pandas.DataFrame", docs: Path, name: str
 ) -> list[tuple[bool, dict[str, str]]]:
-    """Findings {check, file, reason}, each with whether it is a failure (or a warning)."""
+    """Findings {check, file, reason}, each with True for a failure or False for a warning."""
     context = offline_context(docs)
     for position, check in enumerate(checks):
         check.expectation.meta = {"check": position}
     checkpoint = gx.Checkpoint(
         name="images",
-        validation_definitions=definitions(context, checks),
+        validation_definitions=validation_definitions(context, checks),
         result_format={
             "result_format": "COMPLETE",
             "unexpected_index_column_names": ["path"],
@@ -45,16 +45,20 @@ def run_suite(
     rows = {row["path"]: row for row in table.to_dict("records")}
     results = [result for run in outcome.run_results.values() for result in run.results]
     results.sort(key=position_of)
-    return [item for found in results for item in explain(checks[position_of(found)], found, rows)]
+    return [
+        item
+        for found in results
+        for item in result_findings(checks[position_of(found)], found, rows)
+    ]
 
 
 def position_of(result: Any) -> int:
-    """Place in the list of checks of the one that a result is of."""
+    """The index of the check that a result belongs to."""
     return result.expectation_config.meta["check"]
 
 
 def offline_context(docs: Path) -> Any:
-    """An ephemeral context that writes its pages to `docs` and never calls home."""
+    """A temporary context that writes its pages to `docs` and sends no data."""
     site = {
         "class_name": "SiteBuilder",
         "show_how_to_buttons": False,
@@ -73,8 +77,8 @@ def offline_context(docs: Path) -> Any:
     return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def definitions(context: Any, checks: list[Check]) -> list[gx.ValidationDefinition]:
-    """A suite of what must hold and one of what should, or a mere warning would read "Failed"."""
+def validation_definitions(context: Any, checks: list[Check]) -> list[gx.ValidationDefinition]:
+    """One suite for failures and one for warnings; otherwise a warning would show as "Failed"."""
     asset = context.data_sources.add_pandas("product").add_dataframe_asset("images")
     table = asset.add_batch_definition_whole_dataframe("all")
     made = []
@@ -88,10 +92,10 @@ def definitions(context: Any, checks: list[Check]) -> list[gx.ValidationDefiniti
     return made
 
 
-def explain(
+def result_findings(
     check: Check, result: Any, rows: dict[str, dict[str, Any]]
 ) -> list[tuple[bool, dict[str, str]]]:
-    """Findings of one expectation, one a file where it is about files."""
+    """Findings of one expectation; one finding per file if it is about files."""
     if result.success:
         return []
     severe = result.expectation_config.severity == "critical"

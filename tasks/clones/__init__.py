@@ -1,1 +1,1 @@
-"""What other machines need: commits, outputs, checkpoints and the claim on a product."""
+"""Data for other machines: commits, outputs, checkpoints and claims on products."""

@@ -1,7 +1,8 @@
-"""Checkpoints of fits in the DVC remote, so that another machine goes on where one was lost.
+"""Checkpoints of fits in the DVC remote, so that another machine can continue a lost fit.
 
-They lie beside DVC's own objects, as inspectline/<workspace>/<product>/<algorithm>.<identity>.ckpt.
-Whether one belongs to a fit is for the fit to say: its identity is in the name and in the file.
+They are stored beside DVC's own objects, as
+inspectline/<workspace>/<product>/<algorithm>.<identity>.ckpt. The fit decides whether a checkpoint
+belongs to it: its identity is in the name and in the file.
 """
 
 import threading
@@ -14,7 +15,7 @@ from tasks.workspace.paths import SHARED, Workspace
 
 
 class Checkpoints:
-    """Those of some fits, here and in the remote."""
+    """Checkpoints of fits, on this machine and in the remote."""
 
     def __init__(self, cells: Cells, name: str) -> None:
         """name: of the workspace; other workspaces may share the remote."""
@@ -22,11 +23,11 @@ class Checkpoints:
         self.workspace: Workspace = cells.workspace
         self.fs: Any = remote.fs
         self.top = self.fs.join(remote.path, "inspectline", name)
-        self._sent: dict[Path, int] = {}  # when a file was written that the remote has
+        self._sent: dict[Path, int] = {}  # write time of each file that the remote has
         self._busy = threading.Lock()
 
     def fetch(self, stage: Stage) -> list[str]:
-        """Names of the checkpoints of this fit that were brought here; none are there, usually."""
+        """Download the checkpoints of this fit; their names. Usually there are none."""
         here = self._here(stage)
         brought = []
         for path in self._there(stage):
@@ -40,7 +41,7 @@ class Checkpoints:
         return brought
 
     def send(self, stage: Stage) -> bool:
-        """Whether there was a newer checkpoint of this fit to send."""
+        """Upload newer checkpoints of this fit; whether there was one."""
         here = self._here(stage)
         sent = False
         with self._busy, suppress(FileNotFoundError):  # the fit has just ended
@@ -53,7 +54,7 @@ class Checkpoints:
         return sent
 
     def forget(self, stage: Stage) -> None:
-        """Remove those of a fit that has ended."""
+        """Remove the checkpoints of a fit that has ended."""
         with self._busy:
             for path in self._there(stage):
                 self.fs.remove(path)
@@ -63,7 +64,7 @@ class Checkpoints:
 
     def _there(self, stage: Stage) -> list[str]:
         folder = self.fs.join(self.top, stage.product or SHARED)
-        self.fs.fs.invalidate_cache()  # its listings are from before others wrote
+        self.fs.fs.invalidate_cache()  # its listings may be older than new files
         if not self.fs.exists(folder):
             return []
         names = [self.fs.name(path) for path in self.fs.find(folder)]

@@ -1,8 +1,8 @@
-"""One coordinator for a product, whichever clone of the workspace it runs in.
+"""At most one coordinator for a product among all clones of the workspace.
 
-A claim is a ref in the git remote: git lets only one of two pushes make or move it. Its owner moves
-it every BEAT seconds. One that has not moved for SILENCE seconds, as watched by who wants it, is of
-a run that died, and is taken over; no clocks are compared.
+A claim is a ref in the git remote: git accepts only one of two pushes that create or move it. Its
+owner moves it every BEAT seconds. If another run watches it for SILENCE seconds and it does not
+move, its owner is dead and the claim is taken over. No clocks are compared.
 """
 
 import json
@@ -23,15 +23,15 @@ from tasks.workspace.paths import Workspace
 
 BEAT = 30.0  # seconds between signs of life
 SILENCE = 100.0  # seconds without one
-LOOK = 2.0  # seconds from look to look
-EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's tree without a file
+LOOK = 2.0  # seconds between two checks
+EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # the empty tree of git
 
 
 @contextmanager
-def claimed(
+def claim_products(
     workspace: Workspace, remote: str, products: list[str], say: Callable[[str], None]
 ) -> Iterator[None]:
-    """Hold the products for this run; BusyError where another run holds one and lives."""
+    """Hold the products for this run; BusyError if another live run holds one."""
     claim = Claim(workspace, remote, products)
     claim.take(say)
     over = threading.Event()
@@ -46,21 +46,21 @@ def claimed(
 
 
 class Claim:
-    """Refs of some products, and where this run has put them."""
+    """Refs of some products, and the commits that this run gave them."""
 
     def __init__(self, workspace: Workspace, remote: str, products: list[str]) -> None:
         self.root, self.remote = workspace.root, remote
         self.refs = [f"{REFS}/claims/{product}" for product in products]
-        self.held: dict[str, str] = {}  # commit that each ref is at
+        self.held: dict[str, str] = {}  # commit of each ref
 
     def take(self, say: Callable[[str], None]) -> None:
-        """Claim all refs; those of a run that died are watched for SILENCE seconds first."""
+        """Claim all refs; refs that exist are first watched for SILENCE seconds."""
         git(self.root, "hash-object", "-t", "tree", "-w", os.devnull)
         found = self._present()
         self._move(self._watch(found, say) if found else {})
 
     def _watch(self, found: dict[str, str], say: Callable[[str], None]) -> dict[str, str]:
-        """Refs that may be taken over; BusyError once one of them moves."""
+        """Refs that may be taken over; BusyError if one of them moves."""
         holder = self._holder(found)
         say(f"{holder}; watching it for {SILENCE:g} s for a sign of life")
         until = time.monotonic() + SILENCE
@@ -68,7 +68,7 @@ class Claim:
             time.sleep(LOOK)
             now = self._present()
             if any(found.get(ref) != commit for ref, commit in now.items()):
-                raise BusyError(f"{holder}, and it lives; wait for it to end, or stop it")
+                raise BusyError(f"{holder}, and it is alive; wait for it to end, or stop it")
             if not now:
                 return {}
         return found
@@ -78,13 +78,13 @@ class Claim:
             try:
                 self.keep_up()
             except BusyError as error:
-                say(f"{error}; this run goes on, its results are checked before they are taken")
+                say(f"{error}; this run continues; its results are checked before they are used")
                 return
-            except LineError:  # the git remote is away: the next time
+            except LineError:  # the git remote is not available: try again later
                 continue
 
     def keep_up(self) -> None:
-        """Give a sign of life; BusyError where somebody has taken the products over."""
+        """Give a sign of life; BusyError if another run has taken over the products."""
         self._move(self.held)
 
     def release(self) -> None:
@@ -92,16 +92,16 @@ class Claim:
         try:
             git(self.root, "push", "-q", *words, self.remote, *(f":{ref}" for ref in self.held))
         except LineError:
-            return  # it lapses
+            return  # the claim expires
 
     def _present(self) -> dict[str, str]:
-        """Commit of each ref that there is."""
+        """The commit of each ref that exists."""
         lines = git(self.root, "ls-remote", self.remote, *self.refs).splitlines()
         return {ref: commit for commit, ref in (line.split("\t") for line in lines)}
 
     def _move(self, old: dict[str, str]) -> None:
-        """Bring every ref from where it is to a new commit of ours, or none."""
-        # no two commits are equal, or one push of two would have nothing to do
+        """Move all refs from their old commits to a new commit, or none of them."""
+        # every commit must be different, otherwise one of two pushes would have nothing to do
         who = {"host": socket.gethostname(), "process": os.getpid(), "id": uuid.uuid4().hex}
         text = json.dumps({**who, "time": clock.now()})
         commit = git(self.root, "commit-tree", EMPTY, "-m", text, **IDENTITY)
@@ -122,4 +122,4 @@ class Claim:
         told: dict[str, Any] = json.loads(git(self.root, "log", "-1", "--format=%B", commit))
         product = ref.removeprefix(f"{REFS}/claims/")
         where = f"on {told['host']}, process {told['process']}"
-        return f"{product} is in the hands of a run {where}, heard of at {told['time']}"
+        return f"{product} is held by a run {where}, last sign of life at {told['time']}"

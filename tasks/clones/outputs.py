@@ -1,8 +1,8 @@
-"""What travels between clones of a workspace: outputs through the DVC remote, lock entries.
+"""Exchange of results between clones of a workspace: outputs in the DVC remote, and lock entries.
 
-A stage that ran in another clone is taken over by writing its entry into dvc.lock and pulling its
-outputs. DVC itself then says whether it is up to date here: if an input, a parameter or the code
-differs, it is not, and the entry goes again.
+To take over a stage that ran in another clone, we write its entry into dvc.lock and pull its
+outputs. Then DVC itself says whether the stage is up to date here. If an input, a parameter or the
+code differs, it is not, and the entry is removed again.
 """
 
 import hashlib
@@ -15,31 +15,31 @@ from tasks.build.records import Cells, Stage
 from tasks.workspace.errors import AwayError, LineError, MachineError, StoreError, WorkspaceError
 from tasks.workspace.files import disk_full
 
-Entry = dict[str, Any]  # of dvc.lock: cmd, deps, params, outs
+Entry = dict[str, Any]  # entry of dvc.lock: cmd, deps, params, outs
 
 
 class DamagedError(StoreError):
-    """Objects of the DVC remote are missing, or are not what their name says."""
+    """Objects of the DVC remote are missing, or their content does not match their name."""
 
 
-def send(cells: Cells, stages: Sequence[Stage]) -> None:
-    """Push what the stages made, or what they name, to the DVC remote."""
+def push_outputs(cells: Cells, stages: Sequence[Stage]) -> None:
+    """Push the outputs of the stages to the DVC remote."""
     infos = [out.hash_info for s in stages for out in cells.dvc(s).outs if out.hash_info]
     _push(cells, infos)
 
 
-def send_inputs(cells: Cells, stages: Sequence[Stage]) -> None:
-    """Push what stages in another clone will need, as far as the remote lacks it."""
+def push_inputs(cells: Cells, stages: Sequence[Stage]) -> None:
+    """Push the inputs of the stages that the remote does not have."""
     sources = _sources(cells, stages)
     _push(cells, [out.hash_info for source in sources for out in source.outs])
 
 
-def bring_inputs(cells: Cells, stages: Sequence[Stage]) -> None:
-    """Pull all that the stages need and do not make themselves."""
+def pull_inputs(cells: Cells, stages: Sequence[Stage]) -> None:
+    """Pull all inputs of the stages that other stages make."""
     _pull(cells, _sources(cells, stages))
 
 
-def entry(cells: Cells, stage: Stage) -> Entry:
+def lock_entry(cells: Cells, stage: Stage) -> Entry:
     """The stage's entry of dvc.lock."""
     from dvc.stage.serialize import to_single_stage_lockfile
 
@@ -47,27 +47,27 @@ def entry(cells: Cells, stage: Stage) -> Entry:
 
 
 def same_inputs(cells: Cells, stage: Stage, made: Entry) -> bool:
-    """Whether an entry is of the command, the inputs and the parameters that are here now."""
+    """Whether an entry has the present command, inputs and parameters."""
     from dvc.exceptions import DvcException
 
-    with cells.held(), _kept(cells, [stage]):
+    with cells.held(), _restored_stages(cells, [stage]):
         try:
             cells.inputs(stage)
         except DvcException:  # a model that is not there yet
             return False
-        here = entry(cells, stage)
+        here = lock_entry(cells, stage)
         return all(here.get(key) == made.get(key) for key in ("cmd", "deps", "params"))
 
 
 def take_over(cells: Cells, entries: dict[Stage, Entry]) -> list[Stage]:
-    """Record stages of one product that ran elsewhere, and pull what they made.
+    """Record stages of one product that ran on another machine, and pull their outputs.
 
-    Those come back that are not up to date here: what they were made from has changed since.
-    DamagedError, and nothing is recorded, where an output cannot be had.
+    Returns the stages that are not up to date here, because an input has changed. DamagedError, and
+    nothing is recorded, if an output is missing or damaged.
     """
     from dvc.stage.loader import StageLoader
 
-    with cells.held(), _kept(cells, entries) as kept:
+    with cells.held(), _restored_stages(cells, entries) as kept:
         found = {stage: cells.dvc(stage) for stage in entries}
         for stage, one in found.items():
             StageLoader.fill_from_lock(one, entries[stage])
@@ -86,11 +86,12 @@ def take_over(cells: Cells, entries: dict[Stage, Entry]) -> list[Stage]:
 
 
 @contextmanager
-def _kept(cells: Cells, stages: Iterable[Stage]) -> Iterator[dict[Stage, Entry]]:
-    """Afterwards DVC's stages are as dvc.lock has them, but for those that the block takes out."""
+def _restored_stages(cells: Cells, stages: Iterable[Stage]) -> Iterator[dict[Stage, Entry]]:
+    """After the block DVC's stages are restored from dvc.lock, except those that the block
+    removes."""
     from dvc.stage.loader import StageLoader
 
-    kept = {stage: entry(cells, stage) for stage in stages}
+    kept = {stage: lock_entry(cells, stage) for stage in stages}
     changed = {stage: cells.dvc(stage).cmd_changed for stage in kept}
     try:
         yield kept
@@ -101,7 +102,7 @@ def _kept(cells: Cells, stages: Iterable[Stage]) -> Iterator[dict[Stage, Entry]]
 
 
 def _sources(cells: Cells, stages: Sequence[Stage]) -> list[Any]:
-    """DVC's stages whose outputs these read, and the images behind them."""
+    """DVC's stages whose outputs these stages read, and the images behind them."""
     made = [cells.dvc(stage) for stage in stages]
     owners = {out.fs_path: one for one in cells.repo.index.stages for out in one.outs}
     found: dict[int, Any] = {}
@@ -128,14 +129,14 @@ def _push(cells: Cells, infos: list[Any]) -> None:
         odb = cells.repo.cloud.get_remote_odb(None, "push")
         odb.fs.fs.invalidate_cache()
         cache = cells.repo.cache.local
-        # every object is looked for: DVC's index would remember what the remote once had
+        # check every object: DVC's index may list objects that the remote lost
         failed = transfer(cache, odb, infos, cache_odb=cache, shallow=False).failed
     if failed:
         raise AwayError(f"the DVC remote did not take {len(failed)} of {len(infos)} objects")
 
 
 def _pull(cells: Cells, stages: Iterable[Any]) -> None:
-    """Fetch and check out; DamagedError for what is not there, or not what its name says."""
+    """Fetch and check out; DamagedError for missing or damaged objects."""
     from dvc_data.hashfile.transfer import transfer
 
     stages = list(stages)
@@ -143,7 +144,7 @@ def _pull(cells: Cells, stages: Iterable[Any]) -> None:
     infos = [out.hash_info for out in outs]
     with _remote_errors("pull"):
         odb = cells.repo.cloud.get_remote_odb(None, "pull")
-        odb.fs.fs.invalidate_cache()  # its listings are from before others pushed
+        odb.fs.fs.invalidate_cache()  # its listings may be older than new pushes
         cache = cells.repo.cache.local
         folders = [info for info in infos if info.isdir]
         transfer(odb, cache, folders, cache_odb=cache, verify=True)  # their lists come first
@@ -156,8 +157,8 @@ def _pull(cells: Cells, stages: Iterable[Any]) -> None:
 
 
 def _damage(odb: Any, lacking: list[str]) -> StoreError:
-    """What is wrong with objects that did not come; damaged ones are removed from the remote, so
-    that who has them can push them anew."""
+    """The error for objects that did not arrive. Damaged objects are removed from the remote, so
+    that a machine that has them can push them again."""
     damaged = []
     for oid in lacking:
         path = odb.oid_to_path(oid)
@@ -173,7 +174,7 @@ def _damage(odb: Any, lacking: list[str]) -> StoreError:
 
 
 def _lacking(cache: Any, info: Any) -> Iterator[str]:
-    """Objects behind a hash that the cache does not hold."""
+    """Objects of a hash that are not in the cache."""
     from dvc_data.hashfile.tree import Tree
 
     if not cache.exists(info.value):
@@ -184,7 +185,7 @@ def _lacking(cache: Any, info: Any) -> Iterator[str]:
 
 
 class _remote_errors:  # noqa: N801
-    """As a context: errors of DVC and of the network become a StoreError with the remedy."""
+    """A context that turns errors of DVC and of the network into a StoreError with the remedy."""
 
     def __init__(self, what: str) -> None:
         self.what = what

@@ -1,8 +1,7 @@
-"""A workspace's present state as a commit that other clones can check out.
+"""The present state of a workspace as a commit that other clones can check out.
 
-The commit holds the working tree as it is: specs that were edited count, whether they are
-committed or not. It stands under a ref of its own; branch, index and history of the workspace
-are not touched.
+The commit holds the working tree as it is, including edited specs that are not committed. It has
+its own ref. Branch, index and history of the workspace do not change.
 """
 
 import hashlib
@@ -25,8 +24,8 @@ IDENTITY = {
 }
 
 
-def origin_of(workspace: Workspace, remote: str) -> str:
-    """Address of the git remote, without a password that somebody put into it."""
+def remote_url(workspace: Workspace, remote: str) -> str:
+    """Address of the git remote, without a password."""
     try:
         url = git(workspace.root, "remote", "get-url", remote)
     except WorkspaceError as error:
@@ -41,8 +40,8 @@ def origin_of(workspace: Workspace, remote: str) -> str:
     return url
 
 
-def snapshot(workspace: Workspace, remote: str, name: str) -> str:
-    """The commit with the workspace as it is now, pushed to the remote as REFS/name."""
+def push_snapshot(workspace: Workspace, remote: str, name: str) -> str:
+    """Push the workspace as it is now to the remote as REFS/name; the commit."""
     root = workspace.root
     with tempfile.TemporaryDirectory(dir=workspace.scratch) as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
@@ -59,22 +58,22 @@ def snapshot(workspace: Workspace, remote: str, name: str) -> str:
 
 
 def _head(root: Path) -> str:
-    """The commit the workspace stands on; empty before the first."""
+    """The current commit of the workspace; empty before the first."""
     try:
         return git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     except WorkspaceError:
         return ""
 
 
-def forget(workspace: Workspace, remote: str, names: list[str]) -> None:
-    """Remove refs that were made for a run."""
+def remove_refs(workspace: Workspace, remote: str, names: list[str]) -> None:
+    """Remove refs that a run created."""
     git(workspace.root, "push", "--quiet", remote, *(f":{REFS}/{name}" for name in names))
 
 
 def check_out(home: Path, url: str, name: str, commit: str) -> Workspace:
-    """This machine's clone of the workspace at `url`, in the state of the commit.
+    """This machine's clone of the workspace at `url`, checked out at the commit.
 
-    The clone lies in a folder of its own below `home`: what else is in it is thrown away.
+    The clone has its own folder below `home`. Other files in that folder are deleted.
     """
     root = home / clone_name(url)
     if not (root / ".git").is_dir():
@@ -83,16 +82,17 @@ def check_out(home: Path, url: str, name: str, commit: str) -> Workspace:
         home.mkdir(parents=True, exist_ok=True)
         git(home, "clone", "--quiet", "--no-checkout", url, str(partial))
         partial.replace(root)
-    (root / ".git" / "index.lock").unlink(missing_ok=True)  # of one that was killed
+    (root / ".git" / "index.lock").unlink(missing_ok=True)  # left by a killed process
     git(root, "fetch", "--quiet", "--no-tags", "--force", url, f"{REFS}/{name}")
     git(root, "checkout", "--quiet", "--force", "--detach", commit)
-    git(root, "clean", "--quiet", "--force", "-d")  # what git ignores stays: cache, images, models
+    git(root, "clean", "--quiet", "--force", "-d")  # ignored files stay: cache, images, models
     workspace = Workspace(root)
     workspace.scratch.mkdir(exist_ok=True)
     return workspace
 
 
 def clone_name(url: str) -> str:
-    """Folder of a clone: the repository's name and a few digits that tell it from namesakes."""
+    """Folder of a clone: the repository's name, and digits that distinguish repositories of the
+    same name."""
     plain = safe_name(Path(urlsplit(url).path or url).stem) or "workspace"
     return f"{plain}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"

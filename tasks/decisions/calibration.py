@@ -1,4 +1,4 @@
-"""Which images set the thresholds and which test them: never the same."""
+"""Which images set the thresholds and which test them; no image does both."""
 
 import hashlib
 import json
@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.decisions.severity import counts, without_ignored
-from tasks.decisions.split import split
+from tasks.decisions.severity import is_counted, without_ignored
+from tasks.decisions.split import held_out
 from tasks.spec.schema import Severity
 
 Row = dict[str, Any]
@@ -15,28 +15,28 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of the manifest, each part in the order given."""
+    """Rows of the manifest; each part keeps the given order."""
 
-    test: list[Row]  # what figures and gates report on
-    defects: list[Row]  # that set thresholds
-    normals: list[Row]  # good images put aside for thresholds; empty: those the fit did not see
+    test: list[Row]  # for figures and gates
+    defects: list[Row]  # set thresholds
+    normals: list[Row]  # good images for thresholds; empty: images that the fit did not use
 
 
-def parted(rows: list[Row], share: float, severity: Severity | None = None) -> Parts:
-    """Rows parted by use. Defects of the split `calibration` calibrate; where it has none, `share`
-    of each type's test defects. The rest of the test set is reported.
+def split_rows(rows: list[Row], share: float, severity: Severity | None = None) -> Parts:
+    """Rows split by use. Defects of the split `calibration` calibrate. If it has none, `share` of
+    each type's test defects calibrate. The rest of the test set is reported.
 
-    rows: splits test and calibration of the manifest. An image's side follows from its content,
-    like in `split`, so that new images move no old ones; copies fall on one side together. Of a
-    type with one image none is taken. Images of severity ignore are left out of all, and
-    defects too small to count never calibrate.
+    rows: splits test and calibration of the manifest. The content of an image decides its part, as
+    in `held_out`, so new images do not move old ones, and copies stay together. A type with only
+    one image keeps it in the test set. Images of severity ignore are left out. Defects that are too
+    small to count never calibrate.
     """
     severity = severity or Severity()
     kept = without_ignored(rows, severity)
     aside = [row for row in kept if row["split"] == "calibration"]
-    countable = [row for row in kept if row["label"] != "good" and counts(row, severity)]
+    countable = [row for row in kept if row["label"] != "good" and is_counted(row, severity)]
     taken = {row["path"] for row in countable if row["split"] == "calibration"}
-    taken = taken or drawn(countable, share)
+    taken = taken or calibration_paths(countable, share)
     return Parts(
         test=[row for row in kept if row["split"] == "test" and row["path"] not in taken],
         defects=[row for row in countable if row["path"] in taken],
@@ -44,8 +44,8 @@ def parted(rows: list[Row], share: float, severity: Severity | None = None) -> P
     )
 
 
-def drawn(rows: list[Row], share: float) -> set[str]:
-    """Paths of the test defects that calibrate: `share` of each type."""
+def calibration_paths(rows: list[Row], share: float) -> set[str]:
+    """Paths of the test defects used for calibration: `share` of each type."""
     types: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         if row["split"] == "test" and row["label"] != "good":
@@ -55,12 +55,12 @@ def drawn(rows: list[Row], share: float) -> set[str]:
     taken = set()
     for members in types.values():
         contents = list(dict.fromkeys(row["sha256"] for row in members))
-        held = dict(zip(contents, split(contents, share), strict=True))
+        held = dict(zip(contents, held_out(contents, share), strict=True))
         taken |= {row["path"] for row in members if held[row["sha256"]]}
     return taken
 
 
-def identity(rows: list[Row]) -> str:
-    """sha256 of what a set of images is: paths, contents and labels, in order."""
+def images_identity(rows: list[Row]) -> str:
+    """sha256 that identifies a set of images: paths, contents and labels, in order."""
     facts = [[str(row[key]) for key in ("path", "sha256", "label", "mask")] for row in rows]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

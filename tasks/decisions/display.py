@@ -1,4 +1,4 @@
-"""Scores for people's eyes: 100 is the threshold. Nothing is ever decided on them."""
+"""Displayed scores: 100 is the threshold. They are for people; no decision uses them."""
 
 import math
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ import numpy as np
 
 from tasks.workspace.errors import DataError
 
-TOP = 9999  # what lies further from 0 is shown as this
+TOP = 9999  # larger absolute values are shown as this
 
 
 @dataclass(frozen=True)
 class Display:
-    """A straight line: raw `threshold` is shown as 100, and what lies `span` below it as 0.
+    """A linear scale: raw `threshold` is shown as 100, and `threshold - span` as 0.
 
-    Exact fractions, then rounding away from 100: a score above the threshold is shown above 100
-    and every other at 100 or below, at any number of digits.
+    Uses exact fractions and rounds away from 100: with any number of digits a score above the
+    threshold is shown above 100, and all others at 100 or below.
     """
 
     threshold: float
@@ -25,10 +25,10 @@ class Display:
 
     @classmethod
     def of(cls, threshold: float, normals: Sequence[float] | np.ndarray = ()) -> "Display":
-        """The display in which a usual good part is 0: the lower median of the normals' scores.
+        """The scale on which a typical good part is 0: the lower median of the normals' scores.
 
-        Without normals, or where they lie no lower than the threshold, the span is the size of
-        the threshold: 110 is then a tenth of it above.
+        Without normals, or if their median is not below the threshold, the span is the absolute
+        value of the threshold: then 110 is a tenth above it.
         """
         usual = sorted(float(score) for score in normals)[(len(normals) - 1) // 2 :][:1] or [0.0]
         span = threshold - usual[0]
@@ -37,7 +37,7 @@ class Display:
         return cls(threshold, span)
 
     def score(self, raw: float) -> float:
-        """The displayed score, rising with the raw one; above 100 where that is a defect."""
+        """The displayed score. It rises with the raw score and is above 100 for a defect."""
         exact = self._exact(raw)
         shown = float(exact)
         if exact > 100 and shown <= 100:
@@ -54,10 +54,10 @@ class Display:
         return f"{sign}{whole // 10**digits}.{whole % 10**digits:0{digits}d}"
 
     def _exact(self, raw: float) -> Fraction:
-        """The displayed score within -TOP..TOP; above 100 exactly where raw is a defect."""
+        """The displayed score, limited to -TOP..TOP; above 100 exactly if raw is a defect."""
         if math.isnan(raw) or math.isnan(self.threshold):
             raise DataError(f"score {raw}, threshold {self.threshold}: nan cannot be displayed")
-        if math.isinf(self.threshold):  # all or nothing is a defect
+        if math.isinf(self.threshold):  # everything or nothing is a defect
             return Fraction(TOP if raw > self.threshold else 100)
         if math.isinf(raw):
             return Fraction(math.copysign(TOP, raw))

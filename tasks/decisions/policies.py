@@ -1,6 +1,6 @@
-"""The policies by which a threshold is picked from calibration scores.
+"""Policies that choose a threshold from calibration scores.
 
-Each takes its rule, scores of good images (n,) and of defective ones (m,), and a confidence.
+Each takes its rule, scores of good images (n,) and of defective images (m,), and a confidence.
 """
 
 from collections.abc import Callable
@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tasks.metrics.bounds import share_of, upper
+from tasks.metrics.bounds import allowed_count, upper_limit
 from tasks.spec.schema import Rule
 from tasks.workspace.errors import SpecError
 
 
 class Pick(NamedTuple):
-    """A value, and the errors its choice allowed on each side: ties may leave fewer."""
+    """A threshold, and the errors that its choice allows on each side; with ties there may be
+    fewer."""
 
     value: float
     overkilled: int = 0
@@ -23,21 +24,21 @@ class Pick(NamedTuple):
 
 
 def normal_quantile(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
-    """The j-th largest normal: a new one exceeds it with probability j / (n + 1) at most.
+    """The j-th largest normal score: a new one exceeds it with probability j / (n + 1) at most.
 
-    j is the largest that keeps this within the rule's overkill, and at least 1.
+    j is the largest number that keeps this probability within the rule's overkill, and at least 1.
     """
     n = len(good)
-    wanted = share_of(rule.overkill, n + 1)
+    wanted = allowed_count(rule.overkill, n + 1)
     rank = max(1, wanted)
     short = f"{n} held-out images promise {rank / (n + 1):.1%} overkill, not {rule.overkill:.1%}"
     return Pick(float(np.sort(good)[-rank]), rank - 1, note="" if wanted else short)
 
 
 def max_overkill(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
-    """The lowest normal above which, with confidence, at most the rule's share of parts lies."""
+    """The lowest normal score that, with confidence, at most the rule's share of parts exceeds."""
     n = len(good)
-    limits = np.array([upper(errors, n, confidence) for errors in range(n)])  # rising
+    limits = np.array([upper_limit(errors, n, confidence) for errors in range(n)])  # rising
     allowed = max(0, int((limits <= rule.overkill).sum()) - 1)
     promise = f"{limits[allowed]:.1%} overkill with {confidence:.0%} confidence"
     short = f"{n} held-out images promise {promise}, not {rule.overkill:.1%}"
@@ -47,25 +48,25 @@ def max_overkill(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: floa
 
 def max_miss(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
     """The largest value that misses no more than the rule's share of the defects."""
-    allowed = share_of(rule.miss, len(bad))
+    allowed = allowed_count(rule.miss, len(bad))
     value = float(np.nextafter(np.sort(bad)[allowed], -np.inf))
     kept = f"finds {int((bad > value).sum())} of {len(bad)} calibration defects"
     cost = int((good > value).sum())
     if len(good):
-        price = f"{cost} of {len(good)} good ones ({cost / len(good):.1%}) lie above it too"
+        price = f"{cost} of {len(good)} good ones ({cost / len(good):.1%}) are above it too"
     else:
         price = "no good image was held out: its overkill is unknown"
     return Pick(value, missed=allowed, note=f"{kept}, {price}")
 
 
 def f1_max(rule: Rule, good: np.ndarray, bad: np.ndarray, confidence: float) -> Pick:
-    """The middle of the gap where F1 is highest; of equal ones the lowest, which misses least."""
-    levels = np.unique(np.concatenate((good, bad)))  # each in turn the lowest that is rejected
+    """The middle of the gap with the highest F1; of equal gaps the lowest, which misses least."""
+    levels = np.unique(np.concatenate((good, bad)))  # each one as the lowest rejected score
     hits = len(bad) - np.searchsorted(np.sort(bad), levels)
     alarms = len(good) - np.searchsorted(np.sort(good), levels)
     best = int(np.argmax(2 * hits / (len(bad) + hits + alarms)))
     value = float(np.nextafter(levels[best], -np.inf))
-    if best:  # halves, for the sum may overflow; clipped, for the middle may be rounded upward
+    if best:  # halves: the sum may overflow; clip: the middle may be rounded up
         middle = levels[best - 1] / 2 + levels[best] / 2
         value = float(np.clip(middle, levels[best - 1], value))
     return Pick(value, note="chosen for the calibration images' own share of defects")

@@ -1,29 +1,29 @@
-"""Misses by defect type and by how much each type matters."""
+"""Misses by defect type and by severity class."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tasks.metrics.bounds import upper
+from tasks.metrics.bounds import upper_limit
 from tasks.spec.schema import Severity, SeverityName
 from tasks.workspace.errors import DataError
 
 CLASSES: tuple[SeverityName, ...] = ("critical", "major", "minor")
-CONFIDENCE = 0.95  # of the upper limit that goes with each miss rate
-NAMED = 5  # files that a reason names; the record holds all
+CONFIDENCE = 0.95  # of the upper limit of each miss rate
+NAMED = 5  # files that a reason names; the record holds all of them
 Row = dict[str, Any]
-Decided = list[tuple[Row, str]]  # rows of the manifest with the decision on each
+Decided = list[tuple[Row, str]]  # rows of the manifest with their decisions
 
 
 @dataclass(frozen=True)
-class Tally:
-    """The defective images of a class or of a type, and which of them passed as good."""
+class MissCount:
+    """The defective images of a class or a type, and those that passed as good."""
 
     severity: SeverityName
     n: int  # images that count
     missed: int
-    review: int  # sent to review: no miss, a person looks at them
-    small: int  # left out: defects smaller than the class's min_area
+    review: int  # sent to review: not a miss, a person checks them
+    small: int  # not counted: smaller than the class's min_area
     miss: float | None  # missed / n; None without images
     miss_upper: float | None  # one-sided 95 % Clopper-Pearson limit
     files: list[str]  # the missed ones, sorted
@@ -31,23 +31,23 @@ class Tally:
 
 @dataclass(frozen=True)
 class SeverityReport:
-    classes: dict[SeverityName, Tally]
-    types: dict[str, Tally]
+    classes: dict[SeverityName, MissCount]
+    types: dict[str, MissCount]
     blocking: list[str]  # why no model with these decisions may be promoted
     notes: list[str]
 
     def record(self) -> dict[str, Any]:
-        """Fit for JSON."""
+        """As a dict for JSON."""
         return asdict(self)
 
 
 def severity_report(
     rows: Sequence[Row], decisions: Sequence[str], severity: Severity
 ) -> SeverityReport:
-    """Misses per class and type, and what blocks a promotion whatever the other figures.
+    """Misses per class and type, and reasons that block a promotion.
 
-    rows: of the reported test set; decisions: good, review or defect, in the same order, or empty
-    where there is no threshold: then misses are unknown.
+    rows: the reported test set; decisions: good, review or defect, in the same order, or empty if
+    there is no threshold: then misses are unknown.
     """
     odd = sorted(set(decisions) - {"good", "review", "defect", ""})
     if len(rows) != len(decisions) or odd:
@@ -61,34 +61,34 @@ def severity_report(
         by_type[row["label"]] += taken
         by_class.setdefault(severity.of(row["label"]), []).extend(taken)
     by_class.pop("ignore", None)
-    classes = {name: tally(part, name, severity) for name, part in by_class.items()}
+    classes = {name: count_misses(part, name, severity) for name, part in by_class.items()}
     types = {
-        label: tally(part, severity.of(label), severity)
+        label: count_misses(part, severity.of(label), severity)
         for label, part in sorted(by_type.items())
         if severity.of(label) != "ignore"
     }
-    notes = unseen(set(by_type), severity)
-    return SeverityReport(classes, types, blocking(classes, severity), notes)
+    notes = unseen_type_notes(set(by_type), severity)
+    return SeverityReport(classes, types, blocking_reasons(classes, severity), notes)
 
 
-def tally(decided: Decided, name: SeverityName, severity: Severity) -> Tally:
-    """What became of defects of the same class."""
-    counted = [(row, decision) for row, decision in decided if counts(row, severity)]
+def count_misses(decided: Decided, name: SeverityName, severity: Severity) -> MissCount:
+    """Count misses among defects of the same class."""
+    counted = [(row, decision) for row, decision in decided if is_counted(row, severity)]
     files = sorted(row["path"] for row, decision in counted if decision == "good")
     n, missed = len(counted), len(files)
-    return Tally(
+    return MissCount(
         severity=name,
         n=n,
         missed=missed,
         review=sum(decision == "review" for _, decision in counted),
         small=len(decided) - n,
         miss=missed / n if n else None,
-        miss_upper=upper(missed, n, CONFIDENCE) if n else None,
+        miss_upper=upper_limit(missed, n, CONFIDENCE) if n else None,
         files=files,
     )
 
 
-def blocking(classes: dict[SeverityName, Tally], severity: Severity) -> list[str]:
+def blocking_reasons(classes: dict[SeverityName, MissCount], severity: Severity) -> list[str]:
     """A reason for each class that misses more than its limit."""
     reasons = []
     for name, found in classes.items():
@@ -103,8 +103,8 @@ def blocking(classes: dict[SeverityName, Tally], severity: Severity) -> list[str
     return reasons
 
 
-def unseen(labels: set[str], severity: Severity) -> list[str]:
-    """A note for each type that the spec names and no test image shows: a typo, or no evidence."""
+def unseen_type_notes(labels: set[str], severity: Severity) -> list[str]:
+    """A note for each type in the spec that no test image shows: a typo, or no test data."""
     return [
         f"severity.types names {label} ({name}), but no test image shows it: its misses are unknown"
         for label, name in sorted(severity.types.items())
@@ -113,19 +113,20 @@ def unseen(labels: set[str], severity: Severity) -> list[str]:
 
 
 def without_ignored(rows: Sequence[Row], severity: Severity) -> list[Row]:
-    """The rows that figures are taken on: all but the types of severity ignore."""
+    """The rows used for figures: all except types of severity ignore."""
     return [row for row in rows if row["label"] == "good" or severity.of(row["label"]) != "ignore"]
 
 
-def counts(row: Row, severity: Severity) -> bool:
-    """Whether passing this defective image is a miss; one without a mask always counts."""
+def is_counted(row: Row, severity: Severity) -> bool:
+    """Whether it is a miss if this defective image passes; an image without a mask always
+    counts."""
     name = severity.of(row["label"])
     area = mask_area(row)
     return name != "ignore" and (area is None or area >= severity.limits(name).min_area)
 
 
 def mask_area(row: Row) -> int | None:
-    """Defective pixels of a row of the manifest; None where it has no mask."""
+    """Number of defective pixels of a manifest row; None without a mask."""
     facts = [row.get(key) for key in ("mask_width", "mask_height", "mask_share")]
     if not row.get("mask") or any(fact in (None, "") for fact in facts):
         return None

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from tasks.decisions.policies import NEEDS_NORMALS, POLICIES
-from tasks.metrics.bounds import expected, finite, upper, upper_anywhere
+from tasks.metrics.bounds import (
+    expected_share,
+    finite_scores,
+    upper_limit,
+    upper_limit_any_threshold,
+)
 from tasks.spec.schema import NEEDS_DEFECTS, Rule
 from tasks.spec.schema import Threshold as Policy
 from tasks.workspace.errors import DataError
@@ -82,7 +87,7 @@ def choose(
     A policy that learns from defects gives way to `normal_quantile` where there are fewer than
     `min_defects`, and the note says so.
     """
-    good, bad = finite(normals, "good"), finite(defects, "defective")
+    good, bad = finite_scores(normals, "good"), finite_scores(defects, "defective")
     lack = lacking(rule.policy, len(good), len(bad), min_defects)
     used = "normal_quantile" if lack else rule.policy
     note = f"{lack}: normal_quantile is used" if lack else ""
@@ -136,10 +141,10 @@ def rates(
     if n == 0:
         return {}
     searched = used == "f1_max"  # it looked at every threshold: no single one's bound holds
-    limit = upper_anywhere if searched else upper
+    limit = upper_limit_any_threshold if searched else upper_limit
     return {
         name: counted / n,
-        f"{name}_bound": None if searched else expected(allowed, n),
+        f"{name}_bound": None if searched else expected_share(allowed, n),
         f"{name}_upper": limit(allowed, n, confidence),
     }
 

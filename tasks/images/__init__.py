@@ -1,1 +1,1 @@
-"""Pixels: reading files, preparing them for an algorithm, and drawing what was found."""
+"""Images: read files, prepare pixels for an algorithm, and draw results."""

@@ -1,8 +1,8 @@
-"""The bytes of an image file as pixels, or a DataError that names the file and the remedy.
+"""Decode the bytes of an image file to pixels. A DataError names the file and the remedy.
 
-Pillow decodes; where it would drop the lower byte (16-bit colour) imagecodecs does. Alpha is
-dropped, orientation from EXIF applied, and every byte of a PNG is checked against its CRC, so that
-a damaged file never passes as a picture.
+Pillow decodes most files. For 16-bit colour, of which Pillow drops the lower byte, imagecodecs
+decodes. Alpha is dropped and the EXIF orientation is applied. Every byte of a PNG is checked
+against its CRC, so that a damaged file is never used as an image.
 """
 
 import io
@@ -22,7 +22,7 @@ from PIL import (
     TiffImagePlugin,
 )
 
-from tasks.images.deep_colour import bits_of, deep_colour, deep_pixels, turned
+from tasks.images.deep_colour import bits_of, deep_pixels, is_deep_colour, turn_pixels
 from tasks.workspace.errors import DataError
 
 MAX_MEGAPIXELS = 400
@@ -82,9 +82,9 @@ class Picture:
         return np.divide(self.pixels, np.iinfo(self.pixels.dtype).max, dtype=np.float32)
 
 
-def decode(data: bytes, name: PurePath | str) -> Picture:
-    """Picture held by the bytes of a file; `name` is for messages."""
-    form = sniff(data, name)
+def decode_image(data: bytes, name: PurePath | str) -> Picture:
+    """The picture in the bytes of a file; `name` is used in messages."""
+    form = file_format(data, name)
     try:
         image = DECODERS[form](io.BytesIO(data))
         check_pixels(image, name)
@@ -102,8 +102,8 @@ def decode(data: bytes, name: PurePath | str) -> Picture:
         ) from None
 
 
-def sniff(data: bytes, name: PurePath | str) -> str:
-    """Format named by the first bytes."""
+def file_format(data: bytes, name: PurePath | str) -> str:
+    """The format, from the first bytes of the file."""
     for signature, form in SIGNATURES:
         if data.startswith(signature):
             return form
@@ -116,7 +116,8 @@ def sniff(data: bytes, name: PurePath | str) -> str:
 
 
 def check_pixels(image: Image.Image, name: PurePath | str) -> None:
-    """DataError for a decompression bomb and for a TIFF of several pages or of odd bits."""
+    """DataError for a decompression bomb and for a TIFF with several pages or an unsupported bit
+    depth."""
     width, height = image.size
     if width * height > MAX_MEGAPIXELS * 1_000_000:
         raise DataError(
@@ -124,16 +125,16 @@ def check_pixels(image: Image.Image, name: PurePath | str) -> None:
             "scale the image down or cut it into tiles"
         )
     if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-        raise DataError(f"{name}: holds several pages; save every page as a file of its own")
+        raise DataError(f"{name}: holds several pages; save every page as a separate file")
     if max(bits_of(image)) not in (1, 2, 4, 8, 16):
         raise DataError(f"{name}: {max(bits_of(image))} bits a channel; export it with 8 or 16")
 
 
 def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray:
-    """Pixels (H, W, C) in the orientation in which the image is meant to be seen."""
-    if deep_colour(image, data):
-        return turned(deep_pixels(image, data, name), image.getexif().get(ORIENTATION, 1))
-    seen = upright(image)
+    """Pixels (H, W, C) with the EXIF orientation applied."""
+    if is_deep_colour(image, data):
+        return turn_pixels(deep_pixels(image, data, name), image.getexif().get(ORIENTATION, 1))
+    seen = apply_orientation(image)
     if seen.mode.startswith("I;16"):
         return np.asarray(seen).astype(np.uint16)[..., None]
     if seen.mode in ("1", "L"):
@@ -141,11 +142,11 @@ def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> 
     if seen.mode in ("LA", "La"):
         return np.asarray(seen.getchannel("L"))[..., None]
     if seen.mode == "P" and "transparency" in seen.info:
-        seen = seen.convert("RGBA")  # or Pillow warns about bytes of transparency
+        seen = seen.convert("RGBA")  # otherwise Pillow warns about transparency bytes
     return np.asarray(seen.convert("RGB"))
 
 
-def upright(image: ImageFile.ImageFile) -> Image.Image:
+def apply_orientation(image: ImageFile.ImageFile) -> Image.Image:
     """The decoded image with its EXIF orientation applied."""
     image.load()
     return ImageOps.exif_transpose(image) or image

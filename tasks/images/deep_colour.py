@@ -1,4 +1,4 @@
-"""Colour images of 16 bits a channel, of which Pillow would keep 8."""
+"""Colour images with 16 bits per channel, of which Pillow keeps only 8."""
 
 import io
 from pathlib import PurePath
@@ -12,15 +12,15 @@ from tasks.workspace.errors import DataError
 GREY, RGB = 1, 2  # TIFF: photometric interpretation
 
 
-def deep_colour(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Whether the file has more than one channel of 16 bits, which Pillow cuts to 8."""
+def is_deep_colour(image: ImageFile.ImageFile, data: bytes) -> bool:
+    """Whether the file has more than one channel with 16 bits, which Pillow reduces to 8."""
     if image.format == "PNG":
         return data[24] == 16 and not image.mode.startswith("I")  # IHDR: bit depth
     return len(bits_of(image)) > 1 and max(bits_of(image)) == 16
 
 
 def bits_of(image: Image.Image) -> tuple[int, ...]:
-    """Bits of every channel of a TIFF; (8,) for the other formats."""
+    """Bits of each channel of a TIFF; (8,) for other formats."""
     return image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,)) if image.format == "TIFF" else (8,)  # type: ignore[attr-defined]
 
 
@@ -37,15 +37,15 @@ def deep_pixels(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -
             pixels = page.asarray()
             if page.photometric not in (GREY, RGB):
                 raise DataError(f"{name}: neither grey nor RGB; export it as RGB")
-            if page.axes.startswith("S"):  # one plane a channel
+            if page.axes.startswith("S"):  # one plane per channel
                 pixels = np.moveaxis(pixels, 0, -1)
     if pixels.ndim != 3 or pixels.dtype != np.uint16:
         raise DataError(f"{name}: {pixels.dtype} pixels {pixels.shape}; export it as 16-bit RGB")
     return pixels[..., : 3 if pixels.shape[2] >= 3 else 1]
 
 
-def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Pixels (H, W, C) turned as the EXIF orientation 1..8 says."""
+def turn_pixels(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Pixels (H, W, C), rotated and mirrored by the EXIF orientation 1..8."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

@@ -1,10 +1,11 @@
-"""The MVTec AD layout: which file of a folder is an image, which is its mask, which is neither.
+"""The MVTec AD layout: which files of a folder are images, masks, or neither.
 
 train/good/<file>   test/good/<file>   test/<defect>/<file>
 ground_truth/<defect>/<stem>_mask.png (or <stem>.png)
 
-and, of ours, calibration/good/<file> and calibration/<defect>/<file>: images that set the
-thresholds and test nothing. A mask of one's name there is a test image's first.
+We add calibration/good/<file> and calibration/<defect>/<file>: images that set thresholds and are
+not tested. If a test and a calibration image have the same name, the mask belongs to the test
+image.
 """
 
 import os
@@ -15,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from tasks.images.read_image import IMAGE_SUFFIXES
 from tasks.workspace.errors import DataError
 
-# Files a user takes for images: named when they are left out, unlike a readme or Thumbs.db.
+# Files that a user may see as images: they are reported when left out, unlike a readme.
 FOREIGN_SUFFIXES = frozenset(
     {".gif", ".webp", ".jfif", ".jp2", ".heic", ".heif", ".avif", ".psd"}
     | {".svg", ".dng", ".raw", ".exr", ".hdr", ".ppm", ".pgm", ".pnm"}
@@ -26,13 +27,13 @@ EXPECTED = "train/good/<file>, test/good/<file> or test/<defect>/<file>"
 
 
 def image_like(path: PurePosixPath) -> bool:
-    """Whether a path, relative to its source, is meant as an image and is no clutter."""
+    """Whether a path, relative to its source, looks like an image and is not hidden."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
     return not hidden and path.suffix.lower() in IMAGE_SUFFIXES | FOREIGN_SUFFIXES
 
 
 def image_files(folder: Path) -> Iterator[PurePosixPath]:
-    """Paths relative to `folder` of all files that are meant as images, sorted."""
+    """Paths relative to `folder` of all files that look like images, sorted."""
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its rights")
@@ -46,8 +47,8 @@ def image_files(folder: Path) -> Iterator[PurePosixPath]:
     yield from sorted(found, key=str)
 
 
-def misplaced(path: PurePosixPath) -> str:
-    """Why a relative path is no image of the layout, or an empty text."""
+def layout_problem(path: PurePosixPath) -> str:
+    """Why a relative path is not an image of the layout; empty if it is one."""
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return f"{path.suffix} is not supported; export it as PNG, JPEG, BMP or TIFF"
     if len(path.parts) != 3 or path.parts[0] not in SPLITS:
@@ -66,24 +67,25 @@ def usable_mask(path: PurePosixPath) -> bool:
 
 
 def mask_key(path: PurePosixPath) -> tuple[str, str]:
-    """Label and stem of the image that a mask `ground_truth/<label>/<stem>_mask.png` is for."""
-    return folded(path.parent.name), folded(path.stem).removesuffix("_mask")
+    """Label and stem of the image that belongs to the mask
+    `ground_truth/<label>/<stem>_mask.png`."""
+    return normalised_name(path.parent.name), normalised_name(path.stem).removesuffix("_mask")
 
 
 def image_key(path: PurePosixPath) -> tuple[str, str]:
-    """Label and stem of an image, to find its mask by."""
-    return folded(path.parent.name), folded(path.stem)
+    """Label and stem of an image, to find its mask."""
+    return normalised_name(path.parent.name), normalised_name(path.stem)
 
 
-def folded(name: str) -> str:
-    """One spelling of a name: macOS writes accents as two characters, others as one."""
+def normalised_name(name: str) -> str:
+    """A name in one form of Unicode: macOS writes accents as two characters, others as one."""
     return unicodedata.normalize("NFC", name)
 
 
-def pair(
+def pair_masks(
     paths: list[PurePosixPath],
 ) -> tuple[dict[PurePosixPath, PurePosixPath], list[PurePosixPath]]:
-    """The mask of each image of a defect that has one, and the masks that have no image."""
+    """The mask of each defective image that has one, and the masks without an image."""
     masks = {mask_key(path): path for path in paths if usable_mask(path)}
     defects = [path for path in paths if path.parts[0] in SPLITS and path.parent.name != "good"]
     pairs: dict[PurePosixPath, PurePosixPath] = {}
@@ -96,10 +98,10 @@ def pair(
     return pairs, [path for path in paths if is_mask(path) and path not in used]
 
 
-def orphaned(path: PurePosixPath) -> str:
-    """Why a mask belongs to no image."""
+def orphan_problem(path: PurePosixPath) -> str:
+    """Why a mask does not belong to any image."""
     if not usable_mask(path):
-        return f"no mask of the layout; expected {MASKS}/<defect>/<stem>_mask.png"
+        return f"not a mask of the layout; expected {MASKS}/<defect>/<stem>_mask.png"
     if path.parent.name == "good":
         return "a mask of a good image; only images in test/<defect> have masks"
     stem = path.stem.removesuffix("_mask")

@@ -1,4 +1,4 @@
-"""Batches of preprocessed images from disk, decoded ahead by threads and kept where they fit."""
+"""Batches of preprocessed images from disk. Threads decode ahead; images are cached if they fit."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,18 +10,18 @@ from torch import Tensor
 from ad_models import Batch
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
-from tasks.images.tiles import cut
+from tasks.images.tiles import cut_tiles
 
 CACHE = 2 << 30  # bytes of decoded images kept between epochs
 THREADS = 2
 
 
 class ImageLoader:
-    """Iterate over images as `Batch`es, in a new order every time where `shuffle` is on.
+    """Iterate over images as `Batch`es, with `shuffle` in a new order every time.
 
-    The order comes from torch's generator, so a seeded fit sees one order and a resumed fit the
-    rest of it. With tiles, each image counts as its tiles. cache: bytes of images that stay in
-    memory for the next epoch.
+    The order comes from torch's generator: a seeded fit always has the same order, and a resumed
+    fit continues it. With tiling, each image gives several tiles. cache: bytes of images that stay
+    in memory for the next epoch.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class ImageLoader:
         self.shuffle = shuffle
         self.category = category
         self._kept: dict[int, Tensor] = {}
-        self._room = cache
+        self._free = cache
 
     def __len__(self) -> int:
         return (len(self.paths) + self.batch_size - 1) // self.batch_size
@@ -62,20 +62,20 @@ class ImageLoader:
         return Batch(stacked, [self.category] * len(stacked))
 
     def _image(self, index: int) -> Tensor:
-        """Tiles (N, 3, h, w) of one image; N is 1 without tiling."""
+        """Tiles (N, 3, h, w) of one image; without tiling N is 1."""
         if index in self._kept:
             return self._kept[index]
         image = self.preprocess(read_image(self.paths[index]))
         tile = self.preprocess.spec.tile
-        tiles = cut(image, tile) if tile else image[None]
-        if self._room >= (size := tiles.numel() * tiles.element_size()):
+        tiles = cut_tiles(image, tile) if tile else image[None]
+        if self._free >= (size := tiles.numel() * tiles.element_size()):
             self._kept[index] = tiles
-            self._room -= size
+            self._free -= size
         return tiles
 
 
-class Mixed:
-    """Batches of several loaders, each batch of one of them, in a new order every time."""
+class MixedLoader:
+    """Batches of several loaders in a new order every time; each batch comes from one loader."""
 
     def __init__(self, loaders: list[ImageLoader]) -> None:
         self.loaders = loaders

@@ -1,4 +1,4 @@
-"""What is known of an image's defective pixels."""
+"""The known defective pixels of an image."""
 
 from pathlib import Path
 
@@ -8,10 +8,11 @@ from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_mask
 
 
-def mask_of(
+def image_mask(
     preprocess: Preprocess, images: Path, row: dict[str, str], image: np.ndarray
 ) -> np.ndarray | None:
-    """Mask (H, W) of the region of interest; None where a defect has no mask: unknown, not good."""
+    """Mask (H, W) of the region of interest; None for a defect without a mask: its pixels are
+    unknown."""
     if row["mask"]:
         return preprocess.region(read_mask(images / row["mask"]))
     if row["label"] == "good":
@@ -19,8 +20,8 @@ def mask_of(
     return None
 
 
-def at_resolution(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The mask at another resolution, by nearest neighbour: still 0 or 1."""
+def resize_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask at another resolution, by nearest neighbour, still 0 or 1."""
     rows, columns = (
         ((np.arange(n) + 0.5) * have / n).astype(int)
         for n, have in zip(shape, mask.shape, strict=True)

@@ -1,4 +1,4 @@
-"""What is measured on an image and on a mask: brightness, sharpness, fingerprint, regions."""
+"""Measures of images and masks: brightness, sharpness, difference hash, regions."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def luminance(picture: Picture) -> np.ndarray:
     return picture.unit @ LUMA
 
 
-def looks(picture: Picture, grey: np.ndarray) -> dict[str, Any]:
+def image_facts(picture: Picture, grey: np.ndarray) -> dict[str, Any]:
     height, width, channels = picture.pixels.shape
     return {
         "width": width,
@@ -42,12 +42,13 @@ def sharpness(grey: np.ndarray) -> float:
 
 
 def dhash(grey: np.ndarray) -> str:
-    """64 bits as hex: whether each of 8 x 8 areas is darker than its right neighbour."""
-    small = shrunk(grey, 9, 8)
+    """Difference hash, 64 bits as hex: for each of 8 x 8 areas, whether it is darker than its right
+    neighbour."""
+    small = area_means(grey, 9, 8)
     return np.packbits(small[:, :-1] < small[:, 1:]).tobytes().hex()
 
 
-def shrunk(grey: np.ndarray, width: int, height: int) -> np.ndarray:
+def area_means(grey: np.ndarray, width: int, height: int) -> np.ndarray:
     """Area means (height, width) of a grey image."""
     resized = Image.fromarray(grey).resize((width, height), Image.Resampling.BOX)
     return np.asarray(resized)

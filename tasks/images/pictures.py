@@ -1,7 +1,7 @@
-"""Pictures for people: heat maps, alone and over their image, and JPEGs on the disk.
+"""Pictures for people: heat maps, alone and over their image, and JPEG files.
 
-One scale per product: the caller gives `top`, the map value that is drawn brightest, so that two
-pictures of one product can be compared by eye. No picture is stretched to its own range.
+All pictures of a product have the same scale: the caller gives `top`, the map value of the
+brightest colour. So two pictures can be compared by eye. No picture is scaled to its own range.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tasks.workspace.files import write_bytes
 
 Array = NDArray[np.float32]
 
-# inferno, every 8th of its 256 colours: its lightness only rises, so it reads without colour vision
+# inferno, every 8th of its 256 colours: its lightness only rises, so colour vision is not needed
 INFERNO = bytes.fromhex(
     "000004 040312 0b0724 150b37 210c4a 2f0a5b 3d0965 4a0c6b 57106e 64156e 71196e 7d1e6d "
     "8a226a 972766 a32c61 b0315b bc3754 c63d4d d04545 da4e3c e35933 eb6429 f1711f f67e14 "
@@ -31,51 +31,52 @@ QUALITY = 75  # of a small picture
 
 
 def heat_map(image: Array, map: Array, top: float) -> Image.Image:
-    """The map's colours over the image in grey, at the image's size. Values are cut to 0..top."""
+    """The map's colours over the grey image, at the image's size. Values are clipped to 0..top."""
     _check(image, map, top)
-    share = np.nan_to_num(map.astype(np.float64), nan=top) / (top or 1.0)  # NaN must catch the eye
+    share = np.nan_to_num(map.astype(np.float64), nan=top) / (top or 1.0)  # NaN must be visible
     grey = image.mean(axis=2, keepdims=True).clip(0, 1) * 255
-    mixed = HEAT_SHARE * colours(share) + (1 - HEAT_SHARE) * grey
+    mixed = HEAT_SHARE * inferno_colours(share) + (1 - HEAT_SHARE) * grey
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
-def heat(map: Array, top: float, side: int) -> Image.Image:
-    """The map's colours alone, no side above `side` pixels; shrunk before they are mixed."""
+def map_colours(map: Array, top: float, side: int) -> Image.Image:
+    """The map's colours alone, both sides at most `side` pixels; the map is resized before
+    colouring."""
     values = np.nan_to_num(map.astype(np.float32), nan=top)
     small = Image.fromarray(values)
     small.thumbnail((side, side), Image.Resampling.BILINEAR)
     share = np.asarray(small, np.float64) / (top or 1.0)
-    return Image.fromarray(colours(share).round().astype(np.uint8))
+    return Image.fromarray(inferno_colours(share).round().astype(np.uint8))
 
 
-def picture(image: Array) -> Image.Image:
-    """The image (H, W, 1 or 3) in 0..1 in 8 bits, in colour."""
+def rgb_picture(image: Array) -> Image.Image:
+    """The image (H, W, 1 or 3) in 0..1 as an 8-bit RGB picture."""
     pixels = (image.clip(0, 1) * 255).round().astype(np.uint8)
     return Image.fromarray(np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels)
 
 
-def shrunk(whole: Image.Image, side: int) -> Image.Image:
-    """The picture with no side above `side` pixels."""
+def shrink_picture(whole: Image.Image, side: int) -> Image.Image:
+    """The picture, with both sides at most `side` pixels."""
     whole.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return whole
 
 
-def encoded(picture: Image.Image) -> bytes:
-    """As WebP: half the bytes of a JPEG that looks the same."""
+def encode_webp(picture: Image.Image) -> bytes:
+    """The picture as WebP: half the bytes of a JPEG of the same quality."""
     memory = io.BytesIO()
-    picture.save(memory, "WEBP", quality=QUALITY, method=2)  # above, twice the time for 6 %
+    picture.save(memory, "WEBP", quality=QUALITY, method=2)  # higher: twice the time for 6 %
     return memory.getvalue()
 
 
 def save_jpeg(picture: Image.Image, path: Path) -> Path:
-    """Write the picture as JPEG (quality 85); the name appears only with the whole file."""
+    """Write the picture as JPEG (quality 85). The file appears only when it is complete."""
     memory = io.BytesIO()
     picture.convert("RGB").save(memory, "JPEG", quality=85, optimize=True)
     return write_bytes(path, memory.getvalue())
 
 
-def colours(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inferno's colours 0..255 (H, W, 3) for shares (H, W), cut to 0..1."""
+def inferno_colours(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inferno colours 0..255 (H, W, 3) for shares (H, W), clipped to 0..1."""
     stops = np.frombuffer(INFERNO, np.uint8).reshape(-1, 3)
     at = np.linspace(0, 1, len(stops))
     return np.stack([np.interp(share, at, stops[:, channel]) for channel in range(3)], axis=2)

@@ -1,4 +1,4 @@
-"""From an image of any size to what an algorithm sees, and its map back."""
+"""Turn an image of any size into the input of an algorithm, and its map back to the image size."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ GREY = (0.299, 0.587, 0.114)  # luma of RGB, ITU-R BT.601
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Crops to the region of interest, resizes, normalises; `restore` undoes the geometry."""
+    """Crop to the region of interest, resize and normalise; `restore` reverses the geometry."""
 
     spec: Image
 
@@ -41,13 +41,14 @@ class Preprocess:
         return image[top : top + height, left : left + width]
 
     def restore(self, maps: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Map (h, w) -> (H, W) of a region of `shape`; what `crop` never showed scores least."""
+        """Map (h, w) -> (H, W) of a region of `shape`. Pixels outside a crop get the lowest
+        value."""
         height, width = self._inner(shape)
         h, w = maps.shape
-        if self.spec.resize == "pad":  # cut the filling away
+        if self.spec.resize == "pad":  # remove the padding
             top, left = (h - height) // 2, (w - width) // 2
             return _resize(maps[top : top + height, left : left + width], shape)
-        if self.spec.resize == "crop":  # put the seen part into its place
+        if self.spec.resize == "crop":  # put the visible part into its place
             top, left = (height - h) // 2, (width - w) // 2
             whole = maps.new_full((height, width), float(maps.min()))
             whole[top : top + h, left : left + w] = maps

@@ -1,10 +1,10 @@
-"""Images and masks as arrays, or a DataError that names the file and the remedy."""
+"""Read images and masks as arrays. A DataError names the file and the remedy."""
 
 from pathlib import Path
 
 import numpy as np
 
-from tasks.images.decode import Picture, decode
+from tasks.images.decode import Picture, decode_image
 from tasks.workspace.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -12,21 +12,21 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 
 def read_image(path: Path) -> np.ndarray:
     """Image (H, W, C) as float32 in 0..1, C 1 (grey) or 3 (RGB)."""
-    return decode(read_bytes(path), path).unit
+    return decode_image(read_bytes(path), path).unit
 
 
 def read_mask(path: Path) -> np.ndarray:
     """Mask (H, W) as bool: True where any channel is above 0."""
-    return mask_of(decode(read_bytes(path), path))
+    return mask_pixels(decode_image(read_bytes(path), path))
 
 
-def mask_of(picture: Picture) -> np.ndarray:
+def mask_pixels(picture: Picture) -> np.ndarray:
     """Mask (H, W) as bool of a decoded picture."""
     return np.any(picture.pixels > 0, axis=2)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Content of a file."""
+    """The content of a file; DataError if it cannot be read."""
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:

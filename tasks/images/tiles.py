@@ -1,44 +1,44 @@
-"""Overlapping tiles of an image, and their maps joined without seams."""
+"""Cut an image into overlapping tiles and join their maps without visible edges."""
 
 import torch
 from torch import Tensor
 
 
-def offsets(length: int, tile: int) -> list[int]:
-    """Where tiles of `tile` pixels begin on a side of `length`: evenly, overlapping by a quarter
-    or more."""
+def tile_offsets(length: int, tile: int) -> list[int]:
+    """Start positions of tiles of `tile` pixels on a side of `length`: evenly spaced, with an
+    overlap of a quarter or more."""
     if length <= tile:
         return [0]
     count = -(-(length - tile) // (tile - tile // 4)) + 1
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
 
 
-def cut(image: Tensor, tile: int) -> Tensor:
+def cut_tiles(image: Tensor, tile: int) -> Tensor:
     """Image (3, H, W), sides at least `tile` -> tiles (N, 3, tile, tile), row by row."""
-    rows, columns = (offsets(n, tile) for n in image.shape[-2:])
+    rows, columns = (tile_offsets(n, tile) for n in image.shape[-2:])
     return torch.stack([image[:, y : y + tile, x : x + tile] for y in rows for x in columns])
 
 
-def join(maps: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Maps (N, tile, tile) of `cut` -> (H, W), each pixel the mean of its tiles.
+def join_tiles(maps: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Maps (N, tile, tile) of `cut_tiles` -> (H, W), each pixel the mean of its tiles.
 
-    A tile weighs nothing close to an edge that is not the image's, where it sees too little of what
-    lies around, and less and less toward it; so there is no step where one tile ends.
+    A tile's weight falls towards each of its edges inside the image and is 0 close to that edge,
+    where the tile has too little context. So there is no step where a tile ends.
     """
     tile = maps.shape[-1]
     total, weights = torch.zeros(shape), torch.zeros(shape)
-    places = [(y, x) for y in offsets(shape[0], tile) for x in offsets(shape[1], tile)]
+    places = [(y, x) for y in tile_offsets(shape[0], tile) for x in tile_offsets(shape[1], tile)]
     for part, (y, x) in zip(maps.cpu(), places, strict=True):
-        weight = torch.outer(ramp(y, shape[0], tile), ramp(x, shape[1], tile))
+        weight = torch.outer(tile_weights(y, shape[0], tile), tile_weights(x, shape[1], tile))
         total[y : y + tile, x : x + tile] += part * weight
         weights[y : y + tile, x : x + tile] += weight
     return total / weights
 
 
-def ramp(start: int, length: int, tile: int) -> Tensor:
+def tile_weights(start: int, length: int, tile: int) -> Tensor:
     """Weights (tile,) of the tile at `start` on a side of `length`."""
     at = torch.arange(tile) + 0.5
-    none = tile // 32  # three quarters of the least overlap stay to blend in
+    none = tile // 32  # three quarters of the smallest overlap remain for blending
     before = at - none if start > 0 else torch.full((tile,), float(tile))
     after = tile - at - none if start + tile < length else torch.full((tile,), float(tile))
     return torch.minimum(before, after).clamp(min=0)

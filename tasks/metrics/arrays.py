@@ -1,4 +1,4 @@
-"""Scores, maps and masks as numpy arrays, refused where a metric of them would mean nothing."""
+"""Scores, maps and masks as checked numpy arrays; a DataError if a metric is not possible."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from tasks.metrics.ranking import Bools, Floats
 from tasks.workspace.errors import DataError
 
 
-def by_label(scores: Any, labels: Any) -> tuple[Floats, Floats]:
+def scores_by_label(scores: Any, labels: Any) -> tuple[Floats, Floats]:
     """Scores of the defective and of the good images."""
     values, truth = image_scores(scores, labels)
     return values[truth], values[~truth]
@@ -30,8 +30,8 @@ def image_scores(scores: Any, labels: Any) -> tuple[Floats, Bools]:
     return values, truth
 
 
-def checked(maps: Any, masks: Any, first: int) -> tuple[Floats, Bools]:
-    """Finite maps and masks (B, H, W); first: how many images came before these."""
+def valid_maps(maps: Any, masks: Any, first: int) -> tuple[Floats, Bools]:
+    """Finite maps and masks (B, H, W); first: number of images before these."""
     scores, truth = as_floats(maps), as_bools(masks, "masks")
     if scores.shape != truth.shape or scores.ndim not in (2, 3):
         raise DataError(
@@ -46,7 +46,7 @@ def checked(maps: Any, masks: Any, first: int) -> tuple[Floats, Bools]:
 
 
 def check_finite(image: Floats, number: int) -> None:
-    """Refuse a map that holds NaN or infinite values."""
+    """DataError for a map with NaN or infinite values."""
     if not np.isfinite(image).all():
         raise DataError(
             f"map {number}, counted from 0, holds {np.count_nonzero(np.isnan(image))} NaN and "
@@ -56,7 +56,7 @@ def check_finite(image: Floats, number: int) -> None:
 
 
 def defect_types(labels: Sequence[str] | str | None, images: int) -> Sequence[str | None]:
-    """The defect type of each image; None where none is known."""
+    """The defect type of each image; None if unknown."""
     types = [labels] if isinstance(labels, str) else [None] * images if labels is None else labels
     if len(types) != images:
         raise DataError(f"{len(types)} labels for {images} maps: give the type of each image")
@@ -64,7 +64,7 @@ def defect_types(labels: Sequence[str] | str | None, images: int) -> Sequence[st
 
 
 def as_floats(values: Any) -> Floats:
-    """An array that ranks exactly as the values do: float32 unless they need more."""
+    """The values as an array with the same ranking: float32, or more precise if needed."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.float() if values.element_size() < 4 else values  # numpy has no bfloat16

@@ -1,23 +1,23 @@
-"""Is one model better than another, on the same images?"""
+"""Compare two models on the same images."""
 
 import math
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tasks.metrics.arrays import as_bools, by_label
+from tasks.metrics.arrays import as_bools, scores_by_label
 from tasks.metrics.intervals import image_resamples, percentiles
 from tasks.metrics.ranking import Floats
 from tasks.workspace.errors import DataError
 
 
 class Comparison(NamedTuple):
-    """AUROC of a challenger less that of a champion; None where it is undefined."""
+    """AUROC of a challenger minus AUROC of a champion; None if undefined."""
 
     difference: float
-    low: float | None  # bootstrap interval; both models are given the same resamples
+    low: float | None  # bootstrap interval, with the same resamples for both models
     high: float | None
-    p_value: float | None  # DeLong, two-sided; None where the scores leave no variance to test by
+    p_value: float | None  # DeLong, two-sided; None if the variance is 0
 
     @property
     def better(self) -> bool:
@@ -25,11 +25,11 @@ class Comparison(NamedTuple):
         return self.low is not None and self.low > 0
 
     def not_worse(self, margin: float) -> bool:
-        """Whether the whole interval is above -margin, or reaches it."""
+        """Whether the whole interval is at or above -margin."""
         return self.low is not None and self.low >= -margin
 
 
-def compare(
+def compare_auroc(
     challenger: Any,
     champion: Any,
     labels: Any,
@@ -37,9 +37,9 @@ def compare(
     seed: int = 0,
     level: float = 0.95,
 ) -> Comparison | None:
-    """Challenger against champion, scores (N,) each of the same images with labels (N,), 1 where
-    defective; None where a kind is missing."""
-    pairs = [by_label(scores, labels) for scores in (challenger, champion)]
+    """Challenger against champion: scores (N,) of the same images with labels (N,), 1 for
+    defective. None if there are no good or no defective images."""
+    pairs = [scores_by_label(scores, labels) for scores in (challenger, champion)]
     if not pairs[0][0].size or not pairs[0][1].size:
         return None
     difference, variance = delong(*pairs)
@@ -53,8 +53,8 @@ def compare(
 def delong(
     challenger: tuple[Floats, Floats], champion: tuple[Floats, Floats]
 ) -> tuple[float, float]:
-    """Difference of two AUROC and its variance (DeLong et al., Biometrics 1988), each given the
-    scores of the defective and of the good images, both in one order."""
+    """Difference of two AUROC and its variance (DeLong et al., Biometrics 1988). Each model gives
+    the scores of the defective and of the good images, in the same order."""
     (pos_a, neg_a), (pos_b, neg_b) = placements(*challenger), placements(*champion)
     positive, negative = pos_a - pos_b, neg_a - neg_b
     variance = sum(part.var(ddof=1) / part.size for part in (positive, negative) if part.size > 1)
@@ -62,26 +62,28 @@ def delong(
 
 
 def placements(positives: Floats, negatives: Floats) -> tuple[Floats, Floats]:
-    """Share of negatives below each positive, and of positives above each negative, ties half."""
+    """Share of negatives below each positive, and of positives above each negative; ties count
+    half."""
     return share_below(negatives, positives), 1 - share_below(positives, negatives)
 
 
 def share_below(others: Floats, scores: Floats) -> Floats:
-    """Share of the others (M,) below each score (N,), ties half."""
+    """Share of the others (M,) below each score (N,); ties count half."""
     ranked = np.sort(others)
     left, right = (np.searchsorted(ranked, scores, side) for side in ("left", "right"))
     return (left + right) / (2 * others.size)
 
 
 def two_sided(difference: float, variance: float) -> float | None:
-    """Chance of a difference at least this far from 0 where the truth is 0, by the normal law."""
+    """p-value: probability of a difference at least this far from 0 if the true one is 0 (normal
+    distribution)."""
     if variance <= 0:
         return 1.0 if difference == 0 else None
     return math.erfc(abs(difference) / math.sqrt(2 * variance))
 
 
 class Discordance(NamedTuple):
-    """Wrong decisions that only one of two models took on the same images."""
+    """Wrong decisions of only one of two models on the same images."""
 
     challenger_only: int
     champion_only: int
@@ -89,7 +91,7 @@ class Discordance(NamedTuple):
 
 
 def compare_decisions(challenger: Any, champion: Any, labels: Any) -> dict[str, Discordance]:
-    """`miss` on the defective and `overkill` on the good images, from rejections (N,), 0 or 1."""
+    """`miss` for the defective and `overkill` for the good images, from rejections (N,), 0 or 1."""
     mine, theirs, defective = (
         as_bools(values, name)
         for values, name in zip(
@@ -112,7 +114,7 @@ def compare_decisions(challenger: Any, champion: Any, labels: Any) -> dict[str, 
 
 
 def mcnemar(challenger_only: int, champion_only: int) -> Discordance:
-    """How likely a split at least this uneven is if either model errs as often."""
+    """Exact McNemar test: how probable such an uneven split is if both models err equally often."""
     from scipy.special import bdtr
 
     total = challenger_only + champion_only

@@ -1,10 +1,10 @@
-"""Intervals of figures: bootstrap over images, and exact binomial ones for rates.
+"""Confidence intervals: bootstrap over images, and exact binomial intervals for rates.
 
-A bootstrap resample draws as many good images from the good ones, and defective from the
-defective ones, with replacement. The interval is the *percentile* interval: the quantiles of the
-figure over the resamples. It stays within the figure's range and needs no normality, but where
-not one good image scores above a defective one each resample is perfect too and the interval is
-(1, 1); `binomial_interval` of the misses and overkills still says how little was seen.
+A bootstrap resample draws the same number of good and of defective images, with replacement. The
+interval is the *percentile* interval: quantiles of the figure over the resamples. It stays in the
+figure's range and needs no normal distribution. But if no good image scores above a defective one,
+every resample is perfect and the interval is (1, 1). Then `binomial_interval` of misses and
+overkills still shows the small number of images.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.metrics.arrays import image_scores
-from tasks.metrics.ranking import Bools, Floats, Ranking, figures
+from tasks.metrics.ranking import Bools, Floats, Ranking, ranking_metrics
 
 Interval = tuple[float, float]
-CHUNK = 100  # resamples in memory at a time; part of what a seed means
+CHUNK = 100  # resamples in memory at a time; changes the result of a seed
 
 
-def resamples(strata: Iterable[NDArray[Any]], count: int, seed: int) -> Iterator[Floats]:
+def draw_resamples(strata: Iterable[NDArray[Any]], count: int, seed: int) -> Iterator[Floats]:
     """How often each image is drawn (b, N) in `count` resamples; strata: indices of images."""
     parts = [part for part in strata if len(part)]
     images = sum(len(part) for part in parts)
@@ -36,7 +36,8 @@ def resamples(strata: Iterable[NDArray[Any]], count: int, seed: int) -> Iterator
 
 
 def percentiles(values: Floats, level: float) -> Interval:
-    """The values (B,) between which the level's share of them lies, as much left out each side."""
+    """The two quantiles of values (B,) that hold the level's share between them, with equal
+    tails."""
     low, high = np.quantile(values, ((1 - level) / 2, (1 + level) / 2))
     return float(low), float(high)
 
@@ -44,7 +45,8 @@ def percentiles(values: Floats, level: float) -> Interval:
 def image_intervals(
     scores: Any, labels: Any, resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict[str, Interval | None]:
-    """Intervals of what `image_metrics` gives; None where a kind has fewer than two images."""
+    """Intervals of the `image_metrics`; None if there are fewer than two good or two defective
+    images."""
     drawn = image_resamples(scores, labels, resamples, seed)
     names = ("image_auroc", "image_ap", "image_f1_max")
     if drawn is None:
@@ -53,19 +55,20 @@ def image_intervals(
 
 
 def image_resamples(scores: Any, labels: Any, count: int, seed: int) -> dict[str, Floats] | None:
-    """The figures (count,) of each resample of images; None if a kind has fewer than two."""
+    """Figures (count,) of each resample; None with fewer than two good or two defective images."""
     values, truth = image_scores(scores, labels)
     kinds = np.flatnonzero(~truth), np.flatnonzero(truth)
     if min(map(len, kinds)) < 2:
         return None
     chunks = [
-        figures(resampled(values, truth, drawn), ()) for drawn in resamples(kinds, count, seed)
+        ranking_metrics(resampled_rankings(values, truth, drawn), ())
+        for drawn in draw_resamples(kinds, count, seed)
     ]
     return {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]}
 
 
-def resampled(scores: Floats, truth: Bools, drawn: Floats) -> Ranking:
-    """The rankings of resamples of images, drawn (B, N) times each."""
+def resampled_rankings(scores: Floats, truth: Bools, drawn: Floats) -> Ranking:
+    """Rankings of resamples; drawn (B, N): how often each image is drawn."""
     order = np.argsort(-scores, kind="stable")
     first = np.flatnonzero(np.append(True, np.diff(scores[order]) != 0))
     at = [np.add.reduceat(drawn[:, order] * kind[order], first, 1) for kind in (truth, ~truth)]
@@ -74,10 +77,10 @@ def resampled(scores: Floats, truth: Bools, drawn: Floats) -> Ranking:
 
 
 def binomial_interval(k: int, n: int, level: float = 0.95) -> Interval | None:
-    """Rates that k of n does not contradict (Clopper and Pearson 1934); None without trials.
+    """Clopper-Pearson interval (1934) for the rate of k in n; None if n is 0.
 
-    Each end is exact: the true rate lies outside with probability 1 - level at most, whatever it
-    is. None seen in n = 60 good parts still allows 6 % overkill.
+    Exact: for every true rate, the interval misses it with probability 1 - level at most. 0 of 60
+    good parts still allows 6 % overkill.
     """
     from scipy.special import betaincinv
 

@@ -1,4 +1,4 @@
-"""The defective regions of the masks: what each is, and how well it was found."""
+"""The defective regions of masks, and how well each was found."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.metrics.pixel_intervals import ImageCounts
-from tasks.metrics.ranking import Bools, Counts, Floats, Ranking, aupro_name, pro_area, rank
+from tasks.metrics.ranking import (
+    Bools,
+    Counts,
+    Floats,
+    Ranking,
+    aupro_name,
+    pro_area,
+    rank_positives,
+)
 
 Labels = NDArray[np.int32]
 
@@ -21,7 +29,7 @@ class Region(NamedTuple):
     type: str | None  # the image's label
     pixels: int
     box: tuple[int, int, int, int]  # top, left, bottom, right; the last two are outside
-    peak: float  # highest score within
+    peak: float  # highest score in the region
     aupro: dict[str, float | None]  # its own area under the PRO curve, for each limit
 
 
@@ -34,7 +42,8 @@ def label_regions(mask: Bools) -> tuple[Labels, int]:
 
 
 def find_regions(scores: Floats, labels: Labels, image: int, type: str | None) -> list[Region]:
-    """The regions of one image with scores (H, W) and region numbers (H, W), AUPRO left out."""
+    """The regions of one image, from scores (H, W) and region numbers (H, W), still without
+    AUPRO."""
     from scipy import ndimage
 
     found = []
@@ -46,35 +55,36 @@ def find_regions(scores: Floats, labels: Labels, image: int, type: str | None) -
 
 
 @dataclass(frozen=True)
-class Result:
-    """What is left of the maps once they are ranked."""
+class RankedMaps:
+    """The ranked data of all maps."""
 
     regions: list[Region]
     owners: Labels  # (N,) the region of each defective pixel
     which: Labels  # (N,) its level
-    counts: Counts  # of the background at these levels
-    images: ImageCounts | None  # the same of each image, where intervals are asked for
+    counts: Counts  # of background pixels at these levels
+    images: ImageCounts | None  # the same for each image, if intervals are needed
 
     def ranking(self, chosen: Bools | None = None) -> Ranking:
-        """Of the defective pixels, all or those of the chosen regions (R,), against the rest."""
+        """Ranking of the defective pixels (all, or of the chosen regions (R,)) against the
+        background."""
         kept = np.ones(len(self.regions), bool) if chosen is None else chosen
         # Each region weighs the same, and so does each pixel within it.
         weights = kept / (self.pixels() * max(kept.sum(), 1))
         mine = kept[self.owners]
-        return rank(self.which[mine], weights[self.owners[mine]], self.counts)
+        return rank_positives(self.which[mine], weights[self.owners[mine]], self.counts)
 
     def pixels(self) -> Floats:
-        """Of each region (R,)."""
+        """Number of pixels of each region (R,)."""
         return np.array([region.pixels for region in self.regions], float)
 
     def types(self) -> dict[str, Bools]:
-        """For each defect type which regions (R,) are of it."""
+        """For each defect type, the mask (R,) of its regions."""
         types = [region.type for region in self.regions]
         known = sorted({type for type in types if type is not None})
         return {type: np.array([one == type for one in types]) for type in known}
 
     def measured(self, limits: Sequence[float]) -> list[Region]:
-        """The regions, each with its AUPRO."""
+        """The regions, each with its own AUPRO."""
         names = [aupro_name(limit) for limit in limits]
         if not self.counts.negatives:
             return [region._replace(aupro=dict.fromkeys(names)) for region in self.regions]

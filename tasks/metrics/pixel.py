@@ -1,9 +1,9 @@
 """Exact pixel and image metrics of anomaly scores, in one streaming pass over the maps.
 
 AUPRO follows the definition of the MVTec AD evaluation (Bergmann et al., IJCV 2021,
-doi:10.1007/s11263-020-01400-4): 8-connected regions, the background of all images pooled, equal
-scores enter together, linear interpolation at the limit. Only the scores of defective pixels stay
-in memory; `tasks.metrics.ranking` says why that is enough. A value that is undefined is None.
+doi:10.1007/s11263-020-01400-4): 8-connected regions, background of all images pooled, equal scores
+handled together, linear interpolation at the limit. Only the scores of defective pixels stay in
+memory; `tasks.metrics.ranking` explains why that is enough. An undefined value is None.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.metrics import ranking
-from tasks.metrics.arrays import checked, defect_types
-from tasks.metrics.mask_regions import Region, Result, find_regions, label_regions
-from tasks.metrics.pixel_intervals import ImageCounts, Thinned
+from tasks.metrics.arrays import defect_types, valid_maps
+from tasks.metrics.mask_regions import RankedMaps, Region, find_regions, label_regions
+from tasks.metrics.pixel_intervals import ImageCounts, PixelInterval
 from tasks.metrics.ranking import Floats, Ranking
 from tasks.metrics.spill import Background
 
@@ -30,11 +30,11 @@ def pro_curve(ranking: Ranking, limit: float, points: int) -> tuple[Floats, Floa
     pro = np.concatenate(([0], np.column_stack((height[:-1], height[1:])).ravel(), height[-1:]))
     last = np.interp(limit, fpr, pro)
     inside = fpr < limit
-    return thin(np.append(fpr[inside], limit), np.append(pro[inside], last), points)
+    return thin_curve(np.append(fpr[inside], limit), np.append(pro[inside], last), points)
 
 
-def thin(x: Floats, y: Floats, points: int) -> tuple[Floats, Floats]:
-    """At most this many of the curve's points, evenly along its length, both ends among them."""
+def thin_curve(x: Floats, y: Floats, points: int) -> tuple[Floats, Floats]:
+    """At most this many points of the curve, evenly along its length, including both ends."""
     if x.size <= points:
         return x, y
     length = np.append(0, np.cumsum(np.hypot(np.diff(x) / x[-1], np.diff(y))))
@@ -47,7 +47,7 @@ Value = TypeVar("Value")
 
 
 class PixelMetrics:
-    """Pixel AUROC, AUPRO, AP and F1-max of maps that are given batch by batch.
+    """Pixel AUROC, AUPRO, AP and F1-max of maps, given batch by batch.
 
     limits: false positive rates up to which AUPRO integrates; block: background scores held in
     memory, the rest waits in a temporary file until `compute` or `close`; intervals: resamples of
@@ -70,7 +70,7 @@ class PixelMetrics:
         self.scores: list[Floats] = []  # of the defective pixels, an array per image
         self.owners: list[NDArray[np.int32]] = []  # the region of each of these pixels
         self.background = Background(block, by_image=intervals > 0)
-        self.result: Result | None = None
+        self.result: RankedMaps | None = None
         self.open = True
 
     def update(self, maps: Any, masks: Any, labels: Sequence[str] | str | None = None) -> None:
@@ -80,7 +80,7 @@ class PixelMetrics:
         """
         if not self.open:
             raise RuntimeError("these metrics are computed or closed; start a new PixelMetrics")
-        images, truth = checked(maps, masks, self.images)
+        images, truth = valid_maps(maps, masks, self.images)
         types = defect_types(labels, len(images))
         for scores, mask, type in zip(images, truth, types, strict=True):
             self.background.add(scores[~mask], self.images)
@@ -93,14 +93,14 @@ class PixelMetrics:
 
     def compute(self) -> dict[str, float | None]:
         """Every value by its name; AUPRO up to 0.3 is `aupro_30`. No update may follow."""
-        return pixel_named(ranking.values(self._rank().ranking(), self.limits))
+        return pixel_named(ranking.metrics_or_none(self._rank().ranking(), self.limits))
 
     def by_type(self) -> dict[str, dict[str, float | None]]:
         """For each defect type what `compute` gives, of its regions alone against the whole
         background. No update may follow."""
         result = self._rank()
         return {
-            type: pixel_named(ranking.values(result.ranking(chosen), self.limits))
+            type: pixel_named(ranking.metrics_or_none(result.ranking(chosen), self.limits))
             for type, chosen in result.types().items()
         }
 
@@ -108,14 +108,14 @@ class PixelMetrics:
         """Every defective region, with its own AUPRO. No update may follow."""
         return self._rank().measured(self.limits)
 
-    def intervals(self, level: float = 0.95) -> dict[str, Thinned | None]:
-        """Percentile interval of each value of `compute` over resamples of images, as many good
-        and as many defective ones; `pixel_intervals.py` says how, and `error` how closely.
-        None where a kind has fewer than two images. No update may follow."""
+    def intervals(self, level: float = 0.95) -> dict[str, PixelInterval | None]:
+        """Percentile interval of each value of `compute` over resamples of images; the numbers of
+        good and of defective images stay the same. See `pixel_intervals.py`; `error` is the largest
+        possible deviation. None with fewer than two images of a kind. No update may follow."""
         return self._intervals(level, None)
 
-    def intervals_by_type(self, level: float = 0.95) -> dict[str, dict[str, Thinned | None]]:
-        """The same for `by_type`; the images of a type are drawn from these alone."""
+    def intervals_by_type(self, level: float = 0.95) -> dict[str, dict[str, PixelInterval | None]]:
+        """The same for `by_type`; each type draws only from its own images."""
         types = self._rank().types()
         return {type: self._intervals(level, chosen) for type, chosen in types.items()}
 
@@ -128,11 +128,13 @@ class PixelMetrics:
         self.scores, self.owners, self.open = [], [], False
         self.background.close()
 
-    def _rank(self) -> Result:
+    def _rank(self) -> RankedMaps:
         if self.result is None:
             if not self.open:
                 raise RuntimeError("these metrics were closed before compute; measure again")
-            scores, which = ranking.levels(np.concatenate([np.zeros(0, np.float32), *self.scores]))
+            scores, which = ranking.distinct_scores(
+                np.concatenate([np.zeros(0, np.float32), *self.scores])
+            )
             owners = np.concatenate([np.zeros(0, np.int32), *self.owners])
             images = None
             if self.resamples:
@@ -140,14 +142,14 @@ class PixelMetrics:
                 share = 1 / np.array([region.pixels for region in self.found], float)[owners]
                 images = ImageCounts(scores, which, image, share, self.images)
             visit = images.visit if images else None
-            counts = ranking.count(scores, self.background.blocks(visit))
-            self.result = Result(self.found, owners, which, counts, images)
+            counts = ranking.count_negatives(scores, self.background.blocks(visit))
+            self.result = RankedMaps(self.found, owners, which, counts, images)
             self.close()
         return self.result
 
     def _intervals(
         self, level: float, chosen: NDArray[np.bool_] | None
-    ) -> dict[str, Thinned | None]:
+    ) -> dict[str, PixelInterval | None]:
         result = self._rank()
         if result.images is None:
             raise RuntimeError(
@@ -160,7 +162,7 @@ class PixelMetrics:
         ]
         bad = np.isin(result.images.bad, images)
         found = result.images.intervals(self.limits, self.resamples, self.seed, level, bad)
-        return pixel_named(found or dict.fromkeys(ranking.names(self.limits)))
+        return pixel_named(found or dict.fromkeys(ranking.metric_names(self.limits)))
 
     def __enter__(self) -> Self:
         return self
@@ -170,7 +172,7 @@ class PixelMetrics:
 
 
 def pixel_named(found: Mapping[str, Value]) -> dict[str, Value]:
-    """The values with `pixel_` before each name but those of AUPRO."""
+    """The values with `pixel_` before each name, except AUPRO."""
     return {
         name if name.startswith("aupro") else f"pixel_{name}": value
         for name, value in found.items()

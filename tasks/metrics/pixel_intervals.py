@@ -1,12 +1,12 @@
-"""Bootstrap of pixel figures over images, from counts of each image at a few thresholds.
+"""Bootstrap of pixel figures over images, from counts per image at a few thresholds.
 
-The scores of defective pixels are merged into at most 1,000 bins of neighbouring scores, each
-with about 1/500 of these pixels or of the PRO. Of each image only how many of its background
-pixels lie above a bin's highest and above or at its lowest score is kept: two counts, 8 kB an
-image, whatever its size. A resample adds these counts up, each as often as its image was drawn;
-within a bin the curve is taken as straight. With at most 1,000 distinct scores that is exact.
-Otherwise the figures of each resample are bracketed by those of the best and the worst order
-within every bin, and the same percentiles of these brackets say how far an interval can be off.
+The scores of defective pixels are merged into at most 1,000 bins of neighbouring scores. Each bin
+holds about 1/500 of these pixels or of the PRO. For each image and bin we keep only two counts:
+background pixels above the highest score of the bin, and at or above its lowest score. That is 8 kB
+per image of any size. A resample adds these counts, each as often as its image was drawn. Inside a
+bin the curve is straight. With at most 1,000 distinct scores this is exact. Otherwise the best and
+the worst order inside every bin give bounds for each resample, and the same percentiles of these
+bounds show the largest error of an interval.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics.intervals import percentiles, resamples
-from tasks.metrics.ranking import Bools, Floats, Ranking, bracket, figures
+from tasks.metrics.intervals import draw_resamples, percentiles
+from tasks.metrics.ranking import Bools, Floats, Ranking, metric_bounds, ranking_metrics
 
 HALF = 500  # bins of equal PRO, and as many of equal numbers of defective pixels
 SLICE = 128  # images whose counts are multiplied at a time
@@ -24,8 +24,8 @@ SLICE = 128  # images whose counts are multiplied at a time
 Array = NDArray[Any]
 
 
-class Thinned(NamedTuple):
-    """An interval, and how far at most the merging of scores has moved one of its ends."""
+class PixelInterval(NamedTuple):
+    """An interval, and the largest error of its ends caused by merging scores."""
 
     low: float
     high: float
@@ -41,7 +41,7 @@ class ImageCounts:
         """scores: the levels, highest first; of each defective pixel (N,), which: its level,
         image: its image, share: 1 / its region's pixels; images: how many there are."""
         pixels = np.bincount(which, minlength=scores.size)
-        chosen = bins(pixels, np.bincount(which, share, scores.size))
+        chosen = score_bins(pixels, np.bincount(which, share, scores.size))
         first = np.flatnonzero(np.append(True, np.diff(chosen) > 0)[: scores.size])
         last = np.append(first[1:], scores.size)[: first.size] - 1
         self.highest, self.lowest = scores[first], scores[last]
@@ -63,36 +63,36 @@ class ImageCounts:
         self.negatives[image] += part.size
 
     def ranking(self, drawn: Floats, bad: Bools) -> Ranking:
-        """The rankings of resamples (b, N) of images, with only these of the defective ones."""
+        """Rankings of resamples (b, N) of images, with only the chosen defective images."""
         mine = drawn[:, self.bad[bad]]
         pro = mine @ self.pro[bad]
         return Ranking(
             mine @ self.pixels[bad],
             pro / pro.sum(1, keepdims=True),
-            summed(drawn, self.above),
-            summed(drawn, self.reached),
+            weighted_sum(drawn, self.above),
+            weighted_sum(drawn, self.reached),
             drawn @ self.negatives,
             self.merged,
         )
 
     def intervals(
         self, limits: Sequence[float], count: int, seed: int, level: float, bad: Bools
-    ) -> dict[str, Thinned] | None:
-        """The interval of each figure; None where there are not two images of a kind to draw.
+    ) -> dict[str, PixelInterval] | None:
+        """The interval of each figure; None if a kind has fewer than two images.
 
-        bad: which of the defective images count; the others only give background.
+        bad: the defective images that count; the others only give background pixels.
         """
         good = np.setdiff1d(np.arange(self.negatives.size), self.bad)
-        # Without a good image a resample could lack all background: none may be all defect.
+        # Without good images a resample could have no background: no image may be all defect.
         if bad.sum() < 2 or good.size == 1 or not self.negatives[good if good.size else ...].all():
             return None
         strata = good, self.bad[bad], self.bad[~bad]
         found: list[tuple[dict[str, Floats], ...]] = []
-        for drawn in resamples(strata, count, seed):
+        for drawn in draw_resamples(strata, count, seed):
             ranking = self.ranking(drawn, bad)
-            found.append((figures(ranking, limits), *bracket(ranking, limits)))
+            found.append((ranking_metrics(ranking, limits), *metric_bounds(ranking, limits)))
         return {
-            name: thinned(
+            name: bounded_interval(
                 [np.concatenate([f[name] for f in kind]) for kind in zip(*found, strict=True)],
                 level,
             )
@@ -100,15 +100,15 @@ class ImageCounts:
         }
 
 
-def thinned(values: Sequence[Floats], level: float) -> Thinned:
-    """Interval of the first values, certified by those that are surely below and above."""
+def bounded_interval(values: Sequence[Floats], level: float) -> PixelInterval:
+    """Interval of the first values, with its error from the lower and upper bounds."""
     (low, high), under, over = (percentiles(part, level) for part in values)
     error = max(low - under[0], over[0] - low, high - under[1], over[1] - high)
-    return Thinned(low, high, max(error, 0.0))
+    return PixelInterval(low, high, max(error, 0.0))
 
 
-def bins(*masses: Array) -> Array:
-    """The bin of each level, given one or two masses (T,) that are to be shared out evenly."""
+def score_bins(*masses: Array) -> Array:
+    """The bin of each level; one or two masses (T,) are distributed evenly over the bins."""
     levels = masses[0].size
     if levels <= 2 * HALF:
         return np.arange(levels)
@@ -119,8 +119,8 @@ def bins(*masses: Array) -> Array:
     return np.cumsum(new)
 
 
-def summed(drawn: Floats, counts: Array) -> Floats:
-    """drawn (b, N) @ counts (N, T), without a copy of all counts as floats."""
+def weighted_sum(drawn: Floats, counts: Array) -> Floats:
+    """drawn (b, N) @ counts (N, T), without converting all counts to float at once."""
     total = np.zeros((len(drawn), counts.shape[1]))
     for start in range(0, len(counts), SLICE):
         total += drawn[:, start : start + SLICE] @ counts[start : start + SLICE].astype(float)

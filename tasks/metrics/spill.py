@@ -1,4 +1,4 @@
-"""Any number of scores in bounded memory, to be counted: full blocks wait on disk."""
+"""Any number of scores in bounded memory: full blocks are stored on disk until they are counted."""
 
 from collections.abc import Callable, Iterable, Iterator
 from tempfile import TemporaryFile, gettempdir
@@ -13,7 +13,7 @@ Visit = Callable[[int, Floats], None]
 
 
 class Part(NamedTuple):
-    """Where scores of one image lie in a block."""
+    """The scores of one image in a block."""
 
     image: int
     start: int
@@ -30,10 +30,11 @@ class Spilled(NamedTuple):
 
 
 class Background:
-    """A bag of scores that is filled with `add` and read once with `blocks`.
+    """A collection of scores that is filled with `add` and read once with `blocks`.
 
-    block: scores in memory; by_image: blocks keep their images apart until they are read. The
-    temporary file has no name, so it is gone when this is closed, collected, or the process dies.
+    block: number of scores in memory; by_image: blocks keep images separate until they are read.
+    The temporary file has no name, so it disappears on close, on garbage collection, or when the
+    process dies.
     """
 
     def __init__(self, block: int, by_image: bool = False) -> None:
@@ -46,7 +47,7 @@ class Background:
         self.spilled: list[Spilled] = []
 
     def add(self, scores: Floats, image: int = 0) -> None:
-        """Take in scores (N,) of one image."""
+        """Add scores (N,) of one image."""
         while scores.size:
             if self.filled == self.buffer.size or scores.dtype != self.buffer.dtype:
                 self._spill()
@@ -59,15 +60,15 @@ class Background:
             scores = scores[part.size :]
 
     def blocks(self, visit: Visit | None = None) -> Iterator[Floats]:
-        """The scores in sorted blocks; `visit` first gets each image's part of them, sorted."""
-        yield ordered(self.buffer[: self.filled], self.parts, visit)
+        """The scores in sorted blocks; `visit` first gets the sorted part of each image."""
+        yield sorted_block(self.buffer[: self.filled], self.parts, visit)
         self.buffer, self.filled = np.empty(0, np.float32), 0
         for offset, size, dtype, parts in self.spilled:
             stored = np.memmap(self.file, dtype, "r", offset, (size,))  # type: ignore[call-overload]
-            yield ordered(np.array(stored), parts, visit) if self.by_image else stored
+            yield sorted_block(np.array(stored), parts, visit) if self.by_image else stored
 
     def close(self) -> None:
-        """Forget all scores and remove the temporary file."""
+        """Delete all scores and the temporary file."""
         if self.file is not None:
             self.file.close()
         self.file, self.spilled, self.parts, self.filled = None, [], [], 0
@@ -102,8 +103,8 @@ class Background:
             ) from error
 
 
-def ordered(block: Floats, parts: Iterable[Part], visit: Visit | None) -> Floats:
-    """The block sorted in place, after `visit` has seen its parts."""
+def sorted_block(block: Floats, parts: Iterable[Part], visit: Visit | None) -> Floats:
+    """Sort the block in place, after `visit` gets its parts."""
     for image, start, stop in parts:
         part = block[start:stop]
         part.sort()

@@ -1,1 +1,1 @@
-"""One model: fitting, loading, scoring, exporting it, and what its evaluation holds."""
+"""One model: fit, load, score and export it, and the files of its evaluation."""

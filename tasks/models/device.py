@@ -1,4 +1,4 @@
-"""Which device a cell runs on, and what it took."""
+"""Choose the device of a cell, and measure its memory."""
 
 import os
 import resource
@@ -9,29 +9,30 @@ import torch
 from tasks.workspace.errors import SpecError
 
 DEVICES = "auto, cpu, cuda or cuda:N"
-ENVIRONMENT = "INSPECTLINE_DEVICE"  # set by whoever hands out GPUs; stronger than the setting
+ENVIRONMENT = "INSPECTLINE_DEVICE"  # set by a GPU scheduler; overrides the setting
 
 
-def choose(device: str) -> torch.device:
-    """`auto` is the first GPU where there is one; SpecError where the machine lacks the device."""
+def choose_device(device: str) -> torch.device:
+    """The device; `auto` is the first GPU if there is one. SpecError if the machine does not have
+    it."""
     device = os.environ.get(ENVIRONMENT, device)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise SpecError(f"line.device: '{device}' is no device; give {DEVICES}") from None
+        raise SpecError(f"line.device: '{device}' is not a device; give {DEVICES}") from None
     if chosen.type not in ("cpu", "cuda"):
         raise SpecError(f"line.device: '{device}' is not supported; give {DEVICES}")
     count = torch.cuda.device_count()
     if chosen.type == "cuda" and (chosen.index or 0) >= count:
         have = f"torch sees {count} GPU{'s' * (count != 1)} here"
-        raise SpecError(f"line.device: {device}, but {have}; give {DEVICES}, or mend the driver")
+        raise SpecError(f"line.device: {device}, but {have}; give {DEVICES}, or repair the driver")
     return chosen
 
 
-def precision(wanted: str, device: torch.device) -> torch.dtype:
-    """What networks are trained in; `auto` is bfloat16 where the device has units for it."""
+def training_precision(wanted: str, device: torch.device) -> torch.dtype:
+    """The precision for training; `auto` is bfloat16 if the device supports it in hardware."""
     if wanted != "auto":
         return torch.float32 if wanted == "float32" else torch.bfloat16
     if device.type == "cuda":
@@ -42,7 +43,7 @@ def precision(wanted: str, device: torch.device) -> torch.dtype:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Most memory held so far: of the GPU by tensors, otherwise of this process, MiB."""
+    """Peak memory so far in MiB: of tensors on the GPU, otherwise of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -1,4 +1,4 @@
-"""Fitting one algorithm on one product: splits, folds, and checkpoints to go on from."""
+"""Fit one algorithm on one product: splits, folds and checkpoints."""
 
 import hashlib
 import json
@@ -9,7 +9,12 @@ from typing import Any
 
 from ad_models import Detector, Progress, Run, config, create, kind, load
 from tasks.build.fingerprint import fingerprint
-from tasks.decisions.split import consecutive_folds, consecutive_split, folds, split
+from tasks.decisions.split import (
+    consecutive_fold_numbers,
+    consecutive_held_out,
+    fold_numbers,
+    held_out,
+)
 from tasks.images.loader import CACHE, ImageLoader
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
@@ -25,46 +30,47 @@ Rows = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
-class Shared:
-    """What `tasks.pretrain` made of an algorithm that products share."""
+class SharedModel:
+    """The result of `tasks.pretrain` for an algorithm that products share."""
 
     folder: Path
     card: dict[str, Any]
 
     @classmethod
-    def read(cls, folder: Path) -> "Shared":
+    def read(cls, folder: Path) -> "SharedModel":
         if not (folder / CARD).is_file():
             raise DataError(f"{folder} is missing; `inspectline run` or `dvc repro` makes it")
         return cls(folder, json.loads((folder / CARD).read_text()))
 
     def part(self, product: str, rows: Rows, shots: int) -> tuple[Rows, Rows]:
-        """The images to calibrate on, by content, and the others that set the threshold: of a
-        product that it learned from only those that were kept out of that; of one with few images
-        none, for there each sets the threshold in a calibration without it."""
+        """The images to calibrate on, chosen by content, and the images that set the threshold. For
+        a product that it learned from, the threshold uses only images that were held out. For a
+        product with few images there are none: then each image sets the threshold in a calibration
+        without it."""
         learned = self.card["calibration"].get(product)
         ordered = sorted(rows, key=lambda row: row["sha256"])
         if learned is None:
             return ordered[:shots], ordered[shots:] if len(ordered) >= 2 * shots else []
-        sides = split([row["sha256"] for row in ordered], learned)
+        sides = held_out([row["sha256"] for row in ordered], learned)
         known = [row for row, side in zip(ordered, sides, strict=True) if not side]
         return known[:shots], [row for row, side in zip(ordered, sides, strict=True) if side]
 
 
 @dataclass(frozen=True)
-class Job:
-    """One algorithm on one product: fits and scores, on any rows of train.csv."""
+class FitJob:
+    """One algorithm on one product: fit and score on any rows of train.csv."""
 
     product: str
     algorithm: str
     recipe: FitRecipe
     images: Path
     listener: Listener
-    shared: Shared | None = None
+    shared: SharedModel | None = None
 
     def fit(self, rows: Rows, run: Run) -> tuple[Detector, int, Rows]:
-        """The detector, the number of images it saw, and those held out of it.
+        """The detector, the number of images it used, and the held-out rows.
 
-        None are held out of what fits in one pass: folds give its calibration scores.
+        An algorithm that fits in one pass holds out none: folds give its calibration scores.
         """
         if self.shared:
             chosen = config(self.algorithm, **self.recipe.parameters)
@@ -77,13 +83,13 @@ class Job:
             held = [row for row, side in zip(rows, sides, strict=True) if side]
             rows = [row for row, side in zip(rows, sides, strict=True) if not side]
         normals = self.loader(held) if held else None
-        # what is read once is not kept, for the memory is the algorithm's
+        # images that are read once are not cached: the algorithm needs the memory
         shuffle, keep = not detector.one_pass, not detector.reads_once
         loader = self.loader(rows, shuffle, keep)
         return detector.fit(loader, run, normals), len(rows), held
 
-    def calibrated(self, shared: Shared, rows: Rows, run: Run) -> Detector:
-        """What products share, calibrated for this one on these images."""
+    def calibrated(self, shared: SharedModel, rows: Rows, run: Run) -> Detector:
+        """The shared detector, calibrated for this product on these images."""
         if (size := list(self.recipe.image.seen)) != shared.card["image_size"]:
             raise SpecError(
                 f"{self.product} has an image.size of {size}, but {self.algorithm} learned at "
@@ -96,11 +102,11 @@ class Job:
         return detector
 
     def folds(self, rows: Rows) -> int:
-        """How many parts the images are dealt into; 0 where a fit without one had too few.
+        """The number of folds; 0 if a fit without one fold has too few images.
 
-        More parts where images are few: a fit without a quarter of a dozen is quite another fit,
-        and with so few it costs nothing. What is shared is calibrated as often as it takes for each
-        calibration to have all its shots.
+        More folds for few images: a fit without a quarter of a dozen images is very different, and
+        with so few images it is cheap. A shared algorithm has as many folds as needed, so that each
+        calibration has all its shots.
         """
         if len(rows) <= kind(self.algorithm).fewest:
             return 0
@@ -110,7 +116,7 @@ class Job:
         return min(len(rows), max(self.recipe.training.folds, 160 // len(rows)))
 
     def score_folds(self, rows: Rows, run: Run) -> list[dict[str, Any]]:
-        """Scores of all rows, each by a detector fitted without it."""
+        """Scores of all rows, each from a detector fitted without this row."""
         count = self.folds(rows)
         parts = self.parts(rows, count) if count > 1 else []
         scores = []
@@ -123,27 +129,27 @@ class Job:
         return sorted(scores, key=lambda row: row["path"])
 
     def parts(self, rows: Rows, count: int) -> list[int]:
-        """The number of the part that each image is left out with."""
+        """The fold number of each image."""
         if (order := self.recipe.training.order) is not None:
-            return consecutive_folds([Path(row["path"]).stem for row in rows], order, count)
-        return folds([row["sha256"] for row in rows], count)
+            return consecutive_fold_numbers([Path(row["path"]).stem for row in rows], order, count)
+        return fold_numbers([row["sha256"] for row in rows], count)
 
     def split(self, rows: Rows) -> list[bool]:
-        """True for the images that are kept out of the one fit there is."""
+        """True for images held out of the single fit."""
         share = self.recipe.training.calibration
         if (order := self.recipe.training.order) is not None:
-            return consecutive_split([Path(row["path"]).stem for row in rows], order, share)
-        return split([row["sha256"] for row in rows], share)
+            return consecutive_held_out([Path(row["path"]).stem for row in rows], order, share)
+        return held_out([row["sha256"] for row in rows], share)
 
     def again(self, rows: Rows, run: Run) -> Detector:
-        """Another detector, of these images alone."""
+        """Another detector, fitted only on these images."""
         if self.shared:
             return self.calibrated(self.shared, rows, run)
         detector = create(self.algorithm, **self.recipe.parameters)
         return detector.fit(self.loader(rows, keep=False), run)
 
     def score(self, detector: Detector, rows: Rows) -> list[dict[str, Any]]:
-        """Score and highest map value of each image; repr keeps every digit."""
+        """Score and highest map value of each image; repr keeps all digits."""
         inspector = Inspector(detector, Preprocess(self.recipe.image))
         return [
             {"path": row["path"], "score": repr(found.score), "peak": repr(float(found.map.max()))}
@@ -152,7 +158,7 @@ class Job:
         ]
 
     def loader(self, rows: Rows, shuffle: bool = False, keep: bool = True) -> ImageLoader:
-        """Batches of the images in these rows; `keep` them decoded for the next epoch."""
+        """Batches of the images in these rows; `keep`: cache decoded images for the next epoch."""
         paths = [self.images / row["path"] for row in rows]
         preprocess = Preprocess(self.recipe.image)
         size = self.recipe.training.batch_size
@@ -164,9 +170,9 @@ def fingerprint_of(
     algorithm: str,
     recipe: FitRecipe,
     table: Path,
-    shared: Shared | None = None,
+    shared: SharedModel | None = None,
 ) -> str:
-    """What a checkpoint belongs to: data, parameters, preprocessing and code."""
+    """The identity of a checkpoint: data, parameters, preprocessing and code."""
     parts = {
         "algorithm": algorithm,
         "parameters": recipe.parameters,
@@ -180,7 +186,7 @@ def fingerprint_of(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def forget_others(checkpoint: Path) -> None:
+def remove_other_checkpoints(checkpoint: Path) -> None:
     """Remove checkpoints of this cell that belong to other data, parameters or code."""
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     cell = checkpoint.name.split(".")[0]
@@ -189,8 +195,8 @@ def forget_others(checkpoint: Path) -> None:
             other.unlink()
 
 
-def teller(listener: Listener) -> Callable[[Progress], None]:
-    """Passes the progress of a fit on to `listener`."""
+def progress_callback(listener: Listener) -> Callable[[Progress], None]:
+    """A callback that passes the progress of a fit to `listener`."""
 
     def tell(progress: Progress) -> None:
         stage = f"{progress.stage} {progress.epoch}/{progress.epochs}"

@@ -1,4 +1,4 @@
-"""A fitted model with its preprocessing: what evaluation, gate and predict all ask."""
+"""A fitted model with its preprocessing, for evaluation, gate and predict."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 from ad_models import Prediction, load
 from ad_models.base import MEAN, STD, Detector
 from tasks.images.preprocess import Preprocess
-from tasks.images.tiles import cut, join
+from tasks.images.tiles import cut_tiles, join_tiles
 from tasks.spec.read import check
 from tasks.spec.schema import Image
 from tasks.workspace.errors import StoreError
@@ -20,11 +20,11 @@ from tasks.workspace.paths import CARD, MODEL, ONNX
 
 
 class Inspection(NamedTuple):
-    """Larger is more anomalous; raw, on the algorithm's own scale."""
+    """Raw values on the algorithm's own scale; larger is more anomalous."""
 
     score: float
-    map: np.ndarray  # (H, W) float32, at the resolution asked for
-    model_map: np.ndarray  # (h, w) float32, as the algorithm gave it
+    map: np.ndarray  # (H, W) float32, at the resolution of the region
+    model_map: np.ndarray  # (h, w) float32, output of the algorithm
 
 
 class Predictor(Protocol):
@@ -38,7 +38,7 @@ class Inspector:
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Self:
-        """Read a model folder: of a cell, or of a release."""
+        """Load a model from the folder of a cell or a release."""
         card = folder / CARD
         if not card.is_file():
             raise StoreError(f"{folder} holds no model: {CARD} is missing")
@@ -53,7 +53,7 @@ class Inspector:
         """Score images of any sizes in one batch."""
         inputs = [self.preprocess(image) for image in images]
         tile = self.preprocess.spec.tile
-        parts = [cut(x, tile) if tile else x[None] for x in inputs]
+        parts = [cut_tiles(x, tile) if tile else x[None] for x in inputs]
         prediction = self.detector.predict(torch.cat(parts))
         counts = [len(part) for part in parts]
         scores = prediction.score.cpu().split(counts)
@@ -64,31 +64,34 @@ class Inspector:
         ]
 
     def reconstruct(self, image: np.ndarray) -> np.ndarray | None:
-        """What the model makes of the region of interest (H, W, 3) in 0..1; None: nothing."""
+        """The model's reconstruction of the region of interest (H, W, 3) in 0..1; None if it has
+        none."""
         if not isinstance(self.detector, Detector):
             return None
         seen, tile = self.preprocess(image), self.preprocess.spec.tile
-        made = self.detector.reconstruction(cut(seen, tile) if tile else seen[None])
+        made = self.detector.reconstruction(cut_tiles(seen, tile) if tile else seen[None])
         if made is None:
             return None
         parts = made.float().cpu()
         shape = self.preprocess.region(image).shape[:2]
         planes = [
-            join(part, self.preprocess.spec.size) if tile else part[0]
+            join_tiles(part, self.preprocess.spec.size) if tile else part[0]
             for part in parts.movedim(1, 0)
         ]
         whole = torch.stack([self.preprocess.restore(plane, shape) for plane in planes], dim=2)
         return (whole * torch.tensor(STD) + torch.tensor(MEAN)).clamp(0, 1).numpy()
 
     def _inspection(self, image: np.ndarray, score: Tensor, maps: Tensor) -> Inspection:
-        whole = join(maps, self.preprocess.spec.size) if self.preprocess.spec.tile else maps[0]
+        whole = (
+            join_tiles(maps, self.preprocess.spec.size) if self.preprocess.spec.tile else maps[0]
+        )
         shape = self.preprocess.region(image).shape[:2]
         native = self.preprocess.restore(whole, shape)
         return Inspection(float(score.max()), native.numpy(), whole.numpy())
 
 
 def _detector(folder: Path, device: str) -> Predictor:
-    """A release's ONNX model on a CPU; what torch saved everywhere else."""
+    """On a CPU the ONNX model of a release; otherwise the torch model."""
     if device == "cpu" and (folder / ONNX).is_file():
         from tasks.models.onnx import OnnxDetector
 

@@ -12,7 +12,7 @@ from tasks.workspace.paths import MODEL, ONNX
 
 
 class OnnxDetector:
-    """A model.onnx that answers `predict` as the detector it was exported from does."""
+    """A model.onnx with the same `predict` as the detector it was exported from."""
 
     def __init__(self, path: Path) -> None:
         import onnxruntime
@@ -28,11 +28,11 @@ class OnnxDetector:
         return Prediction(torch.from_numpy(score), torch.from_numpy(maps))
 
 
-def export(folder: Path, seen: tuple[int, int], normals: Sequence[Tensor] = ()) -> None:
+def export_onnx(folder: Path, seen: tuple[int, int], normals: Sequence[Tensor] = ()) -> None:
     """Write model.onnx beside the folder's model, for images of `seen` height and width.
 
-    In 8 bits where there are `normals` to calibrate on, preprocessed images (B, 3, *seen). Where
-    the algorithm has no ONNX form, the release is run by torch on every device.
+    It has 8 bits if there are `normals` to calibrate on: preprocessed images (B, 3, *seen). If the
+    algorithm has no ONNX form, torch runs the release on every device.
     """
     detector = load(folder / MODEL)
     if not detector.no_export:

@@ -1,8 +1,9 @@
-"""An ONNX model in 8 bits: about half the time on CPUs with VNNI or AMX, and scores that differ.
+"""An ONNX model in 8 bits: about half the time on CPUs with VNNI or AMX, with slightly different
+scores.
 
-Only convolutions that carry work are quantised, each channel with a scale of its own; distances,
-likelihoods and the blur of the map stay float. The ranges of what flows between are taken from
-good images. How far scores then depart, and whether a decision does, is for the gate to say.
+Only convolutions with many channels are quantised, with one scale per channel. Distances,
+likelihoods and the blur of the map stay float. The ranges of activations come from good images. The
+gate checks how much scores change, and whether a decision changes.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor
 
-INPUTS = 16  # channels that enter a convolution worth quantising: the first layer keeps its colours
+INPUTS = 16  # fewest input channels of a quantised convolution: the first layer stays float
 
 
 def quantise(path: Path, images: Iterable[Tensor]) -> None:
@@ -33,13 +34,13 @@ def quantise(path: Path, images: Iterable[Tensor]) -> None:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_quantize=worthwhile(onnx.load(folded)),
+            nodes_to_quantize=convolutions_to_quantise(onnx.load(folded)),
         )
         small.replace(path)
 
 
-def worthwhile(model: onnx.ModelProto) -> list[str]:
-    """Names of the convolutions of enough channels."""
+def convolutions_to_quantise(model: onnx.ModelProto) -> list[str]:
+    """Names of the convolutions with enough input channels."""
     shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
     return [
         node.name
@@ -59,7 +60,7 @@ class _Reader(CalibrationDataReader):
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
-    """The quantiser logs to the root logger and prints advice that we have followed."""
+    """The quantiser logs to the root logger and prints advice that we already follow."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

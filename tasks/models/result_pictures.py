@@ -1,11 +1,11 @@
-"""What a person looks at after an evaluation: scores, curves, and small pictures of test images.
+"""Files of an evaluation for people: scores, curves, and small pictures of test images.
 
-All pictures lie in one file, exhibits.zip: DVC looks at every file of a folder, and there are two
-or three pictures to each test image.
+All pictures are in one file, exhibits.zip: DVC checks every file of a folder, and each test image
+has two or three pictures.
 
     image/0007.webp     row 7 of scores.csv: the region of interest
     heat/0007.webp      its map in colours, from 0 to `map_top` of threshold.json
-    rebuilt/0007.webp   what the model makes of it, where it makes anything
+    rebuilt/0007.webp   the model's reconstruction, if it has one
     outlines.json       {"7": {"size": [width, height], "found": SVG path, "mask": SVG path}}
 """
 
@@ -19,10 +19,10 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
-from tasks.decisions.map_regions import reported
+from tasks.decisions.map_regions import reported_pixels
 from tasks.decisions.threshold import wrongness
 from tasks.images.outlines import outline
-from tasks.images.pictures import SIDE, encoded, heat, picture, shrunk
+from tasks.images.pictures import SIDE, encode_webp, map_colours, rgb_picture, shrink_picture
 from tasks.metrics.image import roc_curve
 from tasks.models.inspector import Inspector
 from tasks.workspace.files import write_bytes, write_rows
@@ -31,12 +31,13 @@ if TYPE_CHECKING:
     from tasks.models.figures import TestResult
 
 
-class Exhibits:
-    """Collects pictures in the order of the rows; beyond `limit` the most wrong decisions stay."""
+class ResultPictures:
+    """Collects pictures in the order of the rows. With more than `limit`, the most wrong decisions
+    stay."""
 
     def __init__(self, inspector: Inspector, decision: dict[str, Any], limit: int) -> None:
         self.inspector, self.decision, self.limit = inspector, decision, limit
-        self.kept: list[tuple[float, int, dict[str, Any]]] = []  # a heap, the least wrong first
+        self.kept: list[tuple[float, int, dict[str, Any]]] = []  # a heap with the least wrong first
 
     def add(
         self,
@@ -57,13 +58,17 @@ class Exhibits:
     def _drawn(self, image: np.ndarray, map: np.ndarray, mask: np.ndarray | None) -> dict[str, Any]:
         """Encoded pictures and outlines of one image."""
         seen, rebuilt = self.inspector.preprocess.region(image), self.inspector.reconstruct(image)
-        thumbnail = shrunk(picture(seen), SIDE)
+        thumbnail = shrink_picture(rgb_picture(seen), SIDE)
         size = thumbnail.size
         found = self._found(map)
-        made = {} if rebuilt is None else {"rebuilt": encoded(shrunk(picture(rebuilt), SIDE))}
+        made = (
+            {}
+            if rebuilt is None
+            else {"rebuilt": encode_webp(shrink_picture(rgb_picture(rebuilt), SIDE))}
+        )
         return made | {
-            "image": encoded(thumbnail),
-            "heat": encoded(heat(map, self.decision["map_top"], SIDE // 2)),
+            "image": encode_webp(thumbnail),
+            "heat": encode_webp(map_colours(map, self.decision["map_top"], SIDE // 2)),
             "outlines": {
                 "size": size,
                 "found": "" if found is None else outline(found, size),
@@ -72,12 +77,12 @@ class Exhibits:
         }
 
     def _found(self, map: np.ndarray) -> np.ndarray | None:
-        """Pixels of the regions that `predict` would report."""
+        """Pixels of the regions that `predict` reports."""
         level = self.decision["pixel_threshold"]
         if level is None:
             return None
         least, radius = self.decision["region_min_area"], self.decision["region_opening"]
-        return reported(map, level, least, radius)
+        return reported_pixels(map, level, least, radius)
 
     def write(self, path: Path) -> Path:
         """Equal pictures give equal bytes."""
@@ -93,7 +98,7 @@ class Exhibits:
 
 
 def write_scores(path: Path, result: "TestResult") -> None:
-    """One row a test image. repr keeps every digit: a decision can be taken again from it."""
+    """One row per test image. repr keeps all digits, so that a decision can be repeated."""
     columns = ("path", "label", "score", "decision", "has_mask")
     facts = zip(result.rows, result.scores, result.decisions, strict=True)
     rows = (
@@ -113,6 +118,6 @@ def write_curves(folder: Path, result: "TestResult") -> None:
 
 
 def write_points(path: Path, names: tuple[str, ...], columns: Iterable[np.ndarray]) -> None:
-    """Columns of equal length, one point a row."""
+    """Columns of equal length, one point per row."""
     points = zip(*columns, strict=True)
     write_rows(path, names, (dict(zip(names, point, strict=True)) for point in points))

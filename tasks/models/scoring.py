@@ -1,4 +1,4 @@
-"""Scores of images by a model, in batches, and how long one takes."""
+"""Scores of images by a model, in batches, and the time per image."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,26 +11,26 @@ from tasks.models.figures import Rows
 from tasks.models.inspector import Inspector
 
 Report = Callable[..., None]
-BATCH = 8  # images scored together; changes no score
-TIMED = 20  # images whose latency is taken, after three that warm up
+BATCH = 8  # images scored together; has no effect on scores
+TIMED = 20  # images for the latency, after three warm-up images
 
 
-def batches(images: Path, rows: Rows) -> Iterator[tuple[Rows, list[np.ndarray]]]:
+def image_batches(images: Path, rows: Rows) -> Iterator[tuple[Rows, list[np.ndarray]]]:
     """Rows with their decoded images, `BATCH` at a time."""
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
         yield part, [read_image(images / row["path"]) for row in part]
 
 
-def score(inspector: Inspector, images: Path, rows: Rows, report: Report) -> list[float]:
+def score_images(inspector: Inspector, images: Path, rows: Rows, report: Report) -> list[float]:
     """The score of each image."""
-    return [float(row["score"]) for row in levels(inspector, images, rows, report)]
+    return [float(row["score"]) for row in scores_and_peaks(inspector, images, rows, report)]
 
 
-def levels(inspector: Inspector, images: Path, rows: Rows, report: Report) -> Rows:
+def scores_and_peaks(inspector: Inspector, images: Path, rows: Rows, report: Report) -> Rows:
     """Score and highest map value of each image, by path; repr keeps every digit."""
     found: Rows = []
-    for part, batch in batches(images, rows):
+    for part, batch in image_batches(images, rows):
         for row, seen in zip(part, inspector.inspect_all(batch), strict=True):
             peak = repr(float(seen.map.max()))
             found.append({"path": row["path"], "score": repr(seen.score), "peak": peak})
@@ -38,9 +38,11 @@ def levels(inspector: Inspector, images: Path, rows: Rows, report: Report) -> Ro
     return found
 
 
-def latency(inspector: Inspector, images: Path, paths: list[str]) -> dict[str, float | None]:
-    """Median and 95th percentile of milliseconds from pixels in memory to score and map, one
-    image at a time."""
+def measure_latency(
+    inspector: Inspector, images: Path, paths: list[str]
+) -> dict[str, float | None]:
+    """Median and 95th percentile of milliseconds per image, from pixels in memory to score and
+    map."""
     loaded = [read_image(images / path) for path in paths[:TIMED]]
     times = []
     for image in loaded[:3] + loaded:

@@ -1,4 +1,4 @@
-"""The images that an algorithm learns from where several products share it."""
+"""Training images of an algorithm that several products share."""
 
 import hashlib
 import json
@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.build.fingerprint import fingerprint
-from tasks.decisions.split import split
-from tasks.images.loader import CACHE, ImageLoader, Mixed
+from tasks.decisions.split import held_out
+from tasks.images.loader import CACHE, ImageLoader, MixedLoader
 from tasks.images.preprocess import Preprocess
 from tasks.spec.schema import Image
 from tasks.workspace.errors import SpecError
@@ -15,23 +15,25 @@ from tasks.workspace.files import read_rows, sha256_of
 from tasks.workspace.paths import Workspace
 
 
-def mixed(workspace: Workspace, recipe: dict[str, Any], images: dict[str, Image]) -> Mixed:
-    """The good images of the recipe's products, without those that will set a threshold."""
+def mixed_loader(
+    workspace: Workspace, recipe: dict[str, Any], images: dict[str, Image]
+) -> MixedLoader:
+    """The good images of the recipe's products, without the images that set thresholds."""
     loaders = []
     for name, image in images.items():
         rows = read_rows(workspace.validation(name) / "train.csv")
-        sides = split([row["sha256"] for row in rows], recipe["products"][name]["calibration"])
+        sides = held_out([row["sha256"] for row in rows], recipe["products"][name]["calibration"])
         kept = [row for row, held in zip(rows, sides, strict=True) if not held]
         paths = [workspace.images(name) / row["path"] for row in kept]
-        room = CACHE // len(images)
+        cache = CACHE // len(images)
         loaders.append(
-            ImageLoader(paths, Preprocess(image), recipe["batch_size"], True, name, room)
+            ImageLoader(paths, Preprocess(image), recipe["batch_size"], True, name, cache)
         )
-    return Mixed(loaders)
+    return MixedLoader(loaders)
 
 
 def common_size(algorithm: str, images: dict[str, Image]) -> list[int]:
-    """Height and width of what the algorithm sees, which must be one for all products."""
+    """The input height and width of the algorithm; they must be equal for all products."""
     sizes = {name: list(image.seen) for name, image in images.items()}
     first, *others = sizes.items()
     for name, size in others:
@@ -44,8 +46,8 @@ def common_size(algorithm: str, images: dict[str, Image]) -> list[int]:
     return first[1]
 
 
-def identify(algorithm: str, recipe: dict[str, Any], tables: dict[str, Path]) -> str:
-    """What a checkpoint belongs to: data, recipe and code."""
+def fit_identity(algorithm: str, recipe: dict[str, Any], tables: dict[str, Path]) -> str:
+    """The identity of a checkpoint: data, recipe and code."""
     parts = {
         "recipe": recipe,
         "train": {p: sha256_of(t) for p, t in tables.items()},

@@ -8,8 +8,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.images.layout import image_files, is_mask, misplaced, pair
-from tasks.spec.corrections import DROP, Row, corrected, read_corrections
+from tasks.images.layout import image_files, is_mask, layout_problem, pair_masks
+from tasks.spec.corrections import DROP, Row, apply_corrections, read_corrections
 from tasks.spec.read import read_product
 from tasks.spec.schema import Retrain
 from tasks.workspace.files import read_rows, write_json
@@ -58,7 +58,10 @@ def news(workspace: Workspace, product: str) -> News:
     manifest = workspace.validation(product) / "manifest.csv"
     before = {row["path"]: row for row in read_rows(manifest)} if manifest.is_file() else {}
     rows = _rows(workspace.images(product))
-    now = {r["path"]: r for r in corrected(rows, read_corrections(workspace.corrections(product)))}
+    now = {
+        r["path"]: r
+        for r in apply_corrections(rows, read_corrections(workspace.corrections(product)))
+    }
     came = [r for p, r in now.items() if p not in before or (r["mask"] and not before[p]["mask"])]
     labels = {r["path"]: now[r["path"]]["label"] if r["path"] in now else DROP for r in rows}
     changed = [p for p, label in labels.items() if p in before and label != before[p]["label"]]
@@ -68,11 +71,11 @@ def news(workspace: Workspace, product: str) -> News:
 def _rows(images: Path) -> list[Row]:
     """Of each image what corrections read, as the folders have it."""
     paths = list(image_files(images)) if images.is_dir() else []
-    masks, _ = pair(paths)
+    masks, _ = pair_masks(paths)
     return [
         {"path": str(p), "split": p.parts[0], "label": p.parts[1], "mask": str(masks.get(p, ""))}
         for p in paths
-        if not is_mask(p) and not misplaced(p)
+        if not is_mask(p) and not layout_problem(p)
     ]
 
 

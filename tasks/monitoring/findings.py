@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.metrics.bounds import upper
+from tasks.metrics.bounds import upper_limit
 from tasks.spec.schema import Drift
 from tasks.workspace.files import read_rows
 from tasks.workspace.paths import CALIBRATION
@@ -91,7 +91,7 @@ def rejects(records: Sequence[dict[str, Any]], overkill: float, limits: Drift) -
     now, known = ({"rate": k / n} if n else {}), {"rate": expected}
     if n < limits.parts:
         return Finding("rejects", n, None, 0.0, False, now, known)
-    lower = 1 - upper(n - k, n, CONFIDENCE)
+    lower = 1 - upper_limit(n - k, n, CONFIDENCE)
     excess = max(0.0, lower - expected)
     return Finding("rejects", n, excess, 0.0, excess > 0, now, known)
 

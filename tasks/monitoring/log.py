@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.images.decode import Picture
-from tasks.images.measures import looks, luminance
+from tasks.images.measures import image_facts, luminance
 from tasks.workspace import clock
 
 SEEN = ("width", "height", "brightness", "sharpness")
@@ -30,7 +30,7 @@ def record_of(
 
     image: its name, where it has one.
     """
-    seen = looks(picture, luminance(picture))
+    seen = image_facts(picture, luminance(picture))
     time = clock.now("milliseconds")
     return {
         "time": time,

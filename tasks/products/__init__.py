@@ -1,1 +1,1 @@
-"""A new product: from a folder of images to a spec, and from few images to many."""
+"""Products: create a product with its spec, and change, rename or remove it."""

@@ -1,7 +1,8 @@
-"""Files of a product that a person changes from the command line or the board.
+"""Changes of a product's files by a person, from the command line or the board.
 
-Whoever changes one is alone in the workspace, changes what he has seen and nothing else, and
-leaves a record in the store beside the promotions: who, when, why, what stood there before.
+During a change nobody else can change the workspace. The change applies only to the version that
+the person saw. The store keeps a record of it beside the promotions: who, when, why, and the old
+value.
 """
 
 import hashlib
@@ -22,18 +23,18 @@ from tasks.workspace.git import origin
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
 
-PATIENCE = 3.0  # seconds to wait for another change by hand; a run takes longer
+PATIENCE = 3.0  # seconds to wait for another manual change; a run takes longer
 LONGEST = 500  # characters of a reason
 Content = dict[str, Any]
 
 
 def version_of(path: Path) -> str:
-    """What tells one state of a file from another; empty where there is no file."""
+    """The sha256 of a file as its version; empty if there is no file."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
-def said(text: str, what: str) -> str:
-    """A name or a reason in one line; LineError where it is blank or a novel."""
+def one_line(text: str, what: str) -> str:
+    """A name or a reason in one line; LineError if it is blank or too long."""
     line = " ".join(text.split())
     if not line or len(line) > LONGEST:
         raise LineError(f"{what} must say something, in at most {LONGEST} characters")
@@ -41,20 +42,20 @@ def said(text: str, what: str) -> str:
 
 
 @contextmanager
-def alone(workspace: Workspace, path: Path, seen: str | None) -> Iterator[None]:
-    """Nobody else changes the workspace; BusyError while a run goes on, ChangedError where the
-    file is another than the `seen` version."""
+def locked_for_change(workspace: Workspace, path: Path, seen: str | None) -> Iterator[None]:
+    """Lock the workspace; BusyError during a run, ChangedError if the file is not the `seen`
+    version."""
     with run_lock(workspace, PATIENCE):
         if seen is not None and seen != version_of(path):
             raise ChangedError(
-                f"{path.relative_to(workspace.root)} was changed by somebody else meanwhile; look "
-                "at it as it is now, then try again"
+                f"{path.relative_to(workspace.root)} was changed by somebody else in the meantime; "
+                "look at the new version, then try again"
             )
         yield
 
 
-def rewritten(text: str, change: Callable[[Any], None]) -> str:
-    """YAML after `change` of its mapping, with its comments, order and quotes as they were."""
+def edit_yaml(text: str, change: Callable[[Any], None]) -> str:
+    """The YAML text after `change`; comments, order and quotes stay."""
     from ruamel.yaml import YAML, CommentedMap
 
     editor = YAML()
@@ -72,20 +73,22 @@ def rewritten(text: str, change: Callable[[Any], None]) -> str:
     return head + out.getvalue()
 
 
-def rewritten_to(text: str, expected: Content, change: Callable[[Any], None], path: Path) -> str:
-    """As `rewritten`, where that says what is expected and nothing else; SpecError where not."""
-    after = rewritten(text, change)
+def edit_yaml_exactly(
+    text: str, expected: Content, change: Callable[[Any], None], path: Path
+) -> str:
+    """Like `edit_yaml`; SpecError unless the result holds exactly what is expected."""
+    after = edit_yaml(text, change)
     if yaml.safe_load(after) != expected:
         raise SpecError(f"{path} cannot be rewritten without changing more; edit it by hand")
     return after
 
 
-def put(
+def write_change(
     workspace: Workspace, product: str, kind: str, path: Path, text: str, body: Content
 ) -> Content:
-    """The record of a change, which is in the store before the file is.
+    """Write a change; its record. The record is in the store before the file changes.
 
-    No change without a record; where the file cannot be written the record is taken back.
+    No change without a record. If the file cannot be written, the record is deleted.
     """
     store = store_of(workspace)
     body = {

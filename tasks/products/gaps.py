@@ -1,24 +1,24 @@
-"""What a product's images cannot yet show, and what would."""
+"""What a product's images cannot show yet, and which images are missing."""
 
 from typing import Any
 
-from tasks.metrics.bounds import expected, upper
+from tasks.metrics.bounds import expected_share, upper_limit
 from tasks.spec.automatic import FEW
 
 CONFIDENCE = 0.95
 
 
-def gaps(counts: dict[str, Any]) -> list[str]:
-    """Sentences on what is missing; counts as a validation has them."""
+def data_gaps(counts: dict[str, Any]) -> list[str]:
+    """Sentences about missing images; counts: those of a validation."""
     good, test, bad = counts["train_good"], counts["test_good"], counts["test_defective"]
     found = []
     if good <= FEW:
-        mean, most = 100 * expected(0, good), 100 * upper(0, good, CONFIDENCE)
+        mean, most = 100 * expected_share(0, good), 100 * upper_limit(0, good, CONFIDENCE)
         found.append(
             f"{good} good images: no threshold can promise less than {mean:.0f} % overkill on "
-            f"average, nor less than {most:.0f} % with {100 * CONFIDENCE:.0f} % confidence; each "
-            "new good part lowers that. It holds for pictures of as many parts: several of one "
-            "part promise too much"
+            f"average, and no less than {most:.0f} % with {100 * CONFIDENCE:.0f} % confidence. "
+            "Each new good part lowers these limits. They are valid if every picture shows another "
+            "part: with several pictures of one part the true limits are higher"
         )
     if not bad:
         found.append(

@@ -1,21 +1,21 @@
-"""The first spec of a product, with a remark on each choice."""
+"""The first spec of a product, with a comment on each choice."""
 
 from pathlib import Path
 
-from tasks.metrics.bounds import expected
-from tasks.products.look import Look
+from tasks.metrics.bounds import expected_share
+from tasks.products.image_summary import ImageSummary
 from tasks.spec.read import read_yaml
 
 TEMPLATE = Path(__file__).with_name("product.yaml.j2")
 
 
-def proposal(product: str, seen: Look) -> str:
-    """The text of product.yaml for images that were looked at."""
+def proposed_spec(product: str, seen: ImageSummary) -> str:
+    """The text of product.yaml for these images."""
     from jinja2 import Environment, StrictUndefined
 
-    rooms = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     (height, width), usual = seen.size, max(seen.sizes, key=lambda size: seen.sizes[size])
-    text = rooms.from_string(TEMPLATE.read_text()).render(
+    text = environment.from_string(TEMPLATE.read_text()).render(
         product=product,
         images=seen.images,
         defects=seen.defects,
@@ -25,23 +25,23 @@ def proposal(product: str, seen: Look) -> str:
         color="grey" if seen.grey else "rgb",
         region=list(seen.region) if seen.region else None,
         share=seen.region[2] * seen.region[3] / (usual[0] * usual[1]) if seen.region else None,
-        promised=expected(0, seen.images),
+        promised=expected_share(0, seen.images),
     )
     return text
 
 
-def likened(text: str, product: str, like: str, similarity: float | None) -> str:
-    """The spec of another product as the first one of this."""
+def spec_from_product(text: str, product: str, like: str, similarity: float | None) -> str:
+    """The first spec of a product, copied from another product."""
     why = "" if similarity is None else f", whose images are the most similar ({similarity:.2f})"
-    head = f"# The spec of {product}, begun as that of {like}{why}.\n"
+    head = f"# The spec of {product}, started from that of {like}{why}.\n"
     lines = text.splitlines(keepends=True)
     while lines and lines[0].startswith("#"):
         lines.pop(0)
     return head + "".join(lines).lstrip("\n")
 
 
-def misfits(spec: Path, seen: Look) -> list[str]:
-    """What a spec taken from another product says that these images contradict."""
+def spec_conflicts(spec: Path, seen: ImageSummary) -> list[str]:
+    """Conflicts between a spec copied from another product and these images."""
     image = read_yaml(spec).get("image") or {}
     found = []
     if image.get("color") == "grey" and not seen.grey:

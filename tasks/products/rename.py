@@ -1,4 +1,4 @@
-"""Rename or remove a product, so that nothing is lost: no image, no model, no release."""
+"""Rename or remove a product without losing an image, a model or a release."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from tasks.store.champion import champion, promote
 from tasks.store.fetch_release import fetch
 from tasks.store.opening import store_of
 from tasks.store.release import MANIFEST, read_manifest
-from tasks.store.releases import exhibits_key, publish, releases
+from tasks.store.releases import pictures_key, publish, releases
 from tasks.workspace.errors import LineError, SpecError
 from tasks.workspace.files import write_text
 from tasks.workspace.git import operator
@@ -24,32 +24,33 @@ from tasks.workspace.lock import run_lock
 from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
 
-KEPT = ("validate", "fit")  # steps whose results do not hold the product's name
+KEPT = ("validate", "fit")  # steps whose results do not contain the product's name
 
 
-def rename(workspace: Workspace, old: str, name: str) -> list[str]:
-    """What was done, in sentences. Whoever was interrupted gives the same command again."""
+def rename_product(workspace: Workspace, old: str, name: str) -> list[str]:
+    """Rename a product; sentences on what was done. After an interruption the same command
+    continues."""
     check_product_name(name)
     workspace.require(old)
     if name in workspace.products or workspace.product(name).exists():
         raise LineError(f"there is a product {name} already; choose another name")
-    refuse_if_taught(workspace, old)
+    check_not_in_train_on(workspace, old)
     with run_lock(workspace):
         copied = copy_releases(workspace, old, name)
         workspace.product(old).rename(workspace.product(name))
-        relabel(workspace, old, name)
+        rename_in_lock(workspace, old, name)
         sync(workspace)
-    done = [f"{old} is {name} now; the next run evaluates its cells again and trains none"]
+    done = [f"{old} is now {name}; the next run evaluates its cells again without training"]
     if copied:
         stay = f"those of {old} stay in the store as they are"
-        done.append(f"{copied} releases and the champion go by the new name; {stay}")
+        done.append(f"{copied} releases and the champion now have the new name too; {stay}")
     return done
 
 
-def remove(workspace: Workspace, product: str) -> list[str]:
-    """What was done, in sentences."""
+def remove_product(workspace: Workspace, product: str) -> list[str]:
+    """Remove a product; sentences on what was done."""
     workspace.require(product)
-    refuse_if_taught(workspace, product)
+    check_not_in_train_on(workspace, product)
     with run_lock(workspace):
         aside = workspace.scratch / "removed" / f"{product}-{datetime.now():%Y%m%d-%H%M%S}"
         aside.parent.mkdir(parents=True, exist_ok=True)
@@ -57,13 +58,13 @@ def remove(workspace: Workspace, product: str) -> list[str]:
         sync(workspace)
     back = os.path.relpath(workspace.product(product), workspace.root)
     return [
-        f"{product} is no product any more; its releases stay in the store, and `predict` works",
-        f"its files are in {aside.relative_to(workspace.root)}; moved back to {back} it is back",
+        f"{product} is not a product any more; its releases stay in the store, and `predict` works",
+        f"its files are in {aside.relative_to(workspace.root)}; to restore it, move them to {back}",
     ]
 
 
-def refuse_if_taught(workspace: Workspace, product: str) -> None:
-    """SpecError where params.yaml names the product as one to learn from."""
+def check_not_in_train_on(workspace: Workspace, product: str) -> None:
+    """SpecError if params.yaml names the product in train_on."""
     for algorithm, parameters in read_params(workspace.root).algorithms.items():
         if product in ((parameters or {}).get(TRAIN_ON) or ()):
             raise SpecError(
@@ -73,26 +74,26 @@ def refuse_if_taught(workspace: Workspace, product: str) -> None:
 
 
 def copy_releases(workspace: Workspace, old: str, name: str) -> int:
-    """How many releases the store now holds under the new name too, champion and history alike."""
+    """Copy the releases, champion and history to the new name; number of releases."""
     store = store_of(workspace)
     current = champion(store, old)
     found = [str(row["id"]) for row in releases(store, old)]
     for release in found:
         about = read_manifest(store, old, release)["about"] | {"renamed_from": old}
         folder = fetch(store, old, release, workspace.scratch / "releases")
-        with tempfile.TemporaryDirectory(dir=workspace.scratch) as room:
-            files = shutil.copytree(folder, Path(room) / name, ignore=lambda *_: [MANIFEST])
+        with tempfile.TemporaryDirectory(dir=workspace.scratch) as temporary:
+            files = shutil.copytree(folder, Path(temporary) / name, ignore=lambda *_: [MANIFEST])
             publish(files, name, store, about)
-        if pictures := store.get(exhibits_key(old, release)):
-            store.put(exhibits_key(name, release), pictures)
+        if pictures := store.get(pictures_key(old, release)):
+            store.put(pictures_key(name, release), pictures)
     order = [*reversed(current["history"]), current["release"]] if current else []
     for release in order:
         promote(store, name, release, reason=f"renamed from {old}", by=operator())
     return len(found)
 
 
-def relabel(workspace: Workspace, old: str, name: str) -> None:
-    """Let DVC's record of what does not depend on the name know the new command."""
+def rename_in_lock(workspace: Workspace, old: str, name: str) -> None:
+    """Write the new command into DVC's lock for stages that do not depend on the name."""
     path = workspace.product(name) / "dvc.lock"
     if not path.is_file():
         return

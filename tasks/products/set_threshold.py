@@ -1,8 +1,14 @@
-"""Set the threshold of a product: what its spec says of it, by whom, when and why."""
+"""Set the threshold in the spec of a product, with a record of who, when and why."""
 
 from typing import Any
 
-from tasks.products.changing import Content, alone, put, rewritten_to, said
+from tasks.products.changing import (
+    Content,
+    edit_yaml_exactly,
+    locked_for_change,
+    one_line,
+    write_change,
+)
 from tasks.spec.read import product_of, read_product, read_yaml
 from tasks.spec.schema import Rule, Threshold
 from tasks.workspace.errors import LineError, SpecError, hint
@@ -20,33 +26,40 @@ def set_threshold(
     reason: str,
     seen: str | None = None,
 ) -> Content:
-    """The record of the change; it decides from the next run on.
+    """Change the threshold; the record. It applies from the next run on.
 
-    change: keys of the spec's threshold; a value alone means policy fixed.
-    seen: version of product.yaml that the caller looked at; another one is a ChangedError.
+    change: keys of the spec's threshold; a value alone means policy fixed. seen: version of
+    product.yaml that the caller saw; ChangedError if it is different now.
     """
     workspace.require(product)
-    by, reason, change = said(by, "the name"), said(reason, "the reason"), complete(change)
+    by, reason, change = (
+        one_line(by, "the name"),
+        one_line(reason, "the reason"),
+        complete_change(change),
+    )
     path = workspace.product(product) / "product.yaml"
-    with alone(workspace, path, seen):
+    with locked_for_change(workspace, path, seen):
         text, own = path.read_text(encoding="utf-8"), read_yaml(path)
         old = read_product(workspace.root, product).threshold
         rule = (own.get("threshold") or {}) | change
         if "policy" in change and change["policy"] != "fixed" and "value" not in change:
-            rule.pop("value", None)  # it would read as if it decided
+            rule.pop("value", None)  # it would look as if it were used
         expected = own | {"threshold": rule}
         spec = product_of(workspace.root, product, expected)
         new = _usable(spec.threshold, change)
         if new == old:
-            raise LineError(f"the threshold of {product} stands like that already")
-        after = rewritten_to(text, expected, lambda spec: _enter(spec, rule), path)
-        told = {"by": by, "reason": reason, "old": _told(old), "new": _told(new)}
-        told |= {"what": f"{brief(old)} → {brief(new)}", "note": note(new, list(spec.algorithms))}
-        return put(workspace, product, "threshold", path, after, told)
+            raise LineError(f"the threshold of {product} already has these values")
+        after = edit_yaml_exactly(text, expected, lambda spec: _enter(spec, rule), path)
+        told = {"by": by, "reason": reason, "old": _as_json(old), "new": _as_json(new)}
+        told |= {
+            "what": f"{short_rule(old)} → {short_rule(new)}",
+            "note": shared_value_note(new, list(spec.algorithms)),
+        }
+        return write_change(workspace, product, "threshold", path, after, told)
 
 
-def complete(change: Content) -> Content:
-    """The keys to set, without those that are unknown here."""
+def complete_change(change: Content) -> Content:
+    """The keys to set; SpecError for an unknown key."""
     for key in change:
         if key not in GIVEN:
             raise SpecError(f"threshold has no key '{key}' to set; {hint(key, GIVEN)}")
@@ -56,7 +69,8 @@ def complete(change: Content) -> Content:
 
 
 def _usable(threshold: Threshold, change: Content) -> Threshold:
-    """The threshold; SpecError where a rule lacks its value or a value its rule."""
+    """The threshold; SpecError for a fixed rule without a value, or a value without a fixed
+    rule."""
     for name, rule in (("threshold", threshold), ("threshold.review", threshold.review)):
         if rule and rule.policy == "fixed" and rule.value is None:
             raise SpecError(f"{name}.policy is fixed: give the raw score as its value")
@@ -78,18 +92,19 @@ def _enter(spec: Any, rule: Content) -> None:
     section.update(rule)
 
 
-def note(threshold: Threshold, algorithms: list[str]) -> str:
-    """What whoever sets a raw score should know; empty where one algorithm is all there is."""
+def shared_value_note(threshold: Threshold, algorithms: list[str]) -> str:
+    """A warning for a raw score as threshold; empty if the product has only one algorithm."""
     if threshold.policy != "fixed" or len(algorithms) < 2:
         return ""
     return (
-        f"{threshold.value:g} decides for {', '.join(algorithms)} alike, whose scores share no "
-        "scale: what suits one may let all defects of another pass; keep the others out of the spec"
+        f"{threshold.value:g} decides for all of {', '.join(algorithms)}, but their scores have "
+        "different scales: a value for one may let all defects of another pass; keep the others "
+        "out of the spec"
     )
 
 
-def brief(rule: Rule) -> str:
-    """A rule in a few words: its policy, and what that goes by."""
+def short_rule(rule: Rule) -> str:
+    """A rule in a few words: its policy and parameters."""
     keys = {
         "fixed": ("value",),
         "normal_quantile": ("overkill",),
@@ -98,9 +113,9 @@ def brief(rule: Rule) -> str:
     }
     parts = [f"{key} {getattr(rule, key, None):g}" for key in keys.get(rule.policy, ())]
     if isinstance(rule, Threshold) and rule.review:
-        parts.append(f"review {brief(rule.review)}")
+        parts.append(f"review {short_rule(rule.review)}")
     return ", ".join([rule.policy, *parts])
 
 
-def _told(threshold: Threshold) -> Content:
+def _as_json(threshold: Threshold) -> Content:
     return threshold.model_dump(mode="json")

@@ -4,8 +4,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tasks.decisions.calibration import identity
-from tasks.models.onnx import export
+from tasks.decisions.calibration import images_identity
+from tasks.models.onnx import export_onnx
 from tasks.monitoring.findings import LOOKS, MEASURES
 from tasks.promotion.challenge import reported
 from tasks.promotion.provenance import provenance
@@ -33,6 +33,6 @@ def assemble(
     write_json(folder / "provenance.json", provenance(workspace, product, algorithm))
     if spec.release.onnx:
         seen = normals(workspace.images(product), train, spec) if spec.release.int8 else []
-        export(folder, spec.image.seen, seen)
-    test_set = identity(reported(workspace, product, spec))
+        export_onnx(folder, spec.image.seen, seen)
+    test_set = images_identity(reported(workspace, product, spec))
     return {"algorithm": algorithm, "metrics": metrics, "test_set": test_set}

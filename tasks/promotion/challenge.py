@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.decisions.calibration import identity, parted
-from tasks.metrics.comparison import compare, compare_decisions
+from tasks.decisions.calibration import images_identity, split_rows
+from tasks.metrics.comparison import compare_auroc, compare_decisions
 from tasks.spec.read import read_params
 from tasks.spec.schema import Product
 from tasks.store.base import Store
@@ -23,7 +23,7 @@ Record = dict[str, Any]
 def reported(workspace: Workspace, product: str, spec: Product) -> list[dict[str, str]]:
     """The test images that figures and gates report on."""
     rows = read_rows(workspace.validation(product) / "test.csv")
-    return parted(rows, spec.threshold.defect_share, spec.severity).test
+    return split_rows(rows, spec.threshold.defect_share, spec.severity).test
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Challenge:
         theirs, decided = self.champion_scores
         defective = np.array([row["label"] != "good" for row in self.rows], bool)
         scores = np.array([float(mine[row["path"]]["score"]) for row in self.rows])
-        found = compare(scores, theirs, defective, max(self.spec.evaluation.resamples, 200))
+        found = compare_auroc(scores, theirs, defective, max(self.spec.evaluation.resamples, 200))
         if found is None:
             return {"verdict": "cannot be compared, for want of test images, with", "reasons": []}
         rejected = np.array([mine[row["path"]]["decision"] == "defect" for row in self.rows])
@@ -74,7 +74,7 @@ class Challenge:
     def same_test_set(self) -> bool:
         """Whether the champion was evaluated on these very images and labels."""
         about = read_manifest(self.store, self.product, self.champion["release"])["about"]
-        return about.get("test_set") == identity(self.rows)
+        return about.get("test_set") == images_identity(self.rows)
 
     @cached_property
     def champion_scores(self) -> tuple[np.ndarray, np.ndarray]:
@@ -87,14 +87,14 @@ class Challenge:
             scores = np.array([known[row["path"]] for row in self.rows])
             return scores, scores > threshold
         # these import torch; a gate that compares records should not wait for it
-        from tasks.models.device import choose
+        from tasks.models.device import choose_device
         from tasks.models.inspector import Inspector
-        from tasks.models.scoring import score
+        from tasks.models.scoring import score_images
 
-        device = choose(read_params(self.workspace.root).line.device)
+        device = choose_device(read_params(self.workspace.root).line.device)
         inspector = Inspector.load(folder, str(device))
         images = self.workspace.images(self.product)
-        scores = np.array(score(inspector, images, self.rows, lambda *_, **__: None))
+        scores = np.array(score_images(inspector, images, self.rows, lambda *_, **__: None))
         return scores, scores > threshold
 
     def scores_of_cell(self, algorithm: str) -> dict[str, dict[str, str]]:

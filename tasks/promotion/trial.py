@@ -15,9 +15,9 @@ from torch import Tensor
 from tasks.images.loader import ImageLoader
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
-from tasks.models.device import choose
+from tasks.models.device import choose_device
 from tasks.models.inspector import Inspector
-from tasks.models.scoring import latency
+from tasks.models.scoring import measure_latency
 from tasks.spec.read import read_params
 from tasks.spec.schema import Product
 from tasks.workspace.files import read_rows
@@ -37,7 +37,7 @@ def shipped(
     workspace: Workspace, product: str, spec: Product, folder: Path
 ) -> tuple[dict[str, Any], list[str]]:
     """Facts of a release as it runs, and where it departs from what was evaluated."""
-    device = str(choose(read_params(workspace.root).line.device))
+    device = str(choose_device(read_params(workspace.root).line.device))
     inspector = Inspector.load(folder, device)
     images = workspace.images(product)
     rows = read_rows(folder / "scores.csv")
@@ -48,7 +48,7 @@ def shipped(
         "runtime": runtime,
         "device": device,
         "size_mb": (folder / (ONNX if runtime == "onnx" else MODEL)).stat().st_size / 2**20,
-        **latency(inspector, images, [row["path"] for row in rows + normals]),
+        **measure_latency(inspector, images, [row["path"] for row in rows + normals]),
     }
     tolerance = spec.gates.parity
     off = differences(inspector, images, rows, threshold, tolerance)

@@ -1,1 +1,1 @@
-"""What people look at: everything a workspace knows, gathered, and rendered as one page."""
+"""The report: gather the data of a workspace and render it as one page."""

@@ -1,11 +1,11 @@
-"""Values to places along an axis of an SVG, and the round values that are written beside it."""
+"""Positions of values along an axis of an SVG, and round values for its ticks."""
 
 import math
 from typing import NamedTuple
 
 
 class Axis(NamedTuple):
-    """Values between low and high lie between 0 and `length`; log: by their ratios."""
+    """Maps values from low..high to 0..`length`; log: on a logarithmic scale."""
 
     low: float
     high: float
@@ -21,14 +21,14 @@ class Axis(NamedTuple):
         return round(self.length * (value - low) / ((high - low) or 1.0), 1)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Round values with their places."""
+        """Round values with their positions."""
         values = decades(self.low, self.high) if self.log else []
         if len(values) < 2:
-            values = steps(self.low, self.high)
+            values = round_steps(self.low, self.high)
         return [(self.at(value), f"{value:.6g}") for value in values]
 
 
-def steps(low: float, high: float, count: int = 4) -> list[float]:
+def round_steps(low: float, high: float, count: int = 4) -> list[float]:
     """About `count` round values in low..high."""
     rough = (high - low) / count or 1.0
     power = 10 ** math.floor(math.log10(rough))

@@ -1,16 +1,17 @@
-"""The figures of the pages: which, how they are written, and which is best."""
+"""Figures on the pages: the columns, their format, and the best values."""
 
 from dataclasses import dataclass
 from statistics import median
 
-from tasks.reporting.plots import by_label
-from tasks.reporting.reading import number
+from tasks.reporting.plots import rows_by_label
+from tasks.reporting.reading import finite_number
 from tasks.reporting.view import ModelView, Record, View
 
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of the leaderboard. better: 1 more is better, -1 less is better, 0 neither."""
+    """A figure of the leaderboard. better: 1 if more is better, -1 if less is better, 0 for
+    neither."""
 
     key: str
     title: str
@@ -35,41 +36,41 @@ COLUMNS = (
 )
 
 
-def figure(value: object, style: str) -> str | None:
-    """The number as text, or None where there is no finite number."""
-    found = number(value)
+def figure_text(value: object, style: str) -> str | None:
+    """The number as text; None if it is not a finite number."""
+    found = finite_number(value)
     return None if found is None else format(found, style)
 
 
-def span(model: ModelView, column: Column) -> str | None:
+def interval_text(model: ModelView, column: Column) -> str | None:
     """A figure's 95 % interval as text."""
     ends = model.intervals.get(column.key)
-    low, high = (figure(end, column.style) for end in ends) if ends else (None, None)
+    low, high = (figure_text(end, column.style) for end in ends) if ends else (None, None)
     return f"{low} – {high}" if low and high else None
 
 
-def cells(view: View) -> list[ModelView]:
-    """All cells, products in order; releases that are none left out."""
+def all_cells(view: View) -> list[ModelView]:
+    """All cells, products in order, without older releases."""
     return [cell for product in view.products for cell in product.cells]
 
 
 def best_figures(view: View) -> set[tuple[str, str, str]]:
-    """(product, model, metric) of every figure that none of its product beats."""
+    """(product, model, metric) of the best figures of each product."""
     best = set()
     for product in view.products:
         rivals = product.cells
         for column in (column for column in COLUMNS if column.better):
-            known = {model.key: number(model.metrics.get(column.key)) for model in rivals}
+            known = {model.key: finite_number(model.metrics.get(column.key)) for model in rivals}
             values = {name: value for name, value in known.items() if value is not None}
             top = max((column.better * value for value in values.values()), default=0.0)
             won = {name for name, value in values.items() if column.better * value == top}
-            if len(won) < len(values):  # a figure that all share says nothing
+            if len(won) < len(values):  # if all are equal, none is marked
                 best |= {(product.name, name, column.key) for name in won}
     return best
 
 
-def missing(column: Column, metrics: Record) -> str:
-    """Why a cell has no such figure."""
+def missing_reason(column: Column, metrics: Record) -> str:
+    """Why a cell does not have this figure."""
     good, defective = metrics.get("test_good"), metrics.get("test_defective")
     decided = column.key in ("threshold", "miss", "overkill")
     if decided and "threshold" in metrics and metrics["threshold"] is None:
@@ -83,8 +84,8 @@ def missing(column: Column, metrics: Record) -> str:
     return "no good test images" if defective else "no defective test images"
 
 
-def recalls(model: ModelView) -> list[Record]:
-    """Per label the images, the decisions on them, how much it matters, and the median score."""
+def label_counts(model: ModelView) -> list[Record]:
+    """For each label: number of images, decisions, severity and median score."""
     return [
         {
             "label": label,
@@ -96,5 +97,5 @@ def recalls(model: ModelView) -> list[Record]:
             "decided": all(row.decision for row in group),
             "median": median(row.score for row in group),
         }
-        for label, group in by_label(model.rows)
+        for label, group in rows_by_label(model.rows)
     ]

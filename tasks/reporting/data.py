@@ -1,4 +1,4 @@
-"""What the data page says: counts, sizes, looks, repeats and doubtful labels of a product."""
+"""The data page: counts, sizes, brightness, sharpness, repeats and doubtful labels of a product."""
 
 import re
 from collections import Counter
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tasks.monitoring.findings import CONFIDENCE, chance, distance
-from tasks.reporting.disagreements import doubts
-from tasks.reporting.reading import nested, number, record, table
-from tasks.reporting.store_history import folder
+from tasks.reporting.disagreements import doubtful_labels
+from tasks.reporting.reading import csv_rows, finite_number, json_object, nested_object
+from tasks.reporting.store_history import evaluation_file
 from tasks.reporting.view import DataView, Record
 from tasks.spec.corrections import read_corrections
 from tasks.workspace.errors import LineError
@@ -19,20 +19,20 @@ from tasks.workspace.paths import Workspace
 LOOKS = ("brightness", "sharpness")
 REPEATS = ("near_duplicate", "duplicate")
 TWIN = re.compile(r"same (?:picture|content) as (.+)$")
-FEWEST = 10  # images on each side of a comparison, or it says nothing
+FEWEST = 10  # fewest images on each side of a comparison
 
 
 def data_view(workspace: Workspace, product: str, notes: list[str]) -> DataView | None:
-    """None where nothing was validated yet."""
+    """The data page of a product; None before its first validation."""
     place = workspace.validation(product)
     if not (place / "result.json").is_file():
         return None
 
     def source(name: str) -> bytes:
-        return folder(place, name)
+        return evaluation_file(place, name)
 
-    result = record(source, "result.json", notes)
-    rows = [row for row in table(source, "manifest.csv", notes) if not row.get("error")]
+    result = json_object(source, "result.json", notes)
+    rows = [row for row in csv_rows(source, "manifest.csv", notes) if not row.get("error")]
     findings = [
         {**item, "severe": name == "failures"}
         for name in ("failures", "warnings")
@@ -40,36 +40,40 @@ def data_view(workspace: Workspace, product: str, notes: list[str]) -> DataView 
     ]
     return DataView(
         passed=bool(result.get("passed")),
-        counts=nested(result, "counts"),
-        sizes=sizes(rows),
-        looks=[look(name, rows, nested(result, "ranges", name)) for name in LOOKS],
-        shifts=[shift(name, rows) for name in LOOKS],
-        twins=[pair for item in findings if (pair := twin(item))],
-        findings=[item for item in findings if not twin(item)],
-        corrections=corrections(workspace, product, notes),
-        doubts=doubted(workspace, product, notes),
+        counts=nested_object(result, "counts"),
+        sizes=size_counts(rows),
+        looks=[measure_groups(name, rows, nested_object(result, "ranges", name)) for name in LOOKS],
+        shifts=[distribution_shift(name, rows) for name in LOOKS],
+        duplicates=[pair for item in findings if (pair := duplicate_pair(item))],
+        findings=[item for item in findings if not duplicate_pair(item)],
+        corrections=corrected_labels(workspace, product, notes),
+        doubtful=doubtful_or_note(workspace, product, notes),
         paths=[row["path"] for row in rows],
     )
 
 
-def sizes(rows: list[dict[str, str]]) -> list[Record]:
-    """How many images have which size."""
+def size_counts(rows: list[dict[str, str]]) -> list[Record]:
+    """Number of images of each size."""
     found = Counter((row.get("width"), row.get("height")) for row in rows)
     return [{"width": w, "height": h, "images": n} for (w, h), n in found.most_common()]
 
 
-def look(name: str, rows: list[dict[str, str]], usual: Record) -> Record:
-    """One measure of every image: training, then test by label, each in the order of names."""
-    order = sorted(rows, key=lambda row: (*part_of(row)[:2], row["path"]))
+def measure_groups(name: str, rows: list[dict[str, str]], usual: Record) -> Record:
+    """One measure of every image: training, then test by label, each sorted by name."""
+    order = sorted(rows, key=lambda row: (*sort_key(row)[:2], row["path"]))
     groups = [
-        {"split": split, "label": label, "values": [v for row in part if (v := number(row[name]))]}
-        for (_, _, split, label), part in groupby(order, part_of)
+        {
+            "split": split,
+            "label": label,
+            "values": [v for row in part if (v := finite_number(row[name]))],
+        }
+        for (_, _, split, label), part in groupby(order, sort_key)
     ]
     return {"name": name, "groups": groups, "low": usual.get("low"), "high": usual.get("high")}
 
 
-def part_of(row: dict[str, str]) -> tuple[int, bool, str, str]:
-    """Sorts by split, training first, and good ones before defects."""
+def sort_key(row: dict[str, str]) -> tuple[int, bool, str, str]:
+    """Sort key: training first, then calibration and test, good images before defects."""
     split, label = row["split"], row["label"]
     return (
         ("train", "calibration").index(split) if split != "test" else 2,
@@ -79,15 +83,15 @@ def part_of(row: dict[str, str]) -> tuple[int, bool, str, str]:
     )
 
 
-def shift(name: str, rows: list[dict[str, str]]) -> Record:
-    """How far good test images lie from the training images, beyond what is chance."""
+def distribution_shift(name: str, rows: list[dict[str, str]]) -> Record:
+    """Distance of good test images from training images, beyond chance."""
     train, test = (
         np.array(
             [
                 v
                 for row in rows
                 if (row["split"], row["label"]) == (split, "good")
-                and (v := number(row[name])) is not None
+                and (v := finite_number(row[name])) is not None
             ]
         )
         for split in ("train", "test")
@@ -100,16 +104,16 @@ def shift(name: str, rows: list[dict[str, str]]) -> Record:
     return known | {"certain": certain, "distance": apart, "confidence": CONFIDENCE}
 
 
-def twin(finding: Record) -> Record | None:
-    """The pair that a finding about a repeated image names."""
+def duplicate_pair(finding: Record) -> Record | None:
+    """The pair of images in a finding about a repeated image."""
     other = TWIN.search(str(finding.get("reason", "")))
     if finding.get("check") not in REPEATS or other is None:
         return None
     return {"path": finding["file"], "other": other[1], "same": finding["check"] == "duplicate"}
 
 
-def corrections(workspace: Workspace, product: str, notes: list[str]) -> list[Record]:
-    """Labels that somebody mended."""
+def corrected_labels(workspace: Workspace, product: str, notes: list[str]) -> list[Record]:
+    """Corrected labels."""
     try:
         found = read_corrections(workspace.corrections(product))
     except LineError as error:
@@ -118,10 +122,10 @@ def corrections(workspace: Workspace, product: str, notes: list[str]) -> list[Re
     return [{"path": one.path, **one.entry.model_dump(exclude={"new"})} for one in found]
 
 
-def doubted(workspace: Workspace, product: str, notes: list[str]) -> list[Record]:
-    """Candidates for relabelling."""
+def doubtful_or_note(workspace: Workspace, product: str, notes: list[str]) -> list[Record]:
+    """Candidates for relabelling; a note if they cannot be found."""
     try:
-        return doubts(workspace, product)
+        return doubtful_labels(workspace, product)
     except (LineError, ValueError, KeyError) as error:
         notes.append(f"doubtful labels cannot be found: {error}")
         return []

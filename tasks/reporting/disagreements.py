@@ -1,4 +1,4 @@
-"""Images on which most algorithms contradict the label: candidates for relabelling."""
+"""Images whose label most algorithms contradict: candidates for relabelling."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,9 +14,9 @@ from tasks.workspace.paths import Workspace
 class Disagreement(NamedTuple):
     path: str
     label: str
-    suggested: str  # good, or defect: which type, a person must say
+    suggested: str  # good or defect; a person must give the type
     against: list[str]  # algorithms that contradict the label
-    asked: int  # algorithms that took a decision
+    asked: int  # number of algorithms with a decision
     surprise: float  # 0..1, mean rank of the score against the label among all images
 
 
@@ -28,10 +28,10 @@ def disagreements(
 ) -> list[Disagreement]:
     """Images that more than half of the algorithms decide against their label, worst first.
 
-    scores and decisions: of each algorithm, in the order of paths. A decision of review or
-    none counts as no vote. Scores of two algorithms share no scale, their ranks do.
+    scores and decisions: for each algorithm, in the order of paths. Review or no decision is not a
+    vote. Scores of different algorithms have different scales, so we compare ranks.
     """
-    surprises = {name: surprise(values, labels) for name, values in scores.items()}
+    surprises = {name: label_surprise(values, labels) for name, values in scores.items()}
     uneven = [name for name in decisions if len(decisions[name]) != len(paths)]
     if scores.keys() != decisions.keys() or uneven or len(labels) != len(paths):
         raise DataError(
@@ -51,10 +51,10 @@ def disagreements(
     return sorted(found, key=lambda one: (-len(one.against) / one.asked, -one.surprise, one.path))
 
 
-def surprise(scores: Sequence[float], labels: Sequence[str]) -> np.ndarray:
-    """How far (n,) in 0..1 each image's score lies on the wrong side for its label.
+def label_surprise(scores: Sequence[float], labels: Sequence[str]) -> np.ndarray:
+    """How much (n,) in 0..1 the score of each image contradicts its label.
 
-    1 is the highest of all scores for a good image, and the lowest for a defective one.
+    1 means: a good image with the highest score, or a defective image with the lowest.
     """
     from scipy.stats import rankdata
 
@@ -64,15 +64,15 @@ def surprise(scores: Sequence[float], labels: Sequence[str]) -> np.ndarray:
     return np.where(np.array(labels) == "good", ranks, 1 - ranks)
 
 
-FEWEST = 3  # algorithms: two that agree are often wrong together
-SURPRISING = 0.75  # share of the test set that must lie on the label's side of the score
+FEWEST = 3  # fewest algorithms: two that agree are often both wrong
+SURPRISING = 0.75  # smallest surprise of a candidate
 
 
-def doubts(workspace: Workspace, product: str) -> list[dict[str, Any]]:
-    """Candidates for relabelling, the most surprising first; needs `FEWEST` evaluated ones.
+def doubtful_labels(workspace: Workspace, product: str) -> list[dict[str, Any]]:
+    """Candidates for relabelling, worst first; needs at least `FEWEST` evaluated algorithms.
 
-    A defect that is merely hard lies among the good ones; one whose score is below most of the
-    test set, in most algorithms, may be none.
+    A difficult defect has a score like a good image. A defect whose score is below most of the test
+    set in most algorithms may be a good image.
     """
     algorithms = read_product(workspace.root, product).algorithms
     paths = {a: workspace.evaluation(product, a) / "scores.csv" for a in algorithms}
@@ -83,7 +83,7 @@ def doubts(workspace: Workspace, product: str) -> list[dict[str, Any]]:
     order = [row["path"] for row in first]
     by_path = {a: {row["path"]: row for row in rows} for a, rows in tables.items()}
     if any(set(rows) != set(order) for rows in by_path.values()):
-        return []  # cells of different test sets: the next run brings them together
+        return []  # cells of different test sets: the next run fixes that
     found = disagreements(
         order,
         [row["label"] for row in first],

@@ -1,4 +1,4 @@
-"""Everything that the pages say about a workspace, as it is now."""
+"""Gather the data for the pages of a workspace."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -6,15 +6,15 @@ from functools import partial
 from typing import Any
 
 from tasks.promotion.decision import last_decision
-from tasks.reporting import store_history as history
+from tasks.reporting import store_history
 from tasks.reporting.data import data_view
-from tasks.reporting.reading import curve, nested, record, scores
-from tasks.reporting.store_history import Shelf
+from tasks.reporting.reading import curve_points, json_object, nested_object, score_rows
+from tasks.reporting.store_history import StoreRecords
 from tasks.reporting.view import ModelView, ProductView, View
 from tasks.spec.automatic import choice_of, explain
 from tasks.spec.read import is_automatic, read_product
 from tasks.store.base import Store
-from tasks.store.releases import EXHIBITS
+from tasks.store.releases import PICTURES_FILE
 from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 
@@ -23,7 +23,7 @@ def gather(workspace: Workspace, failures: dict[str, str] | None = None) -> View
     """failures: why stages of the run that is reported failed, by their name."""
     failures = failures or {}
     away: list[str] = []
-    store = history.opened(workspace, away)
+    store = store_history.store_or_none(workspace, away)
     products = [product_view(workspace, store, name, failures, away) for name in workspace.products]
     return View(workspace.root.name, datetime.now(UTC), products, failures)
 
@@ -37,20 +37,22 @@ def product_view(
 ) -> ProductView:
     """One product; notes: what is known to be missing already."""
     notes = list(notes)
-    known = Shelf()
+    known = StoreRecords()
     try:
-        known = history.shelf(store, product) if store else known
+        known = store_history.read_store_records(store, product) if store else known
     except (LineError, ValueError) as error:
         notes.append(f"the store's records of {product} cannot be read: {error}")
         store = None
     decision = last_decision(workspace, product)
     cells = [
         cell
-        for name in asked(workspace, product, notes)
+        for name in spec_algorithms(workspace, product, notes)
         if (cell := cell_view(workspace, product, name, known))
     ]
-    cells = [replace(cell, verdict=verdict(cell, known, decision)) for cell in cells]
-    others = history.earlier(workspace, store, product, known, cells) if store else []
+    cells = [replace(cell, status=cell_status(cell, known, decision)) for cell in cells]
+    others = (
+        store_history.earlier_releases(workspace, store, product, known, cells) if store else []
+    )
     automatic = is_automatic(workspace.root, product)
     return ProductView(
         name=product,
@@ -67,8 +69,8 @@ def product_view(
     )
 
 
-def asked(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
-    """The algorithms that the spec asks for."""
+def spec_algorithms(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
+    """The algorithms in the spec."""
     try:
         return list(read_product(workspace.root, product).algorithms)
     except LineError as error:
@@ -76,35 +78,37 @@ def asked(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
         return []
 
 
-def cell_view(workspace: Workspace, product: str, algorithm: str, known: Shelf) -> ModelView | None:
-    """A cell that was evaluated; None for another."""
+def cell_view(
+    workspace: Workspace, product: str, algorithm: str, known: StoreRecords
+) -> ModelView | None:
+    """The view of a cell; None if it is not evaluated."""
     folder = workspace.evaluation(product, algorithm)
     if not (folder / "metrics.json").is_file():
         return None
     notes: list[str] = []
-    source = partial(history.folder, folder)
-    details = record(source, "details.json", notes)
-    metrics = record(source, "metrics.json", notes)
+    source = partial(store_history.evaluation_file, folder)
+    details = json_object(source, "details.json", notes)
+    metrics = json_object(source, "metrics.json", notes)
     return ModelView(
         product=product,
         key=algorithm,
         algorithm=algorithm,
-        release=history.published_as(metrics, known),
+        release=store_history.release_of_cell(metrics, known),
         metrics=metrics,
-        intervals=nested(details, "intervals"),
-        severities=nested(details, "severity", "types"),
-        rows=scores(source, notes),
-        roc=curve(source, "roc.csv", "tpr", 1.0, notes),
-        pro=curve(source, "pro.csv", "pro", 0.3, notes),
-        exhibits=folder / EXHIBITS,
+        intervals=nested_object(details, "intervals"),
+        severities=nested_object(details, "severity", "types"),
+        rows=score_rows(source, notes),
+        roc=curve_points(source, "roc.csv", "tpr", 1.0, notes),
+        pro=curve_points(source, "pro.csv", "pro", 0.3, notes),
+        pictures=folder / PICTURES_FILE,
         notes=notes,
     )
 
 
-def verdict(cell: ModelView, known: Shelf, decision: dict[str, Any] | None) -> str:
+def cell_status(cell: ModelView, known: StoreRecords, decision: dict[str, Any] | None) -> str:
     """champion: the store says so; refused: the last decision was about this cell."""
     if known.champion and known.champion["release"] == cell.release:
         return "champion"
-    challenger = nested(decision, "challenger").get("algorithm")
+    challenger = nested_object(decision, "challenger").get("algorithm")
     refused = decision is not None and not decision.get("accepted")
     return "refused" if refused and challenger == cell.algorithm else ""

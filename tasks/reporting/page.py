@@ -1,4 +1,4 @@
-"""The page itself: a view through the templates, in one file that needs nothing else."""
+"""Render a view with the templates to one HTML file that needs no other file."""
 
 import base64
 import hashlib
@@ -7,25 +7,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.reporting import columns as figures
-from tasks.reporting import pareto as fronts
-from tasks.reporting import plots
+from tasks.reporting import columns, pareto, plots
 from tasks.reporting.glossary import TERMS
-from tasks.reporting.page_data import Packed, pack
+from tasks.reporting.page_data import PageData, page_data
 from tasks.reporting.view import View
 
 TEMPLATES = Path(__file__).with_name("templates")
 STYLES = ("report", "charts", "pictures", "media")
-SCRIPTS = ("pages", "table", "threshold", "album", "gallery", "viewer", "compare")
+SCRIPTS = ("pages", "table", "threshold", "pictures", "gallery", "viewer", "compare")
 
 
 @dataclass(frozen=True)
 class Live:
-    """What differs where the page is served: pictures come when they are looked at, and templates
-    of the server's own are included at the hooks top, product, cell and image."""
+    """Differences for a served page: pictures are loaded when visible, and templates of the server
+    are included at the hooks top, product, cell and image."""
 
     pictures: str  # address below which a picture is /<product>/<model>/<kind>/<index>
-    templates: Path | None = None  # folder of the server's own, under the prefix `board`
+    templates: Path | None = None  # folder of the server's templates, with the prefix `board`
     parts: dict[str, str] = field(default_factory=dict)  # hook -> name of a template
     style: str = ""
     script: str = ""
@@ -35,27 +33,30 @@ def render(view: View, live: Live | None = None) -> str:
     """The whole HTML document."""
     from markupsafe import Markup
 
-    style = "\n".join(text(f"{name}.css") for name in STYLES) + (live.style if live else "")
-    script = "\n".join(text(f"{name}.js") for name in SCRIPTS) + (live.script if live else "")
-    first = text("first.js")
-    packed = {one.name: pack(one, len(view.products), bool(live)) for one in view.products}
+    style = "\n".join(template_text(f"{name}.css") for name in STYLES) + (
+        live.style if live else ""
+    )
+    script = "\n".join(template_text(f"{name}.js") for name in SCRIPTS) + (
+        live.script if live else ""
+    )
+    first = template_text("first.js")
+    pages = {one.name: page_data(one, len(view.products), bool(live)) for one in view.products}
     html = (
         templates(live.templates if live else None)
         .get_template("report/page.html.j2")
         .render(
             view=view,
             live=live,
-            packed=packed,
+            pages=pages,
             style=Markup(style),
             script=Markup(script),
             first=Markup(first),
             policy=content_policy([style], [first, script], live),
-            columns=figures.COLUMNS,
-            best=figures.best_figures(view),
+            columns=columns,
+            best=columns.best_figures(view),
             terms=TERMS,
             plots=plots,
-            fronts=fronts,
-            figures=figures,
+            pareto=pareto,
         )
     )
     return str(html.lstrip())
@@ -75,22 +76,23 @@ def templates(board: Path | None = None) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters["figure"] = figures.figure
+    found.filters["figure"] = columns.figure_text
     return found
 
 
-def text(name: str) -> str:
+def template_text(name: str) -> str:
     """A file beside the templates."""
     return (TEMPLATES / name).read_text("utf-8")
 
 
 def content_policy(styles: list[str], scripts: list[str], live: Live | None = None) -> str:
-    """A policy under which only these texts act on the page, whatever a name smuggles in."""
+    """A content security policy: only these styles and scripts run, even if a name contains
+    code."""
     allowed = [
         "default-src 'none'",
         "img-src data: 'self'" if live else "img-src data:",
-        f"style-src {hashes(styles)}",
-        f"script-src {hashes(scripts)}",
+        f"style-src {policy_hashes(styles)}",
+        f"script-src {policy_hashes(scripts)}",
         "base-uri 'none'",
     ]
     if live:
@@ -98,10 +100,10 @@ def content_policy(styles: list[str], scripts: list[str], live: Live | None = No
     return "; ".join(allowed)
 
 
-def hashes(texts: list[str]) -> str:
-    """Their sha256 as a policy names them."""
+def policy_hashes(texts: list[str]) -> str:
+    """The sha256 hashes of the texts, in the form of a policy."""
     digests = (hashlib.sha256(each.encode()).digest() for each in texts)
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
-__all__ = ["Live", "Packed", "render"]
+__all__ = ["Live", "PageData", "render"]

@@ -1,7 +1,7 @@
-"""What the page's script needs to know of a product, and the pictures that a file carries with it.
+"""What the page's script needs to know of a product, and the pictures inside the file.
 
-A line of the album is a picture's name and its bytes in base64, or an outline; the script looks a
-line up when the picture comes into sight.
+One line is a picture's name and its bytes in base64, or an outline. The script looks up the line
+when the picture comes into view.
 """
 
 import base64
@@ -10,55 +10,58 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.decisions.threshold import wrongness
-from tasks.reporting.reading import number
-from tasks.reporting.small_pictures import ORIGINALS, Album, original
+from tasks.reporting.reading import finite_number
+from tasks.reporting.small_pictures import ORIGINALS, PictureArchive, small_original
 from tasks.reporting.view import ModelView, ProductView, Record
 
 BYTES = 24_000_000  # of all pictures together, as text; the file stays below 30 MB
 
 
 @dataclass(frozen=True)
-class Packed:
+class PageData:
     """Of one product."""
 
     data: Record  # for the script
-    album: str  # lines "model/kind/index content"
-    left_out: int  # images without a picture, for want of room
+    pictures: str  # lines "model/kind/index content"
+    left_out: int  # images without a picture, because the file would be too large
 
 
-def pack(product: ProductView, sharing: int, live: bool) -> Packed:
-    """sharing: products that share the room; live: pictures are asked for and not carried."""
-    paths, data = known(product)
-    albums = {model.key: Album(model.exhibits) for model in product.models}
+def page_data(product: ProductView, sharing: int, live: bool) -> PageData:
+    """sharing: number of products that share the size limit; live: pictures are loaded from the
+    server."""
+    paths, data = images_and_models(product)
+    archives = {model.key: PictureArchive(model.pictures) for model in product.models}
     for one in data["models"]:
-        one["rebuilt"] = albums[one["key"]].offers("rebuilt")
+        one["rebuilt"] = archives[one["key"]].offers("rebuilt")
     lines: list[str] = []
-    room = BYTES // max(sharing, 1)
+    space = BYTES // max(sharing, 1)
     left_out = 0
     for image in worst_first(product, paths):
         places = {m["key"]: m["rows"][image] for m in data["models"] if m["rows"][image] >= 0}
-        picture = next((key for key, row in places.items() if albums[key].get("image", row)), None)
-        mine = list(content(albums, places, picture, live))
+        picture = next(
+            (key for key, row in places.items() if archives[key].get("image", row)), None
+        )
+        mine = list(image_lines(archives, places, picture, live))
         size = sum(map(len, mine))
-        if size > room:
+        if size > space:
             left_out += 1
             continue
-        room -= size
+        space -= size
         lines += mine
         if picture is not None:
-            drawn = albums[picture].outlines.get(places[picture], {})
+            drawn = archives[picture].outlines.get(places[picture], {})
             about = {"from": picture, "size": drawn.get("size"), "masked": bool(drawn.get("mask"))}
             data["images"][image] |= about
-    data["originals"] = shown(product)
+    data["originals"] = data_page_images(product)
     if not live:
-        lines += originals(product, data["originals"], room)
-    return Packed(data, "\n".join(lines), left_out)
+        lines += original_lines(product, data["originals"], space)
+    return PageData(data, "\n".join(lines), left_out)
 
 
-def known(product: ProductView) -> tuple[dict[str, int], dict[str, Any]]:
-    """Path -> its number on the page, and what the script needs to decide anything anew.
+def images_and_models(product: ProductView) -> tuple[dict[str, int], dict[str, Any]]:
+    """Path -> its number on the page, and the data for decisions in the script.
 
-    Raw scores with every digit: the counts are those that the line would take.
+    Raw scores with all digits: the counts are the same as those of the line.
     """
     paths: dict[str, int] = {}
     images: list[Record] = []
@@ -73,18 +76,18 @@ def known(product: ProductView) -> tuple[dict[str, int], dict[str, Any]]:
 
 
 def model_data(model: ModelView, paths: dict[str, int]) -> Record:
-    """scores and rows run in the order of the images; null and -1 where it has not seen one."""
+    """scores and rows are in the order of the images; null and -1 for an image it did not test."""
     scores: list[float | None] = [None] * len(paths)
     rows = [-1] * len(paths)
     for place, row in enumerate(model.rows):
         scores[paths[row.path]], rows[paths[row.path]] = row.score, place
-    threshold, accept = (number(model.metrics.get(name)) for name in ("threshold", "accept"))
+    threshold, accept = (finite_number(model.metrics.get(name)) for name in ("threshold", "accept"))
     return {
         "key": model.key,
         "title": model.title,
-        "verdict": model.verdict,
+        "verdict": model.status,
         "threshold": threshold,
-        # one threshold for both: whichever is tried serves for both as well
+        # one threshold for both: a trial value is used for both too
         "accept": None if accept == threshold else accept,
         "scores": scores,
         "rows": rows,
@@ -92,43 +95,43 @@ def model_data(model: ModelView, paths: dict[str, int]) -> Record:
 
 
 def worst_first(product: ProductView, paths: dict[str, int]) -> list[int]:
-    """Images by their worst rank in any model: where room is short, the first have pictures."""
+    """Images by their worst rank in any model; if space is short, the first ones get pictures."""
     ranks = dict.fromkeys(paths, len(paths))
     for model in product.models:
-        limit = number(model.metrics.get("threshold"))
+        limit = finite_number(model.metrics.get("threshold"))
         wrong = {row.path: wrongness(row.score, row.label, limit) for row in model.rows}
         for rank, path in enumerate(sorted(wrong, key=lambda path: -wrong[path])):
             ranks[path] = min(ranks[path], rank)
     return [paths[path] for path in sorted(ranks, key=lambda path: ranks[path])]
 
 
-def content(
-    albums: dict[str, Album], places: dict[str, int], picture: str | None, live: bool
+def image_lines(
+    archives: dict[str, PictureArchive], places: dict[str, int], picture: str | None, live: bool
 ) -> Iterator[str]:
-    """The lines of one image: its picture once, and what each model made of it."""
+    """The lines of one image: its picture once, and the pictures of each model."""
     for key, row in places.items():
         for kind in ("found", "mask") if key == picture else ("found",):
-            if drawn := albums[key].outlines.get(row, {}).get(kind):
+            if drawn := archives[key].outlines.get(row, {}).get(kind):
                 yield f"{key}/{kind}/{row} {drawn}"
-        for kind, data in () if live else albums[key].kinds(row):
+        for kind, data in () if live else archives[key].kinds(row):
             if kind != "image" or key == picture:
                 yield f"{key}/{kind}/{row} {base64.b64encode(data).decode()}"
 
 
-def shown(product: ProductView) -> dict[str, int]:
-    """Images that the data page shows, repeated and doubtful ones, with their place in `paths`."""
+def data_page_images(product: ProductView) -> dict[str, int]:
+    """Repeated and doubtful images on the data page, with their index in `paths`."""
     if product.data is None:
         return {}
-    named = {path for pair in product.data.twins for path in (pair["path"], pair["other"])}
-    named |= {doubt["path"] for doubt in product.data.doubts}
+    named = {path for pair in product.data.duplicates for path in (pair["path"], pair["other"])}
+    named |= {row["path"] for row in product.data.doubtful}
     return {path: place for place, path in enumerate(product.data.paths) if path in named}
 
 
-def originals(product: ProductView, named: dict[str, int], room: int) -> Iterator[str]:
-    """Their pictures, as long as there is room."""
+def original_lines(product: ProductView, named: dict[str, int], space: int) -> Iterator[str]:
+    """The lines of their pictures, up to the size limit."""
     for path, place in named.items():
-        data = original(product.folder / "images" / path)
-        if data is not None and len(data) * 4 // 3 < room:
+        data = small_original(product.folder / "images" / path)
+        if data is not None and len(data) * 4 // 3 < space:
             line = f"{ORIGINALS}/image/{place} {base64.b64encode(data).decode()}"
-            room -= len(line)
+            space -= len(line)
             yield line

@@ -1,23 +1,23 @@
-"""Figures of rivals and of releases with their intervals: who beats whom, and where it goes."""
+"""Plots of models and releases with intervals: the Pareto front, and the trend over releases."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from tasks.reporting.axes import Axis
-from tasks.reporting.reading import number
+from tasks.reporting.reading import finite_number
 from tasks.reporting.view import ModelView, Points, Record
 
 LETTER = 6.2  # usual width of a letter, in units of the SVG
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-def front(models: Sequence[ModelView]) -> Record | None:
-    """Accuracy against latency: dots with their intervals, and those that nothing beats in both."""
+def pareto_front(models: Sequence[ModelView]) -> Record | None:
+    """Accuracy against latency: dots with intervals, and the Pareto front."""
     known = [
         (model, ms, auroc)
         for model in models
-        if (ms := number(model.metrics.get("ms_per_image"))) and ms > 0
-        if (auroc := number(model.metrics.get("image_auroc"))) is not None
+        if (ms := finite_number(model.metrics.get("ms_per_image"))) and ms > 0
+        if (auroc := finite_number(model.metrics.get("image_auroc"))) is not None
     ]
     if not known:
         return None
@@ -40,17 +40,17 @@ def front(models: Sequence[ModelView]) -> Record | None:
                 **label_place(model.title, x, y, across.length, taken),
             }
         )
-    best = [(across.at(ms), up.length - up.at(auroc)) for ms, auroc in unbeaten(known)]
+    best = [(across.at(ms), up.length - up.at(auroc)) for ms, auroc in pareto_points(known)]
     return {
         "across": across,
         "up": up,
         "dots": dots,
-        "line": stairs(best, across.length),
+        "line": step_path(best, across.length),
     }
 
 
-def unbeaten(known: Sequence[tuple[ModelView, float, float]]) -> Points:
-    """(milliseconds, AUROC) of what nothing faster is as accurate as; fastest first."""
+def pareto_points(known: Sequence[tuple[ModelView, float, float]]) -> Points:
+    """(milliseconds, AUROC) of the Pareto-optimal models, fastest first."""
     found: Points = []
     for _, ms, auroc in sorted(known, key=lambda one: (one[1], -one[2])):
         if not found or auroc > found[-1][1]:
@@ -58,14 +58,14 @@ def unbeaten(known: Sequence[tuple[ModelView, float, float]]) -> Points:
     return found
 
 
-def stairs(points: Points, right: float) -> str:
-    """A path that keeps the best so far until a better one comes."""
+def step_path(points: Points, right: float) -> str:
+    """A step path through the points of the front."""
     (x, y), *rest = points
     return f"M{x:g} {y:g}" + "".join(f"H{x:g}V{y:g}" for x, y in rest) + f"H{right:g}"
 
 
 def label_place(text: str, x: float, y: float, right: float, taken: list[Box]) -> dict[str, Any]:
-    """Where a dot's label stands free of the others; nowhere is possible too."""
+    """A free position for a dot's label; an empty label if there is none."""
     taken.append((x - 5, y - 5, x + 5, y + 5))
     width = len(text) * LETTER
     for dx, dy, anchor in ((9, 4, "start"), (-9, 4, "end"), (0, -10, "middle"), (0, 18, "middle")):
@@ -83,19 +83,19 @@ def overlap(one: Box, other: Box) -> bool:
 
 
 def interval(model: ModelView, name: str, value: float) -> tuple[float, float]:
-    """The 95 % interval of a figure, or the figure alone."""
+    """The 95 % interval of a figure; without one, the figure twice."""
     ends = model.intervals.get(name)
     if isinstance(ends, list) and len(ends) == 2 and None not in ends:
         return float(ends[0]), float(ends[1])
     return value, value
 
 
-def trend(releases: Sequence[Record], name: str = "image_auroc") -> Record | None:
-    """A figure over the releases in their order; None where fewer than two have it."""
+def release_trend(releases: Sequence[Record], name: str = "image_auroc") -> Record | None:
+    """A figure over the releases in order; None if fewer than two have it."""
     known = [
         (release, value, (release["metrics"].get("intervals") or {}).get(name) or [value, value])
         for release in releases
-        if (value := number(release["metrics"].get(name))) is not None
+        if (value := finite_number(release["metrics"].get(name))) is not None
     ]
     if len(known) < 2:
         return None

@@ -1,7 +1,7 @@
-"""Where the marks of a plot go, in units of its SVG; the templates draw them.
+"""Positions of the marks of a plot, in units of its SVG; the templates draw them.
 
-Marks in the page itself, and no library that draws on a canvas: they print sharply, follow light
-and dark, are read out, and are there without a script.
+We use SVG and no canvas library: SVG prints sharply, follows light and dark mode, works with screen
+readers, and needs no script.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,13 +14,13 @@ BINS = 48
 SIDE = 200  # of a curve's square
 
 
-def curve(points: Points, right: float) -> str:
+def polyline(points: Points, right: float) -> str:
     """A curve in a square of SIDE, x from 0 to `right`."""
     return " ".join(f"{x / right * SIDE:g},{(1 - y) * SIDE:g}" for x, y in points)
 
 
 def histogram(rows: Sequence[Row], threshold: float | None, accept: float | None) -> Record | None:
-    """Per label BINS bars from low to high, as heights 0..1; None where there are no scores."""
+    """For each label BINS bars from low to high, heights 0..1; None without scores."""
     if not rows:
         return None
     marks = [mark for mark in (threshold, accept) if mark is not None]
@@ -28,7 +28,7 @@ def histogram(rows: Sequence[Row], threshold: float | None, accept: float | None
     low, high = min(edges), max(edges)
     width = (high - low) or 1.0
     bars = {}
-    for label, group in by_label(rows):
+    for label, group in rows_by_label(rows):
         counts = [0] * BINS
         for row in group:
             counts[min(int((row.score - low) / width * BINS), BINS - 1)] += 1
@@ -44,14 +44,14 @@ def histogram(rows: Sequence[Row], threshold: float | None, accept: float | None
     }
 
 
-def by_label(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
-    """Good ones first, then defect types by name."""
+def rows_by_label(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows by label: good first, then defect types by name."""
     ordered = sorted(rows, key=lambda row: (row.label != "good", row.label))
     return [(label, list(group)) for label, group in groupby(ordered, lambda row: row.label)]
 
 
 def scatter(look: Record) -> Record | None:
-    """A measure of every image, group beside group in the order of names; drift is a slope."""
+    """A measure of every image, group by group, sorted by name: drift shows as a slope."""
     values = [value for group in look["groups"] for value in group["values"]]
     if not values:
         return None

@@ -1,5 +1,5 @@
-"""Read what evaluations left. What is missing or damaged becomes a note, never an error: a report
-comes last, and hours of training must not end in a stack trace."""
+"""Read files of evaluations. A missing or damaged file gives a note, never an error: the report
+comes after hours of training and must not fail."""
 
 import csv
 import io
@@ -11,11 +11,11 @@ from typing import Any
 
 from tasks.reporting.view import Points, Record, Row
 
-Source = Callable[[str], bytes]  # the content of a named file; an OSError where there is none
+Source = Callable[[str], bytes]  # the content of a named file; OSError if it does not exist
 DECISIONS = ("good", "review", "defect", "")
 
 
-def number(value: object) -> float | None:
+def finite_number(value: object) -> float | None:
     """The finite number in a value, or None."""
     if isinstance(value, bool) or not isinstance(value, (Real, str)):
         return None
@@ -26,7 +26,7 @@ def number(value: object) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def table(source: Source, name: str, notes: list[str]) -> list[dict[str, str]]:
+def csv_rows(source: Source, name: str, notes: list[str]) -> list[dict[str, str]]:
     """The rows of a CSV file."""
     try:
         text = source(name).decode("utf-8")
@@ -36,7 +36,7 @@ def table(source: Source, name: str, notes: list[str]) -> list[dict[str, str]]:
         return []
 
 
-def record(source: Source, name: str, notes: list[str]) -> Record:
+def json_object(source: Source, name: str, notes: list[str]) -> Record:
     """The object in a JSON file."""
     try:
         found = json.loads(source(name))
@@ -46,11 +46,11 @@ def record(source: Source, name: str, notes: list[str]) -> Record:
     return found if isinstance(found, dict) else {}
 
 
-def scores(source: Source, notes: list[str]) -> list[Row]:
-    """Test images with their scores; an unusable line is left out and said."""
+def score_rows(source: Source, notes: list[str]) -> list[Row]:
+    """Test images with their scores; an unusable line is left out and noted."""
     rows = []
-    for line, row in enumerate(table(source, "scores.csv", notes), start=2):
-        score = number(row.get("score"))
+    for line, row in enumerate(csv_rows(source, "scores.csv", notes), start=2):
+        score = finite_number(row.get("score"))
         path, label, decision = (row.get(name) or "" for name in ("path", "label", "decision"))
         if score is None or not label or decision not in DECISIONS:
             notes.append(f"scores.csv, line {line}: label, score or decision unusable; left out")
@@ -59,18 +59,18 @@ def scores(source: Source, notes: list[str]) -> list[Row]:
     return rows
 
 
-def curve(source: Source, name: str, upwards: str, right: float, notes: list[str]) -> Points:
-    """Points of a curve up to `right`, thinned to what a screen can show."""
+def curve_points(source: Source, name: str, upwards: str, right: float, notes: list[str]) -> Points:
+    """Points of a curve up to `right`, reduced to screen resolution."""
     points: dict[tuple[float, float], None] = {}
-    for row in table(source, name, notes):
-        x, y = number(row.get("fpr")), number(row.get(upwards))
+    for row in csv_rows(source, name, notes):
+        x, y = finite_number(row.get("fpr")), finite_number(row.get(upwards))
         if x is not None and y is not None and x <= right:
             points[round(400 * x / right) * right / 400, round(400 * y) / 400] = None
     return list(points)
 
 
-def nested(value: Any, *names: str) -> Record:
-    """The object below these keys; empty where there is none."""
+def nested_object(value: Any, *names: str) -> Record:
+    """The object at these keys; empty if there is none."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}

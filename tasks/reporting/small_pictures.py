@@ -1,4 +1,4 @@
-"""The small pictures of a page: out of the archives of evaluations, or made from the images."""
+"""The small pictures of a page: from the archives of evaluations, or made from images."""
 
 import json
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from tasks.workspace.errors import DataError
 from tasks.workspace.paths import Workspace
 
 KINDS = ("image", "heat", "rebuilt")
-ORIGINALS = "images"  # in the place of a model: pictures of any image, by its row of the manifest
+ORIGINALS = "images"  # used like a model name: pictures of any image, by its row in the manifest
 
 
-class Album:
-    """An archive of exhibits, read piece by piece. A damaged one has no pictures."""
+class PictureArchive:
+    """The archive of an evaluation's pictures. A damaged archive has no pictures."""
 
     def __init__(self, path: Path | None) -> None:
         self.archive: ZipFile | None = None
@@ -38,7 +38,7 @@ class Album:
             return None
 
     def offers(self, kind: str) -> bool:
-        """Whether any row has such a picture."""
+        """Whether any row has a picture of this kind."""
         names = self.archive.namelist() if self.archive else []
         return any(name.startswith(f"{kind}/") for name in names)
 
@@ -49,26 +49,28 @@ class Album:
                 yield kind, found
 
 
-def picture(
+def page_picture(
     workspace: Workspace, product: ProductView, model: str, kind: str, index: int
 ) -> bytes | None:
-    """One picture (WebP) of a page: what a page that is served asks for."""
+    """One picture (WebP) that a served page requests."""
     if model == ORIGINALS:
         paths = product.data.paths if product.data else []
-        return original(product.folder / "images" / paths[index]) if index < len(paths) else None
+        return (
+            small_original(product.folder / "images" / paths[index]) if index < len(paths) else None
+        )
     for one in product.models:
         if one.key == model:
-            return Album(one.exhibits).get(kind, index)
+            return PictureArchive(one.pictures).get(kind, index)
     return None
 
 
 @lru_cache(maxsize=512)
-def original(path: Path) -> bytes | None:
-    """An image of the product made small; None where it cannot be read here."""
-    from tasks.images.pictures import SIDE, encoded, picture, shrunk
+def small_original(path: Path) -> bytes | None:
+    """A small version of a product's image; None if it cannot be read."""
+    from tasks.images.pictures import SIDE, encode_webp, rgb_picture, shrink_picture
     from tasks.images.read_image import read_image
 
     try:
-        return encoded(shrunk(picture(read_image(path)), SIDE // 2))
+        return encode_webp(shrink_picture(rgb_picture(read_image(path)), SIDE // 2))
     except (DataError, OSError):
         return None

@@ -1,16 +1,16 @@
-"""What the store knows of a product: its champion, its releases, and who changed what when."""
+"""Records of the store about a product: champion, releases, and changes."""
 
 import json
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tasks.reporting.reading import nested, record, scores
+from tasks.reporting.reading import json_object, nested_object, score_rows
 from tasks.reporting.view import ModelView, Record
 from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.release import folder_of
-from tasks.store.releases import releases, withdrawn
+from tasks.store.releases import fetch_pictures, releases
 from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.paths import Workspace
 
@@ -19,7 +19,7 @@ EARLIER = 4  # releases that can be compared, beside the cells
 
 
 @dataclass(frozen=True)
-class Shelf:
+class StoreRecords:
     """What the store holds of one product."""
 
     champion: Record | None = None
@@ -27,16 +27,16 @@ class Shelf:
     history: list[Record] = field(default_factory=list)
 
 
-def shelf(store: Store, product: str) -> Shelf:
-    """Asked of the store; a StoreError where it is away."""
+def read_store_records(store: Store, product: str) -> StoreRecords:
+    """Read the records from the store; StoreError if it is not available."""
     keys = sorted(store.keys(f"records/{product}/"), reverse=True)[:EVENTS]
-    events = [event(json.loads(store.get(key) or b"{}")) for key in keys]
-    return Shelf(champion(store, product), releases(store, product), events)
+    events = [history_line(json.loads(store.get(key) or b"{}")) for key in keys]
+    return StoreRecords(champion(store, product), releases(store, product), events)
 
 
-def event(body: Record) -> Record:
-    """One line of the history, whatever kind of record it is."""
-    subject = body if "algorithm" in body else nested(body, "challenger")
+def history_line(body: Record) -> Record:
+    """One line of the history, from a record of any kind."""
+    subject = body if "algorithm" in body else nested_object(body, "challenger")
     reason = body.get("reason") or "; ".join(map(str, body.get("reasons") or []))
     return {
         "time": str(body.get("time") or ""),
@@ -49,39 +49,39 @@ def event(body: Record) -> Record:
     }
 
 
-def earlier(
-    workspace: Workspace, store: Store, product: str, known: Shelf, cells: list[ModelView]
+def earlier_releases(
+    workspace: Workspace, store: Store, product: str, known: StoreRecords, cells: list[ModelView]
 ) -> list[ModelView]:
-    """The latest releases that are not what a cell holds now, to be compared with it."""
+    """The latest releases that differ from the present cells, for comparison."""
     current = {cell.release for cell in cells}
     found: list[ModelView] = []
     for about in reversed(known.releases):
         if about["id"] not in current and len(found) < EARLIER:
-            found.append(released(workspace, store, product, about))
+            found.append(release_view(workspace, store, product, about))
     return found
 
 
-def released(workspace: Workspace, store: Store, product: str, about: Record) -> ModelView:
-    """A release as it was evaluated when it was published."""
+def release_view(workspace: Workspace, store: Store, product: str, about: Record) -> ModelView:
+    """The view of a release, with its evaluation at publication."""
     notes: list[str] = []
-    source = partial(fetched, store, folder_of(product, about["id"]))
-    details = record(source, "details.json", notes)
+    source = partial(release_file, store, folder_of(product, about["id"]))
+    details = json_object(source, "details.json", notes)
     return ModelView(
         product=product,
         key=f"release-{about['id']}",
         algorithm=about["algorithm"],
         release=about["id"],
-        verdict="champion" if about["champion"] else "",
-        metrics=record(source, "metrics.json", notes),
-        intervals=nested(details, "intervals"),
-        severities=nested(details, "severity", "types"),
-        rows=scores(source, notes),
-        exhibits=withdrawn(store, workspace, product, about["id"]),
+        status="champion" if about["champion"] else "",
+        metrics=json_object(source, "metrics.json", notes),
+        intervals=nested_object(details, "intervals"),
+        severities=nested_object(details, "severity", "types"),
+        rows=score_rows(source, notes),
+        pictures=fetch_pictures(store, workspace, product, about["id"]),
         notes=notes,
     )
 
 
-def fetched(store: Store, folder: str, name: str) -> bytes:
+def release_file(store: Store, folder: str, name: str) -> bytes:
     """A file of a release."""
     try:
         content = store.get(folder + name)
@@ -92,11 +92,11 @@ def fetched(store: Store, folder: str, name: str) -> bytes:
     return content
 
 
-def published_as(metrics: Record, known: Shelf) -> str:
-    """The id of the release that was made of a cell with exactly these figures; empty: none was.
+def release_of_cell(metrics: Record, known: StoreRecords) -> str:
+    """The id of the release with exactly these figures; empty if there is none.
 
-    By the figures and not the scores: the latencies among them are never twice the same, and they
-    stand in the manifest, so that nothing more is asked of the store.
+    We compare figures, not scores: the latencies among them are always different, and they are in
+    the manifest, so no other file is read from the store.
     """
     for about in reversed(known.releases):
         told = about["metrics"]
@@ -105,7 +105,7 @@ def published_as(metrics: Record, known: Shelf) -> str:
     return ""
 
 
-def opened(workspace: Workspace, notes: list[str]) -> Store | None:
+def store_or_none(workspace: Workspace, notes: list[str]) -> Store | None:
     """The workspace's store, or None and a note."""
     from tasks.store.opening import store_of
 
@@ -118,6 +118,6 @@ def opened(workspace: Workspace, notes: list[str]) -> Store | None:
     return store
 
 
-def folder(path: Path, name: str) -> bytes:
+def evaluation_file(path: Path, name: str) -> bytes:
     """A file of an evaluation."""
     return (path / name).read_bytes()

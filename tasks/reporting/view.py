@@ -1,4 +1,4 @@
-"""Everything that the pages say, as plain records. No logic, and nothing that needs a model."""
+"""The data of the pages as plain records, without logic and without models."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,7 +11,8 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Row:
-    """A test image as a model judged it. decision: good, review, defect; empty: no threshold."""
+    """A test image with the result of a model. decision: good, review, defect; empty: no
+    threshold."""
 
     path: str
     label: str
@@ -21,20 +22,20 @@ class Row:
 
 @dataclass(frozen=True)
 class ModelView:
-    """A cell (product x algorithm), or a release that is no cell's any more."""
+    """A cell (product x algorithm), or a release that differs from all present cells."""
 
     product: str
     key: str  # in addresses: the algorithm, or release-<id>
     algorithm: str
-    release: str = ""  # id under which exactly this was published, if it was
-    verdict: str = ""  # champion, refused, or empty
+    release: str = ""  # id of the release with exactly this model, if any
+    status: str = ""  # champion, refused, or empty
     metrics: Record = field(default_factory=dict)
     intervals: Record = field(default_factory=dict)  # name -> [low, high], 95 %
     severities: dict[str, Record] = field(default_factory=dict)  # defect type -> its tally
     rows: list[Row] = field(default_factory=list)
     roc: Points = field(default_factory=list)  # false and true positive rate of images
     pro: Points = field(default_factory=list)  # false positive rate of pixels, region overlap
-    exhibits: Path | None = None  # the archive of its pictures
+    pictures: Path | None = None  # the archive of its pictures
     notes: list[str] = field(default_factory=list)  # what could not be read
 
     @property
@@ -52,10 +53,10 @@ class DataView:
     sizes: list[Record]  # width, height, images; the most frequent first
     looks: list[Record]  # brightness and sharpness: groups of values in the order of names
     shifts: list[Record]  # test against training images, good ones
-    twins: list[Record]  # pairs of images that are nearly the same
+    duplicates: list[Record]  # pairs of images that are nearly the same
     findings: list[Record]  # check, file, reason, severe
     corrections: list[Record]  # path, label, by, why
-    doubts: list[Record]  # labels that most algorithms contradict
+    doubtful: list[Record]  # labels that most algorithms contradict
     paths: list[str]  # of all images; a picture of one is asked for by its place here
 
 
@@ -75,7 +76,7 @@ class ProductView:
 
     @property
     def cells(self) -> list[ModelView]:
-        """The models that are no mere release of earlier."""
+        """The models that are cells, not older releases."""
         return [model for model in self.models if model.key == model.algorithm]
 
 

@@ -1,4 +1,4 @@
-"""The most wrong decisions of an evaluation as pictures for other displays: image | heat map."""
+"""The most wrong decisions of an evaluation as pictures: image | heat map."""
 
 import io
 import json
@@ -10,47 +10,47 @@ from PIL import Image
 
 from tasks.decisions.threshold import wrongness
 from tasks.images.pictures import HEAT_SHARE
-from tasks.reporting.reading import scores
-from tasks.reporting.small_pictures import Album
-from tasks.reporting.store_history import folder
+from tasks.reporting.reading import score_rows
+from tasks.reporting.small_pictures import PictureArchive
+from tasks.reporting.store_history import evaluation_file
 from tasks.reporting.view import Row
-from tasks.store.releases import EXHIBITS
+from tasks.store.releases import PICTURES_FILE
 
 SHOWN = 4
 OUTCOMES = {("good", "defect"): "false alarm", ("defect", "good"): "missed"}
 
 
 @dataclass(frozen=True)
-class Strip:
+class WrongDecision:
     path: str
     outcome: str  # missed, or false alarm
     score: float
     picture: bytes  # JPEG
 
 
-def worst(evaluation: Path, count: int = SHOWN) -> list[Strip]:
-    """Wrong decisions of which there are pictures, the worst first."""
-    album = Album(evaluation / EXHIBITS)
+def worst_decisions(evaluation: Path, count: int = SHOWN) -> list[WrongDecision]:
+    """Wrong decisions that have pictures, worst first."""
+    pictures = PictureArchive(evaluation / PICTURES_FILE)
     limit = json.loads((evaluation / "threshold.json").read_text())["threshold"]
-    rows = list(enumerate(scores(partial(folder, evaluation), [])))
+    rows = list(enumerate(score_rows(partial(evaluation_file, evaluation), [])))
     rows.sort(key=lambda one: -wrongness(one[1].score, one[1].label, limit))
-    wrong = ((index, row, outcome(row)) for index, row in rows if outcome(row))
+    wrong = ((index, row, error_kind(row)) for index, row in rows if error_kind(row))
     found = (
-        Strip(row.path, said, row.score, picture)
+        WrongDecision(row.path, said, row.score, picture)
         for index, row, said in wrong
-        if (picture := joined(album, index))
+        if (picture := image_and_heat_map(pictures, index))
     )
-    return [strip for strip, _ in zip(found, range(count), strict=False)]
+    return [decision for decision, _ in zip(found, range(count), strict=False)]
 
 
-def outcome(row: Row) -> str:
-    """What went wrong; empty: nothing."""
+def error_kind(row: Row) -> str:
+    """missed or false alarm; empty if the decision is right."""
     return OUTCOMES.get(("good" if row.label == "good" else "defect", row.decision), "")
 
 
-def joined(album: Album, index: int) -> bytes | None:
-    """The image beside its heat map over grey, as on the pages."""
-    image, heat = (album.get(kind, index) for kind in ("image", "heat"))
+def image_and_heat_map(pictures: PictureArchive, index: int) -> bytes | None:
+    """The image beside its heat map over the grey image, as on the pages."""
+    image, heat = (pictures.get(kind, index) for kind in ("image", "heat"))
     if image is None or heat is None:
         return None
     plain = Image.open(io.BytesIO(image)).convert("RGB")

@@ -103,7 +103,7 @@ def _said(item: Any) -> str:
     return known.get(item["type"], item["msg"].lower())
 
 
-def corrected(rows: Sequence[Row], corrections: Iterable[Correction]) -> list[Row]:
+def apply_corrections(rows: Sequence[Row], corrections: Iterable[Correction]) -> list[Row]:
     """The rows of a manifest with the labels that the corrections give; dropped ones are gone.
 
     A training image that is a defect becomes a test image. A mask stays only with a defect that

@@ -13,7 +13,7 @@ from typing import Any
 from tasks.store.base import Store
 from tasks.store.release import FORMAT, check_whole, decode, encode, now
 from tasks.workspace.errors import ConflictError, DataError, StoreError
-from tasks.workspace.names import checked
+from tasks.workspace.names import valid_name
 
 Record = dict[str, Any]
 
@@ -174,8 +174,8 @@ def _record_key(product: str, kind: str, time: str, body: dict[str, Any]) -> str
     # no colons: they are not allowed in file names everywhere
     stamp = re.sub(r"[^0-9T.]", "", time.partition("+")[0])
     short = hashlib.sha256(encode(body)).hexdigest()[:8]
-    return f"records/{checked(product)}/{stamp}Z-{kind}-{short}.json"
+    return f"records/{valid_name(product)}/{stamp}Z-{kind}-{short}.json"
 
 
 def _champion_key(product: str) -> str:
-    return f"champions/{checked(product)}.json"
+    return f"champions/{valid_name(product)}.json"

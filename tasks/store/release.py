@@ -13,7 +13,7 @@ from tasks.store.base import Store
 from tasks.workspace import clock
 from tasks.workspace.errors import DataError, StoreError
 from tasks.workspace.files import read
-from tasks.workspace.names import checked
+from tasks.workspace.names import valid_name
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -107,7 +107,7 @@ def folder_of(product: str, release: str) -> str:
     """The key prefix of a release."""
     if not re.fullmatch(r"[0-9a-f]{16}", release):
         raise StoreError(f"'{release}' is no release; an id has 16 hexadecimal digits")
-    return f"releases/{checked(product)}/{release}/"
+    return f"releases/{valid_name(product)}/{release}/"
 
 
 def damaged(where: str, reason: str) -> StoreError:

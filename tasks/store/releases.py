@@ -16,28 +16,30 @@ from tasks.store.release import (
 )
 from tasks.workspace.errors import DataError, StoreError
 from tasks.workspace.files import disk
-from tasks.workspace.names import checked
+from tasks.workspace.names import valid_name
 from tasks.workspace.paths import Workspace
 
-EXHIBITS = "exhibits.zip"
+PICTURES_FILE = "exhibits.zip"  # the name on disk and in DVC since version 0.1
 
 
-def exhibits_key(product: str, release: str) -> str:
+def pictures_key(product: str, release: str) -> str:
     """Where the store keeps a release's pictures: beside it, whoever runs it needs none."""
-    return f"exhibits/{checked(product)}/{checked(release)}.zip"
+    return f"exhibits/{valid_name(product)}/{valid_name(release)}.zip"
 
 
-def deposit(store: Store, workspace: Workspace, product: str, algorithm: str, release: str) -> None:
+def store_pictures(
+    store: Store, workspace: Workspace, product: str, algorithm: str, release: str
+) -> None:
     """Keep the pictures of an evaluation with the release that was made of it."""
-    archive = workspace.evaluation(product, algorithm) / EXHIBITS
+    archive = workspace.evaluation(product, algorithm) / PICTURES_FILE
     if archive.is_file():
-        store.put(exhibits_key(product, release), archive)
+        store.put(pictures_key(product, release), archive)
 
 
-def withdrawn(store: Store, workspace: Workspace, product: str, release: str) -> Path | None:
+def fetch_pictures(store: Store, workspace: Workspace, product: str, release: str) -> Path | None:
     """A release's archive on this machine; None where the store has none."""
     path = workspace.scratch / "exhibits" / product / f"{release}.zip"
-    key = exhibits_key(product, release)
+    key = pictures_key(product, release)
     if not path.is_file():
         try:
             store.download(key, path)
@@ -80,7 +82,7 @@ def publish(folder: Path, product: str, store: Store, about: dict[str, Any]) -> 
 
 def releases(store: Store, product: str) -> list[dict[str, Any]]:
     """Every whole release, oldest first: id, algorithm, created, champion, bytes, metrics."""
-    top = f"releases/{checked(product)}/"
+    top = f"releases/{valid_name(product)}/"
     current = champion(store, product)
     found = []
     for key in store.keys(top):

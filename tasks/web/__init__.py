@@ -1,1 +1,2 @@
-"""HTTP: the board (pages and changes) and the inspection service. No decision is taken here."""
+"""HTTP: the board (pages and changes) and the inspection service. Decisions are made in other
+packages."""

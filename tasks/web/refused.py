@@ -1,4 +1,4 @@
-"""Answers other than 200, and the token that a client must show."""
+"""Error answers, and the token of a client."""
 
 import hmac
 
@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 
 class Refused(Exception):
-    """An answer other than 200; its text is the reason."""
+    """An error answer; its text is the reason."""
 
     def __init__(self, status: int, text: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(text)
@@ -14,9 +14,9 @@ class Refused(Exception):
         self.headers = headers
 
 
-def shows(request: Request, token: str) -> bool:
-    """Whether a request carries the token as its bearer; compared in constant time."""
-    given = request.headers.get("authorization", "").encode("latin-1")  # as it was sent
+def has_token(request: Request, token: str) -> bool:
+    """Whether a request has the token as its bearer token; compared in constant time."""
+    given = request.headers.get("authorization", "").encode("latin-1")  # the bytes as sent
     return hmac.compare_digest(given, f"Bearer {token}".encode())
 
 

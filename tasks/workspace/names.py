@@ -27,7 +27,7 @@ def corrected(name: str) -> str:
     return f"{plain}-1" if RESERVED.fullmatch(plain) else plain
 
 
-def checked(product: str) -> str:
+def valid_name(product: str) -> str:
     """The product's name, if it can stand in a key."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", product):
         raise DataError(f"'{product}' is no product name; use up to 64 letters, digits, _ and -")

@@ -26,8 +26,8 @@ from tasks.evaluate import evaluate
 from tasks.fit import fit
 from tasks.ingest import ingest
 from tasks.pretrain import pretrain
-from tasks.products.look import look
-from tasks.products.proposal import proposal
+from tasks.products.image_summary import summarise_images
+from tasks.products.proposal import proposed_spec
 from tasks.promotion.decision import evaluated, objections, rank
 from tasks.spec.read import read_product
 from tasks.spec.recipe import shared_recipe
@@ -49,7 +49,7 @@ class Silent:
 def begin(workspace: Workspace, product: str, source: Path) -> None:
     """Images, the spec that `new` proposes without a gate, and validation."""
     ingest(source, workspace.images(product), workspace.scratch / "ingest")
-    text = proposal(product, look(workspace.images(product)))
+    text = proposed_spec(product, summarise_images(workspace.images(product)))
     spec = workspace.product(product) / "product.yaml"
     spec.write_text(text.replace("image_auroc: 0.8", "image_auroc: null"))
     sync(workspace)

@@ -19,7 +19,7 @@ from bench_few import Silent
 
 from ad_models import Run
 from tasks.decisions.threshold import choose
-from tasks.models.fitting import Job
+from tasks.models.fitting import FitJob
 from tasks.spec.read import read_params
 from tasks.spec.schema import Product, Threshold
 from tasks.workspace.paths import PACKAGE
@@ -43,7 +43,7 @@ def draw(folder: Path, algorithm: str, count: int, size: int, seed: int) -> tupl
     test = rows(sorted((folder / "test" / "good").iterdir()), folder)
     spec = Product.model_validate({"image": {"size": size}})
     parameters = read_params(PACKAGE).algorithms[algorithm] or {}
-    job = Job(folder.name, algorithm, parameters, spec, folder, Silent())
+    job = FitJob(folder.name, algorithm, parameters, spec, folder, Silent())
     detector, _, _ = job.fit(seen, Run())
     normals = [float(row["score"]) for row in job.score_folds(seen, Run())]
     chosen = choose(Threshold(), normals)

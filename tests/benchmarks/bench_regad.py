@@ -24,8 +24,8 @@ from torch import Tensor
 
 from ad_models import Batch, Detector, Run, create, load
 from ad_models.algorithms.regad import variants
-from tasks.images.loader import ImageLoader, Mixed
-from tasks.images.masks import at_resolution
+from tasks.images.loader import ImageLoader, MixedLoader
+from tasks.images.masks import resize_mask
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image, read_mask
 from tasks.metrics.image import image_metrics
@@ -52,7 +52,7 @@ def tests(folder: Path, side: int) -> Tests:
         mask = np.zeros((side, side), bool)
         if kind != "good":
             truth = read_mask(folder / "ground_truth" / kind / f"{path.stem}_mask.png")
-            mask = at_resolution(truth, (side, side))
+            mask = resize_mask(truth, (side, side))
         masks.append(mask)
     return Tests(torch.stack(images), masks)
 
@@ -70,7 +70,7 @@ def learned(left_out: Path, options: argparse.Namespace) -> Detector:
                 ImageLoader(paths, Preprocess(Image(size=options.side)), 16, True, folder.name)
             )
     run = Run(report=lambda p: print(p.epoch, p.step, p.metrics, flush=True), report_every=60)
-    detector = create("regad", **options.set).fit(Mixed(loaders), run)
+    detector = create("regad", **options.set).fit(MixedLoader(loaders), run)
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         detector.save(kept)

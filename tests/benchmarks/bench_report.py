@@ -16,12 +16,12 @@ import numpy as np
 
 from ad_models import ALGORITHMS
 from tasks.images.read_image import IMAGE_SUFFIXES, read_image
-from tasks.models.result_pictures import Exhibits
-from tasks.report import report
+from tasks.models.result_pictures import ResultPictures
+from tasks.report import write_report
 from tasks.reporting.gather import gather
 from tasks.reporting.page import render
-from tasks.reporting.page_data import pack
-from tasks.store.releases import EXHIBITS
+from tasks.reporting.page_data import page_data
+from tasks.store.releases import PICTURES_FILE
 from tasks.workspace.paths import Workspace
 from tests.browser import browser
 from tests.tasks.workspaces import NoModel, cell, table, workspace
@@ -50,13 +50,13 @@ def main() -> None:
             place = cell(made, algorithm=algorithm, rows=rows[:1], ms_per_image=10.0 + number)
             table(place / "scores.csv", "path,label,score,decision", rows)
             if number == 0:
-                seconds = exhibit(parts, rows, place / EXHIBITS)
+                seconds = draw_pictures(parts, rows, place / PICTURES_FILE)
                 print(f"pictures: {1000 * seconds / asked.images:.1f} CPU ms an image and model")
-                first = place / EXHIBITS
+                first = place / PICTURES_FILE
             else:
-                shutil.copy(first, place / EXHIBITS)  # as large, and drawing them takes minutes
+                shutil.copy(first, place / PICTURES_FILE)  # drawing them takes minutes
         built(made)
-        painted(report(made), Path(folder))
+        painted(write_report(made), Path(folder))
 
 
 def samples(folder: Path) -> Path:
@@ -85,12 +85,12 @@ def scored(images: int, seed: int) -> Rows:
     ]
 
 
-def exhibit(parts: list[np.ndarray], rows: Rows, path: Path) -> float:
+def draw_pictures(parts: list[np.ndarray], rows: Rows, path: Path) -> float:
     """CPU seconds of an evaluation for its pictures."""
     random = np.random.default_rng(0)
     model = NoModel()
     model.reconstruct = lambda image: None  # type: ignore[assignment, method-assign]
-    exhibits = Exhibits(model, DECISION, len(rows))  # type: ignore[arg-type]
+    pictures = ResultPictures(model, DECISION, len(rows))  # type: ignore[arg-type]
     seconds = 0.0
     for index, (_, label, score, _) in enumerate(rows):
         image = parts[index % len(parts)] * (0.8 + 0.2 * random.random())
@@ -100,10 +100,10 @@ def exhibit(parts: list[np.ndarray], rows: Rows, path: Path) -> float:
         near = np.exp(-((rows_ - y) ** 2 + (columns - x) ** 2) / (0.01 * height * width))
         map = (0.2 + 0.3 * score * near).astype(np.float32)
         started = time.process_time()
-        exhibits.add(index, label, image, score, map, near > 0.7 if label != "good" else near > 2)
+        pictures.add(index, label, image, score, map, near > 0.7 if label != "good" else near > 2)
         seconds += time.process_time() - started
     started = time.process_time()
-    exhibits.write(path)
+    pictures.write(path)
     return seconds + time.process_time() - started
 
 
@@ -115,8 +115,8 @@ def built(made: Workspace) -> None:
     size = len(render(view).encode())
     print(f"gathered in {gathered - started:.2f} CPU s")
     print(f"rendered in {time.process_time() - gathered:.2f} CPU s, {size / 1e6:.1f} MB")
-    left_out = pack(view.products[0], 1, live=False).left_out
-    print(f"{left_out} images have no picture for want of room")
+    left_out = page_data(view.products[0], 1, live=False).left_out
+    print(f"{left_out} images have no picture because the file would be too large")
 
 
 def painted(page: Path, folder: Path) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tasks.decisions.calibration import parted
+from tasks.decisions.calibration import split_rows
 from tasks.decisions.threshold import choose_limits
 from tasks.spec.read import read_product
 from tasks.spec.schema import Product, Threshold
@@ -58,7 +58,7 @@ def lines(
     rows = [row for row in rows if row["path"] in scores]
     for name, keys in POLICIES.items():
         rule = Threshold(**keys)
-        parts = parted(rows, rule.defect_share, spec.severity)
+        parts = split_rows(rows, rule.defect_share, spec.severity)
         defects = [scores[row["path"]] for row in parts.defects]
         chosen = choose_limits(rule, good, defects).reject
         labels = np.array([row["label"] != "good" for row in parts.test])

@@ -55,13 +55,13 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[str]:
     """Address of the server that every run in this process, and those told of it, use."""
-    from flows.prefect_server.start import end, start
+    from flows.prefect_server.start import end_server, start_server
 
-    start()
+    start_server()
     from prefect.server.api.server import SubprocessASGIServer
 
     yield SubprocessASGIServer().api_url
-    end()
+    end_server()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from flows import status
-from flows import status as queue
 from flows.status import Queue
 from tests.tasks.boards import line
 
@@ -79,14 +78,14 @@ def first(known):
 
 
 def test_without_a_server_there_is_no_queue():
-    assert queue.asked() is None
+    assert status.server_state() is None
 
 
 def test_a_server_that_is_away_is_told():
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        told = queue.asked()
+        told = status.server_state()
     assert told["ui"] == "http://127.0.0.1:9" and "no Prefect server answers" in told["trouble"]
 
 
@@ -94,10 +93,10 @@ def test_the_queue_of_a_server_is_shown(monkeypatch):
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     waits = {"name": "nightly", "state": "Scheduled", "since": "2026-05-04T03:00:00+00:00"}
-    monkeypatch.setattr("flows.prefect_server.start.ask", lambda: None)
-    monkeypatch.setattr(status, "status", lambda: status.Status([], [waits], [], []))
+    monkeypatch.setattr("flows.prefect_server.start.require_server", lambda: None)
+    monkeypatch.setattr(status, "read_status", lambda: status.Status([], [waits], [], []))
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        told = queue.asked()
+        told = status.server_state()
     assert told["queue"] == [waits] and told["trouble"] == "" and told["runs"] == []
 
 
@@ -109,7 +108,7 @@ def test_a_slow_server_is_not_waited_for_and_asked_by_one_at_a_time(monkeypatch)
         answer.wait(60)
         return {"queue": []}
 
-    monkeypatch.setattr(queue, "asked", slow)
+    monkeypatch.setattr(status, "server_state", slow)
     known = Queue()
     assert [known.now() for _ in range(5)] == [None] * 5
     answer.set()

@@ -99,6 +99,6 @@ def test_results_of_an_empty_workspace_say_what_to_do(tmp_path, command):
 
 
 def test_an_error_of_the_program_itself_is_not_hidden(copy, monkeypatch):
-    monkeypatch.setattr("tasks.leaderboard.results", lambda _: 1 / 0)
+    monkeypatch.setattr("tasks.leaderboard.read_results", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         CliRunner().invoke(main, ["-w", str(copy.root), "results"], catch_exceptions=False)

@@ -32,11 +32,11 @@ def automations(prefix):
 
 
 def test_deploying_again_changes_only_what_differs(make, tmp_path, prefect):
-    from flows.deploy import deploy
+    from flows.deploy import deploy_workspace
 
     workspace = make(tmp_path / "Line 7", "cap", "plate")
     edit(workspace, "cap", schedule="0 3 * * 1")
-    first = deploy(workspace)
+    first = deploy_workspace(workspace)
     assert "made automation inspectline line-7 cap" in first
     found, known = crons("line-7")
     again = {"products": ["cap"], "reason": "schedule of cap"}
@@ -45,7 +45,7 @@ def test_deploying_again_changes_only_what_differs(make, tmp_path, prefect):
     assert known.global_concurrency_limit.limit == 1 and known.work_pool_name == "inspectline"
     ids = {name: one.id for name, one in automations("inspectline line-7 ").items()}
     assert len(ids) == 2
-    second = deploy(workspace)
+    second = deploy_workspace(workspace)
     assert second[0] == "kept work pool inspectline"
     assert sum(text.startswith("kept automation") for text in second) == 2
     assert {name: one.id for name, one in automations("inspectline line-7 ").items()} == ids
@@ -53,22 +53,24 @@ def test_deploying_again_changes_only_what_differs(make, tmp_path, prefect):
 
     edit(workspace, "cap", schedule="30 4 * * *")
     (workspace.product("plate") / "product.yaml").unlink()
-    assert "gone automation inspectline line-7 plate" in deploy(workspace)
+    assert "gone automation inspectline line-7 plate" in deploy_workspace(workspace)
     assert crons("line-7")[0] == {"cap": ("30 4 * * *", again)}
     edit(workspace, "cap", schedule=None)
-    deploy(workspace)
+    deploy_workspace(workspace)
     assert crons("line-7")[0] == {}
     edit(workspace, "cap", schedule="at night")
-    with pytest.raises(SpecError, match=r"cap/product.yaml: schedule: 'at night' is no cron line"):
-        deploy(workspace)
+    with pytest.raises(
+        SpecError, match=r"cap/product.yaml: schedule: 'at night' is not a cron expression"
+    ):
+        deploy_workspace(workspace)
 
 
 def test_what_is_announced_becomes_a_run_with_its_reason(make, tmp_path, prefect):
-    from flows.deploy import deploy
+    from flows.deploy import deploy_workspace
     from flows.prefect_server.events import announce
 
     workspace = make(tmp_path / "Line 8", "cap", "plate")
-    deploy(workspace)
+    deploy_workspace(workspace)
     announce(workspace, {"plate": "plate: score drifted"}, DRIFTED)
     announce(workspace, {"cap": "cap: drift, 2 new images"})
     until(lambda: parameters("line-8"), "no run", 60)

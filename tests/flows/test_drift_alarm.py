@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows import drift_alarm as drifting
+from flows import drift_alarm
 from flows.prefect_server.names import DRIFTED, DUE
 from tasks.monitoring.due import read_drift
 from tasks.monitoring.findings import Finding
@@ -26,9 +26,9 @@ def server(monkeypatch):
     """What the server and people were told."""
     told = []
     monkeypatch.setattr(
-        drifting, "announce", lambda _, reasons, event: told.append((event, reasons["cap"]))
+        drift_alarm, "announce", lambda _, reasons, event: told.append((event, reasons["cap"]))
     )
-    monkeypatch.setattr(drifting, "notify", lambda _, news: told.extend(news))
+    monkeypatch.setattr(drift_alarm, "notify", lambda _, news: told.extend(news))
     return told
 
 
@@ -38,21 +38,21 @@ def cap(tmp_path):
 
 
 def test_without_anything_new_no_run_starts(cap, server):
-    assert drifting.follow(cap, "cap", SEEN)[-1] == "no run: nothing new to train on"
+    assert drift_alarm.report_drift(cap, "cap", SEEN)[-1] == "no run: nothing new to train on"
     assert server == [(DRIFTED, TEXT), ("drift", TEXT)]
-    drifting.follow(cap, "cap", SEEN)
+    drift_alarm.report_drift(cap, "cap", SEEN)
     assert len(server) == 2  # what is known is not told again
-    drifting.follow(cap, "cap", CALM)
-    drifting.follow(cap, "cap", SEEN)
+    drift_alarm.report_drift(cap, "cap", CALM)
+    drift_alarm.report_drift(cap, "cap", SEEN)
     assert len(server) == 4
 
 
 def test_what_waits_gets_a_run(cap, server):
     write_text(cap.product("cap") / "product.yaml", "retrain: {new_images: 50}")
     write_text(cap.images("cap") / "train" / "good" / "1.png", "")
-    drifting.follow(cap, "cap", CALM)
+    drift_alarm.report_drift(cap, "cap", CALM)
     assert server == []
-    drifting.follow(cap, "cap", SEEN)
+    drift_alarm.report_drift(cap, "cap", SEEN)
     assert server[-1] == (DUE, "cap: drift, 1 new images")
 
 
@@ -61,11 +61,11 @@ def test_a_server_that_is_away_is_told_at_the_next_look(cap, server, monkeypatch
         raise LineError("refused")
 
     with monkeypatch.context() as patch:
-        patch.setattr(drifting, "announce", away)
+        patch.setattr(drift_alarm, "announce", away)
         with pytest.raises(LineError):
-            drifting.follow(cap, "cap", SEEN)
+            drift_alarm.report_drift(cap, "cap", SEEN)
     assert read_drift(cap, "cap") == []
-    drifting.follow(cap, "cap", SEEN)
+    drift_alarm.report_drift(cap, "cap", SEEN)
     assert server[0] == (DRIFTED, TEXT) and read_drift(cap, "cap") == ["score", "brightness"]
 
 
@@ -73,9 +73,11 @@ def test_the_command_announces(trained, command, monkeypatch, tmp_path):
     import tasks.drift
 
     seen = []
-    monkeypatch.setattr(tasks.drift, "look", lambda *_: SEEN)
-    monkeypatch.setattr(drifting, "follow", lambda *told: seen.append(told[1]) or ["announced"])
-    monkeypatch.setattr("flows.prefect_server.start.ask", lambda: None)
+    monkeypatch.setattr(tasks.drift, "find_drift", lambda *_: SEEN)
+    monkeypatch.setattr(
+        drift_alarm, "report_drift", lambda *told: seen.append(told[1]) or ["announced"]
+    )
+    monkeypatch.setattr("flows.prefect_server.start.require_server", lambda: None)
     result = command(trained, "drift", "cap", "--log", tmp_path, "--announce")
     assert result.exit_code == 1 and "announced" in result.output and seen == ["cap"]
     refused(command(trained, "drift", "cup", "--log", tmp_path, "--announce"), "no product 'cup'")

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.arrival.public import download
 from tasks.arrival.public.catalogue import catalogue
-from tasks.images.decode import decode
+from tasks.images.decode import decode_image
 from tasks.spec.read import read_product
 from tasks.validate import check_images
 from tasks.workspace.files import read_rows
@@ -83,7 +83,7 @@ def test_each_set_becomes_products_that_validation_accepts(name, fetch, command,
     for row in rows:
         assert counted(Path(row["folder"])) == EXPECTED[name]
     for mask in table.parent.rglob("*_mask.png"):
-        assert set(np.unique(decode(mask.read_bytes(), mask).pixels)) == {0, 255}
+        assert set(np.unique(decode_image(mask.read_bytes(), mask).pixels)) == {0, 255}
     workspace = make(tmp_path / "ws", defaults__validation={"min_train": 2})
     begun = command(workspace, "new", "--table", table)
     assert begun.exit_code == 0, begun.output
@@ -108,7 +108,7 @@ def test_a_broken_connection_is_no_matter(fetch, web):
 
 
 def test_nothing_is_downloaded_without_agreement(fetch, web, tmp_path):
-    refused(fetch("visa", agree=False), "licence was not agreed to", "--accept-licence")
+    refused(fetch("visa", agree=False), "did not agree to the licence", "--accept-licence")
     assert not web.asked and not (tmp_path / "public").exists()
 
 
@@ -122,12 +122,12 @@ def test_only_the_categories_asked_for(fetch, web, tmp_path):
     assert "not in " in more.output and "zipper" in more.output
     refused(fetch("mvtec-ad", "-c", "bottel"), "no category 'bottel'", "did you mean 'bottle'?")
     again = fetch("mvtec-ad", "-c", "bottle", "-c", "screw")
-    assert again.exit_code == 0 and "holds all of that already" in again.output
+    assert again.exit_code == 0 and "already holds all of that" in again.output
 
 
-def test_a_wrong_checksum_is_refused_and_the_file_put_aside(fetch, tmp_path):
+def test_a_wrong_checksum_is_refused_and_the_file_moved_away(fetch, tmp_path):
     result = fetch("btad", right=False)
-    refused(result, "and not 461c9387", "--sha256", "put aside as")
+    refused(result, "and not 461c9387", "--sha256", "It was moved to")
     folder = tmp_path / "public"
     assert not list((folder / "btad").iterdir())
     assert [path.name for path in (folder / ".archives").glob("btad*.refused")]

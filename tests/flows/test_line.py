@@ -8,7 +8,7 @@ from flows.run import run_line
 from flows.running.plan import make_plan
 from tasks.promotion.decision import last_decision
 from tasks.reporting.view import Row
-from tasks.reporting.worst_pictures import outcome
+from tasks.reporting.worst_pictures import error_kind
 from tasks.store.champion import champion
 from tasks.store.opening import store_of
 from tasks.workspace.journal import journals
@@ -126,7 +126,7 @@ def test_the_prefect_ui_tells_the_story(trained, prefect):
     assert {"leaderboard", "report", "decision-cap", "decision-plate"} <= found.keys()
     told = found["decision-plate"].data
     assert "plate" in told and "| gate | limit |" in told
-    wrong = [row for row in scores(trained, "plate", told) if outcome(row)]
+    wrong = [row for row in scores(trained, "plate", told) if error_kind(row)]
     assert told.count("](data:image/jpeg;base64,") == min(4, len(wrong))
 
 

@@ -42,7 +42,7 @@ def test_a_new_product_gets_a_spec_with_remarks(workspace, samples, command):
         "12 good images: no threshold can promise less than 8 % overkill on average"
         in result.output
     )
-    assert "nor less than 22 % with 95 % confidence" in result.output
+    assert "no less than 22 % with 95 % confidence" in result.output
     text = spec_of(workspace, "cap")
     assert "of images that are 64 x 64" in text and "12 images can promise 7.7 % at best" in text
     spec = read_product(workspace.root, "cap")
@@ -67,12 +67,12 @@ def test_like_another_product(workspace, samples, command):
     named = command(workspace, "new", "plate", "--from", samples / "plate", "--like", "cap")
     assert named.exit_code == 0
     assert spec_of(workspace, "plate").splitlines() == [
-        "# The spec of plate, begun as that of cap.",
+        "# The spec of plate, started from that of cap.",
         "image: {size: 96, roi: [0, 0, 60, 60]} # a remark",
     ]
     nearest = command(workspace, "new", "cap2", "--from", samples / "cap", "--like", "auto")
     assert nearest.exit_code == 0
-    assert "begun as that of cap, whose images are the most similar (1.00)" in spec_of(
+    assert "started from that of cap, whose images are the most similar (1.00)" in spec_of(
         workspace, "cap2"
     )
     unknown = command(workspace, "new", "x", "--from", samples / "cap", "--like", "cpa")
@@ -101,7 +101,7 @@ def test_a_table_begins_many_and_names_what_failed(workspace, samples, command, 
         writer.writerows([("name", "folder", "like", "gates.image_auroc"), *rows])
     result = command(workspace, "new", "--table", table)
     assert result.exit_code == 1
-    assert "2 products begun or brought up to date, 3 rows failed" in result.output
+    assert "2 products created or updated, 3 rows failed" in result.output
     assert "nowhere: no such file or folder" in result.output
     assert "gates.image_auroc: " in result.output
     assert workspace.products == ["cap", "weave"]

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_by
-from tasks.arrival.watch_state import Notes
-from tasks.checks.manifest import build_manifest, write_manifest
+from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_sources
+from tasks.arrival.watch_state import WatchState
+from tasks.checks.manifest import build_image_manifest, write_image_manifest
 from tasks.workspace.errors import LineError
 from tasks.workspace.lock import run_lock
 from tests.flows.conftest import edit, refused
@@ -60,7 +60,7 @@ class Scene:
         self.restart()
 
     def restart(self):
-        watched = watched_by(self.workspace, [f"cap={self.drop}"], (5, 30, 600))
+        watched = watched_sources(self.workspace, [f"cap={self.drop}"], (5, 30, 600))
         self.watcher = Watcher(self.workspace, watched, self.start, self.said.append, self.clock)
 
     def start(self, products):
@@ -199,8 +199,8 @@ def test_a_server_that_is_away_is_told_when_it_is_back(scene, monkeypatch):
 
 def validated(workspace):
     """As a run leaves it: its manifest has all images."""
-    write_manifest(
-        build_manifest(workspace.images("cap")), workspace.validation("cap") / "manifest.csv"
+    write_image_manifest(
+        build_image_manifest(workspace.images("cap")), workspace.validation("cap") / "manifest.csv"
     )
 
 
@@ -274,13 +274,13 @@ def test_killed_at_random_every_image_is_in_the_version_once(workspace, drop):
     watch_until_idle(workspace, drop)
     assert digests(drop.rglob("*.png")) == digests(workspace.images("cap").rglob("*.png"))
     assert f"nfiles: {5 + KILLS}" in version.read_text()
-    assert not Notes.read(workspace, "cap").due
+    assert not WatchState.read(workspace, "cap").due
 
 
 def quick(workspace, drop):
     import subprocess
 
-    watched = watched_by(workspace, [f"cap={drop}"], (0.05, 0.1, 1.0))
+    watched = watched_sources(workspace, [f"cap={drop}"], (0.05, 0.1, 1.0))
     return Watcher(workspace, watched, lambda _: subprocess.Popen(["true"]), print)
 
 

@@ -8,8 +8,8 @@ from safetensors import safe_open
 
 from ad_models.errors import Cancelled
 from tasks.build.graph import product_graph
-from tasks.decisions.split import split
-from tasks.distil import teacher
+from tasks.decisions.split import held_out
+from tasks.distil import distil_teacher
 from tasks.workspace.errors import DataError, SpecError, WorkspaceError
 from tasks.workspace.paths import MODEL
 from tests.tasks.test_pretrain import Silent, fitted, rows_of, workspace  # noqa: F401
@@ -55,7 +55,7 @@ def read(path):
 
 
 def test_one_teacher_serves_products_it_never_saw(ready):
-    made = teacher(ready, ["nut", "pin"], Silent())
+    made = distil_teacher(ready, ["nut", "pin"], Silent())
     with safe_open(made, framework="pt") as file:
         assert file.metadata()["source"] == "distilled from random; natural images: none"
     write_params(ready, teacher=str(made.relative_to(ready.root)))
@@ -70,24 +70,24 @@ def test_one_teacher_serves_products_it_never_saw(ready):
 
 def test_what_sets_a_threshold_did_not_teach(ready):
     rows = rows_of(ready, "pin")
-    sides = split([row["sha256"] for row in rows], 0.3)
+    sides = held_out([row["sha256"] for row in rows], 0.3)
     for held in (True, False):
         for row, side in zip(rows, sides, strict=True):
             if side == held:
                 (ready.images("pin") / row["path"]).unlink()
         if held:
-            teacher(ready, ["pin"], Silent())  # it never looks at them
+            distil_teacher(ready, ["pin"], Silent())  # it never looks at them
     with pytest.raises(DataError, match="no such file"):
-        teacher(ready, ["pin"], Silent())
+        distil_teacher(ready, ["pin"], Silent())
 
 
 def test_a_teacher_that_was_stopped_goes_on_bit_for_bit(ready):
-    whole = teacher(ready, [], Silent()).read_bytes()
+    whole = distil_teacher(ready, [], Silent()).read_bytes()
     with pytest.raises(Cancelled, match="teacher"):
-        teacher(ready, [], Stopped(10))
+        distil_teacher(ready, [], Stopped(10))
     kept = list((ready.scratch / "checkpoints").rglob("*.ckpt"))
     assert len(kept) == 1
-    assert teacher(ready, [], Silent()).read_bytes() == whole
+    assert distil_teacher(ready, [], Silent()).read_bytes() == whole
     assert not kept[0].exists()
 
 
@@ -102,7 +102,7 @@ def test_fits_depend_on_the_file(ready):
 
 def test_products_that_cannot_teach_are_named(ready):
     with pytest.raises(WorkspaceError, match="no product 'nutt'"):
-        teacher(ready, ["nutt"], Silent())
+        distil_teacher(ready, ["nutt"], Silent())
     (ready.validation("nut") / "train.csv").unlink()
     with pytest.raises(DataError, match="nut is not validated yet"):
-        teacher(ready, [], Silent())
+        distil_teacher(ready, [], Silent())

@@ -16,7 +16,7 @@ from PIL import Image
 
 from tasks.arrival.intake import IngestReport
 from tasks.ingest import ingest
-from tasks.workspace import files as space
+from tasks.workspace import files as workspace_files
 from tasks.workspace.errors import DataError
 from tasks.workspace.names import check_product_name
 
@@ -202,7 +202,7 @@ def test_archive_larger_than_the_disk(source: Path, images: Path, tmp_path: Path
 
     packed = shutil.make_archive(str(tmp_path / "out" / "p"), "zip", source)
     usage = shutil.disk_usage(tmp_path)._replace(free=100)
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(workspace_files.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(DataError, match=r"p.zip unpacked takes .* MB.*free some space"):
         take(packed, images)
 
@@ -398,7 +398,7 @@ def test_full_disk_leaves_no_part(source: Path, images: Path, monkeypatch):
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(space.os, "fsync", full)
+    monkeypatch.setattr(workspace_files.os, "fsync", full)
     with pytest.raises(DataError, match="no space left on the disk of"):
         take(source, images)
     monkeypatch.undo()

@@ -10,9 +10,9 @@ from PIL import Image
 
 from ad_models import Batch
 from tasks.build.graph import recipes
-from tasks.decisions.split import split
+from tasks.decisions.split import held_out
 from tasks.fit import fit
-from tasks.images.loader import ImageLoader, Mixed
+from tasks.images.loader import ImageLoader, MixedLoader
 from tasks.images.preprocess import Preprocess
 from tasks.pretrain import pretrain
 from tasks.spec.recipe import shared_recipe
@@ -94,7 +94,7 @@ def test_what_sets_a_threshold_was_not_learned_from(workspace):
     card = learn(workspace)
     for product, count in (("nut", 10), ("pin", 8)):
         rows = rows_of(workspace, product)
-        sides = split([row["sha256"] for row in rows], 0.3)
+        sides = held_out([row["sha256"] for row in rows], 0.3)
         held = {row["path"] for row, side in zip(rows, sides, strict=True) if side}
         assert card["fit_images"][product] == count - len(held)
         assert scored(workspace, product) == held
@@ -146,7 +146,7 @@ def test_batches_of_several_products_are_of_one_each(workspace):
         ImageLoader(sorted(workspace.images(p).glob("*.png")), spec, 4, True, p)
         for p in ("nut", "pin")
     ]
-    mixed = Mixed(loaders)
+    mixed = MixedLoader(loaders)
     torch.manual_seed(0)
     found: list[Batch] = list(mixed)
     assert len(found) == len(mixed) == 3 + 2

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from tasks.spec.read import check as checked
+from tasks.spec.read import check as check_spec
 from tasks.spec.schema import Product, Validation
 from tasks.validate import ValidationResult, check_images, failure_text
 from tasks.workspace.errors import SpecError
@@ -238,7 +238,7 @@ def test_results_of_the_last_run_are_replaced(images: Path):
 )
 def test_wrong_rules(rules, words: str):
     with pytest.raises(SpecError, match=words):
-        checked(Product, {"validation": rules}, Path("product.yaml"))
+        check_spec(Product, {"validation": rules}, Path("product.yaml"))
 
 
 @pytest.mark.skipif(not DATASETS.is_dir(), reason=f"no data sets at {DATASETS}")

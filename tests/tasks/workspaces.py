@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from tasks.models.result_pictures import Exhibits
+from tasks.models.result_pictures import ResultPictures
 from tasks.workspace.files import write_json
 from tasks.workspace.paths import Workspace
 
@@ -130,7 +130,7 @@ class NoModel:
         return 1 - image if image[0, 0, 0] > 0.5 else None
 
 
-def drawn(rows: list[tuple[str, str, float, str]], threshold: float | None) -> Exhibits:
+def drawn(rows: list[tuple[str, str, float, str]], threshold: float | None) -> ResultPictures:
     """Pictures of rows: a square of light, found a little beside where it is."""
     decision = {
         "threshold": threshold,
@@ -139,15 +139,15 @@ def drawn(rows: list[tuple[str, str, float, str]], threshold: float | None) -> E
         "region_min_area": 1,
         "region_opening": 0,
     }
-    exhibits = Exhibits(NoModel(), decision, 1000)  # type: ignore[arg-type]
+    pictures = ResultPictures(NoModel(), decision, 1000)  # type: ignore[arg-type]
     for index, (_, label, score, _) in enumerate(rows):
         image = np.full((48, 64, 3), index / max(1, len(rows) - 1), np.float32)
         map = np.zeros((48, 64), np.float32)
         map[10:20, 10:26] = min(1.0, score / 5)
         mask = np.zeros((48, 64), bool)
         mask[12:24, 12:24] = label != "good"
-        exhibits.add(index, label, image, score, map, mask)
-    return exhibits
+        pictures.add(index, label, image, score, map, mask)
+    return pictures
 
 
 def decide(made: Workspace, name: str = "tile", accepted: bool = True, **more: Any) -> None:

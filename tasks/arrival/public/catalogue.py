@@ -1,4 +1,4 @@
-"""What is known of each public set: where it comes from, its licence, its checksum, its layout."""
+"""Facts about each public data set: source, licence, checksum and layout."""
 
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -12,7 +12,7 @@ CATALOGUE = Path(__file__).with_name("sets.yaml")
 
 class PublicSet(Section):
     title: str
-    page: str  # of the publisher, where a person finds the download
+    page: str  # the publisher's page with the download
     url: str | None
     file: str  # name of the archive
     sha256: str | None
@@ -26,7 +26,7 @@ class PublicSet(Section):
     citation: str
 
     def notice(self) -> str:
-        """Licence and citation, for a person who has to agree."""
+        """Licence and citation, for the person who must agree."""
         size = f", {self.bytes / 1e9:.1f} GB" if self.bytes else ""
         return (
             f"{self.title}: {self.images:,} images{size}, from {self.page}\n"
@@ -34,14 +34,15 @@ class PublicSet(Section):
         )
 
     def wanted(self, categories: list[str]) -> list[str]:
-        """The categories asked for, by default all; DataError where one is not of this set."""
+        """The requested categories, by default all; DataError if the set does not have one of
+        them."""
         for name in categories:
             if name not in self.categories:
                 raise DataError(f"no category '{name}'; {hint(name, self.categories)}")
         return [name for name in self.categories if name in categories or not categories]
 
     def categories_in(self, path: PurePosixPath) -> set[str]:
-        """Those of its categories that a path names."""
+        """The categories of this set that appear in a path."""
         return set(path.parts) & set(self.categories)
 
 
@@ -51,6 +52,6 @@ def catalogue() -> dict[str, PublicSet]:
     return {name: check(PublicSet, one, CATALOGUE) for name, one in read_yaml(CATALOGUE).items()}
 
 
-def product_of(name: str, category: str) -> str:
-    """What a category of set `name` is called among products."""
+def product_name(name: str, category: str) -> str:
+    """The product name for a category of the set `name`."""
     return category if category[0].isalpha() else f"{name}-{category}"

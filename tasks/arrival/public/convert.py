@@ -1,4 +1,4 @@
-"""A public set in our layout: a folder for each category, and what has to go with the images."""
+"""Write a public set in our layout: a folder for each category, with source and licence."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from tasks.arrival.public.catalogue import PublicSet, product_of
+from tasks.arrival.public.catalogue import PublicSet, product_name
 from tasks.arrival.public.layouts import LAYOUTS, Item
 from tasks.images.layout import MASKS
 from tasks.images.read_image import read_mask
@@ -19,13 +19,14 @@ TABLE = "products.csv"
 Take = Callable[[Path, Path], object]
 
 
-def lay_out(
+def write_products(
     known: PublicSet, unpacked: Path, folder: Path, wanted: list[str], take: Take
 ) -> dict[str, str]:
-    """Write `folder/<category>` for each wanted one that `unpacked` holds; what each of them got.
+    """Write `folder/<category>` for each wanted category in `unpacked`; the image counts of each,
+    as text.
 
-    A category appears whole or not at all. take: brings an image to its place, by a move where it
-    was unpacked for that, by a copy where the folder is the user's.
+    A category folder appears complete or not at all. take: moves an unpacked image to its place, or
+    copies it if the folder belongs to the user.
     """
     found: dict[str, list[Item]] = {}
     for item in LAYOUTS[known.layout](unpacked):
@@ -43,7 +44,7 @@ def lay_out(
 
 
 def write_category(found: list[Item], folder: Path, take: Take) -> str:
-    """Images and masks of one category; what they are, in words."""
+    """Write images and masks of one category; their counts as text."""
     counts: Counter[str] = Counter()
     for item in found:
         target = folder / item.place
@@ -64,7 +65,7 @@ def write_category(found: list[Item], folder: Path, take: Take) -> str:
 
 
 def write_mask(mask: Path, folder: Path, place: PurePosixPath) -> bool:
-    """Write a mask of 0 and 255, whatever numbers the set uses; False where it marks nothing."""
+    """Write a mask with the values 0 and 255; False if it marks nothing."""
     marked = read_mask(mask)
     if not marked.any():
         return False
@@ -74,13 +75,16 @@ def write_mask(mask: Path, folder: Path, place: PurePosixPath) -> bool:
     return True
 
 
-def write_papers(name: str, known: PublicSet, folder: Path, address: str, sha256: str) -> Path:
-    """Source and licence beside the images, and the table for `inspectline new`; the table."""
+def write_source_files(
+    name: str, known: PublicSet, folder: Path, address: str, sha256: str
+) -> Path:
+    """Write source and licence beside the images, and the table for `inspectline new`; the table's
+    path."""
     source = {"archive": address, "sha256": sha256, **known.model_dump(include={"title", "page"})}
     terms = known.model_dump(include={"licence", "terms", "citation"})
     write_json(folder / SOURCE, source | terms)
     rows = [
-        {"name": product_of(name, category), "folder": folder / category, **known.spec}
+        {"name": product_name(name, category), "folder": folder / category, **known.spec}
         for category in known.categories
         if (folder / category).is_dir()
     ]

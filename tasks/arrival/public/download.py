@@ -1,4 +1,5 @@
-"""Download a file over HTTP: cut off, it goes on where it was; it appears whole or not at all."""
+"""Download a file over HTTP. It resumes after an interruption and appears complete or not at
+all."""
 
 import json
 import time
@@ -12,14 +13,16 @@ from filelock import FileLock, Timeout
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import need_space, write_json, writing
 
-Report = Callable[[int, int | None], None]  # bytes here, bytes in all where that is known
-WAITS = (1.0, 3.0, 10.0, 30.0)  # seconds before each further try that brought nothing
+Report = Callable[[int, int | None], None]  # bytes downloaded, total bytes if known
+WAITS = (1.0, 3.0, 10.0, 30.0)  # seconds to wait after an attempt without data
 PATIENCE = 30.0  # seconds without a byte
-LATER = frozenset({408, 425, 429, 500, 502, 503, 504})  # answers that another try may better
+LATER = frozenset(
+    {408, 425, 429, 500, 502, 503, 504}
+)  # answers after which a new attempt may succeed
 
 
 class Partial:
-    """What is here of a file, and which version of it: `<file>.part` and `<file>.part.json`."""
+    """The downloaded part of a file and its version: `<file>.part` and `<file>.part.json`."""
 
     def __init__(self, target: Path, url: str) -> None:
         self.url = url
@@ -32,7 +35,8 @@ class Partial:
         return self.path.stat().st_size if self.path.is_file() else 0
 
     def known(self) -> dict[str, Any]:
-        """`url`, `version` and `total` of what is here; empty where it is of another address."""
+        """`url`, `version` and `total` of the downloaded part; empty if it belongs to another
+        address."""
         try:
             found = json.loads(self.note.read_text())
         except (OSError, ValueError):
@@ -47,37 +51,38 @@ class Partial:
         self.note.unlink(missing_ok=True)
 
 
-def download(url: str, target: Path, report: Report, checked: bool = False) -> None:
-    """Bring `url` to `target`; DataError where that cannot be.
+def download_file(url: str, target: Path, report: Report, checked: bool = False) -> None:
+    """Download `url` to `target`; DataError if that fails.
 
-    checked: whether a checksum of the whole will tell. Only then is a file continued that the
-    server gives no version of, by which a change could be noticed.
+    checked: whether the complete file is verified by a checksum. Without a checksum, a part is
+    continued only if the server gives a version that shows a change.
     """
     if not url.startswith(("http://", "https://")):
-        raise DataError(f"{url} is no address that begins with http:// or https://")
+        raise DataError(f"{url} does not begin with http:// or https://")
     part = Partial(target, url)
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(target.with_name(f"{target.name}.lock"))
     try:
         with lock.acquire(timeout=0):
-            attempts(part, report, checked)
+            download_with_retries(part, report, checked)
             part.finish()
     except Timeout:
         raise DataError(f"{target} is being downloaded already; wait for that to end") from None
 
 
-def attempts(part: Partial, report: Report, checked: bool) -> None:
-    """Tries until the file is whole; one that brought something is followed by another at once."""
+def download_with_retries(part: Partial, report: Report, checked: bool) -> None:
+    """Repeat requests until the file is complete; after one that brought data the next follows at
+    once."""
     waits = iter(WAITS)
     while True:
         before = part.size
         try:
             with httpx.Client(follow_redirects=True, timeout=PATIENCE) as client:
-                return transfer(client, part, report, checked)
+                return request_rest(client, part, report, checked)
         except httpx.HTTPStatusError as error:
             if error.response.status_code not in LATER:
-                raise refused(part.url, error.response) from error
+                raise http_error(part.url, error.response) from error
             reason = f"it answers {error.response.status_code}"
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
@@ -94,8 +99,8 @@ def attempts(part: Partial, report: Report, checked: bool) -> None:
         time.sleep(wait)
 
 
-def transfer(client: httpx.Client, part: Partial, report: Report, checked: bool) -> None:
-    """One request: what is missing, or all of it where the server's file is another by now."""
+def request_rest(client: httpx.Client, part: Partial, report: Report, checked: bool) -> None:
+    """One request for the missing bytes, or for the whole file if it has changed on the server."""
     known, have = part.known(), part.size
     if known and known["total"] == have:
         return
@@ -105,9 +110,11 @@ def transfer(client: httpx.Client, part: Partial, report: Report, checked: bool)
         if known["version"]:
             headers["If-Range"] = known["version"]
     with client.stream("GET", part.url, headers=headers) as response:
-        if response.status_code in (206, 416) and not follows(response, have, known["total"]):
-            part.path.unlink()  # what is here is of another file
-            raise httpx.RemoteProtocolError("what it sends does not follow on what was here")
+        if response.status_code in (206, 416) and not continues_part(
+            response, have, known["total"]
+        ):
+            part.path.unlink()  # the part belongs to another file
+            raise httpx.RemoteProtocolError("the answer does not continue the downloaded part")
         response.raise_for_status()
         start = have if response.status_code == 206 else 0
         length = response.headers.get("Content-Length")
@@ -115,28 +122,28 @@ def transfer(client: httpx.Client, part: Partial, report: Report, checked: bool)
         if "text/html" in response.headers.get("Content-Type", ""):
             raise DataError(f"{part.url} is a web page and no archive; give the file's own address")
         need_space(part.path.parent, (total or start) - start, part.url)
-        part.keep(version(response), total)
+        part.keep(file_version(response), total)
         with writing(part.path), part.path.open("ab" if start else "wb") as file:
             report(start, total)
-            for chunk in response.iter_raw():  # as they come: a chunk that breaks is lost
+            for chunk in response.iter_raw():  # as they arrive: an incomplete chunk is lost
                 file.write(chunk)
                 report(file.tell(), total)
 
 
-def follows(response: httpx.Response, have: int, total: int | None) -> bool:
-    """Whether the answer goes on where the part ends, and belongs to a file of the same length."""
+def continues_part(response: httpx.Response, have: int, total: int | None) -> bool:
+    """Whether the answer continues where the part ends and has the same total length."""
     span, _, whole = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     same = total is None or not whole.isdigit() or int(whole) == total
     return span.partition("-")[0] == str(have) and same
 
 
-def version(response: httpx.Response) -> str | None:
-    """What `If-Range` can name: a strong ETag, or the date of the last change."""
+def file_version(response: httpx.Response) -> str | None:
+    """A value for `If-Range`: a strong ETag, or the date of the last change."""
     tag = response.headers.get("ETag", "")
     if tag and not tag.startswith("W/"):
         return str(tag)
     return response.headers.get("Last-Modified")
 
 
-def refused(url: str, response: httpx.Response) -> DataError:
+def http_error(url: str, response: httpx.Response) -> DataError:
     return DataError(f"{url} answers {response.status_code} {response.reason_phrase}")

@@ -3,11 +3,11 @@ function compare(page) {
   const { product } = page.dataset;
   const { images } = products[product];
   const form = page.querySelector("form");
-  const side = (name) => ({ ...modelOf(product, form.elements[name].value), tried: null }); // as in use
+  const side = (name) => ({ ...modelOf(product, form.elements[name].value), tried: null }); // the present threshold
   let chosen = [];
 
   const wrong = (model, i) => isWrong(outcomeOf(images[i].label, decide(model.scores[i], model.threshold, model.accept)));
-  const verdict = (a, b, i) => ["neither", "a", "b", "both"][Number(wrong(a, i)) + 2 * Number(wrong(b, i))];
+  const wrongIn = (a, b, i) => ["neither", "a", "b", "both"][Number(wrong(a, i)) + 2 * Number(wrong(b, i))];
 
   const fill = filling(page, (i) => {
     const [a, b] = [side("a"), side("b")];
@@ -19,7 +19,7 @@ function compare(page) {
     return tile;
   });
 
-  // scores of two models share no scale, their ranks among the same images do
+  // scores of two models have different scales, so compare ranks among the same images
   function ranks(model, both) {
     const order = [...both].sort((i, j) => model.scores[i] - model.scores[j]);
     return new Map(order.map((i, place) => [i, place / order.length]));
@@ -31,10 +31,10 @@ function compare(page) {
     const both = images.map((_, i) => i).filter((i) => a.scores[i] !== null && b.scores[i] !== null);
     for (const cell of page.querySelectorAll("[data-count]")) {
       const [kind, which] = cell.dataset.count.split(".");
-      cell.textContent = both.filter((i) => (images[i].label === "good") === (kind === "good") && verdict(a, b, i) === which).length;
+      cell.textContent = both.filter((i) => (images[i].label === "good") === (kind === "good") && wrongIn(a, b, i) === which).length;
     }
     const wanted = { "": () => true, differ: (v) => v === "a" || v === "b", a: (v) => v === "a", b: (v) => v === "b", both: (v) => v === "both" }[outcome.value];
-    chosen = both.filter((i) => (!label.value || images[i].label === label.value) && (!severity.value || images[i].severity === severity.value) && wanted(verdict(a, b, i)));
+    chosen = both.filter((i) => (!label.value || images[i].label === label.value) && (!severity.value || images[i].severity === severity.value) && wanted(wrongIn(a, b, i)));
     const [ra, rb] = [ranks(a, both), ranks(b, both)];
     const apart = (i) => Math.abs(ra.get(i) - rb.get(i));
     const by = {
@@ -44,7 +44,7 @@ function compare(page) {
       path: (i, j) => images[i].path.localeCompare(images[j].path),
     };
     chosen.sort(by[order.value]);
-    count.value = `${chosen.length} of ${both.length} images that both have seen`;
+    count.value = `${chosen.length} of ${both.length} images that both tested`;
     fill(chosen);
   }
   let drawn = false;

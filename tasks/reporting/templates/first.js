@@ -1,2 +1,2 @@
 "use strict";
-document.documentElement.classList.add("js"); // pages one at a time; without scripts all are there
+document.documentElement.classList.add("js"); // one page at a time; without scripts all are visible

@@ -1,4 +1,4 @@
-// Test images as tiles, worst first, as many as have come into sight.
+// Test images as tiles, worst first; tiles are added when they become visible.
 const STEP = 48;
 
 const wrongness = (label, score, model) => (score - (model.tried ?? model.threshold ?? 0)) * (label === "good" ? 1 : -1);
@@ -39,10 +39,10 @@ function filling(section, make) {
 
 function describe(tile, image, model, i) {
   const outcome = outcomeOf(image.label, decide(model.scores[i], model.tried ?? model.threshold, model.accept));
-  const [score, verdict] = [tile.querySelector(".score"), tile.querySelector(".outcome")];
+  const [score, result] = [tile.querySelector(".score"), tile.querySelector(".outcome")];
   score.textContent = model.scores[i] === null ? "–" : model.scores[i].toPrecision(4);
-  verdict.textContent = model.scores[i] === null ? "not seen" : outcome;
-  verdict.className = `outcome ${isWrong(outcome) ? "fail" : outcome === "review" ? "doubt" : "pass"}`;
+  result.textContent = model.scores[i] === null ? "not tested" : outcome;
+  result.className = `outcome ${isWrong(outcome) ? "fail" : outcome === "review" ? "doubt" : "pass"}`;
 }
 
 function name(tile, image) {
@@ -50,7 +50,7 @@ function name(tile, image) {
   tile.querySelector(".severity").textContent = image.severity;
   tile.querySelector(".path").textContent = image.path.split("/").pop();
   tile.querySelector(".path").title = image.path;
-  tile.querySelector("button").setAttribute("aria-label", `${image.path}, look closer`);
+  tile.querySelector("button").setAttribute("aria-label", `${image.path}, enlarge`);
 }
 
 function gallery(section) {

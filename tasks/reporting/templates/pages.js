@@ -15,7 +15,7 @@ function turn() {
       const here = there === page.id || (link.closest("header") && there === `p/${product}`);
       if (here) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
-      if (here) link.scrollIntoView({ block: "nearest", inline: "center" }); // in a row that is too long
+      if (here) link.scrollIntoView({ block: "nearest", inline: "center" }); // if the row is too long
     }
     document.title = `${page.getAttribute("aria-label")} · ${document.querySelector(".brand b").textContent}`;
     page.dispatchEvent(new Event("turned"));
@@ -24,7 +24,7 @@ function turn() {
   if (target && target !== page) target.focus();
 }
 addEventListener("hashchange", turn);
-addEventListener("DOMContentLoaded", turn); // once all the pictures are there
+addEventListener("DOMContentLoaded", turn); // when all pictures are there
 addEventListener("beforeprint", () => {
   for (const each of document.querySelectorAll(".page.shown details")) each.open = true;
   for (const each of document.querySelectorAll(".page.shown img")) each.loading = "eager";

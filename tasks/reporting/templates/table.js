@@ -1,4 +1,4 @@
-// The leaderboard is sorted by a click on a heading.
+// A click on a heading sorts the leaderboard.
 const table = document.getElementById("table");
 
 function value(row, column) {
@@ -13,7 +13,7 @@ function sort(header, column) {
   const order = header.getAttribute("aria-sort") === first ? other : first;
   for (const each of table.tHead.rows[0].cells) each.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", order);
-  table.classList.add("mixed"); // no longer in groups of one product
+  table.classList.add("mixed"); // no longer grouped by product
   const sign = order === "ascending" ? 1 : -1;
   const rows = [...table.tBodies[0].rows].sort((a, b) => {
     const [x, y] = [value(a, column), value(b, column)];

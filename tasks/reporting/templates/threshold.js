@@ -1,11 +1,11 @@
-// What is known of each product, and what other thresholds would decide.
+// The data of each product, and the decisions at other thresholds.
 const products = {};
 for (const each of document.querySelectorAll("script.data")) {
   products[each.dataset.product] = JSON.parse(each.textContent);
 }
 const modelOf = (product, key) => products[product].models.find((model) => model.key === key);
 
-// As the line decides: a score above the threshold is a defect, one above `accept` is for a person.
+// The same decision as in the line: above the threshold a defect, above `accept` a review.
 function decide(score, threshold, accept) {
   if (threshold === null) return "";
   if (score > threshold) return "defect";
@@ -72,7 +72,7 @@ function slide(form) {
   }
 
   const place = (value) => (range.value = steps.filter((score) => score <= value).length);
-  // between two scores any threshold decides the same: the middle stands for all
+  // all thresholds between two scores decide the same: use the middle
   const at = (step) =>
     step === 0 ? steps[0] - 1e-6 * Math.abs(steps[0]) : step === steps.length ? steps[step - 1] : (steps[step - 1] + steps[step]) / 2;
   function to(value) {

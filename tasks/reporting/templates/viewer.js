@@ -1,4 +1,4 @@
-// One picture at a time, large; arrow keys go on.
+// One large picture at a time; arrow keys show the next one.
 const viewer = document.getElementById("viewer");
 let looking = null;
 
@@ -37,7 +37,7 @@ viewer.addEventListener("keydown", (event) => {
   event.preventDefault();
   turnTo(step);
 });
-// on to the tile of the picture that was looked at last; the list may have been drawn anew meanwhile
+// focus the tile of the last picture; the list may have been drawn again in the meantime
 viewer.addEventListener("close", () => {
   const list = document.querySelector(".page.shown .tiles");
   if (list) focusOn(list, viewer.dataset.path);

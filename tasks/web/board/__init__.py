@@ -1,1 +1,1 @@
-"""The workspace in a browser: the report's pages, what runs now, and changes by hand."""
+"""The workspace in a browser: pages of the report, the present run, and changes by hand."""

@@ -1,8 +1,8 @@
-"""Who may look at the board, and who may change something there.
+"""Who may read the board, and who may change something there.
 
-A name other than this machine's in `Host` is a page elsewhere that has its name point here (DNS
-rebinding); another `Origin` is a page elsewhere that asks for its visitor (CSRF). Neither gets in,
-whatever cookie the browser adds.
+A wrong name in `Host` means DNS rebinding: another site lets its name point to this machine. A
+wrong `Origin` means CSRF: a page of another site sends the request. Both are refused, with any
+cookie.
 """
 
 import hashlib
@@ -15,32 +15,34 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from tasks.web.refused import Refused, shows, unauthorised
+from tasks.web.refused import Refused, has_token, unauthorised
 
 COOKIE = "inspectline_board"
-HEADER = "x-inspectline"  # no page elsewhere can add it without being asked first, and it never is
+HEADER = (
+    "x-inspectline"  # another site can send it only after a CORS preflight, which is never allowed
+)
 SESSION = 12 * 3600  # seconds that a login lasts
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 
 
 @dataclass(frozen=True)
 class Access:
-    """token: what clients must show, if any. names: by which the board may be called, besides
-    `localhost`, this machine's name, and addresses."""
+    """token: the token that clients must send, if any. names: allowed host names besides
+    `localhost`, this machine's name, and IP addresses."""
 
     token: str = ""
     names: tuple[str, ...] = ()
 
     def check_name(self, request: Request) -> None:
-        """Refused where the board is asked for by a name that is not its own."""
-        name = host(request.headers.get("host", ""))
-        if not (literal(name) or name in self.known):
+        """Refused if the host name in the request is not allowed."""
+        name = host_name(request.headers.get("host", ""))
+        if not (is_address(name) or name in self.known):
             raise Refused(421, f"this board is not known as '{name}'; start it with --name {name}")
 
     def check(self, request: Request) -> None:
-        """Refused unless the request may look."""
+        """Refused unless the request may read."""
         self.check_name(request)
-        if self.token and not (shows(request, self.token) or self.has_session(request)):
+        if self.token and not (has_token(request, self.token) or self.has_session(request)):
             raise unauthorised()
 
     def check_write(self, request: Request) -> None:
@@ -55,11 +57,12 @@ class Access:
             )
 
     def may_change(self, request: Request) -> bool:
-        """Whether who may look may also change something: with a token, or from this machine."""
-        return bool(self.token) or from_here(request)
+        """Whether a request that may read may also change something: with a token, or from this
+        machine."""
+        return bool(self.token) or is_local(request)
 
     def check_page(self, request: Request) -> None:
-        """Refused where a page of somebody else's may have sent the request."""
+        """Refused if a page of another site may have sent the request."""
         content = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content != "application/json":
             raise Refused(415, "send JSON, as Content-Type: application/json")
@@ -76,11 +79,11 @@ class Access:
         return {name.lower() for name in ("localhost", socket.gethostname(), *self.names)}
 
     def fits(self, token: str) -> bool:
-        """Whether this is the token; compared in constant time."""
+        """Whether this is the right token; compared in constant time."""
         return bool(self.token) and hmac.compare_digest(token.encode(), self.token.encode())
 
     def session(self, now: float | None = None) -> str:
-        """The value of a cookie that stands for the token until it ends."""
+        """The value of a session cookie, with its end time."""
         end = str(int((time.time() if now is None else now) + SESSION))
         return f"{end}.{self._sign(end)}"
 
@@ -94,16 +97,16 @@ class Access:
         return hmac.new(key, end.encode(), "sha256").hexdigest()
 
 
-def host(header: str) -> str:
-    """The name in a `Host` header, in lower case; empty where it is none."""
+def host_name(header: str) -> str:
+    """The name in a `Host` header, in lower case; empty if it is invalid."""
     try:
         return (urlsplit(f"//{header}").hostname or "").lower()
     except ValueError:
         return ""
 
 
-def literal(name: str) -> bool:
-    """Whether a host is an address: no name, so that nobody else can have it point here."""
+def is_address(name: str) -> bool:
+    """Whether a host is an IP address: nobody else can let it point to this machine."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -111,13 +114,13 @@ def literal(name: str) -> bool:
     return True
 
 
-def from_here(request: Request) -> bool:
-    """Whether a request comes from this machine, and from no proxy on it."""
+def is_local(request: Request) -> bool:
+    """Whether a request comes from this machine and not from a proxy on it."""
     proxied = any(name in request.headers for name in FORWARDED)
     try:
         near = ipaddress.ip_address(request.client.host if request.client else "").is_loopback
     except ValueError:
         return False
-    name = host(request.headers.get("host", ""))
-    loop = name == "localhost" or (literal(name) and ipaddress.ip_address(name).is_loopback)
+    name = host_name(request.headers.get("host", ""))
+    loop = name == "localhost" or (is_address(name) and ipaddress.ip_address(name).is_loopback)
     return near and loop and not proxied

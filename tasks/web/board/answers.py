@@ -1,4 +1,4 @@
-"""How the board answers: bodies within bounds, errors as JSON, the same headers everywhere."""
+"""Answers of the board: limited bodies, errors as JSON, the same headers everywhere."""
 
 import hashlib
 import json
@@ -14,8 +14,8 @@ from tasks.web.board.changes import Change
 from tasks.web.refused import Refused
 from tasks.workspace.errors import BusyError, ChangedError, ConflictError, LineError, StoreError
 
-LARGEST = 65536  # bytes of a change
-SAFE = {  # beside the policy that a page brings itself
+LARGEST = 65536  # largest body of a change, bytes
+SAFE = {  # besides the policy inside a page
     "Content-Security-Policy": "frame-ancestors 'none'; base-uri 'none'; object-src 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -34,7 +34,7 @@ STATUS: list[tuple[type[LineError], int]] = [
 
 
 def add_answers(app: FastAPI) -> None:
-    """Errors as `{"error": ...}`, and SAFE on every answer."""
+    """Errors as `{"error": ...}`, and the SAFE headers on every answer."""
 
     @app.middleware("http")
     async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -62,8 +62,8 @@ def add_answers(app: FastAPI) -> None:
         return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
-async def body_of(request: Request) -> dict[str, Any]:
-    """The JSON object that a request carries; a large one is not read to its end."""
+async def json_body(request: Request) -> dict[str, Any]:
+    """The JSON object in a request; a body that is too large is not read to its end."""
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
@@ -72,14 +72,14 @@ async def body_of(request: Request) -> dict[str, Any]:
     try:
         found = json.loads(data)
     except ValueError as error:
-        raise Refused(400, f"this is no JSON: {error}") from None
+        raise Refused(400, f"this is not JSON: {error}") from None
     if not isinstance(found, dict):
         raise Refused(400, "send a JSON object")
     return found
 
 
-def parsed(kind: Callable[..., Change], body: dict[str, Any]) -> Change:
-    """The change that a body asks for; Refused with every key that is wrong."""
+def parse_change(kind: Callable[..., Change], body: dict[str, Any]) -> Change:
+    """The change in a body; Refused with all wrong keys."""
     try:
         return kind(**body)
     except ValidationError as error:
@@ -87,8 +87,8 @@ def parsed(kind: Callable[..., Change], body: dict[str, Any]) -> Change:
         raise Refused(422, "; ".join(wrong)) from None
 
 
-def unless_known(request: Request, content: bytes, kind: str) -> Response:
-    """The content, or 304 where the browser has it already."""
+def cached_response(request: Request, content: bytes, kind: str) -> Response:
+    """The content, or 304 if the browser already has it."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match") == tag:

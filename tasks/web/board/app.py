@@ -1,4 +1,4 @@
-"""The board over HTTP: a page to look at, and a few changes by hand."""
+"""The board over HTTP: a page, and a few changes by hand."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,10 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from tasks.web.board.access import Access
-from tasks.web.board.answers import add_answers, body_of, parsed, unless_known
-from tasks.web.board.changes import CHANGES, product_now
+from tasks.web.board.answers import add_answers, cached_response, json_body, parse_change
+from tasks.web.board.changes import CHANGES, product_state
 from tasks.web.board.login import add_login
-from tasks.web.board.now import now
+from tasks.web.board.now import current_state
 from tasks.web.board.pages import Pages
 from tasks.web.refused import Refused
 from tasks.workspace.errors import hint
@@ -21,20 +21,20 @@ Server = Callable[[], dict[str, Any] | None]
 
 
 def create_app(workspace: Workspace, access: Access, server: Server = lambda: None) -> FastAPI:
-    """server: what a Prefect server says of its queue; None where there is none."""
-    # no pages of FastAPI's own: they load scripts from the internet
+    """server: gives the queue of a Prefect server; None without a server."""
+    # without FastAPI's own pages: they load scripts from the internet
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages(workspace)
     add_page(app, access, pages)
     add_login(app, access)
     add_answers(app)
-    app.include_router(to_look(workspace, access, pages, server))
-    app.include_router(to_change(workspace, access))
+    app.include_router(read_routes(workspace, access, pages, server))
+    app.include_router(change_routes(workspace, access))
     return app
 
 
 def add_page(app: FastAPI, access: Access, pages: Pages) -> None:
-    """The page itself: who shows no token is asked for it."""
+    """The page; without a token a client is sent to the login."""
 
     @app.get("/")
     async def page(request: Request) -> Response:
@@ -45,15 +45,15 @@ def add_page(app: FastAPI, access: Access, pages: Pages) -> None:
                 raise
             return RedirectResponse("/login", 303)
         html = await run_in_threadpool(pages.html)
-        return unless_known(request, html.encode("utf-8", "replace"), "text/html; charset=utf-8")
+        return cached_response(request, html.encode("utf-8", "replace"), "text/html; charset=utf-8")
 
     @app.get("/favicon.ico")
     async def icon() -> Response:
-        """None: a page without one is no error in a browser's console."""
+        """Empty, so that the browser's console shows no error."""
         return Response(status_code=204)
 
 
-def to_look(workspace: Workspace, access: Access, pages: Pages, server: Server) -> APIRouter:
+def read_routes(workspace: Workspace, access: Access, pages: Pages, server: Server) -> APIRouter:
     async def check(request: Request) -> None:
         access.check(request)
 
@@ -62,29 +62,29 @@ def to_look(workspace: Workspace, access: Access, pages: Pages, server: Server) 
     @router.get("/progress")
     def progress(request: Request) -> dict[str, Any]:
         return {
-            **now(workspace),
+            **current_state(workspace),
             "stamp": pages.stamp(),
             "server": server(),
-            "private": bool(access.token),  # who looks has logged in, and may log out
+            "private": bool(access.token),  # the client has logged in and may log out
             "may_change": access.may_change(request),
         }
 
     @router.get("/products/{product}")
-    def product_state(product: str) -> dict[str, Any]:
-        require(workspace, product)
-        return product_now(workspace, product)
+    def product_now(product: str) -> dict[str, Any]:
+        check_product(workspace, product)
+        return product_state(workspace, product)
 
     @router.get("/pictures/{product}/{model}/{kind}/{index}")
     def picture(request: Request, product: str, model: str, kind: str, index: int) -> Response:
         found = pages.picture(product, model, kind, index)
         if found is None:
             raise Refused(404, "there is no such picture")
-        return unless_known(request, found, "image/webp")
+        return cached_response(request, found, "image/webp")
 
     return router
 
 
-def to_change(workspace: Workspace, access: Access) -> APIRouter:
+def change_routes(workspace: Workspace, access: Access) -> APIRouter:
     async def check(request: Request) -> None:
         access.check_write(request)
 
@@ -92,16 +92,16 @@ def to_change(workspace: Workspace, access: Access) -> APIRouter:
 
     @router.post("/products/{product}/{kind}")
     async def change(product: str, kind: str, request: Request) -> dict[str, Any]:
-        require(workspace, product)
+        check_product(workspace, product)
         if kind not in CHANGES:
             raise Refused(404, f"there is no '{kind}' to change; {hint(kind, CHANGES)}")
-        asked = parsed(CHANGES[kind], await body_of(request))
+        asked = parse_change(CHANGES[kind], await json_body(request))
         return await run_in_threadpool(asked.carry_out, workspace, product)
 
     return router
 
 
-def require(workspace: Workspace, product: str) -> None:
+def check_product(workspace: Workspace, product: str) -> None:
     """Refused unless there is a product of this name."""
     if product not in workspace.products:
         raise Refused(404, f"there is no product '{product}'; {hint(product, workspace.products)}")

@@ -1,13 +1,13 @@
-"""What a page may ask to change, and what it has to know before: the same functions as the command
-line's, with whoever asks named as he names himself."""
+"""Changes that a page may request, and the data for their forms. They use the same functions as the
+command line; the record has the name that the person gives."""
 
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from tasks.products.changing import said, version_of
-from tasks.products.correct import correct, labelled
+from tasks.products.changing import one_line, version_of
+from tasks.products.correct import correct_label, folder_labels
 from tasks.products.set_threshold import set_threshold
 from tasks.spec.corrections import read_corrections
 from tasks.spec.read import read_product
@@ -20,19 +20,19 @@ Record = dict[str, Any]
 
 
 class Change(Section, ABC):
-    """Who changes something and why."""
+    """A change, with who makes it and why."""
 
     by: Annotated[str, Field(max_length=100)]
     reason: str
 
     @property
     def who(self) -> str:
-        """Nobody proves a name here: the record says where it was given."""
-        return f"{said(self.by, 'the name')} (board)"
+        """The name is not verified, so the record says that it comes from the board."""
+        return f"{one_line(self.by, 'the name')} (board)"
 
     @abstractmethod
     def carry_out(self, workspace: Workspace, product: str) -> Record:
-        """The record of the change; a LineError says why it was not made."""
+        """Make the change; its record. A LineError says why it was not made."""
 
 
 class ThresholdChange(Change):
@@ -52,7 +52,7 @@ class LabelChange(Change):
 
     def carry_out(self, workspace: Workspace, product: str) -> Record:
         about: Record = {"by": self.who, "reason": self.reason, "seen": self.seen, "new": self.new}
-        return correct(workspace, product, self.image, self.label, **about)
+        return correct_label(workspace, product, self.image, self.label, **about)
 
 
 class ChampionChange(Change):
@@ -63,7 +63,7 @@ class ChampionChange(Change):
     def carry_out(self, workspace: Workspace, product: str) -> Record:
         workspace.require(product)
         store = store_of(workspace)
-        reason = said(self.reason, "the reason")
+        reason = one_line(self.reason, "the reason")
         about: Record = {"reason": reason, "by": self.who, "seen": self.seen}
         if self.kind == "promote":
             return promote(store, product, self.release, **about)
@@ -77,13 +77,13 @@ CHANGES: dict[str, type[Change]] = {
 }
 
 
-def product_now(workspace: Workspace, product: str) -> Record:
-    """What the forms of a product show, with the versions that a change must name as `seen`."""
+def product_state(workspace: Workspace, product: str) -> Record:
+    """The data for the forms of a product, with the versions that a change must send as `seen`."""
     workspace.require(product)
     spec = version_of(workspace.product(product) / "product.yaml")
     current = champion(store_of(workspace), product)
     images = workspace.images(product)
-    rows = labelled(images) if images.is_dir() else []  # a clone, before `dvc pull`
+    rows = folder_labels(images) if images.is_dir() else []  # a clone, before `dvc pull`
     corrections = read_corrections(workspace.corrections(product))
     return {
         "product": product,

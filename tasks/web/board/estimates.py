@@ -1,4 +1,4 @@
-"""How long a run goes on: from how long its stages took before."""
+"""Estimate the remaining time of a run from earlier durations of its stages."""
 
 from datetime import UTC, datetime
 from statistics import median
@@ -7,11 +7,11 @@ from typing import Any
 Record = dict[str, Any]
 
 
-def left(
+def seconds_left(
     working: list[Record], waiting: list[str], usual: dict[str, float], slots: int
 ) -> int | None:
-    """Seconds that a run is likely to go on; None where a stage of its never ran before."""
-    known = [usual_of(name, usual) for name in waiting]
+    """Estimated seconds left of a run; None if one of its stages never ran before."""
+    known = [usual_duration(name, usual) for name in waiting]
     rest = [one["left"] if one["known"] else None for one in working]
     parts = [part for part in (*known, *rest) if part is not None]
     if len(parts) < len(known) + len(rest):
@@ -19,36 +19,36 @@ def left(
     return round(max([sum(parts) / slots, *(part for part in rest if part is not None)]))
 
 
-def durations(told: list[Record]) -> dict[str, float]:
-    """Seconds that each stage took when it was last done; by step and algorithm alone, the median
-    over products."""
+def stage_durations(told: list[Record]) -> dict[str, float]:
+    """Seconds that each stage took the last time, and for each step and algorithm the median over
+    products."""
     found: dict[str, float] = {}
     kinds: dict[str, list[float]] = {}
     for record in told:
         for name, stage in record["stages"].items():
             if stage["state"] == "done" and stage.get("began") and name not in found:
-                found[name] = seconds(stage["began"], stage["ended"])
-                kinds.setdefault(kind_of(name), []).append(found[name])
+                found[name] = seconds_between(stage["began"], stage["ended"])
+                kinds.setdefault(stage_kind(name), []).append(found[name])
     return {kind: median(values) for kind, values in kinds.items()} | found
 
 
-def usual_of(name: str, usual: dict[str, float]) -> float | None:
-    return usual.get(name, usual.get(kind_of(name)))
+def usual_duration(name: str, usual: dict[str, float]) -> float | None:
+    return usual.get(name, usual.get(stage_kind(name)))
 
 
-def kind_of(name: str) -> str:
+def stage_kind(name: str) -> str:
     """A stage's name without the product: `fit bottle padim` is a `fit * padim`."""
     step, *rest = name.split()
     return " ".join([step, "*", *rest[1:]])
 
 
-def stamp(time: str) -> float:
+def timestamp(time: str) -> float:
     return datetime.fromisoformat(time).timestamp()
 
 
-def seconds(began: str, ended: str) -> float:
-    return stamp(ended) - stamp(began)
+def seconds_between(began: str, ended: str) -> float:
+    return timestamp(ended) - timestamp(began)
 
 
-def since(time: str) -> float:
-    return datetime.now(UTC).timestamp() - stamp(time)
+def seconds_since(time: str) -> float:
+    return datetime.now(UTC).timestamp() - timestamp(time)

@@ -1,4 +1,4 @@
-"""A token is exchanged for a cookie that no script can read and no other site can use."""
+"""Login: exchange a token for a cookie that scripts cannot read and other sites cannot use."""
 
 import asyncio
 
@@ -6,11 +6,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from tasks.web.board.access import COOKIE, SESSION, Access
-from tasks.web.board.answers import body_of
+from tasks.web.board.answers import json_body
 from tasks.web.board.pages import login_page
 from tasks.web.refused import Refused
 
-WRONG = 1.0  # seconds that a wrong token costs, one after the other
+WRONG = 1.0  # seconds of delay after a wrong token, one request at a time
 
 
 def add_login(app: FastAPI, access: Access) -> None:
@@ -25,7 +25,7 @@ def add_login(app: FastAPI, access: Access) -> None:
     async def login(request: Request) -> Response:
         access.check_name(request)
         access.check_page(request)
-        given = str((await body_of(request)).get("token", ""))
+        given = str((await json_body(request)).get("token", ""))
         async with one_by_one:
             if not access.fits(given):
                 await asyncio.sleep(WRONG)

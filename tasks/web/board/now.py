@@ -1,10 +1,16 @@
-"""What runs now, how long it may take, and what failed last: the part of the board that moves."""
+"""The present run, its remaining time, and the last failures."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tasks.web.board.estimates import durations, left, since, stamp, usual_of
+from tasks.web.board.estimates import (
+    seconds_left,
+    seconds_since,
+    stage_durations,
+    timestamp,
+    usual_duration,
+)
 from tasks.workspace import clock
 from tasks.workspace.journal import journals
 from tasks.workspace.lock import in_use
@@ -12,24 +18,24 @@ from tasks.workspace.paths import CARD, Workspace
 
 Record = dict[str, Any]
 OVER = ("done", "unchanged", "failed", "stopped")
-EARLIEST = 0.05  # of a part's fraction: before it nothing is extrapolated
+EARLIEST = 0.05  # smallest fraction of a part for an estimate
 
 
-def now(workspace: Workspace) -> Record:
-    """run: the newest run there is, or None; planning: one has begun and looks what is to be done;
-    failures: what failed and was not mended since."""
+def current_state(workspace: Workspace) -> Record:
+    """run: the newest run, or None; planning: a run has started and checks what to do; failures:
+    failures that are not fixed yet."""
     told = journals(workspace)
-    usual = durations(told)
+    usual = stage_durations(told)
     return {
         "time": clock.now(),
         "run": run_now(told[0], usual) if told else None,
         "planning": in_use(workspace) and not (told and told[0]["alive"]),
-        "failures": failures(workspace, told),
+        "failures": open_failures(workspace, told),
     }
 
 
 def run_now(told: Record, usual: dict[str, float]) -> Record:
-    """Counts, stages at work and time left of a run."""
+    """Counts, running stages and remaining time of a run."""
     stages = told["stages"]
     alive = told["alive"]
     at_work = {n: s for n, s in stages.items() if s["state"] == "working"} if alive else {}
@@ -46,12 +52,12 @@ def run_now(told: Record, usual: dict[str, float]) -> Record:
         "total": len(stages),
         "working": working,
         "waiting": waiting if alive else [],
-        "left": left(working, waiting, usual, told["slots"]) if alive else None,
+        "left": seconds_left(working, waiting, usual, told["slots"]) if alive else None,
     }
 
 
 def state_of(told: Record) -> str:
-    """working, killed (it has no end and nobody holds it), stopped, failed or done."""
+    """working, killed (it has no end and its process is gone), stopped, failed or done."""
     states = {stage["state"] for stage in told["stages"].values()}
     if told["ended"] is None:
         return "working" if told["alive"] else "killed"
@@ -59,14 +65,14 @@ def state_of(told: Record) -> str:
 
 
 def stage_now(name: str, stage: Record, usual: dict[str, float]) -> Record:
-    """A stage at work, with the seconds that are likely left: of the whole where it is known how
-    long that took before (`known`), or of the part that is counted now."""
-    spent = since(stage["began"])
-    before = usual_of(name, usual)
+    """A running stage with its estimated seconds left: of the whole stage if an earlier duration is
+    known (`known`), otherwise of its present part."""
+    spent = seconds_since(stage["began"])
+    before = usual_duration(name, usual)
     rest: float | None = max(0.0, before - spent) if before is not None else None
     fraction = stage.get("fraction", 0.0)
     if rest is None and EARLIEST <= fraction <= 1:
-        rest = since(stage["part"]) * (1 - fraction) / fraction
+        rest = seconds_since(stage["part"]) * (1 - fraction) / fraction
     return {
         "name": name,
         "step": stage.get("step", ""),
@@ -79,8 +85,8 @@ def stage_now(name: str, stage: Record, usual: dict[str, float]) -> Record:
     }
 
 
-def failures(workspace: Workspace, told: list[Record]) -> list[Record]:
-    """Stages that failed, or were killed at work, when they were last tried; the newest first."""
+def open_failures(workspace: Workspace, told: list[Record]) -> list[Record]:
+    """Stages that failed or were killed in their last run, newest first."""
     found, seen = [], set()
     for record in told:
         for name, stage in record["stages"].items():
@@ -88,7 +94,7 @@ def failures(workspace: Workspace, told: list[Record]) -> list[Record]:
                 continue
             seen.add(name)
             failure = failure_of(name, stage, record)
-            if failure and not mended(workspace, name, failure["time"]):
+            if failure and not is_fixed(workspace, name, failure["time"]):
                 found.append(failure)
     return sorted(found, key=lambda one: str(one["time"]), reverse=True)
 
@@ -102,8 +108,8 @@ def failure_of(name: str, stage: Record, record: Record) -> Record | None:
     return None
 
 
-def mended(workspace: Workspace, name: str, time: str) -> bool:
-    """Whether the stage's result is newer than its failure, or its product is gone."""
+def is_fixed(workspace: Workspace, name: str, time: str) -> bool:
+    """Whether the stage's result is newer than its failure, or its product was removed."""
     step, product, algorithm = (*name.split(), "", "")[:3]
     if product and product not in workspace.products and step != "pretrain":
         return True
@@ -113,4 +119,4 @@ def mended(workspace: Workspace, name: str, time: str) -> bool:
         "evaluate": lambda: workspace.evaluation(product, algorithm) / "metrics.json",
     }
     path = results[step]() if step in results else None
-    return path is not None and path.is_file() and path.stat().st_mtime > stamp(time)
+    return path is not None and path.is_file() and path.stat().st_mtime > timestamp(time)

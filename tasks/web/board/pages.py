@@ -1,4 +1,4 @@
-"""The board's pages: the report's, as the workspace is now, with the board's own parts in them."""
+"""The board's pages: the report of the present workspace, with the board's own parts."""
 
 import hashlib
 import threading
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tasks.reporting.gather import gather
 from tasks.reporting.page import Live, content_policy, render, templates
-from tasks.reporting.page import text as report_text
-from tasks.reporting.small_pictures import picture
+from tasks.reporting.page import template_text as report_text
+from tasks.reporting.small_pictures import page_picture
 from tasks.reporting.view import View
 from tasks.store.opening import store_of
 from tasks.workspace.errors import LineError
@@ -18,7 +18,7 @@ from tasks.workspace.paths import Workspace
 
 TEMPLATES = Path(__file__).with_name("templates")
 PARTS = {name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image")}
-RESULTS = (  # what a page is made of
+RESULTS = (  # files that a page depends on
     "params.yaml",
     "data/*/product.yaml",
     "data/*/corrections.yaml",
@@ -26,11 +26,11 @@ RESULTS = (  # what a page is made of
     "data/*/cells/*/evaluation/metrics.json",
     ".inspectline/decisions/*.json",
 )
-ASK = 10.0  # seconds between looks at the store
+ASK = 10.0  # seconds between requests to the store
 
 
 class Pages:
-    """Safe from any thread; a page is made anew only where something of it has changed."""
+    """Thread-safe. A page is rendered again only if something has changed."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
@@ -42,16 +42,16 @@ class Pages:
         return self._page(self.stamp(fresh=True))[2]
 
     def picture(self, product: str, model: str, kind: str, index: int) -> bytes | None:
-        """A picture of the page that was shown last, as WebP."""
+        """A picture of the last rendered page, as WebP."""
         _, view, _ = self._made or self._page(self.stamp())
         found = next((one for one in view.products if one.name == product), None)
-        return picture(self.workspace, found, model, kind, index) if found else None
+        return page_picture(self.workspace, found, model, kind, index) if found else None
 
     def stamp(self, fresh: bool = False) -> str:
-        """What tells one state of the workspace's results from another."""
+        """A hash of the state of the workspace's results."""
         times = []
         for path in sorted(p for pattern in RESULTS for p in self.workspace.root.glob(pattern)):
-            with suppress(FileNotFoundError):  # a folder that is being exchanged
+            with suppress(FileNotFoundError):  # a folder that is being replaced
                 times.append(f"{path} {path.stat().st_mtime_ns}")
         text = "\n".join([*times, self._champions(fresh)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -60,11 +60,11 @@ class Pages:
         with self._busy:
             if self._made is None or self._made[0] != stamp:
                 view = gather(self.workspace)
-                self._made = (stamp, view, render(view, live()))
+                self._made = (stamp, view, render(view, board_parts()))
             return self._made
 
     def _champions(self, fresh: bool) -> str:
-        """Tags of the champions' pointers; the store is not asked at every look."""
+        """Tags of the champions' pointers; the store is read only every ASK seconds."""
         told, asked = self._store
         if fresh or time.monotonic() - asked > ASK:
             try:
@@ -78,30 +78,30 @@ class Pages:
 
 
 @cache
-def live() -> Live:
-    """The board's parts of the report's pages."""
-    scripts = [text(f"{name}.js") for name in ("asking", "now", "change")]
-    return Live("/pictures", TEMPLATES, PARTS, text("board.css"), "\n".join(scripts))
+def board_parts() -> Live:
+    """The board's parts for the report's pages."""
+    scripts = [board_text(f"{name}.js") for name in ("asking", "now", "change")]
+    return Live("/pictures", TEMPLATES, PARTS, board_text("board.css"), "\n".join(scripts))
 
 
 @cache
 def login_page() -> str:
-    """Where a token is asked for."""
+    """The login page."""
     from markupsafe import Markup
 
-    style = report_text("report.css") + text("board.css")
-    script = text("asking.js") + text("login.js")
+    style = report_text("report.css") + board_text("board.css")
+    script = board_text("asking.js") + board_text("login.js")
     return str(
         templates(TEMPLATES)
         .get_template("board/login.html.j2")
         .render(
             style=Markup(style),
             script=Markup(script),
-            policy=content_policy([style], [script], live()),
+            policy=content_policy([style], [script], board_parts()),
         )
     )
 
 
-def text(name: str) -> str:
+def board_text(name: str) -> str:
     """A file beside the board's templates."""
     return (TEMPLATES / name).read_text("utf-8")

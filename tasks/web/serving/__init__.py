@@ -1,1 +1,1 @@
-"""The line's champions behind HTTP."""
+"""The champions of the line as an HTTP service."""

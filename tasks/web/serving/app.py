@@ -10,31 +10,31 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
-from tasks.web.refused import Refused, shows, unauthorised
+from tasks.web.refused import Refused, has_token, unauthorised
 from tasks.web.serving.batching import Batches
-from tasks.web.serving.handling import Desk
+from tasks.web.serving.handling import RequestHandler
 from tasks.web.serving.metrics import Metrics
-from tasks.web.serving.served import Served, Watch
-from tasks.web.serving.upload import Settings, receive
+from tasks.web.serving.served import ChampionWatch, Served
+from tasks.web.serving.upload import Settings, read_body
 from tasks.workspace.errors import hint
 
 
 def create_app(
     served: list[Served], settings: Settings, token: str = "", every: float = 10.0
 ) -> FastAPI:
-    """The service. token: what clients must send, if any; every: seconds between looks for new
-    champions."""
+    """The service. token: the token that clients must send, if any; every: seconds between checks
+    for new champions."""
     metrics = Metrics(served)
-    desk = Desk(Batches(settings.batch, metrics.batch.observe), settings)
+    handler = RequestHandler(Batches(settings.batch, metrics.batch.observe), settings)
     products = {one.product: one for one in served}
-    watch = Watch(served, every)
+    watch = ChampionWatch(served, every)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         watch.start()
         yield
         watch.stop()
-        desk.batches.close()
+        handler.batches.close()
 
     # no pages of FastAPI's own: they load scripts from the internet
     app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
@@ -42,7 +42,7 @@ def create_app(
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
-        """degraded: it inspects, but the last look for a champion failed."""
+        """degraded: it inspects, but the last check for a champion failed."""
         return {"status": "degraded" if any(one.trouble for one in served) else "ok"}
 
     @private.get("/metrics")
@@ -57,11 +57,11 @@ def create_app(
     async def inspect(product: str, request: Request, heat_map: bool = False) -> dict[str, Any]:
         if product not in products:
             raise Refused(404, f"no product '{product}' is served; {hint(product, products)}")
-        async with desk.place():
+        async with handler.slot():
             with metrics.waiting.track_inprogress():
-                data = await receive(request, settings)
+                data = await read_body(request, settings)
                 began = time.perf_counter()
-                answer = await desk.inspect(products[product], data, heat_map)
+                answer = await handler.inspect(products[product], data, heat_map)
         metrics.seconds.labels(product).observe(time.perf_counter() - began)
         metrics.decisions.labels(product, answer["decision"]).inc()
         return answer
@@ -83,7 +83,7 @@ def _guard(token: str) -> Any:
     """A check of the request's token."""
 
     async def check(request: Request) -> None:
-        if token and not shows(request, token):
+        if token and not has_token(request, token):
             raise unauthorised()
 
     return check

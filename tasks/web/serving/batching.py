@@ -1,8 +1,8 @@
-"""Images of many requests, scored together.
+"""Score images of many requests together.
 
-One thread asks the models, since torch and ONNX Runtime use every core for one batch already.
-It takes what waits and waits for nothing: alone, a request is answered as fast as it can be;
-under load, batches form by themselves.
+One thread runs the models, since torch and ONNX Runtime already use every core for one batch. It
+takes all waiting requests and never waits for more: a single request is answered at once; under
+load, batches form automatically.
 """
 
 import threading
@@ -15,11 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tasks.models.inspector import Inspection
-from tasks.models.release_model import Judge
+from tasks.models.release_model import ReleaseModel
 from tasks.web.serving.served import Champion, Served
 
-# Share of a threshold within which a score of a batch is taken again alone: how many images are
-# summed together moves the last digits, and a decision must be the one that `predict` takes.
+# If a score is within this share of a threshold, the image is scored again alone: the batch size
+# changes the last digits, and the decision must be the same as that of `predict`.
 NEAR = 1e-3
 
 
@@ -36,10 +36,10 @@ class Job:
 
 
 class Batches:
-    """`submit` from any thread; `close` lets those that wait be answered first."""
+    """Call `submit` from any thread; `close` first answers the waiting requests."""
 
     def __init__(self, most: int, note: Callable[[int], None] = lambda images: None) -> None:
-        """most: images of one batch; note: told of the size of each."""
+        """most: images in one batch; note: called with the size of each batch."""
         self.most = most
         self.note = note
         self._jobs: deque[Job] = deque()
@@ -67,7 +67,7 @@ class Batches:
             _answer(jobs)
 
     def _take(self) -> list[Job]:
-        """The oldest job, and those of its product that came next; empty at the end."""
+        """The oldest job and the next jobs of its product; empty at the end."""
         with self._ready:
             self._ready.wait_for(lambda: self._jobs or not self._open)
             if not self._jobs:
@@ -80,10 +80,10 @@ class Batches:
 
 
 def _answer(jobs: list[Job]) -> None:
-    """Answer each job by the champion of this moment; one that fails fails alone."""
+    """Answer each job with the present champion. A job that fails does not affect the others."""
     by = jobs[0].served.champion
     try:
-        found = inspect_together(by.judge, [job.image for job in jobs])
+        found = inspect_together(by.model, [job.image for job in jobs])
     except Exception as error:
         if len(jobs) == 1:
             jobs[0].future.set_exception(error)
@@ -95,17 +95,17 @@ def _answer(jobs: list[Job]) -> None:
         job.future.set_result(Answer(by, one))
 
 
-def inspect_together(judge: Judge, images: list[np.ndarray]) -> list[Inspection]:
-    """Every image scored in one batch, and alone where its score is near a threshold."""
-    found = judge.inspector.inspect_all(images)
+def inspect_together(model: ReleaseModel, images: list[np.ndarray]) -> list[Inspection]:
+    """Score all images in one batch, and again alone if a score is near a threshold."""
+    found = model.inspector.inspect_all(images)
     if len(images) == 1:
         return found
     return [
-        judge.inspector.inspect(image) if near(judge, one.score) else one
+        model.inspector.inspect(image) if near_limit(model, one.score) else one
         for image, one in zip(images, found, strict=True)
     ]
 
 
-def near(judge: Judge, score: float) -> bool:
-    """Whether the last digits could decide."""
-    return any(abs(score - limit) <= NEAR * max(abs(limit), 1e-12) for limit in judge.limits)
+def near_limit(model: ReleaseModel, score: float) -> bool:
+    """Whether the last digits could change the decision."""
+    return any(abs(score - limit) <= NEAR * max(abs(limit), 1e-12) for limit in model.limits)

@@ -1,4 +1,4 @@
-"""One request from its bytes to its answer, with no more of them at work than memory bears."""
+"""Handle one request from its bytes to its answer, with a limit on requests in memory."""
 
 import asyncio
 import base64
@@ -17,68 +17,68 @@ from tasks.monitoring.log import PredictionLog, record_of
 from tasks.web.refused import Refused
 from tasks.web.serving.batching import Answer, Batches
 from tasks.web.serving.served import Served
-from tasks.web.serving.upload import Settings, picture_of
+from tasks.web.serving.upload import Settings, decode_upload
 from tasks.workspace.errors import DataError
 
 THREADS = 4  # that decode and draw
 log = logging.getLogger(__name__)
 
 
-class Desk:
+class RequestHandler:
     def __init__(self, batches: Batches, settings: Settings) -> None:
         self.batches = batches
         self.settings = settings
-        self._here = 0
+        self._active = 0
         self._threads = CapacityLimiter(THREADS)
-        # uploads are small: as pixels only so many wait that the next batch is ready in time
+        # uploads are small; decoded images are large: only enough for the next batch
         self._decoded = asyncio.Semaphore(2 * settings.batch)
 
     @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Room for one request, from its first byte to its answer; refused where there is none."""
-        if self._here >= self.settings.waiting:
-            text = f"{self._here} images are being inspected; send this one again in a second"
+    async def slot(self) -> AsyncIterator[None]:
+        """A place for one request, from its first byte to its answer; Refused if all are taken."""
+        if self._active >= self.settings.waiting:
+            text = f"{self._active} images are being inspected; send this one again in a second"
             raise Refused(503, text, {"Retry-After": "1"})
-        self._here += 1
+        self._active += 1
         try:
             yield
         finally:
-            self._here -= 1
+            self._active -= 1
 
     async def inspect(self, served: Served, data: bytes, heat_map: bool) -> dict[str, Any]:
-        """What `predict` would say of the image, and its heat map where asked for."""
+        """The same result as `predict`, and the heat map if requested."""
         async with self._decoded:
-            picture = await self._aside(picture_of, data, self.settings)
+            picture = await self._aside(decode_upload, data, self.settings)
             image = await self._aside(_unit, picture)
             try:
                 answer = await asyncio.wrap_future(self.batches.submit(served, image))
-                return await self._aside(self._told, served, answer, picture, image, heat_map)
+                return await self._aside(self._answer, served, answer, picture, image, heat_map)
             except DataError as error:  # it is smaller than the region of interest, or such
                 raise Refused(422, str(error)) from None
-            except Exception:  # let through, it would end the connection with it
+            except Exception:  # otherwise it would close the connection
                 log.exception("%s: an inspection failed", served.product)
                 raise Refused(500, "the inspection failed; the service's log says why") from None
 
-    def _told(
+    def _answer(
         self, served: Served, answer: Answer, picture: Picture, image: np.ndarray, heat_map: bool
     ) -> dict[str, Any]:
         by = answer.by
-        verdict = by.judge.verdict(answer.found)
-        self._log(served.product, picture, verdict, by.release)
+        result = by.model.result(answer.found)
+        self._log(served.product, picture, result, by.release)
         who = {"product": served.product, "release": by.release, "algorithm": by.algorithm}
-        told = {**who, **verdict}
+        body = {**who, **result}
         if heat_map:
             memory = io.BytesIO()
-            by.judge.picture(image, answer.found).save(memory, "PNG", compress_level=1)
-            told["heat_map"] = base64.b64encode(memory.getvalue()).decode()
-        return told
+            by.model.picture(image, answer.found).save(memory, "PNG", compress_level=1)
+            body["heat_map"] = base64.b64encode(memory.getvalue()).decode()
+        return body
 
-    def _log(self, product: str, picture: Picture, verdict: dict[str, Any], release: str) -> None:
-        """A full disk costs the record, not the inspection."""
+    def _log(self, product: str, picture: Picture, result: dict[str, Any], release: str) -> None:
+        """If the disk is full, the record is lost but the inspection succeeds."""
         if self.settings.log is None:
             return
         try:
-            record = record_of(picture, verdict, release, None)
+            record = record_of(picture, result, release, None)
             PredictionLog(self.settings.log, product).add(record)
         except OSError as error:
             log.error("%s: the prediction is not logged: %s", product, error)

@@ -1,4 +1,4 @@
-"""What Prometheus may ask of the service."""
+"""Metrics of the service for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -9,7 +9,7 @@ IMAGES = (1, 2, 4, 8, 16, 32)
 
 
 class Metrics:
-    """Names begin with inspectline_; one instance a service."""
+    """Names begin with inspectline_; one instance per service."""
 
     def __init__(self, served: list[Served]) -> None:
         self.served = served
@@ -33,7 +33,7 @@ class Metrics:
         self.batch = Histogram(
             "inspectline_batch_images", "Images of a batch", buckets=IMAGES, registry=registry
         )
-        self.waiting = Gauge("inspectline_waiting", "Requests at work", registry=registry)
+        self.waiting = Gauge("inspectline_waiting", "Requests in progress", registry=registry)
         self.champion = Gauge(
             "inspectline_champion",
             "1 for the release that inspects",
@@ -42,7 +42,7 @@ class Metrics:
         )
         self.trouble = Gauge(
             "inspectline_trouble",
-            "1 where the last look for a champion failed",
+            "1 if the last check for a champion failed",
             ["product"],
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""A product that is served: its champion at work, exchanged when the store names another."""
+"""A served product: its champion, replaced when the store names another one."""
 
 import json
 import logging
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.models.release_model import Judge
+from tasks.models.release_model import ReleaseModel
 from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.fetch_release import fetch
@@ -19,30 +19,32 @@ from tasks.workspace import clock
 from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.files import write_json
 
-LAST = "served.json"  # in the product's cache: the release served last, for a start without store
+LAST = (
+    "served.json"  # in the product's cache: the last served release, for a start without the store
+)
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A release that inspects."""
+    """A loaded release that inspects."""
 
-    judge: Judge
+    model: ReleaseModel
     release: str
     algorithm: str
-    since: str  # when it was taken up here
+    since: str  # when it was loaded here
 
 
 class Served:
-    """Use `champion` once an image: it may be another the next time."""
+    """Read `champion` once per image: it can change at any time."""
 
     def __init__(self, store: Store, product: str, cache: Path, device: str) -> None:
-        """Load the champion; where the store is away, the one that was served last."""
+        """Load the champion; if the store is not available, the last served release."""
         self.store = store
         self.product = product
         self.cache = cache
         self.device = device
-        self.trouble = ""  # why the last look at the store failed
+        self.trouble = ""  # why the last check of the store failed
         try:
             self.champion = self._load(None)
         except StoreError as error:
@@ -52,9 +54,9 @@ class Served:
             self._note(error)
 
     def look(self) -> bool:
-        """Take up the store's champion where it is another one; whether it was.
+        """Load the store's champion if it has changed; whether it has.
 
-        What fails leaves the present one at work.
+        After a failure the present one stays in use.
         """
         try:
             pointer = champion(self.store, self.product)
@@ -77,13 +79,13 @@ class Served:
     def _load(self, release: str | None) -> Champion:
         folder = fetch(self.store, self.product, release, self.cache)
         manifest = json.loads((folder / MANIFEST).read_text())
-        judge = Judge.load(folder, self.device)
-        height, width = judge.inspector.preprocess.spec.size
-        if not judge.inspector.preprocess.spec.roi:  # the first image pays for no warming up
-            judge.inspector.inspect(np.zeros((height, width, 3), np.float32))
+        model = ReleaseModel.load(folder, self.device)
+        height, width = model.inspector.preprocess.spec.size
+        if not model.inspector.preprocess.spec.roi:  # warm up, so that the first image is not slow
+            model.inspector.inspect(np.zeros((height, width, 3), np.float32))
         write_json(self.cache / self.product / LAST, {"release": manifest["release"]})
         since = clock.now()
-        return Champion(judge, manifest["release"], manifest["algorithm"], since)
+        return Champion(model, manifest["release"], manifest["algorithm"], since)
 
     def _last(self) -> str | None:
         path = self.cache / self.product / LAST
@@ -95,8 +97,8 @@ class Served:
         self.trouble = str(error)
 
 
-class Watch:
-    """Looks for new champions every so many seconds, from a thread of its own."""
+class ChampionWatch:
+    """Checks for new champions at a fixed interval, in its own thread."""
 
     def __init__(self, served: Sequence[Served], every: float) -> None:
         self.served = served

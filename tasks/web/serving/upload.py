@@ -1,4 +1,4 @@
-"""What a client sends, taken in within bounds, or refused with the reason."""
+"""Read the upload of a client within limits, or refuse it with the reason."""
 
 import asyncio
 import io
@@ -9,7 +9,14 @@ from pathlib import Path
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from tasks.images.decode import DECODERS, DECODING_ERRORS, READABLE, Picture, decode, sniff
+from tasks.images.decode import (
+    DECODERS,
+    DECODING_ERRORS,
+    READABLE,
+    Picture,
+    decode_image,
+    file_format,
+)
 from tasks.web.refused import Refused
 from tasks.workspace.errors import DataError
 
@@ -18,17 +25,17 @@ from tasks.workspace.errors import DataError
 class Settings:
     upload_mb: float = 20.0  # of one request's body
     megapixels: float = 50.0  # of one image; a small file can hold a huge one
-    waiting: int = 64  # requests at work at once; more are asked to come again
+    waiting: int = 64  # requests in progress; more are refused with 503
     batch: int = 8  # images scored together
-    log: Path | None = None  # folder of the log of predictions
+    log: Path | None = None  # folder of the prediction log
     patience: float = 30.0  # seconds for a client to send its image
 
 
 NAME = "image"  # what an upload is called in messages
 
 
-async def receive(request: Request, settings: Settings) -> bytes:
-    """The body; too large a one is refused before it is read to its end."""
+async def read_body(request: Request, settings: Settings) -> bytes:
+    """The body; a body that is too large is refused before it is read to its end."""
     if request.headers.get("content-type", "").startswith("multipart/"):
         raise Refused(415, "send the image alone as the body (curl --data-binary @FILE), no form")
     most = int(settings.upload_mb * 1e6)
@@ -51,20 +58,22 @@ async def receive(request: Request, settings: Settings) -> bytes:
     return bytes(data)
 
 
-def picture_of(data: bytes, settings: Settings) -> Picture:
-    """The image in an upload: 415 where it is none of those read here, 422 where it is damaged."""
+def decode_upload(data: bytes, settings: Settings) -> Picture:
+    """The image in an upload: 415 for an unsupported format, 422 for a damaged image."""
     if not data:
         raise Refused(422, f"the body is empty; send a {READABLE} image as the body")
     try:
-        form = sniff(data, NAME)
+        form = file_format(data, NAME)
     except DataError as error:
         raise Refused(415, str(error)) from None
-    with suppress(*DECODING_ERRORS):  # decode tells what is wrong
-        width, height = DECODERS[form](io.BytesIO(data)).size  # of its header: no pixel is read yet
+    with suppress(*DECODING_ERRORS):  # decode_image reports the error
+        width, height = DECODERS[form](
+            io.BytesIO(data)
+        ).size  # from the header: no pixel is read yet
         if width * height > settings.megapixels * 1e6:
             text = f"above the limit of {settings.megapixels:g} megapixels; scale the image down"
             raise Refused(422, f"{NAME}: {width} x {height} pixels, {text}")
     try:
-        return decode(data, NAME)
+        return decode_image(data, NAME)
     except DataError as error:
         raise Refused(422, str(error)) from None

@@ -11,14 +11,14 @@ from tasks.clones import claim
 from tasks.clones.checkpoints import Checkpoints
 from tasks.clones.outputs import (
     DamagedError,
-    bring_inputs,
-    entry,
+    lock_entry,
+    pull_inputs,
+    push_inputs,
+    push_outputs,
     same_inputs,
-    send,
-    send_inputs,
     take_over,
 )
-from tasks.clones.snapshot import check_out, clone_name, forget, origin_of, snapshot
+from tasks.clones.snapshot import check_out, clone_name, push_snapshot, remote_url, remove_refs
 from tasks.workspace.errors import BusyError, WorkspaceError
 from tasks.workspace.paths import Workspace, link_package
 from tests.flows.conftest import edit
@@ -64,14 +64,14 @@ def work(workspace, stages):
 
 def in_clone(shared, tmp_path, name="first"):
     """What came of the cell in a clone: the clone, and its entries of dvc.lock."""
-    send_inputs(work(shared, [VALIDATE]), CELL)
-    commit = snapshot(shared, "origin", name)
-    clone = check_out(tmp_path / "clones", origin_of(shared, "origin"), name, commit)
+    push_inputs(work(shared, [VALIDATE]), CELL)
+    commit = push_snapshot(shared, "origin", name)
+    clone = check_out(tmp_path / "clones", remote_url(shared, "origin"), name, commit)
     link_package(clone)
-    bring_inputs(Cells(clone), CELL)
+    pull_inputs(Cells(clone), CELL)
     cells = work(clone, CELL)
-    send(cells, CELL)
-    return clone, {stage: entry(cells, stage) for stage in CELL}
+    push_outputs(cells, CELL)
+    return clone, {stage: lock_entry(cells, stage) for stage in CELL}
 
 
 def test_a_cell_of_another_clone_is_taken_over_and_dvc_has_nothing_to_do(shared, tmp_path):
@@ -85,7 +85,7 @@ def test_a_cell_of_another_clone_is_taken_over_and_dvc_has_nothing_to_do(shared,
     told = subprocess.run(asked, cwd=shared.root, capture_output=True, text=True, check=True)
     assert "up to date" in told.stdout
     assert git(shared.root, "log", "--all", "--oneline") == ""  # no commit in the user's history
-    forget(shared, "origin", ["first"])
+    remove_refs(shared, "origin", ["first"])
     assert "inspectline" not in git(tmp_path / "line.git", "for-each-ref")
 
 
@@ -111,30 +111,30 @@ def test_what_was_made_before_is_known_by_its_inputs(shared, tmp_path):
 
 
 def test_a_damaged_object_is_noticed_removed_and_sent_anew(shared, tmp_path):
-    send_inputs(work(shared, [VALIDATE]), CELL)
-    commit = snapshot(shared, "origin", "one")
+    push_inputs(work(shared, [VALIDATE]), CELL)
+    commit = push_snapshot(shared, "origin", "one")
     [one, *_] = sorted((tmp_path / "far" / "files" / "md5").rglob("*.dir"))
     hurt = next(p for p in (tmp_path / "far").rglob("*") if p.is_file() and p.suffix != ".dir")
     good = hurt.read_bytes()
     hurt.chmod(0o644)
     hurt.write_bytes(good[:-1] + b"?")
-    clone = check_out(tmp_path / "clones", origin_of(shared, "origin"), "one", commit)
+    clone = check_out(tmp_path / "clones", remote_url(shared, "origin"), "one", commit)
     with pytest.raises(DamagedError, match=hurt.name):
-        bring_inputs(Cells(clone), CELL)
+        pull_inputs(Cells(clone), CELL)
     assert not hurt.exists() and one.exists()
-    send_inputs(Cells(shared), CELL)
+    push_inputs(Cells(shared), CELL)
     assert hurt.read_bytes() == good
-    bring_inputs(Cells(clone), CELL)
+    pull_inputs(Cells(clone), CELL)
     assert len(list(clone.images("cap").glob("train/good/*"))) == 12
 
 
 def test_a_clone_is_brought_to_the_commit_whatever_lies_in_it(shared, tmp_path):
-    url = origin_of(shared, "origin")
-    clone = check_out(tmp_path / "clones", url, "one", snapshot(shared, "origin", "one"))
+    url = remote_url(shared, "origin")
+    clone = check_out(tmp_path / "clones", url, "one", push_snapshot(shared, "origin", "one"))
     (clone.root / "dvc.lock").write_text("half")
     (clone.root / "params.yaml").unlink()
     edit(shared, "cap", image={"size": 32})
-    second = snapshot(shared, "origin", "two")
+    second = push_snapshot(shared, "origin", "two")
     again = check_out(tmp_path / "clones", url, "two", second)
     assert again == clone and again.root.name == clone_name(url)
     assert "size: 32" in (clone.product("cap") / "product.yaml").read_text()
@@ -144,14 +144,14 @@ def test_a_clone_is_brought_to_the_commit_whatever_lies_in_it(shared, tmp_path):
 
 def test_without_a_git_remote_the_remedy_is_told_and_no_password_travels(shared, workspace):
     with pytest.raises(WorkspaceError, match="git remote add origin URL"):
-        origin_of(workspace, "origin")
+        remote_url(workspace, "origin")
     git(shared.root, "remote", "set-url", "origin", "https://me:secret@host/line.git")
-    assert origin_of(shared, "origin") == "https://host/line.git"
+    assert remote_url(shared, "origin") == "https://host/line.git"
 
 
 def test_a_checkpoint_goes_from_one_clone_to_another(shared, tmp_path):
     fit = CELL[0]
-    url, commit = origin_of(shared, "origin"), snapshot(shared, "origin", "one")
+    url, commit = remote_url(shared, "origin"), push_snapshot(shared, "origin", "one")
     clones = [check_out(tmp_path / name, url, "one", commit) for name in ("a", "b")]
     one, other = (Checkpoints(Cells(clone), "line") for clone in clones)
     mine = clones[0].checkpoint("cap", "padim").with_suffix(".0123.ckpt")
@@ -173,16 +173,16 @@ def test_one_of_two_clones_holds_a_product(shared, monkeypatch, tmp_path):
     git(tmp_path, "clone", "--quiet", str(tmp_path / "line.git"), "other")
     monkeypatch.setattr(claim, "BEAT", 1.0)
     monkeypatch.setattr(claim, "LOOK", 0.2)
-    with claim.claimed(shared, "origin", ["cap", "plate"], said.append):
-        with claim.claimed(other, "origin", ["weave"], said.append):
+    with claim.claim_products(shared, "origin", ["cap", "plate"], said.append):
+        with claim.claim_products(other, "origin", ["weave"], said.append):
             assert said == []  # other products are free
         holder = f"plate is in the hands .* process {os.getpid()}"
         with (
             pytest.raises(BusyError, match=holder),
-            claim.claimed(other, "origin", ["plate"], said.append),
+            claim.claim_products(other, "origin", ["plate"], said.append),
         ):
             raise AssertionError
-    with claim.claimed(other, "origin", ["plate"], said.append):
+    with claim.claim_products(other, "origin", ["plate"], said.append):
         assert len(said) == 1
     assert "claims" not in git(tmp_path / "line.git", "for-each-ref")
 
@@ -193,7 +193,7 @@ def test_the_claim_of_a_run_that_died_lapses(shared, monkeypatch):
     dead = claim.Claim(shared, "origin", ["cap"])
     dead.take(print)
     said = []
-    with claim.claimed(shared, "origin", ["cap"], said.append):
+    with claim.claim_products(shared, "origin", ["cap"], said.append):
         assert "watching it for 1 s" in said[0]
         with pytest.raises(BusyError, match="just claimed"):
             dead.keep_up()

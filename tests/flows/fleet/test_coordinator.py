@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from flows.fleet import coordinator as module
-from flows.fleet.batch_status import Bulletin
-from flows.fleet.batches import Batch, units
+from flows.fleet import coordinator
+from flows.fleet.batch_status import BatchStatus
+from flows.fleet.batches import Batch, group_units
 from flows.fleet.coordinator import Dispatch
 from flows.running.plan import Plan
 from tasks.build.records import Stage
@@ -37,7 +37,7 @@ class Terminal:
 
 
 class Server:
-    """Answers with the bulletins and states that a test sets."""
+    """Answers with the statuses and states that a test sets."""
 
     def __init__(self):
         self.told, self.final, self.marked, self.waiting, self.sent = {}, set(), [], [], []
@@ -59,22 +59,22 @@ class Server:
 @pytest.fixture
 def scene(monkeypatch, tmp_path):
     server = Server()
-    monkeypatch.setattr(module, "read", lambda client, runs: dict(server.told))
+    monkeypatch.setattr(coordinator, "read_statuses", lambda client, runs: dict(server.told))
     taken = []
-    monkeypatch.setattr(module, "take_over", lambda cells, made: taken.extend(made) or [])
+    monkeypatch.setattr(coordinator, "take_over", lambda cells, made: taken.extend(made) or [])
     plan = Plan(Workspace(tmp_path), None, ["cap", "plate"], [FIT, EVALUATE, *OTHER])
     line = Line(patience=0.0, workers=Workers())
     journal = Journal(plan.workspace, [str(stage) for stage in plan.stages])
     runner = SimpleNamespace(terminal=Terminal(), journal=journal)
     one = Dispatch(plan, line, runner, lambda product: None)
     one.client = server
-    batch = Batch(uuid.uuid4(), "cap", units([FIT, EVALUATE]))
+    batch = Batch(uuid.uuid4(), "cap", group_units([FIT, EVALUATE]))
     one.active[batch.run] = batch
     return SimpleNamespace(one=one, server=server, batch=batch, taken=taken)
 
 
 def tell(scene, **said):
-    scene.server.told[scene.batch.run] = Bulletin(worker="gpu1", **said)
+    scene.server.told[scene.batch.run] = BatchStatus(worker="gpu1", **said)
     scene.one._look(scene.server)
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_result_is_made_again(scene, monkeypatch):
     def damaged(cells, made):
         raise DamagedError("an object is damaged")
 
-    monkeypatch.setattr(module, "take_over", damaged)
+    monkeypatch.setattr(coordinator, "take_over", damaged)
     done = {"fit cap padim": {}, "evaluate cap padim": {}}
     tell(scene, beat=1, done=done, ended=True)
     assert scene.one.again == [[FIT, EVALUATE]]
@@ -144,7 +144,7 @@ def test_a_damaged_result_is_made_again(scene, monkeypatch):
 
 
 def test_an_input_that_changed_meanwhile_is_told(scene, monkeypatch):
-    monkeypatch.setattr(module, "take_over", lambda cells, made: list(made))
+    monkeypatch.setattr(coordinator, "take_over", lambda cells, made: list(made))
     tell(scene, beat=1, done={"fit cap padim": {}, "evaluate cap padim": {}}, ended=True)
     assert "changed while it ran" in scene.one.failures["fit cap padim"]
     assert not scene.one.again
@@ -153,9 +153,12 @@ def test_an_input_that_changed_meanwhile_is_told(scene, monkeypatch):
 def test_cells_of_what_is_learned_for_all_products_stay_together():
     shared = Stage("pretrain", algorithm="regad")
     cells = [Stage(step, p, "regad") for step in ("fit", "evaluate") for p in ("cap", "plate")]
-    found = units([shared, *cells, FIT, EVALUATE])
+    found = group_units([shared, *cells, FIT, EVALUATE])
     assert found == [[shared, *cells], [FIT, EVALUATE]]
-    assert units(cells)[0] == [Stage("fit", "cap", "regad"), Stage("evaluate", "cap", "regad")]
+    assert group_units(cells)[0] == [
+        Stage("fit", "cap", "regad"),
+        Stage("evaluate", "cap", "regad"),
+    ]
 
 
 def test_what_stands_behind_a_failure_is_left_out(tmp_path):

@@ -128,7 +128,7 @@ def test_killed_worker(farm):
     lost, _ = wait_for(lines, run, f"{name} is lost")
     assert lost - killed < 120
     ended(run, lines)
-    assert "goes on from reverse_distillation." in farm.log(other)
+    assert "continues from reverse_distillation." in farm.log(other)
     again = [int(n) for n in re.findall(f"{other} learn (\\d+)/60", "".join(t for _, t in lines))]
     assert again and min(again) > 5, again  # not from the start
     print(f"worker killed: noticed after {lost - killed:.0f} s, went on in epoch {min(again)}")
@@ -212,7 +212,7 @@ def test_two_coordinators(farm, tmp_path):
     second = farm.line("run")
     heard = farm.lines(second)
     text = ended(second, heard, code=75)
-    assert "cap is in the hands of a run" in text and "it lives" in text
+    assert "cap is held by a run" in text and "it is alive" in text
     farm.workspace = mine
     ended(first, lines)
     farm.clean()

@@ -26,7 +26,7 @@ def test_a_decision_shows_what_was_most_wrong(
         "floors": [{"name": "miss", "limit": 0.6, "value": 0.5, "passed": True}],
         "store": "s3://bucket/line",
     }
-    artifacts.decision(made, decided)
+    artifacts.decision_artifact(made, decided)
     text = told["decision-tile"]
     assert "## tile: padim promoted" in text and "| miss | 0.6 | 0.5 | True |" in text
     assert "`s3://bucket/line/releases/tile/0123456789abcdef`" in text

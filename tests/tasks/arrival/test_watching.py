@@ -5,10 +5,10 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from tasks.arrival.bucket_events import Bell
+from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.waiting import Waiting
-from tasks.arrival.watch_state import Notes
-from tasks.arrival.watched import BucketSource, FolderSource, takeable
+from tasks.arrival.watch_state import WatchState
+from tasks.arrival.watched import BucketSource, FolderSource, ready_files
 from tasks.workspace.aws import client
 from tasks.workspace.errors import DataError, StoreError
 from tasks.workspace.paths import Workspace
@@ -26,7 +26,7 @@ def listing(**sizes):
 def test_a_file_that_grows_is_not_whole():
     waiting = Waiting(settle=10, gather=0, at_most=1000)
     for now, size in ((0, 10), (9, 20), (18, 30), (27, 30)):
-        waiting.look(listing(a=size, b=5), {}, now)
+        waiting.update(listing(a=size, b=5), {}, now)
         assert PurePosixPath("a.png") not in waiting.whole(now)
     assert waiting.whole(27) == paths("b.png")
     assert waiting.whole(28) == paths("a.png", "b.png")
@@ -38,7 +38,7 @@ def test_ten_drops_in_a_minute_are_taken_at_once():
     for now in range(0, 200):
         if now % 6 == 0 and now < 60:
             files |= listing(**{f"drop{now}": 1})
-        waiting.look(files, {}, now)
+        waiting.update(files, {}, now)
         if waiting.due(now):
             taken_at.append((now, len(waiting.whole(now))))
             break
@@ -50,18 +50,18 @@ def test_a_source_that_never_rests_is_taken_in_time():
     files = {}
     for now in range(101):
         files |= listing(**{f"drop{now}": 1})
-        waiting.look(files, {}, now)
+        waiting.update(files, {}, now)
         assert waiting.due(now) is (now == 100)
     assert len(waiting.whole(100)) == 96
 
 
 def test_what_was_taken_is_not_new_until_it_changes():
     waiting = Waiting(settle=0, gather=0, at_most=0)
-    waiting.look(listing(a=1, b=1), listing(a=1), 0)
+    waiting.update(listing(a=1, b=1), listing(a=1), 0)
     assert waiting.new == paths("b.png")
-    waiting.look(listing(a=2, b=1), listing(a=1, b=1), 1)
+    waiting.update(listing(a=2, b=1), listing(a=1, b=1), 1)
     assert waiting.new == paths("a.png")
-    waiting.look({}, listing(a=1), 2)
+    waiting.update({}, listing(a=1), 2)
     assert not waiting.new and not waiting.due(2)
 
 
@@ -84,36 +84,36 @@ def test_an_image_is_taken_with_its_mask(new, whole, taken, root):
         return paths(*(root + name for name in names))
 
     everything = dict.fromkeys(at({IMAGE, MASK, OTHER}), (1, ""))
-    assert takeable(everything, at(new), at(whole), "drop") == (at(taken), set())
+    assert ready_files(everything, at(new), at(whole), "drop") == (at(taken), set())
 
 
 def test_a_mask_waits_for_its_image_and_what_lies_beside_the_layout_is_told():
     everything = dict.fromkeys(paths(MASK, OTHER, "stray.png"), (1, ""))
-    found = takeable(everything, set(everything), set(everything), "drop")
+    found = ready_files(everything, set(everything), set(everything), "drop")
     assert found == (paths(OTHER), paths("stray.png"))
 
 
 def test_a_plain_folder_is_judged_by_all_that_is_in_it_not_by_the_last_file():
     everything = dict.fromkeys(paths("good/1.png", "odd/2.png"), (1, ""))
     with pytest.raises(DataError, match="may hold more than good images"):
-        takeable(everything, paths("good/1.png"), set(everything), "drop")
+        ready_files(everything, paths("good/1.png"), set(everything), "drop")
     plain = dict.fromkeys(paths("1.png", "2.png"), (1, ""))
-    assert takeable(plain, set(plain), paths("2.png"), "drop") == (paths("2.png"), set())
+    assert ready_files(plain, set(plain), paths("2.png"), "drop") == (paths("2.png"), set())
 
 
 def test_a_folder_is_listed_and_staged_as_links(tmp_path):
     drop = tmp_path / "drop"
     (drop / "train" / "good").mkdir(parents=True)
     (drop / "train" / "good" / "1.png").write_bytes(b"12345")
-    (drop / "notes.txt").write_text("no image")
+    (drop / "state.txt").write_text("no image")
     source = FolderSource(str(drop))
     before = source.listing()
     [(path, (size, _))] = before.items()
     assert (str(path), size) == ("train/good/1.png", 5)
     (drop / "train" / "good" / "1.png").write_bytes(b"654321")
     assert source.listing() != before
-    source.stage(before, tmp_path / "room")
-    assert (tmp_path / "room" / "train" / "good" / "1.png").read_bytes() == b"654321"
+    source.stage(before, tmp_path / "scratch")
+    assert (tmp_path / "scratch" / "train" / "good" / "1.png").read_bytes() == b"654321"
     with pytest.raises(DataError, match="no such folder"):
         FolderSource(str(tmp_path / "nowhere")).listing()
 
@@ -142,7 +142,7 @@ ODD_KEYS = ["/abs/evil.png", "../evil.png", "x" * 260 + ".png", "a.png/b.png"]
 def test_odd_keys_of_a_bucket_are_refused_by_name_and_the_rest_is_taken(
     tmp_path, moto_s3, monkeypatch
 ):
-    from tasks.arrival.buckets import download
+    from tasks.arrival.buckets import download_bucket
 
     use_server(monkeypatch, moto_s3)
     prefix = uuid.uuid4().hex
@@ -159,12 +159,12 @@ def test_odd_keys_of_a_bucket_are_refused_by_name_and_the_rest_is_taken(
     assert refused == {*ODD_KEYS, f"{outside}/evil.png"}
 
     (tmp_path / "ingested").mkdir()
-    told = download(f"s3://models/{prefix}", tmp_path / "ingested")
+    told = download_bucket(f"s3://models/{prefix}", tmp_path / "ingested")
     assert {name for name, _ in told} == refused
-    for room in ("watched", "ingested"):
+    for folder in ("watched", "ingested"):
         found = {
-            path.relative_to(tmp_path / room).as_posix(): path.read_bytes()
-            for path in (tmp_path / room).rglob("*")
+            path.relative_to(tmp_path / folder).as_posix(): path.read_bytes()
+            for path in (tmp_path / folder).rglob("*")
             if path.is_file()
         }
         assert found == taken
@@ -185,8 +185,8 @@ def test_a_bucket_that_tells_is_listed_when_it_told(moto_s3, monkeypatch):
     s3.put_bucket_notification_configuration(
         Bucket=name, NotificationConfiguration={"QueueConfigurations": [told]}
     )
-    bell = Bell(queue)
-    cap, nut = (BucketSource(f"s3://{name}/{product}", bell) for product in ("cap", "nut"))
+    events = BucketEvents(queue)
+    cap, nut = (BucketSource(f"s3://{name}/{product}", events) for product in ("cap", "nut"))
     listed = []
     for source in (cap, nut):
         whole = source._list
@@ -211,15 +211,15 @@ def test_a_bucket_that_tells_is_listed_when_it_told(moto_s3, monkeypatch):
 
 
 def test_a_queue_is_named_by_its_url():
-    with pytest.raises(DataError, match="'drops' is no queue"):
-        Bell("drops")
+    with pytest.raises(DataError, match="'drops' is not a queue URL"):
+        BucketEvents("drops")
 
 
 def test_notes_are_read_as_they_were_written(tmp_path):
     workspace = Workspace(tmp_path)
-    notes = Notes.read(workspace, "cap")
-    assert notes.taken == {} and not notes.due
-    notes.taken["drop"] = listing(a=7)
-    notes.due = True
-    notes.write()
-    assert Notes.read(workspace, "cap") == notes
+    state = WatchState.read(workspace, "cap")
+    assert state.taken == {} and not state.due
+    state.taken["drop"] = listing(a=7)
+    state.due = True
+    state.write()
+    assert WatchState.read(workspace, "cap") == state

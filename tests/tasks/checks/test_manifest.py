@@ -9,7 +9,12 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from tasks.checks.manifest import COLUMNS, build_manifest, read_manifest, write_manifest
+from tasks.checks.manifest import (
+    COLUMNS,
+    build_image_manifest,
+    read_image_manifest,
+    write_image_manifest,
+)
 from tasks.images.measures import dhash, sharpness
 from tasks.workspace.errors import DataError
 
@@ -38,7 +43,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def test_rows_tell_what_the_files_are(images: Path):
-    frame = build_manifest(images).set_index("path")
+    frame = build_image_manifest(images).set_index("path")
     assert list(frame.index) == ["test/crack/1.bmp", "train/good/b.PNG", "train/good/ä.jpg"]
     row = frame.loc["train/good/b.PNG"]
     assert (row.width, row.height, row.channels, row.bits, row.format) == (30, 20, 3, 8, "PNG")
@@ -51,7 +56,7 @@ def test_rows_tell_what_the_files_are(images: Path):
 
 
 def test_brightness_and_sharpness(images: Path):
-    row = build_manifest(images).set_index("path").loc["test/crack/1.bmp"]
+    row = build_image_manifest(images).set_index("path").loc["test/crack/1.bmp"]
     grey = np.asarray(Image.open(images / "test/crack/1.bmp"), float) / 255
     assert row.brightness == pytest.approx(grey.mean(), abs=1e-6)
     expected = ndimage.laplace(grey)[1:-1, 1:-1].var()
@@ -73,11 +78,11 @@ def test_dhash_compares_neighbours():
 
 def test_csv_round_trip_and_equal_bytes(images: Path, tmp_path: Path):
     (images / "train/good/broken.png").write_text("text")
-    frame = build_manifest(images)
-    write_manifest(frame, tmp_path / "a.csv")
-    write_manifest(build_manifest(images, workers=1), tmp_path / "b.csv")
+    frame = build_image_manifest(images)
+    write_image_manifest(frame, tmp_path / "a.csv")
+    write_image_manifest(build_image_manifest(images, workers=1), tmp_path / "b.csv")
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
-    again = read_manifest(tmp_path / "a.csv")
+    again = read_image_manifest(tmp_path / "a.csv")
     assert list(again.columns) == list(COLUMNS)
     assert again.equals(frame)
     assert not list(tmp_path.glob("*.partial"))
@@ -89,7 +94,7 @@ def test_unreadable_files_have_an_error(images: Path):
     (images / "train/good/x.gif").write_bytes(b"GIF89a")
     (images / "loose.png").write_text("x")
     (images / "ground_truth/crack/1_mask.png").write_text("x")
-    errors = build_manifest(images).set_index("path").error
+    errors = build_image_manifest(images).set_index("path").error
     assert "not an image" in errors["train/good/text.png"]
     assert "empty" in errors["train/good/zero.png"]
     assert "not supported" in errors["train/good/x.gif"]
@@ -101,14 +106,14 @@ def test_unreadable_files_have_an_error(images: Path):
 
 def test_missing_folder_and_manifest(tmp_path: Path):
     with pytest.raises(DataError, match="no such folder"):
-        build_manifest(tmp_path / "none")
+        build_image_manifest(tmp_path / "none")
     with pytest.raises(DataError, match="no such manifest"):
-        read_manifest(tmp_path / "none.csv")
+        read_image_manifest(tmp_path / "none.csv")
 
 
 @pytest.mark.skipif(not DATASETS.is_dir(), reason=f"no data sets at {DATASETS}")
 def test_real_images():
-    frame = build_manifest(DATASETS / "piped_paper" / "PA_BDP01_TL")
+    frame = build_image_manifest(DATASETS / "piped_paper" / "PA_BDP01_TL")
     assert len(frame) == 96
     assert (frame.error == "").all()
     assert (frame[frame.label != "good"].mask_share > 0).all()

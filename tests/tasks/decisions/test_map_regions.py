@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.decisions.map_regions import opened, regions
+from tasks.decisions.map_regions import find_map_regions, morphological_opening
 from tasks.workspace.errors import DataError
 
 
@@ -39,7 +39,7 @@ def flooded(mask):
 @pytest.mark.parametrize("density", [0.7, 0.93, 0.99, 1.0, 0.0])
 def test_opening_against_discs_one_by_one(radius, density):
     mask = np.random.default_rng(radius).random((23, 31)) < density
-    assert np.array_equal(opened(mask, radius), discs(mask, radius))
+    assert np.array_equal(morphological_opening(mask, radius), discs(mask, radius))
 
 
 @pytest.mark.parametrize(("min_area", "opening"), [(1, 0), (4, 0), (1, 1), (6, 2)])
@@ -57,7 +57,7 @@ def test_regions_against_a_walk_over_pixels(min_area, opening):
             box = (xs.min() + 100, ys.min() + 50, np.ptp(xs) + 1, np.ptp(ys) + 1)
             inside = heat[ys, xs].astype(float)
             expected.append((inside.max(), len(ys), box, inside.mean()))
-        found = regions(heat, 1.0, min_area, opening, origin=(100, 50))
+        found = find_map_regions(heat, 1.0, min_area, opening, origin=(100, 50))
         assert len(found) == len(expected) > 0
         expected.sort(key=lambda one: (-one[0], -one[1], one[2]))
         for one, (score, area, box, mean) in zip(found, expected, strict=True):
@@ -66,14 +66,14 @@ def test_regions_against_a_walk_over_pixels(min_area, opening):
 
 
 def test_the_threshold_itself_is_no_region():
-    assert regions(np.full((4, 4), 2.0), 2.0) == []
-    assert regions(np.full((4, 4), 2.0), np.nextafter(2.0, 0))[0].area == 16
+    assert find_map_regions(np.full((4, 4), 2.0), 2.0) == []
+    assert find_map_regions(np.full((4, 4), 2.0), np.nextafter(2.0, 0))[0].area == 16
 
 
 def test_corners_touch():
-    assert [one.area for one in regions(np.eye(5), 0.5)] == [5]
+    assert [one.area for one in find_map_regions(np.eye(5), 0.5)] == [5]
 
 
 def test_a_map_that_is_no_number_is_refused():
     with pytest.raises(DataError, match="1 NaN"):
-        regions(np.array([[np.nan, 1.0]]), 0.5)
+        find_map_regions(np.array([[np.nan, 1.0]]), 0.5)

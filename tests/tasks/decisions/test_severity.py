@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.decisions.severity import counts, mask_area, severity_report, without_ignored
+from tasks.decisions.severity import is_counted, mask_area, severity_report, without_ignored
 from tasks.spec.schema import Severity
 from tasks.workspace.errors import DataError
 
@@ -110,7 +110,7 @@ def test_totals_over_classes_and_types_agree():
         by_class = sum(getattr(tally, name) for tally in found.classes.values())
         assert by_class == sum(getattr(tally, name) for tally in found.types.values())
     missed = [r["path"] for r, d in pairs if d == "good" and r["label"] != "good"]
-    missed = {p for (r, d) in pairs if (p := r["path"]) in missed and counts(r, SPEC)}
+    missed = {p for (r, d) in pairs if (p := r["path"]) in missed and is_counted(r, SPEC)}
     assert {p for tally in found.types.values() for p in tally.files} == missed
     assert json.loads(json.dumps(found.record()))["blocking"] == found.blocking
 

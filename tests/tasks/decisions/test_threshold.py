@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.metrics import f1_score
 
-from tasks.decisions.split import split
+from tasks.decisions.split import held_out
 from tasks.decisions.threshold import choose, choose_limits, decide, review_shares
 from tasks.spec.schema import Review, Rule, Threshold
 from tasks.workspace.errors import DataError, SpecError
@@ -235,18 +235,18 @@ def hashes(n):
 
 def test_the_split_keeps_its_share_and_never_moves_an_image():
     some = hashes(400)
-    held = dict(zip(some, split(some, 0.2), strict=True))
+    held = dict(zip(some, held_out(some, 0.2), strict=True))
     assert 0.15 < np.mean(list(held.values())) < 0.25
     more = some + hashes(900)[400:]
-    again = dict(zip(more, split(more, 0.2), strict=True))
+    again = dict(zip(more, held_out(more, 0.2), strict=True))
     assert sum(held[sha] != again[sha] for sha in some) <= 2  # only the extremes may change
 
 
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_few_images_have_both_sides(n):
-    sides = split(hashes(n), 0.2)
+    sides = held_out(hashes(n), 0.2)
     assert any(sides) and not all(sides)
 
 
 def test_one_image_is_for_the_fit():
-    assert split(hashes(1), 0.2) == [False]
+    assert held_out(hashes(1), 0.2) == [False]

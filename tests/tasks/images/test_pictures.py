@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.images.pictures import HEAT_SHARE, colours, heat, heat_map, save_jpeg
+from tasks.images.pictures import HEAT_SHARE, heat_map, inferno_colours, map_colours, save_jpeg
 from tasks.workspace.errors import DataError
 
 # What is left of red, green and blue (Machado et al., IEEE TVCG 2009, severity 1)
@@ -46,15 +46,15 @@ def test_map_that_is_not_a_number_is_drawn_brightest() -> None:
 
 @pytest.mark.parametrize("matrix", [DEUTERANOPIA, PROTANOPIA])
 def test_lightness_rises_for_the_colour_blind_too(matrix: list[list[float]]) -> None:
-    seen = colours(np.linspace(0, 1, 60)[None])[0] / 255 @ np.array(matrix).T
+    seen = inferno_colours(np.linspace(0, 1, 60)[None])[0] / 255 @ np.array(matrix).T
     lightness = seen @ (0.2126, 0.7152, 0.0722)
     assert (np.diff(lightness) > 0).all()
 
 
 def test_heat_alone_is_small_and_on_the_callers_scale() -> None:
-    alone = heat(ramp(400, 200), 2.0, 80)
+    alone = map_colours(ramp(400, 200), 2.0, 80)
     assert alone.size == (40, 80)
-    expected = colours(np.array([[0.25]]))[0, 0]  # 0.5 of 2
+    expected = inferno_colours(np.array([[0.25]]))[0, 0]  # 0.5 of 2
     assert np.abs(np.asarray(alone)[:, 20] - expected).max() < 6
 
 

@@ -8,7 +8,7 @@ from PIL import Image as Picture
 
 from ad_models import MEAN, STD
 from tasks.images.preprocess import Preprocess
-from tasks.images.tiles import cut, join, offsets
+from tasks.images.tiles import cut_tiles, join_tiles, tile_offsets
 from tasks.spec.schema import Image
 from tasks.workspace.errors import DataError
 
@@ -64,7 +64,7 @@ def test_the_region_of_interest_is_all_that_is_seen():
 
 @pytest.mark.parametrize(("length", "tile"), [(64, 64), (100, 64), (512, 128), (129, 128)])
 def test_tiles_cover_every_pixel_and_overlap(length, tile):
-    starts = offsets(length, tile)
+    starts = tile_offsets(length, tile)
     covered = np.zeros(length, int)
     for start in starts:
         covered[start : start + tile] += 1
@@ -75,8 +75,8 @@ def test_tiles_cover_every_pixel_and_overlap(length, tile):
 
 def test_joined_tiles_of_an_image_are_the_image():
     image = torch.rand(3, 100, 150)
-    tiles = cut(image, 64)
-    assert torch.allclose(join(tiles[:, 0], (100, 150)), image[0], atol=1e-6)
+    tiles = cut_tiles(image, 64)
+    assert torch.allclose(join_tiles(tiles[:, 0], (100, 150)), image[0], atol=1e-6)
 
 
 def blurred(images, side):
@@ -86,7 +86,7 @@ def blurred(images, side):
 
 
 def tiled(image, tile, side):
-    return join(blurred(cut(image, tile), side), image.shape[1:])
+    return join_tiles(blurred(cut_tiles(image, tile), side), image.shape[1:])
 
 
 def test_tiles_of_a_detector_that_sees_a_little_equal_its_whole_map():
@@ -103,7 +103,7 @@ def test_where_a_detector_sees_beyond_its_tile_no_seam_is_a_step():
 
 
 def test_no_seam_where_tiles_disagree():
-    tiles = cut(torch.rand(3, 64, 112), 64)[:, 0] * 0
+    tiles = cut_tiles(torch.rand(3, 64, 112), 64)[:, 0] * 0
     tiles[1] = 1.0
-    steps = join(tiles, (64, 112)).diff(dim=1).abs().max()
+    steps = join_tiles(tiles, (64, 112)).diff(dim=1).abs().max()
     assert steps < 0.1

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from tasks.metrics.comparison import compare, compare_decisions, delong, mcnemar, two_sided
-from tasks.metrics.intervals import resamples
+from tasks.metrics.comparison import compare_auroc, compare_decisions, delong, mcnemar, two_sided
+from tasks.metrics.intervals import draw_resamples
 from tasks.workspace.errors import DataError
 
 
@@ -43,7 +43,7 @@ def test_delong_equals_its_definition(seed: int) -> None:
     found = delong((first[labels], first[~labels]), (second[labels], second[~labels]))
     assert found == pytest.approx((theta[0] - theta[1], variance), abs=1e-14)
     z = (theta[0] - theta[1]) / variance**0.5
-    comparison = compare(first, second, labels, resamples=10)
+    comparison = compare_auroc(first, second, labels, resamples=10)
     assert comparison is not None
     assert comparison.p_value == pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-9)
 
@@ -51,13 +51,13 @@ def test_delong_equals_its_definition(seed: int) -> None:
 def test_both_models_get_the_same_resamples() -> None:
     first, second, labels = pair(6)
     kinds = np.flatnonzero(~labels), np.flatnonzero(labels)
-    drawn = np.concatenate(list(resamples(kinds, 150, 9)))
+    drawn = np.concatenate(list(draw_resamples(kinds, 150, 9)))
     differences = []
     for times in drawn:
         at = np.repeat(np.arange(labels.size), times.astype(int))
         ours, theirs = (roc_auc_score(labels[at], scores[at]) for scores in (first, second))
         differences.append(ours - theirs)
-    found = compare(first, second, labels, resamples=150, seed=9)
+    found = compare_auroc(first, second, labels, resamples=150, seed=9)
     assert found is not None
     assert (found.low, found.high) == pytest.approx(np.quantile(differences, (0.025, 0.975)))
     assert found.difference == pytest.approx(
@@ -66,9 +66,9 @@ def test_both_models_get_the_same_resamples() -> None:
 
 
 def test_better_and_not_worse() -> None:
-    gain = compare(*pair(1, gain=2))
-    loss = compare(*pair(1, gain=-2))
-    none = compare(*pair(1))
+    gain = compare_auroc(*pair(1, gain=2))
+    loss = compare_auroc(*pair(1, gain=-2))
+    none = compare_auroc(*pair(1))
     assert gain and loss and none
     assert gain.better and gain.not_worse(0) and (gain.p_value or 1) < 0.01
     assert not loss.better and not loss.not_worse(0.01)
@@ -77,27 +77,27 @@ def test_better_and_not_worse() -> None:
 
 def test_a_model_against_itself() -> None:
     scores, _, labels = pair(2)
-    same = compare(scores, scores, labels)
+    same = compare_auroc(scores, scores, labels)
     assert same is not None and same == (0, 0, 0, 1)
     assert not same.better and same.not_worse(0)
 
 
 def test_no_difference_is_found_as_seldom_as_the_level_says() -> None:
-    trials = [compare(*pair(seed), resamples=300, seed=seed) for seed in range(200)]
+    trials = [compare_auroc(*pair(seed), resamples=300, seed=seed) for seed in range(200)]
     apart = sum(trial.low > 0 or trial.high < 0 for trial in trials if trial and trial.low)
     small = sum((trial.p_value or 1) < 0.05 for trial in trials if trial)
     assert 2 <= apart <= 20 and 2 <= small <= 20
 
 
 def test_undefined_comparisons() -> None:
-    assert compare([1, 2], [2, 1], [1, 1]) is None
-    few = compare([1, 2, 3], [3, 1, 2], [0, 0, 1])
+    assert compare_auroc([1, 2], [2, 1], [1, 1]) is None
+    few = compare_auroc([1, 2, 3], [3, 1, 2], [0, 0, 1])
     assert few and few.low is None and not few.better and not few.not_worse(1)
-    perfect = compare([0, 0, 1, 1], [1, 1, 1, 1], [0, 0, 1, 1])
+    perfect = compare_auroc([0, 0, 1, 1], [1, 1, 1, 1], [0, 0, 1, 1])
     assert perfect and perfect.difference == 0.5 and perfect.p_value is None and perfect.better
     assert two_sided(0, 0) == 1
     with pytest.raises(DataError, match="one of each an image"):
-        compare([1, 2], [1, 2, 3], [0, 1])
+        compare_auroc([1, 2], [1, 2, 3], [0, 1])
 
 
 @pytest.mark.parametrize(("mine", "theirs"), [(0, 0), (0, 6), (3, 9), (5, 5), (11, 2)])

@@ -7,17 +7,17 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
-from tasks.metrics.intervals import binomial_interval, image_intervals, resamples
+from tasks.metrics.intervals import binomial_interval, draw_resamples, image_intervals
 
 
 def test_resamples_keep_the_number_of_each_kind() -> None:
     strata = np.array([0, 2, 4]), np.array([1, 3]), np.array([], int)
-    chunks = list(resamples(strata, 250, 7))
+    chunks = list(draw_resamples(strata, 250, 7))
     drawn = np.concatenate(chunks)
     assert [len(chunk) for chunk in chunks] == [100, 100, 50] and drawn.shape == (250, 5)
     assert (drawn[:, [0, 2, 4]].sum(1) == 3).all() and (drawn[:, [1, 3]].sum(1) == 2).all()
-    np.testing.assert_array_equal(drawn, np.concatenate(list(resamples(strata, 250, 7))))
-    assert not np.array_equal(drawn, np.concatenate(list(resamples(strata, 250, 8))))
+    np.testing.assert_array_equal(drawn, np.concatenate(list(draw_resamples(strata, 250, 7))))
+    assert not np.array_equal(drawn, np.concatenate(list(draw_resamples(strata, 250, 8))))
     # each image is drawn once on average, 0 to 3 times with the binomial chances
     share = np.bincount(drawn[:, 0].astype(int), minlength=4) / 250
     np.testing.assert_allclose(share, stats.binom.pmf(range(4), 3, 1 / 3), atol=0.09)
@@ -30,7 +30,7 @@ def test_image_intervals_equal_a_loop_over_resamples(values: int) -> None:
     scores = random.integers(0, values, 50) + values // 3 * labels
     kinds = np.flatnonzero(~labels), np.flatnonzero(labels)
     found = []
-    for times in np.concatenate(list(resamples(kinds, 120, 5))):
+    for times in np.concatenate(list(draw_resamples(kinds, 120, 5))):
         at = np.repeat(np.arange(50), times.astype(int))
         truth, score = labels[at], scores[at]
         precision, recall, _ = sklearn_metrics.precision_recall_curve(truth, score)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn_metrics
 
-from tasks.metrics import spill as background
+from tasks.metrics import spill
 from tasks.metrics.image import image_metrics, roc_curve
 from tasks.metrics.pixel import PixelMetrics
 from tasks.workspace.errors import DataError
@@ -150,7 +150,7 @@ def test_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(background, "TemporaryFile", full)
+    monkeypatch.setattr(spill, "TemporaryFile", full)
     with pytest.raises(DataError, match=r"No space left on device.*TMPDIR"):
         PixelMetrics(block=4).update(*toy(0))
 

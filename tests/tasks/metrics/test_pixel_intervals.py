@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tasks.metrics import pixel_intervals as thinning
-from tasks.metrics.intervals import percentiles, resamples
+from tasks.metrics import pixel_intervals
+from tasks.metrics.intervals import draw_resamples, percentiles
 from tasks.metrics.pixel import PixelMetrics
 from tests.tasks.metrics.test_pixel import measured, toy
 
@@ -32,7 +32,7 @@ def brute(maps: Array, masks: Array, count: int, seed: int) -> dict[str, tuple[f
     """Intervals from exact figures of the maps of each resample, one after the other."""
     bad = masks.any((1, 2))
     drawn = np.concatenate(
-        list(resamples((np.flatnonzero(~bad), np.flatnonzero(bad)), count, seed))
+        list(draw_resamples((np.flatnonzero(~bad), np.flatnonzero(bad)), count, seed))
     )
     found = [measured([(maps[at], masks[at])]) for at in map(repeated, drawn)]
     return {name: percentiles(np.array([one[name] for one in found]), 0.95) for name in found[0]}
@@ -66,7 +66,7 @@ def test_thinned_intervals_are_off_by_less_than_they_say() -> None:
 
 def test_fewer_bins_say_a_larger_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def error(half: int) -> float:
-        monkeypatch.setattr(thinning, "HALF", half)
+        monkeypatch.setattr(pixel_intervals, "HALF", half)
         metrics = PixelMetrics(intervals=20)
         metrics.update(*factory(20, 48, 2))
         found = metrics.intervals()["aupro_30"]
@@ -80,13 +80,13 @@ def test_bins_share_both_masses_out() -> None:
     random = np.random.default_rng(0)
     first, second = random.exponential(1, 20_000) ** 3, random.exponential(1, 20_000)
     first[700] = first.sum() / 10  # a tie of many pixels has a bin of its own
-    found = thinning.bins(first, second)
+    found = pixel_intervals.score_bins(first, second)
     assert found[0] == 0 and set(np.diff(found)) == {0, 1} and found[-1] < 1000
     assert (found == found[700]).sum() == 1
     for mass in first, second:
         shares = np.bincount(found, mass / mass.sum())
         assert shares[np.bincount(found) > 1].max() < 2 / 500
-    np.testing.assert_array_equal(thinning.bins(np.ones(1000)), np.arange(1000))
+    np.testing.assert_array_equal(pixel_intervals.score_bins(np.ones(1000)), np.arange(1000))
 
 
 def test_computed_values_are_the_same_bits_with_intervals() -> None:

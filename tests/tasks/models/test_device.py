@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tasks.models.device import ENVIRONMENT, choose, precision
+from tasks.models.device import ENVIRONMENT, choose_device, training_precision
 from tasks.workspace.errors import SpecError
 
 
@@ -16,12 +16,12 @@ def no_wish(monkeypatch):
 def test_auto_takes_a_gpu_where_there_is_one(monkeypatch, count, found):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    assert choose("auto").type == found
+    assert choose_device("auto").type == found
 
 
 def test_the_environment_is_stronger(monkeypatch):
     monkeypatch.setenv(ENVIRONMENT, "cpu")
-    assert choose("cuda").type == "cpu"
+    assert choose_device("cuda").type == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -29,14 +29,14 @@ def test_the_environment_is_stronger(monkeypatch):
     [
         ("cuda", "torch sees 0 GPUs here"),
         ("cuda:3", "torch sees 0 GPUs here"),
-        ("gpu", "'gpu' is no device"),
+        ("gpu", "'gpu' is not a device"),
         ("meta", "'meta' is not supported"),
     ],
 )
 def test_a_device_that_is_not_there(monkeypatch, device, says):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(SpecError, match=says):
-        choose(device)
+        choose_device(device)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_device_that_is_not_there(monkeypatch, device, says):
 )
 def test_precision_follows_the_device_unless_told(monkeypatch, wanted, units, given):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": units})
-    assert precision(wanted, torch.device("cpu")) == given
+    assert training_precision(wanted, torch.device("cpu")) == given
     capability = (9, 0) if units else (7, 5)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert precision(wanted, torch.device("cuda:0")) == given
+    assert training_precision(wanted, torch.device("cuda:0")) == given

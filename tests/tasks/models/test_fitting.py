@@ -5,10 +5,10 @@ import pytest
 from PIL import Image
 
 from ad_models import create
-from tasks.decisions.split import folds
+from tasks.decisions.split import fold_numbers
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
-from tasks.models.fitting import Job
+from tasks.models.fitting import FitJob
 from tasks.models.inspector import Inspector
 from tasks.spec.recipe import FitRecipe
 
@@ -36,7 +36,7 @@ def rows(tmp_path):
 
 def job(tmp_path, algorithm="padim", parameters=SMALL, **training):
     recipe = FitRecipe(parameters=parameters, image={"size": 32}, training=training)
-    return Job("nut", algorithm, recipe, tmp_path, Silent())
+    return FitJob("nut", algorithm, recipe, tmp_path, Silent())
 
 
 def test_folds_score_every_image_by_a_fit_without_it(tmp_path, rows):
@@ -47,7 +47,7 @@ def test_folds_score_every_image_by_a_fit_without_it(tmp_path, rows):
     assert (seen, held) == (9, [])
     scores = {row["path"]: float(row["score"]) for row in asked.score_folds(rows, Run())}
     assert set(scores) == {row["path"] for row in rows}
-    parts = folds([row["sha256"] for row in rows], 9)
+    parts = fold_numbers([row["sha256"] for row in rows], 9)
     others = [row for row, part in zip(rows, parts, strict=True) if part != parts[4]]
     alone = create("padim", **SMALL).fit(asked.loader(others))
     image = read_image(tmp_path / "4.png")
@@ -93,9 +93,9 @@ def test_folds_of_gaussians_need_three_images_and_are_more_where_images_are_few(
 def test_parts_are_equal_and_depend_on_content_alone():
     rng = np.random.default_rng(1)
     shas = [rng.bytes(32).hex() for _ in range(10)]
-    parts = folds(shas, 4)
+    parts = fold_numbers(shas, 4)
     assert sorted(np.bincount(parts)) == [2, 2, 3, 3]
-    assert folds(shas[::-1], 4) == parts[::-1]
+    assert fold_numbers(shas[::-1], 4) == parts[::-1]
 
 
 def test_what_is_seen_once_is_not_kept_in_memory(tmp_path, rows):

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
-from tasks.products import changing as by_hand
-from tasks.products.changing import rewritten, version_of
-from tasks.products.correct import correct
+from tasks.products import changing
+from tasks.products.changing import edit_yaml, version_of
+from tasks.products.correct import correct_label
 from tasks.products.set_threshold import set_threshold
-from tasks.spec.corrections import corrected, read_corrections
+from tasks.spec.corrections import apply_corrections, read_corrections
 from tasks.spec.read import read_product
 from tasks.store.opening import store_of
 from tasks.workspace.errors import (
@@ -96,7 +96,7 @@ def test_a_value_for_several_algorithms_is_warned_of(workspace):
     assert set_threshold(workspace, "cap", {"value": 4.25}, **WHO)["note"] == ""
     spec(workspace).write_text("algorithms: [padim, patchcore]")
     told = set_threshold(workspace, "cap", {"value": 4.25}, **WHO)
-    assert "4.25 decides for padim, patchcore alike" in told["note"]
+    assert "4.25 decides for all of padim, patchcore" in told["note"]
     assert set_threshold(workspace, "cap", {"policy": "f1_max"}, **WHO)["note"] == ""
 
 
@@ -125,7 +125,7 @@ def test_a_spec_without_a_threshold_gets_one(workspace, text):
         ({"policy": "normal_quantile", "value": 3.0}, "only under policy fixed"),
         ({"value": 1.0, "review": {"policy": "fixed", "value": 2.0}}, "smaller one"),
         ({"review": {"policy": "fixed"}}, "threshold.review.policy is fixed"),
-        ({"overkill": 0.02}, "stands like that already"),
+        ({"overkill": 0.02}, "already has these values"),
     ],
 )
 def test_bad_input_is_refused_and_changes_nothing(workspace, change, message):
@@ -144,7 +144,7 @@ def test_who_and_why_must_be_said(workspace, by, reason):
 def test_of_two_engineers_the_second_is_told_to_look_again(workspace):
     seen = version_of(spec(workspace))
     set_threshold(workspace, "cap", {"value": 1.0}, seen=seen, **WHO)
-    with pytest.raises(ChangedError, match="by somebody else meanwhile; look at it"):
+    with pytest.raises(ChangedError, match="by somebody else in the meantime; look"):
         set_threshold(workspace, "cap", {"value": 2.0}, seen=seen, **WHO)
     assert read_product(workspace.root, "cap").threshold.value == 1.0
     assert len(records(workspace)) == 1
@@ -159,7 +159,7 @@ def test_many_at_once_lose_nothing(workspace):
             set_threshold(workspace, "cap", {"value": float(number)}, by="b", reason="r")
         else:
             image = IMAGES[number // 2]
-            correct(workspace, "cap", image, "drop", by="b", reason=f"r{number}")
+            correct_label(workspace, "cap", image, "drop", by="b", reason=f"r{number}")
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(mark, range(8)))
@@ -172,7 +172,7 @@ def test_many_at_once_lose_nothing(workspace):
 
 
 def test_a_run_holds_the_workspace(workspace, monkeypatch):
-    monkeypatch.setattr(by_hand, "PATIENCE", 0.1)
+    monkeypatch.setattr(changing, "PATIENCE", 0.1)
     with run_lock(workspace), pytest.raises(BusyError, match="in use: a run since"):
         set_threshold(workspace, "cap", {"value": 1.0}, **WHO)
     assert spec(workspace).read_text() == SPEC and not records(workspace)
@@ -182,7 +182,7 @@ def test_without_a_record_there_is_no_change(workspace, monkeypatch):
     def away(*_):
         raise StoreError("the store is away")
 
-    monkeypatch.setattr(by_hand, "record", away)
+    monkeypatch.setattr(changing, "record", away)
     with pytest.raises(StoreError, match="away"):
         set_threshold(workspace, "cap", {"value": 1.0}, **WHO)
     assert spec(workspace).read_text() == SPEC
@@ -192,7 +192,7 @@ def test_without_a_change_there_is_no_record(workspace, monkeypatch):
     def full(path, text):
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr(by_hand, "write_text", full)
+    monkeypatch.setattr(changing, "write_text", full)
     with pytest.raises(OSError, match="no space"):
         set_threshold(workspace, "cap", {"value": 1.0}, **WHO)
     assert not records(workspace)
@@ -202,7 +202,7 @@ def test_a_label_is_corrected_with_who_and_why_and_remarks_stay(workspace):
     file = workspace.corrections("cap")
     remark = "# seen with Maria\ntest/dent/1.png: {label: crack, by: otto, why: 'deep: see it'}\n"
     file.write_text(remark)
-    correct(workspace, "cap", "test/good/1.png", "crack", **WHO)
+    correct_label(workspace, "cap", "test/good/1.png", "crack", **WHO)
     assert file.read_text().startswith(remark)
     [_, mine] = read_corrections(file)
     assert mine.path == "test/good/1.png"
@@ -212,11 +212,11 @@ def test_a_label_is_corrected_with_who_and_why_and_remarks_stay(workspace):
 
 
 def test_a_correction_is_taken_back_by_the_label_of_the_folder(workspace):
-    correct(workspace, "cap", "test/dent/1.png", "good", **WHO)
-    told = correct(workspace, "cap", "test/dent/1.png", "dent", seen="good", **WHO)
+    correct_label(workspace, "cap", "test/dent/1.png", "good", **WHO)
+    told = correct_label(workspace, "cap", "test/dent/1.png", "dent", seen="good", **WHO)
     assert (told["old"], told["new"]) == ("good", "dent")
     rows = [{"path": p, "label": p.split("/")[1], "split": "test", "mask": ""} for p in IMAGES]
-    assert corrected(rows, read_corrections(workspace.corrections("cap"))) == rows
+    assert apply_corrections(rows, read_corrections(workspace.corrections("cap"))) == rows
 
 
 @pytest.mark.parametrize(
@@ -231,14 +231,14 @@ def test_a_correction_is_taken_back_by_the_label_of_the_folder(workspace):
 )
 def test_a_wrong_correction_is_refused(workspace, image, label, error, message):
     with pytest.raises(error, match=message):
-        correct(workspace, "cap", image, label, **WHO)
+        correct_label(workspace, "cap", image, label, **WHO)
     assert not workspace.corrections("cap").exists() and not records(workspace)
 
 
 def test_two_who_correct_one_image_do_not_overwrite_each_other(workspace):
-    correct(workspace, "cap", "test/good/1.png", "dent", seen="good", **WHO)
-    with pytest.raises(ChangedError, match="meanwhile called dent"):
-        correct(workspace, "cap", "test/good/1.png", "crack", seen="good", **WHO)
+    correct_label(workspace, "cap", "test/good/1.png", "dent", seen="good", **WHO)
+    with pytest.raises(ChangedError, match="now has the label dent"):
+        correct_label(workspace, "cap", "test/good/1.png", "crack", seen="good", **WHO)
 
 
 def test_rewriting_keeps_what_yaml_says_of_it():
@@ -247,6 +247,6 @@ def test_rewriting_keeps_what_yaml_says_of_it():
     def change(content):
         content["new"] = 1
 
-    after = rewritten(text, change)
+    after = edit_yaml(text, change)
     assert yaml.safe_load(after) == yaml.safe_load(text) | {"new": 1}
     assert "b: 010" in after and "c: 1.0e-3" in after

@@ -10,8 +10,8 @@ from PIL import Image
 from ad_models import Batch, create
 from tasks.images.read_image import read_image
 from tasks.models.inspector import Inspector
-from tasks.models.onnx import OnnxDetector, export
-from tasks.models.quantise import worthwhile
+from tasks.models.onnx import OnnxDetector, export_onnx
+from tasks.models.quantise import convolutions_to_quantise
 from tasks.promotion.trial import differences, golden
 from tasks.workspace.files import write_json
 from tasks.workspace.paths import CARD, MODEL, ONNX
@@ -34,7 +34,7 @@ def release(tmp_path_factory):
     detector.fit([Batch(torch.stack(images[:6]))]).save(folder / MODEL)
     inspector = Inspector.load(folder)
     scores = [inspector.inspect(read_image(folder / name)).score for name in names]
-    export(folder, (64, 64))
+    export_onnx(folder, (64, 64))
     rows = [{"path": n, "score": repr(s)} for n, s in zip(names, scores, strict=True)]
     return folder, rows
 
@@ -91,7 +91,7 @@ def test_eight_bits_are_smaller_and_score_much_the_same(release, tmp_path):
     for name in (CARD, MODEL):
         shutil.copy(folder / name, tmp_path / name)
     images = [read_image(folder / row["path"]) for row in rows]
-    export(tmp_path, (64, 64), [_preprocess()(image)[None] for image in images[:6]])
+    export_onnx(tmp_path, (64, 64), [_preprocess()(image)[None] for image in images[:6]])
     assert (tmp_path / ONNX).stat().st_size < 0.5 * (folder / ONNX).stat().st_size
     float32 = np.array([float(row["score"]) for row in rows])
     scores = np.array([found.score for found in Inspector.load(tmp_path).inspect_all(images)])
@@ -103,6 +103,6 @@ def test_what_stays_float(release):
     model = onnx.load(release[0] / ONNX)
     inputs = {tensor.name: tensor.dims[1] for tensor in model.graph.initializer if tensor.dims[1:]}
     convolutions = {n.name: inputs[n.input[1]] for n in model.graph.node if n.op_type == "Conv"}
-    chosen = worthwhile(model)
+    chosen = convolutions_to_quantise(model)
     assert {convolutions[name] for name in set(convolutions) - set(chosen)} == {1, 3}
     assert len(chosen) > 10

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tasks.reporting.disagreements import disagreements, surprise
+from tasks.reporting.disagreements import disagreements, label_surprise
 from tasks.workspace.errors import DataError
 
 PATHS = ["a", "b", "c", "d"]
@@ -43,7 +43,7 @@ def test_surprise_is_the_share_of_images_on_the_wrong_side():
     rng = np.random.default_rng(0)
     scores = rng.integers(0, 5, 30).astype(float)
     labels = np.where(rng.random(30) < 0.5, "good", "crack")
-    for index, value in enumerate(surprise(scores, labels)):
+    for index, value in enumerate(label_surprise(scores, labels)):
         others = np.delete(scores, index)
         below = (others < scores[index]).mean() + (others == scores[index]).mean() / 2
         assert value == pytest.approx(below if labels[index] == "good" else 1 - below)

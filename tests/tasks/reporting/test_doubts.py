@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.reporting.disagreements import doubts
+from tasks.reporting.disagreements import doubtful_labels
 from tasks.workspace.files import write_rows
 from tasks.workspace.paths import Workspace
 
@@ -37,11 +37,11 @@ def evaluated(workspace, algorithm, threshold):
 def test_only_what_is_far_on_the_other_side_is_doubted(workspace):
     for name in NAMES:
         evaluated(workspace, name, threshold=7.5)  # misses two cracks that are merely hard
-    [one] = doubts(workspace, "cap")
+    [one] = doubtful_labels(workspace, "cap")
     assert (one["path"], one["suggested"], one["asked"]) == ("00.png", "good", 3)
 
 
 def test_two_algorithms_are_too_few(workspace):
     for name in NAMES[:2]:
         evaluated(workspace, name, threshold=5.5)
-    assert doubts(workspace, "cap") == []
+    assert doubtful_labels(workspace, "cap") == []

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.reporting.axes import Axis, decades, steps
-from tasks.reporting.data import shift, twin
-from tasks.reporting.pareto import front, overlap, stairs, trend, unbeaten
+from tasks.reporting.axes import Axis, decades, round_steps
+from tasks.reporting.data import distribution_shift, duplicate_pair
+from tasks.reporting.pareto import overlap, pareto_front, pareto_points, release_trend, step_path
 from tasks.reporting.view import ModelView
 
 
@@ -24,7 +24,7 @@ MODELS = [
 
 
 def test_ticks_are_round_and_within() -> None:
-    assert steps(0.93, 1.0) == pytest.approx([0.94, 0.96, 0.98, 1.0])
+    assert round_steps(0.93, 1.0) == pytest.approx([0.94, 0.96, 0.98, 1.0])
     assert decades(8, 120) == pytest.approx([10, 20, 50, 100])
     assert [text for _, text in Axis(0.93, 1, 100).ticks()] == ["0.94", "0.96", "0.98", "1"]
     assert Axis(10, 1000, 200, log=True).at(100) == 100
@@ -33,22 +33,22 @@ def test_ticks_are_round_and_within() -> None:
 
 def test_the_front_is_what_nothing_faster_is_as_good_as() -> None:
     known = [(m, m.metrics["ms_per_image"], m.metrics["image_auroc"]) for m in MODELS]
-    assert unbeaten(known) == [(10, 0.9), (40, 0.95), (100, 0.99)]
-    assert stairs([(1, 9), (3, 5)], 8) == "M1 9H3V5H8"
+    assert pareto_points(known) == [(10, 0.9), (40, 0.95), (100, 0.99)]
+    assert step_path([(1, 9), (3, 5)], 8) == "M1 9H3V5H8"
 
 
 def test_the_front_draws_every_model_with_its_interval() -> None:
-    drawn = front(MODELS)
+    drawn = pareto_front(MODELS)
     assert drawn is not None and len(drawn["dots"]) == 4
     assert all(0 <= dot["top"] <= dot["y"] <= dot["bottom"] <= 220 for dot in drawn["dots"])
     assert [dot["label"] for dot in drawn["dots"]] == [
         *("slow_and_best", "between", "fast", "beaten")
     ]
-    assert front([ModelView("p", "x", "x")]) is None
+    assert pareto_front([ModelView("p", "x", "x")]) is None
 
 
 def test_labels_of_equal_rivals_do_not_cover_each_other() -> None:
-    drawn = front([model(f"rival_{n}", 10 + n / 10, 0.9, 0.8, 0.95) for n in range(8)])
+    drawn = pareto_front([model(f"rival_{n}", 10 + n / 10, 0.9, 0.8, 0.95) for n in range(8)])
     assert drawn is not None
     boxes = []
     for dot in drawn["dots"]:
@@ -65,8 +65,8 @@ def test_a_trend_begins_with_the_second_release() -> None:
         {"id": str(n), "metrics": {"image_auroc": value, "intervals": {}}}
         for n, value in enumerate((0.9, None, 0.95))
     ]
-    assert trend(releases[:2]) is None
-    drawn = trend(releases)
+    assert release_trend(releases[:2]) is None
+    drawn = release_trend(releases)
     assert drawn is not None and [dot["release"]["id"] for dot in drawn["dots"]] == ["0", "2"]
     assert drawn["dots"][0]["y"] > drawn["dots"][1]["y"]  # better is higher up
 
@@ -76,16 +76,19 @@ def test_a_shift_in_brightness_is_told_from_chance(tmp_path: Path) -> None:
         facts = {"split": split, "label": "good"}
         return [{**facts, "brightness": str(base + n / 1000)} for n in range(40)]
 
-    same = shift("brightness", rows("train", 0.5) + rows("test", 0.5))
-    moved = shift("brightness", rows("train", 0.5) + rows("test", 0.7))
+    same = distribution_shift("brightness", rows("train", 0.5) + rows("test", 0.5))
+    moved = distribution_shift("brightness", rows("train", 0.5) + rows("test", 0.7))
     assert same["certain"] == 0 and moved["certain"] > 0.5 and moved["distance"] == 1
-    assert shift("brightness", rows("train", 0.5) + rows("test", 0.5)[:3])["certain"] is None
+    assert (
+        distribution_shift("brightness", rows("train", 0.5) + rows("test", 0.5)[:3])["certain"]
+        is None
+    )
 
 
 def test_findings_about_twins_become_pairs() -> None:
     found = {"check": "near_duplicate", "file": "test/good/1.png"}
     reason = "shows nearly the same picture as train/good/2.png"
     pair = {"path": "test/good/1.png", "other": "train/good/2.png", "same": False}
-    assert twin(found | {"reason": reason}) == pair
-    assert twin(found | {"reason": "and 7 more images of this kind"}) is None
-    assert twin({"check": "size", "file": "a.png", "reason": "too small"}) is None
+    assert duplicate_pair(found | {"reason": reason}) == pair
+    assert duplicate_pair(found | {"reason": "and 7 more images of this kind"}) is None
+    assert duplicate_pair({"check": "size", "file": "a.png", "reason": "too small"}) is None

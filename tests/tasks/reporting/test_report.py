@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from tasks.report import report
-from tasks.reporting import columns as figures
-from tasks.reporting.columns import Column, best_figures, missing, recalls
+from tasks.report import write_report
+from tasks.reporting import columns
+from tasks.reporting.columns import Column, best_figures, label_counts, missing_reason
 from tasks.reporting.gather import gather
 from tasks.reporting.page import Live, render
-from tasks.reporting.page_data import pack
+from tasks.reporting.page_data import page_data
 from tasks.reporting.plots import histogram
-from tasks.reporting.small_pictures import picture
+from tasks.reporting.small_pictures import page_picture
 from tasks.reporting.view import ModelView, Row, View
 from tests.tasks.workspaces import (
     NASTY,
@@ -113,7 +113,7 @@ def test_null_is_a_dash_that_says_why(root: Path) -> None:
 )
 def test_missing_says_which_images_there_are_none_of(good: int, defective: int, words: str) -> None:
     column = Column("image_auroc", "Image AUROC", ".3f", 1, "no test images")
-    assert missing(column, {"test_good": good, "test_defective": defective}) == words
+    assert missing_reason(column, {"test_good": good, "test_defective": defective}) == words
 
 
 def test_an_evaluation_in_ruins_still_gives_a_page(root: Path) -> None:
@@ -163,7 +163,7 @@ def test_recalls_count_every_image() -> None:
     rows += [Row("", "crack", value, "defect") for value in (5.0, 5.1, 10.0)]
     rows += [Row("", "crack", 0.1, "good"), Row("", "crack", 2.0, "review")]
     model = ModelView("a", "p", "p", rows=rows, severities={"crack": {"severity": "critical"}})
-    good, crack = recalls(model)
+    good, crack = label_counts(model)
     assert (good["label"], good["images"], good["flagged"], good["median"]) == ("good", 2, 1, 5.0)
     assert (crack["images"], crack["flagged"], crack["median"]) == (5, 3, 5.0)
     assert (crack["review"], crack["passed"]) == (1, 1)
@@ -179,7 +179,7 @@ def test_recalls_count_every_image() -> None:
 
 def test_best_is_the_highest_or_the_lowest_of_a_product(root: Path) -> None:
     made = workspace(root)
-    blank = dict.fromkeys(column.key for column in figures.COLUMNS)
+    blank = dict.fromkeys(column.key for column in columns.COLUMNS)
     cell(made, "a", "padim", **blank | {"image_auroc": 0.9, "miss": 0.2, "overkill": 0.1})
     cell(made, "a", "patchcore", **blank | {"image_auroc": 0.8, "miss": 0.1, "overkill": 0.1})
     cell(made, "b", "padim", **blank | {"image_auroc": 0.99})
@@ -233,7 +233,7 @@ def test_cell_without_a_threshold_has_no_slider(root: Path) -> None:
 
 def test_report_is_whole_or_absent(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = workspace(root)
-    path = report(made, {"fit tile padim": "crashed"})
+    path = write_report(made, {"fit tile padim": "crashed"})
     assert path.parent.parent == root / "report" and "crashed" in path.read_text()
 
     def fail(self: Path, target: Path) -> Path:
@@ -242,7 +242,7 @@ def test_report_is_whole_or_absent(root: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(Path, "replace", fail)
     before = sorted(root.glob("report/*/*"))
     with pytest.raises(OSError, match="input/output"):
-        report(made)
+        write_report(made)
     assert sorted(root.glob("report/*/*")) == before
 
 
@@ -250,7 +250,7 @@ def test_a_name_that_is_no_text_does_not_lose_the_page(root: Path) -> None:
     made = workspace(root)
     cell(made)
     decide(made, reasons=["file \udcff"])
-    assert "file ?" in report(made).read_text("utf-8")
+    assert "file ?" in write_report(made).read_text("utf-8")
 
 
 def test_an_image_with_a_nasty_name_is_in_the_data(root: Path) -> None:
@@ -263,29 +263,29 @@ def test_strips_are_the_most_wrong_decisions(root: Path) -> None:
 
     from PIL import Image
 
-    from tasks.reporting.worst_pictures import worst
+    from tasks.reporting.worst_pictures import worst_decisions
 
     folder = cell(workspace(root))
     (folder / "threshold.json").write_text('{"threshold": 2.0}')
-    strips = worst(folder)
-    assert [(strip.path, strip.outcome) for strip in strips] == [
+    decisions = worst_decisions(folder)
+    assert [(decision.path, decision.outcome) for decision in decisions] == [
         (NASTY, "missed"),
         ("test/good/1.png", "false alarm"),
     ]
-    with Image.open(io.BytesIO(strips[0].picture)) as picture:
+    with Image.open(io.BytesIO(decisions[0].picture)) as picture:
         assert (picture.format, picture.size) == ("JPEG", (2 * 64 + 4, 48))
-    assert len(worst(folder, count=1)) == 1
+    assert len(worst_decisions(folder, count=1)) == 1
 
 
 def test_a_picture_is_served_by_its_name(root: Path) -> None:
     made = workspace(root)
     cell(made)
     [product] = gather(made).products
-    found = picture(made, product, "padim", "heat", 3)
+    found = page_picture(made, product, "padim", "heat", 3)
     assert found is not None and found[8:12] == b"WEBP"
     for model, kind, index in (("padim", "heat", 4), ("padim", "../heat", 0), ("stfpm", "heat", 0)):
-        assert picture(made, product, model, kind, index) is None
-    assert picture(made, product, "images", "image", 0) is None  # nothing was validated
+        assert page_picture(made, product, model, kind, index) is None
+    assert page_picture(made, product, "images", "image", 0) is None  # nothing was validated
 
 
 def test_where_room_is_short_the_worst_keep_their_pictures(
@@ -293,15 +293,15 @@ def test_where_room_is_short_the_worst_keep_their_pictures(
 ) -> None:
     cell(workspace(root))
     [product] = gather(workspace(root)).products
-    whole = pack(product, 1, live=False)
-    assert whole.left_out == 0 and whole.album.count("padim/image/") == 4
-    size = len(whole.album) * 2 // 3
+    whole = page_data(product, 1, live=False)
+    assert whole.left_out == 0 and whole.pictures.count("padim/image/") == 4
+    size = len(whole.pictures) * 2 // 3
     monkeypatch.setattr("tasks.reporting.page_data.BYTES", size)
-    some = pack(product, 1, live=False)
-    assert 0 < some.left_out < 4 and len(some.album) <= size
+    some = page_data(product, 1, live=False)
+    assert 0 < some.left_out < 4 and len(some.pictures) <= size
     worst = next(image for image in some.data["images"] if image["path"] == NASTY)
     assert worst["from"] == "padim"
-    assert "padim/image/" not in pack(product, 1, live=True).album
+    assert "padim/image/" not in page_data(product, 1, live=True).pictures
 
 
 def test_the_data_page_tells_sizes_drift_twins_and_mended_labels(root: Path) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from tasks.decisions.threshold import decide
-from tasks.models.figures import TestResult as Result
+from tasks.models.figures import TestResult as EvaluationResult
 from tasks.models.figures import figures
-from tasks.report import report
+from tasks.report import write_report
 from tests.browser import Browser, browser
 from tests.tasks.workspaces import cell, validated, workspace
 from tests.tasks.workspaces import decide as decided
@@ -54,7 +54,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cell(made, "gear", rows=review, accept=1.5)
     decided(made, accepted=False)
     validated(made)
-    return report(made)
+    return write_report(made)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_the_slider_counts_as_the_command_line(at: Any, product: str, accept: fl
             return [Object.fromEntries(cells.map((c) => [c.dataset.count, Number(c.textContent)])),
                     ...["miss", "overkill", "review"].map((n) => form.elements[n].value)];
         }})()""")
-        result = Result([{"path": path, "label": label} for path, label, *_ in rows])
+        result = EvaluationResult([{"path": path, "label": label} for path, label, *_ in rows])
         result.scores = scores
         result.decisions = [decide(score, float(value), accept) for score in scores]
         expected = figures(result)
@@ -284,18 +284,18 @@ def test_a_release_can_be_compared_with_a_cell(tmp_path: Path, tab: Browser) -> 
     """What was published stays comparable after the cell has changed."""
     from tasks.store.champion import promote
     from tasks.store.opening import store_of
-    from tasks.store.releases import deposit, publish
+    from tasks.store.releases import publish, store_pictures
 
     made = workspace(tmp_path / "ws")
     folder = cell(made, rows=MODELS["patchcore"])
     store = store_of(made)
     metrics = json.loads((folder / "metrics.json").read_text())
     release = publish(folder, "tile", store, {"algorithm": "padim", "metrics": metrics})
-    deposit(store, made, "tile", "padim", release)
+    store_pictures(store, made, "tile", "padim", release)
     promote(store, "tile", release, reason="it is the first", by="anna")
     cell(made, rows=MODELS["padim"], ms_per_image=13.0)
     tab.errors.clear()
-    tab.open(report(made).as_uri() + "#p/tile/compare")
+    tab.open(write_report(made).as_uri() + "#p/tile/compare")
     tab.wait("document.querySelectorAll('.page.shown .tiles li').length > 0")
     options = tab.run(
         "[...document.querySelectorAll('.page.shown [name=b] option')].map(o => o.value)"
@@ -310,6 +310,6 @@ def test_a_release_can_be_compared_with_a_cell(tmp_path: Path, tab: Browser) -> 
     assert "it is the first" in tab.run("document.getElementById('p/tile').textContent")
     assert tab.errors == []
     cell(made, rows=MODELS["patchcore"])
-    tab.open(report(made).as_uri())
+    tab.open(write_report(made).as_uri())
     assert "★" in tab.run("document.querySelector('.tabs').textContent")  # the cell is the release
     assert not tab.run("document.querySelectorAll('.page.shown [name=b] option').length")

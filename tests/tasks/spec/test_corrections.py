@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.spec.corrections import corrected, read_corrections
+from tasks.spec.corrections import apply_corrections, read_corrections
 from tasks.workspace.errors import SpecError
 
 ROWS = [
@@ -23,13 +23,13 @@ def read(tmp_path, text):
 
 def apply(tmp_path, *entries, rows=ROWS):
     lines = [f"{path}: {{label: {label}, by: anna, why: seen}}" for path, label in entries]
-    return {row["path"]: row for row in corrected(rows, read(tmp_path, "\n".join(lines)))}
+    return {row["path"]: row for row in apply_corrections(rows, read(tmp_path, "\n".join(lines)))}
 
 
 def test_no_file_and_an_empty_one_correct_nothing(tmp_path):
     assert read_corrections(tmp_path / "corrections.yaml") == []
     assert read(tmp_path, "# none yet\n") == []
-    assert corrected(ROWS, []) == ROWS
+    assert apply_corrections(ROWS, []) == ROWS
 
 
 def test_a_good_image_becomes_a_defect(tmp_path):
@@ -103,7 +103,7 @@ def test_what_is_not_there_is_named(tmp_path, entry, message):
 
 def test_a_new_type_may_be_said_to_be_new(tmp_path):
     text = "test/good/1.png: {label: scratch2, by: anna, why: deep, new: true}"
-    after = corrected(ROWS, read(tmp_path, text))
+    after = apply_corrections(ROWS, read(tmp_path, text))
     assert after[1]["label"] == "scratch2"
     assert apply(tmp_path, ("test/good/1.png", "void"))["test/good/1.png"]["label"] == "void"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.products import changing as by_hand
+from tasks.products import changing
 from tasks.spec.corrections import read_corrections
 from tasks.spec.read import read_product
 from tasks.store.champion import champion, promote
@@ -38,7 +38,7 @@ def client(made: Workspace, token: str = "", peer: tuple[str, int] = HERE, host:
 
 
 def seen(made: Workspace) -> str:
-    return by_hand.version_of(made.product("tile") / "product.yaml")
+    return changing.version_of(made.product("tile") / "product.yaml")
 
 
 def threshold(made: Workspace, **more):
@@ -73,7 +73,7 @@ def test_a_label_is_marked_as_wrong(made):
     [one] = read_corrections(made.corrections("tile"))
     assert (one.path, one.entry.label, one.entry.by) == ("test/good/1.png", "crack", "anna (board)")
     again = post(client(made), "label", {**body, "label": "drop"})
-    assert again.status_code == 409 and "meanwhile called crack" in again.json()["error"]
+    assert again.status_code == 409 and "now has the label crack" in again.json()["error"]
 
 
 def test_promote_and_rollback(made):
@@ -93,7 +93,7 @@ def test_who_was_slower_is_told_to_look_again(made):
     body = threshold(made)
     assert post(client(made), "threshold", body).status_code == 200
     late = post(client(made), "threshold", {**body, "change": {"overkill": 0.5}})
-    assert late.status_code == 409 and "look at it as it is now" in late.json()["error"]
+    assert late.status_code == 409 and "look at the new version" in late.json()["error"]
     first, second = (str(one["id"]) for one in releases(store_of(made), "tile"))
     promote(store_of(made), "tile", first, reason="r", by="otto")
     for kind in ("rollback", "promote"):
@@ -104,7 +104,7 @@ def test_who_was_slower_is_told_to_look_again(made):
 
 
 def test_a_run_is_not_disturbed(made, monkeypatch):
-    monkeypatch.setattr(by_hand, "PATIENCE", 0.1)
+    monkeypatch.setattr(changing, "PATIENCE", 0.1)
     with run_lock(made):
         answer = post(client(made), "threshold", threshold(made))
     assert answer.status_code == 423 and "a run since" in answer.json()["error"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.web.board.estimates import durations, left
-from tasks.web.board.now import now
+from tasks.web.board.estimates import seconds_left, stage_durations
+from tasks.web.board.now import current_state
 from tasks.workspace.journal import Journal, hold
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
@@ -50,7 +50,7 @@ def failed(began: float, reason: str) -> dict:
 
 
 def test_before_the_first_run_there_is_none(workspace):
-    assert now(workspace)["run"] is None and now(workspace)["failures"] == []
+    assert current_state(workspace)["run"] is None and current_state(workspace)["failures"] == []
 
 
 def test_a_run_at_work_is_counted(workspace):
@@ -59,24 +59,24 @@ def test_a_run_at_work_is_counted(workspace):
         journal.end("validate cap", "done")
         journal.begin("fit cap padim", "cpu")
         journal.tell("fit cap padim", "learn 1/2", 0.25, {"loss": 0.5})
-        told = now(workspace)["run"]
+        told = current_state(workspace)["run"]
         assert (told["state"], told["done"], told["total"]) == ("working", 1, 3)
         assert told["waiting"] == ["gate cap"] and told["ended"] is None
         [stage] = told["working"]
         assert stage["name"] == "fit cap padim" and stage["device"] == "cpu"
         assert told["left"] is None and not stage["known"]  # nothing like it has run before
-    told = now(workspace)["run"]
+    told = current_state(workspace)["run"]
     assert told["state"] == "done" and told["ended"] and told["working"] == []
 
 
 def test_a_run_that_looks_what_is_to_be_done_is_told(workspace):
     run(workspace, 0, {"gate cap": done(0, 1)}, 2)
-    assert now(workspace)["planning"] is False
+    assert current_state(workspace)["planning"] is False
     with run_lock(workspace):
-        assert now(workspace)["planning"] is True
+        assert current_state(workspace)["planning"] is True
         with Journal(workspace, ["gate cap"]):
-            assert now(workspace)["planning"] is False
-    assert now(workspace)["planning"] is False
+            assert current_state(workspace)["planning"] is False
+    assert current_state(workspace)["planning"] is False
 
 
 def test_a_look_takes_the_workspace_from_nobody(workspace):
@@ -85,7 +85,7 @@ def test_a_look_takes_the_workspace_from_nobody(workspace):
     def look():
         nonlocal looks
         while not ended.is_set():
-            now(workspace)
+            current_state(workspace)
             looks += 1
 
     thread = threading.Thread(target=look)
@@ -114,7 +114,7 @@ def test_a_run_that_was_killed_is_told_from_one_at_work(workspace):
         "gate cap": {"state": "waiting"},
     }
     path = run(workspace, 0, stages, None)
-    told = now(workspace)
+    told = current_state(workspace)
     assert told["run"]["state"] == "killed" and told["run"]["ended"] == at(50)
     assert told["run"]["working"] == told["run"]["waiting"] == []
     [failure] = told["failures"]
@@ -123,7 +123,10 @@ def test_a_run_that_was_killed_is_told_from_one_at_work(workspace):
     )
     run(workspace, -100, {"fit cap padim": failed(-100, "another time")}, -99)
     lock = hold(path)
-    assert now(workspace)["run"]["state"] == "working" and now(workspace)["failures"] == []
+    assert (
+        current_state(workspace)["run"]["state"] == "working"
+        and current_state(workspace)["failures"] == []
+    )
     lock.close()
 
 
@@ -133,28 +136,31 @@ def test_a_run_that_was_killed_is_told_from_one_at_work(workspace):
 )
 def test_how_a_run_ended(workspace, states, expected):
     run(workspace, 0, {f"s{i}": done(0, 1) | {"state": s} for i, s in enumerate(states)}, 60)
-    assert now(workspace)["run"]["state"] == expected
+    assert current_state(workspace)["run"]["state"] == expected
 
 
 def test_a_failure_stands_until_the_stage_is_done(workspace):
     run(workspace, 0, {"validate cap": failed(0, "no mask"), "fit cup vae": failed(5, "nan")}, 9)
     run(workspace, 100, {"gate cup": done(100, 1)}, 110)
-    assert [one["name"] for one in now(workspace)["failures"]] == ["fit cup vae", "validate cap"]
+    assert [one["name"] for one in current_state(workspace)["failures"]] == [
+        "fit cup vae",
+        "validate cap",
+    ]
     run(workspace, 200, {"validate cap": done(200, 1)}, 210)
-    [failure] = now(workspace)["failures"]
+    [failure] = current_state(workspace)["failures"]
     assert failure == {"name": "fit cup vae", "time": at(6), "reason": "nan"}
 
 
 def test_a_failure_is_mended_by_a_newer_result_or_with_its_product(workspace):
     run(workspace, 0, {"evaluate cap padim": failed(0, "a"), "gate gone": failed(0, "b")}, 9)
-    assert [one["name"] for one in now(workspace)["failures"]] == ["evaluate cap padim"]
+    assert [one["name"] for one in current_state(workspace)["failures"]] == ["evaluate cap padim"]
     result = workspace.evaluation("cap", "padim") / "metrics.json"
     result.parent.mkdir(parents=True)
     result.touch()
     for seconds, stays in ((0, 1), (2, 0)):
         when = (START + timedelta(seconds=seconds)).timestamp()
         os.utime(result, (when, when))
-        assert len(now(workspace)["failures"]) == stays
+        assert len(current_state(workspace)["failures"]) == stays
 
 
 def test_the_newest_time_of_a_stage_counts_and_other_products_stand_in():
@@ -162,26 +168,28 @@ def test_the_newest_time_of_a_stage_counts_and_other_products_stand_in():
         {"stages": {"fit cap vae": done(100, 30), "fit cup vae": done(100, 50)}},
         {"stages": {"fit cap vae": done(0, 10), "validate cap": {"state": "done"}}},
     ]
-    usual = durations(told)
+    usual = stage_durations(told)
     assert usual["fit cap vae"] == 30 and usual["fit * vae"] == 40
 
 
 def test_time_left_needs_to_know_every_stage():
     usual = {"fit a vae": 100.0, "gate *": 10.0}
     at_work = [{"left": 40, "known": True}]
-    assert left(at_work, ["fit a vae", "gate b"], usual, 1) == 150
-    assert left(at_work, ["fit a vae", "gate b"], usual, 3) == 50
-    assert left([{"left": 90, "known": True}], [], usual, 3) == 90  # one stage is not shared
-    assert left(at_work, ["fit a padim"], usual, 1) is None
-    assert left([{"left": 40, "known": False}], [], usual, 1) is None
-    assert left([], [], usual, 1) == 0
+    assert seconds_left(at_work, ["fit a vae", "gate b"], usual, 1) == 150
+    assert seconds_left(at_work, ["fit a vae", "gate b"], usual, 3) == 50
+    assert (
+        seconds_left([{"left": 90, "known": True}], [], usual, 3) == 90
+    )  # one stage is not shared
+    assert seconds_left(at_work, ["fit a padim"], usual, 1) is None
+    assert seconds_left([{"left": 40, "known": False}], [], usual, 1) is None
+    assert seconds_left([], [], usual, 1) == 0
 
 
 def test_a_stage_that_ran_before_says_what_is_left_of_it(workspace):
     run(workspace, 0, {"fit cap vae": done(0, 10_000)}, 10_001)
     with Journal(workspace, ["fit cap vae", "fit cup vae"]) as journal:
         journal.begin("fit cap vae")
-        told = now(workspace)["run"]
+        told = current_state(workspace)["run"]
         [stage] = told["working"]
         assert stage["known"] and 9_900 < stage["left"] <= 10_000
         assert 19_900 < told["left"] <= 20_000
@@ -194,5 +202,7 @@ def test_an_unknown_stage_says_what_is_left_of_its_part(workspace, monkeypatch):
         began = datetime.now(UTC) - timedelta(seconds=30)
         journal.record["stages"]["fit cap vae"]["part"] = began.isoformat()
         journal.begin("another")
-        stage = next(one for one in now(workspace)["run"]["working"] if one["step"] == "fold 1/4")
+        stage = next(
+            one for one in current_state(workspace)["run"]["working"] if one["step"] == "fold 1/4"
+        )
         assert not stage["known"] and 85 <= stage["left"] <= 100

@@ -83,7 +83,7 @@ def test_every_page_opens_without_an_error_or_another_host(made, tab):
         for page in pages:
             tab.run(f"location.hash = {json.dumps(page)}")
             tab.wait(f"document.querySelector('.page.shown').id === {json.dumps(page)}")
-        tab.wait("document.querySelector('#now .told').textContent.includes('nothing has run')")
+        tab.wait("document.querySelector('#now .told').textContent.includes('no run yet')")
     assert tab.errors == []
     assert all(request.startswith((url, "data:")) for request in tab.requests), tab.requests
     assert any("/pictures/tile/padim/" in request for request in tab.requests)
@@ -171,7 +171,7 @@ def test_the_slider_s_value_is_set_with_every_digit(made, tab):
         tab_to(tab, ".shown [data-do=here]")
         tab.press("Enter")
         tab.wait("document.getElementById('change').open")
-        assert "in use are padim 2.000, patchcore 2.000" in shown(tab, "#change .warning")
+        assert "present thresholds: padim 2.000, patchcore 2.000" in shown(tab, "#change .warning")
         confirm(tab)
     rule = read_product(made.root, "tile").threshold
     assert rule.policy == "fixed" and rule.value == float(value)
@@ -243,7 +243,7 @@ def test_a_token_is_asked_for_once_and_leads_back(made, tab):
 
 
 def test_without_the_right_to_change_there_are_no_buttons(made, tab, monkeypatch):
-    monkeypatch.setattr("tasks.web.board.access.from_here", lambda request: False)
+    monkeypatch.setattr("tasks.web.board.access.is_local", lambda request: False)
     with listening(made) as url:
         visit(tab, f"{url}/#p/tile")
         tab.wait("document.documentElement.classList.contains('readonly')")

@@ -145,9 +145,9 @@ def test_the_service_tells_what_predict_tells_of_the_same_bytes(line, client):
 def test_the_heat_map_is_that_of_predict(line, client, served):
     data = images(line)[0].read_bytes()
     told = post(client, data, params={"heat_map": True}).json()
-    judge = served.champion.judge
+    model = served.champion.model
     image = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float32) / np.float32(255)
-    drawn = np.asarray(judge.picture(image, judge.inspector.inspect(image)), np.float32)
+    drawn = np.asarray(model.picture(image, model.inspector.inspect(image)), np.float32)
     seen = Image.open(io.BytesIO(base64.b64decode(told["heat_map"])))
     assert seen.format == "PNG"
     assert np.abs(np.asarray(seen, np.float32) - drawn).max() <= 1
@@ -242,7 +242,7 @@ def test_a_failure_of_the_model_is_an_answer_too(copy):
     def broken(_):
         raise RuntimeError("out of memory")
 
-    served.champion.judge.inspector.inspect_all = broken
+    served.champion.model.inspector.inspect_all = broken
     with listening(create_app([served], Settings())) as client:
         answer = post(client, images(copy)[0].read_bytes())
         assert answer.status_code == 500 and "log says why" in answer.json()["error"]
@@ -250,7 +250,7 @@ def test_a_failure_of_the_model_is_an_answer_too(copy):
 
 
 def test_waiting_is_bounded(served, line):
-    """With room for one, a second request is asked to come again, and then is answered."""
+    """With a place for one, a second request is asked to come again, and then is answered."""
     data = images(line)[0].read_bytes()
     with listening(create_app([served], Settings(waiting=1))) as client:
         begun, go_on = threading.Event(), threading.Event()
@@ -367,16 +367,16 @@ def test_a_score_near_the_threshold_is_taken_as_predict_takes_it(served, monkeyp
     """Alone, not in a batch: the last digits would decide."""
     from tasks.web.serving.batching import inspect_together
 
-    judge = served.champion.judge
+    model = served.champion.model
     asked = []
-    whole = judge.inspector.inspect_all
+    whole = model.inspector.inspect_all
     images = [np.full((64, 64, 3), shade, np.float32) for shade in (0.2, 0.5, 0.9)]
     scores = [one.score for one in whole(images)]
-    monkeypatch.setitem(judge.decision, "threshold", scores[1])
-    monkeypatch.setitem(judge.decision, "accept", scores[1])
+    monkeypatch.setitem(model.decision, "threshold", scores[1])
+    monkeypatch.setitem(model.decision, "accept", scores[1])
     monkeypatch.setattr(
-        judge.inspector, "inspect_all", lambda many: asked.append(len(many)) or whole(many)
+        model.inspector, "inspect_all", lambda many: asked.append(len(many)) or whole(many)
     )
-    inspect_together(judge, images)
+    inspect_together(model, images)
     near = sum(abs(score - scores[1]) <= 1e-3 * abs(scores[1]) for score in scores)
     assert near < 3 and asked == [3] + [1] * near

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.workspace import retry as patience
+from tasks.workspace import retry
 from tasks.workspace.errors import AwayError, ConflictError, StoreError
 
 
@@ -24,22 +24,22 @@ class Door:
 def pauses(monkeypatch):
     """Seconds slept, which pass at once."""
     clock = [0.0]
-    monkeypatch.setattr(patience.time, "sleep", clock.append)
-    monkeypatch.setattr(patience.time, "monotonic", lambda: sum(clock))
+    monkeypatch.setattr(retry.time, "sleep", clock.append)
+    monkeypatch.setattr(retry.time, "monotonic", lambda: sum(clock))
     return clock
 
 
 def test_what_comes_back_is_waited_for_and_said_once(pauses):
     said = []
     door = Door(*[AwayError("nobody answers")] * 6)
-    assert patience.patiently(door, 100.0, said.append) == "open"
+    assert retry.patiently(door, 100.0, said.append) == "open"
     assert pauses == [0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0]
     assert said == ["nobody answers; trying again for 100 s"]
 
 
 def test_patience_ends(pauses):
     with pytest.raises(AwayError):
-        patience.patiently(Door(*[AwayError("gone")] * 99), 20.0)
+        retry.patiently(Door(*[AwayError("gone")] * 99), 20.0)
     assert sum(pauses) <= 20.0
 
 
@@ -47,5 +47,5 @@ def test_patience_ends(pauses):
 def test_a_refusal_is_final(error):
     door = Door(error)
     with pytest.raises(StoreError):
-        patience.patiently(door, 100.0)
+        retry.patiently(door, 100.0)
     assert door.calls == 1

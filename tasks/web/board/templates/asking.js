@@ -1,5 +1,5 @@
-// How the board's pages speak with its server: JSON both ways, and a header that no page elsewhere
-// can send. Everything below is in a block, or its names would meet those of the report's scripts.
+// Requests from the board's pages to its server: JSON, and a header that other sites cannot send.
+// The other scripts are in blocks, so that their names do not clash with the report's scripts.
 async function ask(path, body) {
   const given = body === undefined ? {} : {
     method: "POST",

@@ -4,12 +4,12 @@
   const field = form.elements;
   const wrong = dialog.querySelector("[role=alert]");
   const OF = { fixed: ["value"], normal_quantile: ["overkill"], max_overkill: ["overkill", "confidence"], max_miss: ["miss"], f1_max: [] };
-  let sent; // what the dialog is about: where it is sent, and how its body is made
+  let sent; // the present request: its path and its body
   const brief = (release) => release.slice(0, 8);
 
   function open(title, what, path, body, group = "") {
     const product = path.split("/")[2];
-    sent = { path, body, after: group ? ` It holds from the next run on: inspectline run -p ${product}` : "" };
+    sent = { path, body, after: group ? ` It applies from the next run on: inspectline run -p ${product}` : "" };
     dialog.querySelector("h2").textContent = title;
     dialog.querySelector(".what").textContent = what;
     for (const set of form.querySelectorAll("fieldset")) set.hidden = set.disabled = set.dataset.group !== group;
@@ -27,11 +27,11 @@
     }
   }
 
-  // a raw score decides for every algorithm of the product, and only one of them is on the page
+  // a raw score decides for every algorithm of the product, but the page shows only one
   function scales(product) {
     const cells = products[product].models.filter((model) => !model.key.startsWith("release-") && model.threshold !== null);
     const used = cells.map((model) => `${model.title} ${model.threshold.toPrecision(4)}`).join(", ");
-    return cells.length < 2 ? "" : `It decides for all algorithms of ${product}, whose scores share no scale: in use are ${used}. A value that suits one may let every defect of another pass; keep the others out of the spec.`;
+    return cells.length < 2 ? "" : `It decides for all algorithms of ${product}, but their scores have different scales; present thresholds: ${used}. A value for one may let all defects of another pass; keep the others out of the spec.`;
   }
 
   async function threshold(product, value) {
@@ -41,9 +41,9 @@
     if (value !== undefined) field.value.value = value;
     ofPolicy();
     form.querySelector(".warning").textContent = scales(product);
-    const stands = [now.policy, ...OF[now.policy].map((key) => `${key} ${now[key]}`)].join(", ");
+    const present = [now.policy, ...OF[now.policy].map((key) => `${key} ${now[key]}`)].join(", ");
     const change = () => ({ policy: field.policy.value, ...Object.fromEntries(OF[field.policy.value].map((key) => [key, Number(field[key].value)])) });
-    open(`Threshold of ${product}`, `Now: ${stands}. It is written into the spec and decides from the next run on.`, `/products/${product}/threshold`, () => ({ change: change(), seen: spec }), "threshold");
+    open(`Threshold of ${product}`, `Now: ${present}. The change is written into the spec and applies from the next run on.`, `/products/${product}/threshold`, () => ({ change: change(), seen: spec }), "threshold");
   }
 
   async function label({ product, path, label: shown }) {
@@ -56,7 +56,7 @@
     const now = before?.label ?? path.split("/")[1];
     const told = before ? `, by ${before.by}: ${before.why}` : "";
     const stale = now === shown ? "" : ` This page still shows it as ${shown}.`;
-    open("A wrong label", `${path} is called ${now}${told}.${stale} It is written into corrections.yaml and holds from the next run on; the file stays where it is.`, `/products/${product}/label`, () => ({ image: path, label: field.label.value.trim(), new: field.new.checked, seen: now }), "label");
+    open("A wrong label", `${path} is called ${now}${told}.${stale} The change is written into corrections.yaml and applies from the next run on; the file is not moved.`, `/products/${product}/label`, () => ({ image: path, label: field.label.value.trim(), new: field.new.checked, seen: now }), "label");
   }
 
   const champion = (product, kind, seen, release, title, what) =>
@@ -65,7 +65,7 @@
   const DO = {
     threshold: ({ product }) => threshold(product),
     here: ({ product, model }) => threshold(product, document.querySelector(`form.slider[data-product="${CSS.escape(product)}"][data-model="${CSS.escape(model)}"]`).dataset.value),
-    rollback: ({ product, champion: seen }, button) => champion(product, "rollback", seen, "", `Roll ${product} back`, `The champion ${brief(seen)} gives way to the one before it, ${brief(button.dataset.release)}. A release that was rolled back is not promoted again by itself.`),
+    rollback: ({ product, champion: seen }, button) => champion(product, "rollback", seen, "", `Roll ${product} back`, `The champion ${brief(seen)} is replaced by the one before it, ${brief(button.dataset.release)}. A release that was rolled back is not promoted again automatically.`),
     promote: ({ product, champion: seen }, button) => {
       const chosen = button.parentElement.querySelector("select").selectedOptions[0];
       const instead = seen ? `instead of ${brief(seen)}` : "the first one";

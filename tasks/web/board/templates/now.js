@@ -3,8 +3,8 @@
   const part = (name) => board.querySelector(`.${name}`);
   const copy = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
   const WORDS = {
-    working: "a run is at work", done: "the last run is done", failed: "the last run failed",
-    stopped: "the last run was stopped", planning: "a run looks what is out of date", killed: "the last run was killed",
+    working: "a run is in progress", done: "the last run is done", failed: "the last run failed",
+    stopped: "the last run was stopped", planning: "a run checks what is out of date", killed: "the last run was killed",
   };
   const PLANNING = { state: "planning", done: 0, total: 0, working: [], waiting: [], left: null };
   let shown; // the state of the results that this page shows
@@ -14,7 +14,7 @@
     if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
     return `${(seconds / 3600).toFixed(1)} h`;
   };
-  const clock = (time) => `${new Date(time).toISOString().slice(0, 16).replace("T", " ")} UTC`; // as all times of the pages
+  const clock = (time) => `${new Date(time).toISOString().slice(0, 16).replace("T", " ")} UTC`; // like all times on the pages
   const ago = (time, now) => span((new Date(now) - new Date(time)) / 1000);
   const put = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 
@@ -23,7 +23,7 @@
     details.hidden = items.length === 0;
     put(details.querySelector("summary"), heading);
     const key = JSON.stringify(items);
-    if (details.dataset.key === key) return; // what is being read stays as it is
+    if (details.dataset.key === key) return; // unchanged: keep it, a person may be reading it
     details.dataset.key = key;
     const inside = details.querySelector("ul") ?? details;
     for (const old of [...inside.children]) if (old.localName !== "summary") old.remove();
@@ -39,7 +39,7 @@
   function failure({ name, time, reason }) {
     const article = copy("stage-failed");
     article.querySelector("h3").textContent = `${name}, ${clock(time)}`;
-    article.querySelector("pre").textContent = reason || "it gave no reason";
+    article.querySelector("pre").textContent = reason || "no reason given";
     return article;
   }
 
@@ -67,13 +67,13 @@
   function run(told, now) {
     const tag = part("tag");
     tag.hidden = !told;
-    if (!told) return put(part("told"), "nothing has run here yet; inspectline run begins");
+    if (!told) return put(part("told"), "no run yet; start one with inspectline run");
     tag.className = `tag ${{ done: "champion", working: "working", planning: "working" }[told.state] ?? "refused"}`;
     put(tag, told.state);
     const left = told.left === null ? "" : `, about ${span(told.left)} left`;
     const count = told.state === "failed" ? ` in ${told.failed}` : `, ${told.done}`;
     put(part("told"), WORDS[told.state] + (told.total ? `${count} of ${told.total} stages` : ""));
-    put(part("time"), told.state === "working" ? `begun ${ago(told.began, now)} ago${left}` : told.ended ? `${told.state === "killed" ? "last news " : ""}${clock(told.ended)}` : "");
+    put(part("time"), told.state === "working" ? `started ${ago(told.began, now)} ago${left}` : told.ended ? `${told.state === "killed" ? "last sign of life " : ""}${clock(told.ended)}` : "");
     stages(told.working);
     fold("waiting", told.waiting, `${told.waiting.length} ${told.waiting.length === 1 ? "stage waits" : "stages wait"}`, item);
     const share = told.total ? Math.floor((100 * told.done) / told.total) : 0;
@@ -88,7 +88,7 @@
     link.href = told.ui;
     const rows = [...told.runs, ...told.queue].map((one) => `${one.name}: ${one.state}, ${one.since ? clock(one.since) : ""}`);
     if (told.trouble) rows.unshift(told.trouble);
-    const heading = told.trouble ? "Prefect does not answer" : `Prefect: ${told.runs.length} at work, ${told.queue.length} wait`;
+    const heading = told.trouble ? "Prefect does not answer" : `Prefect: ${told.runs.length} running, ${told.queue.length} waiting`;
     fold("queue", rows, heading, item);
   }
 
@@ -120,6 +120,6 @@
   const notice = sessionStorage.getItem("notice");
   sessionStorage.removeItem("notice");
   part("notice").hidden = !notice;
-  if (notice) setTimeout(() => put(part("notice"), notice)); // after the page: then it is read aloud
+  if (notice) setTimeout(() => put(part("notice"), notice)); // after the page is ready, so that screen readers read it
   look();
 }

@@ -1,4 +1,4 @@
-"""What a folder of good images says about how they should be inspected."""
+"""Facts about a folder of good images, to propose a spec."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,18 +9,18 @@ import numpy as np
 from tasks.images.read_image import IMAGE_SUFFIXES, read_image
 from tasks.workspace.errors import DataError
 
-LOOKED_AT = 16  # images, spread over the folder
-GREY = 2 / 255  # channels that differ by less are the same
-SIDE = 256  # of the square that algorithms see: what they and their backbones were made for
-LARGER = 2.0  # small images are enlarged so many times at most: more shows nothing more
-MULTIPLE = 32  # of the sides: the deepest layers halve five times
-APART = 0.1  # from the border's colour: what belongs to a part and not to its background
-MARGIN = 0.05  # around a suggested region, of its sides
-WORTH = 0.7  # a region larger than this share of the picture is not worth a suggestion
+LOOKED_AT = 16  # number of images, spread over the folder
+GREY = 2 / 255  # channels with smaller differences count as equal
+SIDE = 256  # pixels: the input size for which algorithms and backbones were made
+LARGER = 2.0  # largest enlargement of small images: more adds no detail
+MULTIPLE = 32  # of both sides: the deepest layers halve five times
+APART = 0.1  # difference from the border's colour that marks a part
+MARGIN = 0.05  # around a suggested region, as a share of its sides
+WORTH = 0.7  # a larger region (share of the image) is not suggested
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageSummary:
     images: int  # good training images
     defects: bool  # whether the test set has any
     sizes: dict[tuple[int, int], int]  # (height, width) -> images looked at
@@ -29,19 +29,19 @@ class Look:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Sides (height, width) that keep the usual shape of the images, SIDE squared in area."""
+        """Size (height, width) with the usual aspect ratio and an area of SIDE squared."""
         height = median_low(h for (h, _), n in self.sizes.items() for _ in range(n))
         width = median_low(w for (_, w), n in self.sizes.items() for _ in range(n))
         scale = min(LARGER, SIDE / (height * width) ** 0.5)
-        return rounded(height * scale), rounded(width * scale)
+        return round_to_multiple(height * scale), round_to_multiple(width * scale)
 
 
-def rounded(side: float) -> int:
+def round_to_multiple(side: float) -> int:
     return max(MULTIPLE, MULTIPLE * round(side / MULTIPLE))
 
 
-def look(folder: Path) -> Look:
-    """Look at some of the good training images in a product's `images` folder."""
+def summarise_images(folder: Path) -> ImageSummary:
+    """Read some of the good training images in a product's `images` folder."""
     found = folder / "train" / "good"
     inside = found.iterdir() if found.is_dir() else ()
     paths = sorted(path for path in inside if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -54,17 +54,17 @@ def look(folder: Path) -> Look:
         shape = (image.shape[0], image.shape[1])
         sizes[shape] = sizes.get(shape, 0) + 1
         grey = grey and float(np.ptp(image, axis=2).max()) <= GREY
-        boxes.append(part_of(image))
+        boxes.append(part_box(image))
     region = None
     if len(sizes) == 1 and all(box is not None for box in boxes):
-        region = around([box for box in boxes if box], next(iter(sizes)))
+        region = region_around([box for box in boxes if box], next(iter(sizes)))
     labels = {path.parent.name for path in folder.glob("test/*/*")}
-    return Look(len(paths), bool(labels - {"good"}), sizes, grey, region)
+    return ImageSummary(len(paths), bool(labels - {"good"}), sizes, grey, region)
 
 
-def part_of(image: np.ndarray) -> tuple[int, int, int, int] | None:
-    """Box (left, top, right, bottom) of what differs from the colour of the image's border; None
-    where the border is no plain background."""
+def part_box(image: np.ndarray) -> tuple[int, int, int, int] | None:
+    """Box (left, top, right, bottom) of all that differs from the border's colour; None if the
+    border has more than one colour."""
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     background = np.median(border, axis=0)
     if np.abs(border - background).max(axis=1).mean() > APART / 2:
@@ -76,11 +76,11 @@ def part_of(image: np.ndarray) -> tuple[int, int, int, int] | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def around(
+def region_around(
     boxes: list[tuple[int, int, int, int]], shape: tuple[int, int]
 ) -> tuple[int, int, int, int] | None:
-    """The region (left, top, width, height) that holds all boxes, with a margin; None where that
-    is nearly the whole image of `shape`."""
+    """The region (left, top, width, height) of all boxes with a margin; None if that is nearly the
+    whole image of `shape`."""
     height, width = shape
     left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
     right, bottom = max(box[2] for box in boxes), max(box[3] for box in boxes)

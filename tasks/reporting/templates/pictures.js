@@ -1,21 +1,21 @@
-// Pictures: out of the lines at the end of this file, or asked for where the page is served.
+// Pictures: from the lines at the end of this file, or from the server of the page.
 const served = document.getElementById("content").dataset.pictures;
-const albums = {};
+const linesOf = {};
 
 function lines(product) {
-  if (!albums[product]) {
-    const text = document.querySelector(`script.album[data-product="${CSS.escape(product)}"]`)?.textContent ?? "";
+  if (!linesOf[product]) {
+    const text = document.querySelector(`script.pictures[data-product="${CSS.escape(product)}"]`)?.textContent ?? "";
     const found = new Map();
     for (const line of text.split("\n")) {
       const space = line.indexOf(" ");
       if (space > 0) found.set(line.slice(0, space), line.slice(space + 1));
     }
-    albums[product] = found;
+    linesOf[product] = found;
   }
-  return albums[product];
+  return linesOf[product];
 }
 
-// The address of a picture, or null where none is kept.
+// The address of a picture, or null if there is none.
 function pictureOf(product, model, kind, row) {
   if (served) return `${served}/${encodeURIComponent(product)}/${encodeURIComponent(model)}/${kind}/${row}`;
   const bytes = lines(product).get(`${model}/${kind}/${row}`);
@@ -29,23 +29,23 @@ function photo(address, kind, words) {
   image.loading = "lazy";
   image.decoding = "async";
   image.alt = words;
-  image.addEventListener("error", () => image.remove()); // none is kept
+  image.addEventListener("error", () => image.remove()); // there is none
   image.src = address;
   return image;
 }
 
-// What each view of a test image is made of, from the ground up.
+// The layers of each view of a test image, from the bottom up.
 const VIEWS = {
   image: { pictures: ["image"], lines: [] },
   heat: { pictures: ["image", "heat"], lines: [] },
   contour: { pictures: ["image"], lines: ["found", "mask"] },
   mask: { pictures: [], lines: ["mask"] },
   rebuilt: { pictures: ["rebuilt"], lines: [] },
-  truth: { pictures: ["image"], lines: ["mask"] }, // side by side: what people say,
-  seen: { pictures: ["image", "heat"], lines: ["found"] }, // and what a model does
+  truth: { pictures: ["image"], lines: ["mask"] }, // side by side: the labelled truth,
+  seen: { pictures: ["image", "heat"], lines: ["found"] }, // and the result of a model
 };
 
-// A view of a test image by a model, or null where there is none.
+// A view of a test image by a model, or null if there is none.
 function pane(product, model, i, kind) {
   const image = products[product].images[i];
   const row = model.rows[i];
@@ -66,7 +66,7 @@ function pane(product, model, i, kind) {
   for (const what of VIEWS[kind].lines) {
     const [of, place] = what === "mask" ? [image.from, base] : [model.key, row];
     const path = outlineOf(product, of, what, place);
-    if (kind === "mask" && image.label !== "good" && !path) return null; // nobody has drawn it
+    if (kind === "mask" && image.label !== "good" && !path) return null; // there is no mask
     for (const line of drawing.querySelectorAll(`.${what}`)) line.setAttribute("d", path);
   }
   found.style.aspectRatio = `${width} / ${height}`;
@@ -79,7 +79,7 @@ for (const page of document.querySelectorAll(".page.data")) {
       const row = products[page.dataset.product].originals[image.dataset.path];
       const address = row === undefined ? null : pictureOf(page.dataset.product, "images", "image", row);
       if (address) image.src = address;
-      else image.replaceWith(Object.assign(document.createElement("span"), { className: "none", textContent: "not at hand" }));
+      else image.replaceWith(Object.assign(document.createElement("span"), { className: "none", textContent: "no picture" }));
     }
   });
 }

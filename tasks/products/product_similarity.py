@@ -1,4 +1,4 @@
-"""Which product of a workspace looks most like new images, by the features of a backbone."""
+"""Find the products of a workspace whose images are most similar, by features of a backbone."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -18,26 +18,28 @@ SAMPLE = 8  # good images of each product
 SIDE = 224
 
 
-class Likeness(NamedTuple):
+class Similarity(NamedTuple):
     product: str
     similarity: float  # cosine, at most 1
 
 
-def most_alike(workspace: Workspace, product: str, weights: str = "imagenet") -> list[Likeness]:
+def similar_products(
+    workspace: Workspace, product: str, weights: str = "imagenet"
+) -> list[Similarity]:
     """The other products, the most similar first."""
     others = [name for name in workspace.products if name != product and _sample(workspace, name)]
     if not others:
         return []
     net = Pyramid(BACKBONE, LAYERS, weights)
-    portraits = {name: portrait(net, _sample(workspace, name)) for name in [product, *others]}
-    found = [Likeness(name, float(portraits[product] @ portraits[name])) for name in others]
+    portraits = {name: feature_vector(net, _sample(workspace, name)) for name in [product, *others]}
+    found = [Similarity(name, float(portraits[product] @ portraits[name])) for name in others]
     return sorted(found, key=lambda one: (-one.similarity, one.product))
 
 
 @torch.no_grad()
-def portrait(net: Pyramid, paths: list[Path]) -> Tensor:
-    """A unit vector of what the images share: mean and spread of each channel, over positions, of
-    each layer, which all weigh the same."""
+def feature_vector(net: Pyramid, paths: list[Path]) -> Tensor:
+    """Unit feature vector of some images: mean and standard deviation of each channel over all
+    positions, with equal weight for each layer."""
     preprocess = Preprocess(Image(size=(SIDE, SIDE)))
     layers = net(torch.stack([preprocess(read_image(path)) for path in paths]))
     parts = [

@@ -1,7 +1,7 @@
-"""Where names that a source gives its files may lie below a folder of ours.
+"""Safe paths below our own folder for the file names of a source.
 
-A key of a bucket and a member of an archive can be any text. Every one of them passes here before
-a file is written, so that none can lie outside the folder, over another file, or be too long.
+A key of a bucket or a member of an archive can be any text. Each name is checked here before a file
+is written, so that no file lies outside the folder, replaces another file, or has too long a name.
 """
 
 from collections.abc import Iterable
@@ -11,15 +11,15 @@ LONGEST_PART = 230  # bytes of one name: a file system takes 255, and we append 
 LONGEST = 1024  # bytes of a whole path
 
 
-def inside(name: str) -> PurePosixPath:
-    """The path of a name below a folder; a ValueError says why there can be none."""
+def safe_path(name: str) -> PurePosixPath:
+    """The path of a name below a folder; a ValueError says why the name has no safe path."""
     parts = name.replace("\\", "/").split("/")
     if not parts[0] or parts[0].endswith(":") or ".." in parts:
         raise ValueError("points outside its folder; give it a plain relative path")
     kept = [part for part in parts if part not in ("", ".")]
     sizes = [len(part.encode("utf-8", "surrogateescape")) for part in kept]
     if not kept or "\0" in name:
-        raise ValueError("is no name of a file; rename it")
+        raise ValueError("is not a file name; rename it")
     if max(sizes) > LONGEST_PART or sum(sizes) + len(sizes) > LONGEST:
         raise ValueError(
             f"is too long; use at most {LONGEST_PART} bytes for a name and {LONGEST} for a path"
@@ -27,21 +27,22 @@ def inside(name: str) -> PurePosixPath:
     return PurePosixPath(*kept)
 
 
-def stripped(name: str) -> PurePosixPath:
-    """What a name looks like without the parts that lead elsewhere: to tell images by."""
+def relative_parts(name: str) -> PurePosixPath:
+    """The name without the parts that lead out of the folder, to see whether it is an image."""
     return PurePosixPath(*[p for p in name.replace("\\", "/").split("/") if p not in ("", "..")])
 
 
-def placed(names: Iterable[str]) -> tuple[dict[PurePosixPath, str], list[tuple[str, str]]]:
-    """The name of each path that is taken, and (name, reason) of each that is refused.
+def safe_paths(names: Iterable[str]) -> tuple[dict[PurePosixPath, str], list[tuple[str, str]]]:
+    """The name for each accepted path, and (name, reason) of each refused name.
 
-    The first of two names with one path is taken, and of a file and one below it the file.
+    If two names have the same path, the first is accepted. If one path is a file and another lies
+    below it, the file is accepted.
     """
     taken: dict[PurePosixPath, str] = {}
     refused: list[tuple[str, str]] = []
     for name in names:
         try:
-            path = inside(name)
+            path = safe_path(name)
         except ValueError as error:
             refused.append((name, str(error)))
             continue
