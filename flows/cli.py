@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import board, line, products, releases, server, service
+from flows.commands import board, line, products, releases, schema, server, service
 from flows.commands import changes as by_hand
 from tasks.workspace.errors import BusyError, LineError
 
@@ -87,6 +87,7 @@ for command in (
     line.sync,
     line.report,
     board.board,
+    schema.schema,
     line.demo,
 ):
     main.add_command(command)
