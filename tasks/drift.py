@@ -16,7 +16,7 @@ def look(workspace: Path | None, product: str, log: Path, days: int | None = Non
     """Findings on what the present champion inspected in the last days."""
     folder = locate(workspace, product)
     manifest = release_of(folder)
-    name = manifest.get("product", product)
+    name = manifest.product if manifest else product
     limits = Drift() if "/" in product else read_product(find(workspace).root, product).drift
     span = days or limits.days
     if not (log / name).is_dir():
@@ -24,6 +24,6 @@ def look(workspace: Path | None, product: str, log: Path, days: int | None = Non
     records = [
         record
         for record in read_log(log, name, span, datetime.now(UTC))
-        if record["release"] == manifest.get("release")
+        if record.release == (manifest.release if manifest else None)
     ]
     return drift(records, read_reference(folder), limits)

@@ -1,9 +1,9 @@
 """All cells of a workspace, one row each."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from tasks.documents.metrics import METRICS, Metrics
 from tasks.spec.read import read_product
 from tasks.workspace.files import write_rows
 from tasks.workspace.listener import Listener, main
@@ -27,15 +27,20 @@ COLUMNS = (
 )
 
 
-def results(workspace: Workspace) -> list[dict[str, Any]]:
+def results(workspace: Workspace) -> list[Metrics]:
     """Metrics of every evaluated cell that the specs ask for, products in order."""
     found = []
     for product in workspace.products:
         for algorithm in read_product(workspace.root, product).algorithms:
-            path = workspace.evaluation(product, algorithm) / "metrics.json"
+            path = workspace.evaluation(product, algorithm) / METRICS
             if path.is_file():
-                found.append(json.loads(path.read_text()))
+                found.append(Metrics.read(path))
     return found
+
+
+def row(metrics: Metrics) -> dict[str, Any]:
+    """A cell's line of the leaderboard."""
+    return {name: getattr(metrics, name) for name in COLUMNS}
 
 
 def complete(workspace: Workspace) -> bool:
@@ -47,8 +52,7 @@ def complete(workspace: Workspace) -> bool:
 def leaderboard(workspace: Workspace, listener: Listener | None = None) -> Path:
     """Write data/leaderboard.csv."""
     path = workspace.root / "data" / "leaderboard.csv"
-    rows = [{name: row[name] for name in COLUMNS} for row in results(workspace)]
-    write_rows(path, COLUMNS, rows)
+    write_rows(path, COLUMNS, map(row, results(workspace)))
     return path
 
 

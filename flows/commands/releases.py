@@ -40,7 +40,8 @@ def predict(
     from tasks.store.opening import locate, release_of
 
     folder = locate(ctx.obj, product, release)
-    name = release_of(folder).get("product", "unpublished")
+    manifest = release_of(folder)
+    name = manifest.product if manifest else "unpublished"
     records = PredictionLog(log, name) if log else None
     unusable = 0
     for found in predict_images(folder, expand(images), maps, device, records):
@@ -65,7 +66,7 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
     workspace = here(ctx)
     rows = published(store_of(workspace), product)
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps([one.row() for one in rows], indent=1))
     elif rows:
         releases_table(rows)
     else:
@@ -87,7 +88,7 @@ def promote(ctx: click.Context, product: str, release: str, reason: str) -> None
     from tasks.workspace.git import operator
 
     pointer = change(store_of(here(ctx)), product, release, reason=reason, by=operator())
-    click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")
+    click.echo(f"champion of {product}: {pointer.algorithm} {pointer.release}")
 
 
 @click.command()
@@ -101,4 +102,4 @@ def rollback(ctx: click.Context, product: str, reason: str) -> None:
     from tasks.workspace.git import operator
 
     pointer = change(store_of(here(ctx)), product, reason=reason, by=operator())
-    click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")
+    click.echo(f"champion of {product}: {pointer.algorithm} {pointer.release}")

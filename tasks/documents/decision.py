@@ -50,7 +50,7 @@ class Compared(Part):
     evaluated_anew: Flag = Field(
         default=False, description="Whether the champion scored the test images again."
     )
-    verdict: Text = Field(description="In words, to stand before the champion's name.")
+    verdict: Text = Field(default="", description="In words, to stand before the champion's name.")
 
 
 class Shipped(Part):

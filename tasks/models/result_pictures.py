@@ -21,6 +21,7 @@ import numpy as np
 
 from tasks.decisions.map_regions import reported
 from tasks.decisions.threshold import wrongness
+from tasks.documents.threshold import Thresholds
 from tasks.images.outlines import outline
 from tasks.images.pictures import SIDE, encoded, heat, picture, shrunk
 from tasks.metrics.image import roc_curve
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 class Exhibits:
     """Collects pictures in the order of the rows; beyond `limit` the most wrong decisions stay."""
 
-    def __init__(self, inspector: Inspector, decision: dict[str, Any], limit: int) -> None:
+    def __init__(self, inspector: Inspector, decision: Thresholds, limit: int) -> None:
         self.inspector, self.decision, self.limit = inspector, decision, limit
         self.kept: list[tuple[float, int, dict[str, Any]]] = []  # a heap, the least wrong first
 
@@ -48,7 +49,7 @@ class Exhibits:
         mask: np.ndarray | None,
     ) -> None:
         """Image (H, W, C) in 0..1; map and mask cover its region of interest."""
-        wrong = wrongness(score, label, self.decision["threshold"])
+        wrong = wrongness(score, label, self.decision.threshold)
         if len(self.kept) < self.limit:
             heapq.heappush(self.kept, (wrong, index, self._drawn(image, map, mask)))
         elif self.kept and wrong > self.kept[0][0]:
@@ -63,7 +64,7 @@ class Exhibits:
         made = {} if rebuilt is None else {"rebuilt": encoded(shrunk(picture(rebuilt), SIDE))}
         return made | {
             "image": encoded(thumbnail),
-            "heat": encoded(heat(map, self.decision["map_top"], SIDE // 2)),
+            "heat": encoded(heat(map, self.decision.map_top, SIDE // 2)),
             "outlines": {
                 "size": size,
                 "found": "" if found is None else outline(found, size),
@@ -73,10 +74,10 @@ class Exhibits:
 
     def _found(self, map: np.ndarray) -> np.ndarray | None:
         """Pixels of the regions that `predict` would report."""
-        level = self.decision["pixel_threshold"]
+        level = self.decision.pixel_threshold
         if level is None:
             return None
-        least, radius = self.decision["region_min_area"], self.decision["region_opening"]
+        least, radius = self.decision.region_min_area, self.decision.region_opening
         return reported(map, level, least, radius)
 
     def write(self, path: Path) -> Path:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def levels(inspector: Inspector, images: Path, rows: Rows, report: Report) -> Ro
     return found
 
 
-def latency(inspector: Inspector, images: Path, paths: list[str]) -> dict[str, float | None]:
+def latency(inspector: Inspector, images: Path, paths: list[str]) -> dict[str, Any]:
     """Median and 95th percentile of milliseconds from pixels in memory to score and map, one
     image at a time."""
     loaded = [read_image(images / path) for path in paths[:TIMED]]

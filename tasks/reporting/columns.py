@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from statistics import median
 
+from tasks.documents.metrics import Metrics
 from tasks.reporting.plots import by_label
 from tasks.reporting.reading import number
 from tasks.reporting.view import ModelView, Record, View
@@ -58,7 +59,7 @@ def best_figures(view: View) -> set[tuple[str, str, str]]:
     for product in view.products:
         rivals = product.cells
         for column in (column for column in COLUMNS if column.better):
-            known = {model.key: number(model.metrics.get(column.key)) for model in rivals}
+            known = {model.key: model.metrics.figure(column.key) for model in rivals}
             values = {name: value for name, value in known.items() if value is not None}
             top = max((column.better * value for value in values.values()), default=0.0)
             won = {name for name, value in values.items() if column.better * value == top}
@@ -67,11 +68,11 @@ def best_figures(view: View) -> set[tuple[str, str, str]]:
     return best
 
 
-def missing(column: Column, metrics: Record) -> str:
+def missing(column: Column, metrics: Metrics) -> str:
     """Why a cell has no such figure."""
-    good, defective = metrics.get("test_good"), metrics.get("test_defective")
+    good, defective = metrics.test_good, metrics.test_defective
     decided = column.key in ("threshold", "miss", "overkill")
-    if decided and "threshold" in metrics and metrics["threshold"] is None:
+    if decided and "threshold" in metrics.model_fields_set and metrics.threshold is None:
         return "no threshold: too few good images"
     if column.missing == "not measured" or None in (good, defective):
         return column.missing

@@ -3,12 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
+from tasks.documents.decision import Decision
+from tasks.documents.metrics import METRICS
 from tasks.promotion.decision import last_decision
 from tasks.reporting import store_history as history
 from tasks.reporting.data import data_view
-from tasks.reporting.reading import curve, nested, record, scores
+from tasks.reporting.reading import curve, metrics, nested, record, scores
 from tasks.reporting.store_history import Shelf
 from tasks.reporting.view import ModelView, ProductView, View
 from tasks.spec.automatic import choice_of, explain
@@ -43,7 +44,7 @@ def product_view(
     except (LineError, ValueError) as error:
         notes.append(f"the store's records of {product} cannot be read: {error}")
         store = None
-    decision = last_decision(workspace, product)
+    decision = decided(workspace, product, notes)
     cells = [
         cell
         for name in asked(workspace, product, notes)
@@ -67,6 +68,15 @@ def product_view(
     )
 
 
+def decided(workspace: Workspace, product: str, notes: list[str]) -> Decision | None:
+    """What the gate decided last."""
+    try:
+        return last_decision(workspace, product)
+    except LineError as error:
+        notes.append(str(error))
+        return None
+
+
 def asked(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
     """The algorithms that the spec asks for."""
     try:
@@ -79,18 +89,18 @@ def asked(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
 def cell_view(workspace: Workspace, product: str, algorithm: str, known: Shelf) -> ModelView | None:
     """A cell that was evaluated; None for another."""
     folder = workspace.evaluation(product, algorithm)
-    if not (folder / "metrics.json").is_file():
+    if not (folder / METRICS).is_file():
         return None
     notes: list[str] = []
     source = partial(history.folder, folder)
     details = record(source, "details.json", notes)
-    metrics = record(source, "metrics.json", notes)
+    figures = metrics(source, notes)
     return ModelView(
         product=product,
         key=algorithm,
         algorithm=algorithm,
-        release=history.published_as(metrics, known),
-        metrics=metrics,
+        release=history.published_as(figures, known),
+        metrics=figures,
         intervals=nested(details, "intervals"),
         severities=nested(details, "severity", "types"),
         rows=scores(source, notes),
@@ -101,10 +111,10 @@ def cell_view(workspace: Workspace, product: str, algorithm: str, known: Shelf) 
     )
 
 
-def verdict(cell: ModelView, known: Shelf, decision: dict[str, Any] | None) -> str:
+def verdict(cell: ModelView, known: Shelf, decision: Decision | None) -> str:
     """champion: the store says so; refused: the last decision was about this cell."""
-    if known.champion and known.champion["release"] == cell.release:
+    if known.champion and known.champion.release == cell.release:
         return "champion"
-    challenger = nested(decision, "challenger").get("algorithm")
-    refused = decision is not None and not decision.get("accepted")
-    return "refused" if refused and challenger == cell.algorithm else ""
+    if decision is None or decision.accepted:
+        return ""
+    return "refused" if decision.challenger.algorithm == cell.algorithm else ""

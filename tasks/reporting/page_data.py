@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.decisions.threshold import wrongness
-from tasks.reporting.reading import number
 from tasks.reporting.small_pictures import ORIGINALS, Album, original
 from tasks.reporting.view import ModelView, ProductView, Record
 
@@ -78,7 +77,7 @@ def model_data(model: ModelView, paths: dict[str, int]) -> Record:
     rows = [-1] * len(paths)
     for place, row in enumerate(model.rows):
         scores[paths[row.path]], rows[paths[row.path]] = row.score, place
-    threshold, accept = (number(model.metrics.get(name)) for name in ("threshold", "accept"))
+    threshold, accept = model.metrics.threshold, model.metrics.accept
     return {
         "key": model.key,
         "title": model.title,
@@ -95,7 +94,7 @@ def worst_first(product: ProductView, paths: dict[str, int]) -> list[int]:
     """Images by their worst rank in any model: where room is short, the first have pictures."""
     ranks = dict.fromkeys(paths, len(paths))
     for model in product.models:
-        limit = number(model.metrics.get("threshold"))
+        limit = model.metrics.threshold
         wrong = {row.path: wrongness(row.score, row.label, limit) for row in model.rows}
         for rank, path in enumerate(sorted(wrong, key=lambda path: -wrong[path])):
             ranks[path] = min(ranks[path], rank)

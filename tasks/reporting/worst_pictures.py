@@ -1,7 +1,6 @@
 """The most wrong decisions of an evaluation as pictures for other displays: image | heat map."""
 
 import io
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from tasks.decisions.threshold import wrongness
+from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.pictures import HEAT_SHARE
 from tasks.reporting.reading import scores
 from tasks.reporting.small_pictures import Album
@@ -31,7 +31,7 @@ class Strip:
 def worst(evaluation: Path, count: int = SHOWN) -> list[Strip]:
     """Wrong decisions of which there are pictures, the worst first."""
     album = Album(evaluation / EXHIBITS)
-    limit = json.loads((evaluation / "threshold.json").read_text())["threshold"]
+    limit = Thresholds.read(evaluation / THRESHOLD).threshold
     rows = list(enumerate(scores(partial(folder, evaluation), [])))
     rows.sort(key=lambda one: -wrongness(one[1].score, one[1].label, limit))
     wrong = ((index, row, outcome(row)) for index, row in rows if outcome(row))

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from tasks.documents.manifest import MANIFEST, Manifest
 from tasks.models.release_model import Judge
 from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.fetch_release import fetch
-from tasks.store.release import MANIFEST
 from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.files import write_json
 
@@ -58,9 +58,9 @@ class Served:
         """
         try:
             pointer = champion(self.store, self.product)
-            changed = pointer is not None and pointer["release"] != self.champion.release
+            changed = pointer is not None and pointer.release != self.champion.release
             if changed and pointer is not None:
-                self.champion = self._load(pointer["release"])
+                self.champion = self._load(pointer.release)
                 log.info("%s is now inspected by %s", self.product, self.champion.release)
             self.trouble = ""
             return changed
@@ -76,14 +76,14 @@ class Served:
 
     def _load(self, release: str | None) -> Champion:
         folder = fetch(self.store, self.product, release, self.cache)
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = Manifest.read(folder / MANIFEST)
         judge = Judge.load(folder, self.device)
         height, width = judge.inspector.preprocess.spec.size
         if not judge.inspector.preprocess.spec.roi:  # the first image pays for no warming up
             judge.inspector.inspect(np.zeros((height, width, 3), np.float32))
-        write_json(self.cache / self.product / LAST, {"release": manifest["release"]})
+        write_json(self.cache / self.product / LAST, {"release": manifest.release})
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        return Champion(judge, manifest["release"], manifest["algorithm"], since)
+        return Champion(judge, manifest.release, manifest.algorithm, since)
 
     def _last(self) -> str | None:
         path = self.cache / self.product / LAST
