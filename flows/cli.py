@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import board, changes, line, products, releases, server, service
+from flows.commands import board, changes, line, products, releases, schema, server, service
 from tasks.workspace.errors import BusyError, LineError
 from tasks.workspace.files import disk_full
 
@@ -87,6 +87,7 @@ for command in (
     line.sync,
     line.report,
     board.board,
+    schema.schema,
     line.demo,
 ):
     main.add_command(command)

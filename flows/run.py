@@ -1,7 +1,7 @@
 """`inspectline run`: the flow, with what a person at a terminal wants around it."""
 
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +9,8 @@ from flows.prefect_server.notify import notify
 from flows.tables import results_table
 from tasks.clones.claim import claim_products
 from tasks.clones.snapshot import remote_url
+from tasks.documents.champion import Pointer
+from tasks.documents.decision import Decision
 from tasks.gate import undecided
 from tasks.leaderboard import read_results
 from tasks.promotion.decision import last_decision
@@ -23,7 +25,10 @@ from tasks.workspace.git import operator
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
 
-Pointers = dict[str, dict[str, Any] | None]
+if TYPE_CHECKING:
+    pass
+
+Pointers = dict[str, Pointer | None]
 
 
 def run_line(
@@ -93,24 +98,24 @@ def connect(workspace: Workspace, verbose: bool) -> None:
 
 
 def news_of(
-    decided: dict[str, Any], verdicts: dict[str, str], failures: dict[str, str]
+    decided: dict[str, Decision], verdicts: dict[str, str], failures: dict[str, str]
 ) -> list[tuple[Occasion, str]]:
     """What a run has to tell whoever is not there."""
     news: list[tuple[Occasion, str]] = []
     for product, decision in decided.items():
-        news.append(("promoted" if decision["accepted"] else "refused", verdicts[product]))
+        news.append(("promoted" if decision.accepted else "refused", verdicts[product]))
     return news + [("failed", f"failed: {name}: {why}") for name, why in failures.items()]
 
 
 def conclude(
-    workspace: Workspace, decided: dict[str, Any], failures: dict[str, str], page: str
+    workspace: Workspace, decided: dict[str, Decision], failures: dict[str, str], page: str
 ) -> dict[str, str]:
     """Print table, champions, failures and report; the verdict on each product."""
     rows = read_results(workspace)
     champions = read_champions(workspace, list(decided))
     if rows:
         click.echo()
-        results_table(rows, {p: one["algorithm"] for p, one in champions.items() if one})
+        results_table(rows, {p: one.algorithm for p, one in champions.items() if one})
         click.echo()
     verdicts = {p: verdict(p, decision, champions.get(p)) for p, decision in decided.items()}
     for line in verdicts.values():
@@ -129,14 +134,14 @@ def read_champions(workspace: Workspace, products: list[str]) -> Pointers:
     return {}
 
 
-def verdict(product: str, decision: dict[str, Any], now: dict[str, Any] | None) -> str:
+def verdict(product: str, decision: Decision, now: Pointer | None) -> str:
     """One line on a product's gate, and who is champion now."""
-    challenger = decision["challenger"]
-    if decision["accepted"] and (now is None or now["release"] == challenger["release"]):
-        where = f"{decision['store']}/releases/{product}/{challenger['release']}"
-        return f"{product}: {challenger['algorithm']} is champion, published in {where}"
-    is_now = f"{now['algorithm']} {now['release']} is champion" if now else "no champion"
-    if decision["accepted"] and now:
-        return f"{product}: {is_now}, since a {now['kind']} by {now['by']} ({now['reason']})"
-    reasons = "; ".join(decision["reasons"])
-    return f"{product}: {challenger['algorithm']} refused ({reasons}); {is_now}"
+    challenger = decision.challenger
+    if decision.accepted and (now is None or now.release == challenger.release):
+        where = f"{decision.store}/releases/{product}/{challenger.release}"
+        return f"{product}: {challenger.algorithm} is champion, published in {where}"
+    is_now = f"{now.algorithm} {now.release} is champion" if now else "no champion"
+    if decision.accepted and now:
+        return f"{product}: {is_now}, since a {now.kind} by {now.by} ({now.reason})"
+    reasons = "; ".join(decision.reasons)
+    return f"{product}: {challenger.algorithm} refused ({reasons}); {is_now}"

@@ -5,6 +5,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tasks.documents.metrics import Metrics
+from tasks.store.releases import Release
+
 Row = dict[str, Any]
 
 RESULTS = {  # heading -> (key, format)
@@ -34,38 +37,38 @@ def print_table(table: Table) -> None:
     console.print(table) if console.is_terminal else Console(width=160).print(table)
 
 
-def results_table(rows: list[Row], champions: dict[str, str] | None = None) -> None:
+def results_table(cells: list[Metrics], champions: dict[str, str] | None = None) -> None:
     """One line per cell; * marks the champion's algorithm of each product."""
     table = Table("product", "algorithm", box=None, pad_edge=False, header_style="bold")
     columns = {
         heading: column
         for heading, column in RESULTS.items()
-        if heading not in RARE or any(row.get(column[0]) for row in rows)
+        if heading not in RARE or any(cell.figure(column[0]) for cell in cells)
     }
     for heading in columns:
         table.add_column(heading, justify="right")
-    for row in rows:
-        mark = " *" if (champions or {}).get(row["product"]) == row["algorithm"] else ""
-        values = [format_value(row.get(key), form) for key, form in columns.values()]
-        table.add_row(row["product"], row["algorithm"] + mark, *values)
+    for cell in cells:
+        mark = " *" if (champions or {}).get(cell.product) == cell.algorithm else ""
+        values = [format_value(cell.figure(key), form) for key, form in columns.values()]
+        table.add_row(cell.product, cell.algorithm + mark, *values)
     print_table(table)
 
 
-def releases_table(rows: list[Row]) -> None:
+def releases_table(rows: list[Release]) -> None:
     """One line per release, oldest first."""
     table = Table("", "release", "algorithm", "created", box=None, header_style="bold")
     for heading in ("image AUROC", "AUPRO", "MB"):
         table.add_column(heading, justify="right")
     for row in rows:
-        metrics = row.get("metrics") or {}
+        metrics = row.metrics or Metrics()
         table.add_row(
-            "*" if row["champion"] else "",
-            row["id"],
-            row["algorithm"],
-            row["created"],
-            format_value(metrics.get("image_auroc"), "{:.4f}"),
-            format_value(metrics.get("aupro_30"), "{:.4f}"),
-            f"{row['bytes'] / 1e6:.1f}",
+            "*" if row.champion else "",
+            row.id,
+            row.algorithm,
+            row.created,
+            format_value(metrics.image_auroc, "{:.4f}"),
+            format_value(metrics.aupro_30, "{:.4f}"),
+            f"{row.bytes / 1e6:.1f}",
         )
     print_table(table)
 

@@ -18,7 +18,7 @@ def find_drift(
     """Findings on the images that the present champion inspected in the last days."""
     folder = locate(workspace, product)
     manifest = release_of(folder)
-    name = manifest.get("product", product)
+    name = manifest.product if manifest else product
     limits = Drift() if "/" in product else read_product(find(workspace).root, product).drift
     span = days or limits.days
     if not (log / name).is_dir():
@@ -26,6 +26,6 @@ def find_drift(
     records = [
         record
         for record in read_log(log, name, span, datetime.now(UTC))
-        if record["release"] == manifest.get("release")
+        if record.release == (manifest.release if manifest else None)
     ]
     return drift(records, read_reference(folder), limits)

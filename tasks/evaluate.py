@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tasks.decisions import threshold as thresholds
 from tasks.decisions.calibration import split_rows
 from tasks.decisions.display import Display
+from tasks.documents.metrics import METRICS, Metrics
+from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.masks import image_mask, resize_mask
 from tasks.metrics.pixel import PixelMetrics
 from tasks.models.device import choose_device
@@ -45,33 +46,32 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     pictures = ResultPictures(inspector, decision, spec.evaluation.pictures)
     result = test(inspector, images, parts.test, spec, pictures, listener.report)
     result.decisions = [
-        thresholds.decide(value, decision["threshold"], decision["accept"])
-        for value in result.scores
+        thresholds.decide(value, decision.threshold, decision.accept) for value in result.scores
     ]
     card = json.loads((model / CARD).read_text())
     behind = details(result, spec)
     critical = behind["severity"]["classes"]["critical"]
-    metrics = {
-        "product": product,
-        "algorithm": algorithm,
+    metrics = Metrics(
+        product=product,
+        algorithm=algorithm,
         **figures(result),
-        "critical_missed": critical["missed"] if critical["n"] else None,
-        "threshold": decision["threshold"],
-        "accept": decision["accept"],
-        "threshold_policy": decision["policy_used"],
-        "calibration_images": len(normals),
-        "calibration_defects": len(defects),
-        "overkill_bound": decision["overkill_bound"],
-        "overkill_upper": decision["overkill_upper"],
+        critical_missed=critical["missed"] if critical["n"] else None,
+        threshold=decision.threshold,
+        accept=decision.accept,
+        threshold_policy=decision.policy_used,
+        calibration_images=len(normals),
+        calibration_defects=len(defects),
+        overkill_bound=decision.overkill_bound,
+        overkill_upper=decision.overkill_upper,
         **measure_latency(inspector, images, [row["path"] for row in parts.test + normals]),
-        "fit_seconds": card["fit_seconds"],
-        "peak_memory_mb": card["peak_memory_mb"],
-        "backbone_weights": card["backbone_weights"],
-    }
+        fit_seconds=card["fit_seconds"],
+        peak_memory_mb=card["peak_memory_mb"],
+        backbone_weights=card["backbone_weights"],
+    )
     folder = workspace.evaluation(product, algorithm)
     with folder_beside(folder) as partial:
-        write_json(partial / "metrics.json", metrics)
-        write_json(partial / "threshold.json", decision)
+        metrics.write(partial / METRICS)
+        decision.write(partial / THRESHOLD)
         write_json(partial / "details.json", behind)
         write_scores(partial / "scores.csv", result)
         write_curves(partial, result)
@@ -79,20 +79,20 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     return folder
 
 
-def decide(spec: EvaluateRecipe, normals: Rows, defects: list[float]) -> dict[str, Any]:
+def decide(spec: EvaluateRecipe, normals: Rows, defects: list[float]) -> Thresholds:
     """What turns a score into a decision, and a map into a picture."""
     good = np.array([float(row["score"]) for row in normals])
     limits = thresholds.choose_limits(spec.threshold, good, defects)
     peaks = np.array([float(row["peak"]) for row in normals])
     pixel = pixel_threshold(spec.regions, peaks)
-    return {
+    return Thresholds(
         **limits.record(),
-        "pixel_threshold": pixel,
-        "map_top": 2 * abs(pixel) if pixel else 1.0,  # where a heat map's colours end
-        "display_span": span_of(limits.reject.value, good),
-        "region_min_area": spec.regions.min_area,
-        "region_opening": spec.regions.opening,
-    }
+        pixel_threshold=pixel,
+        map_top=2 * abs(pixel) if pixel else 1.0,
+        display_span=span_of(limits.reject.value, good),
+        region_min_area=spec.regions.min_area,
+        region_opening=spec.regions.opening,
+    )
 
 
 def span_of(threshold: float | None, good: np.ndarray) -> float | None:

@@ -3,18 +3,31 @@
 import hashlib
 import json
 from collections.abc import Collection
+from typing import Any
 
-from tasks.promotion.decision import Metrics, _memo, _memo_path, decide, evaluated
+from tasks.documents.champion import Pointer
+from tasks.documents.decision import Decision, Memo
+from tasks.documents.metrics import GateMetrics
+from tasks.promotion.decision import _memo, _memo_path, decide, evaluated
 from tasks.publish import carry_out
 from tasks.spec.read import read_params, read_product
 from tasks.spec.schema import Product
-from tasks.store.champion import Record, champion
+from tasks.store.champion import champion
 from tasks.store.opening import store_of
-from tasks.workspace.files import write_json
 from tasks.workspace.paths import Workspace
 
 
-def gate(workspace: Workspace, product: str, by: str, algorithms: Collection[str]) -> Record | None:
+def gate(
+    workspace: Workspace, product: str, by: str, algorithms: Collection[str]
+) -> dict[str, Any] | None:
+    """What `settle` decided, as plain values that a flow can hand on."""
+    decision = settle(workspace, product, by, algorithms)
+    return None if decision is None else decision.dump()
+
+
+def settle(
+    workspace: Workspace, product: str, by: str, algorithms: Collection[str]
+) -> Decision | None:
     """The decision on the product's cells of `algorithms`; None where it was taken before.
 
     An accepted challenger is published and promoted; a refusal is recorded just the same.
@@ -26,12 +39,12 @@ def gate(workspace: Workspace, product: str, by: str, algorithms: Collection[str
     store = store_of(workspace)
     current = champion(store, product)
     question = _question(workspace, cells, spec, current)
-    if question == _memo(workspace, product).get("question"):
+    if question == _memo(workspace, product).question:
         return None
     decision = decide(workspace, store, product, spec, cells)
     decision = carry_out(workspace, store, product, spec, decision, by)
     question = _question(workspace, cells, spec, champion(store, product))
-    write_json(_memo_path(workspace, product), {"question": question, "decision": decision})
+    Memo(question=question, decision=decision).write(_memo_path(workspace, product))
     return decision
 
 
@@ -41,14 +54,15 @@ def undecided(workspace: Workspace, product: str) -> bool:
     cells = evaluated(workspace, product, spec.algorithms)
     current = champion(store_of(workspace), product)
     question = _question(workspace, cells, spec, current)
-    return bool(cells) and question != _memo(workspace, product).get("question")
+    return bool(cells) and question != _memo(workspace, product).question
 
 
 def _question(
-    workspace: Workspace, cells: list[Metrics], spec: Product, current: Record | None
+    workspace: Workspace, cells: list[GateMetrics], spec: Product, current: Pointer | None
 ) -> str:
     """What a decision answers: the same question is not asked twice."""
+    figures = [cell.model_dump(exclude_unset=True, exclude={"version"}) for cell in cells]
     rules = [spec.gates.model_dump(mode="json"), spec.release.model_dump(mode="json")]
     store = read_params(workspace.root).line.store
-    parts = [cells, rules, current and current["release"], store]
+    parts = [figures, rules, current and current.release, store]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

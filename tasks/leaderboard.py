@@ -1,9 +1,9 @@
 """All cells of a workspace, one row per cell."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from tasks.documents.metrics import METRICS, Metrics
 from tasks.spec.read import read_product
 from tasks.workspace.files import write_rows
 from tasks.workspace.listener import Listener, main
@@ -27,19 +27,24 @@ COLUMNS = (
 )
 
 
-def read_results(workspace: Workspace) -> list[dict[str, Any]]:
-    """Metrics of every evaluated cell in the specs, products in order."""
+def read_results(workspace: Workspace) -> list[Metrics]:
+    """Metrics of every evaluated cell that the specs ask for, products in order."""
     found = []
     for product in workspace.products:
         for algorithm in read_product(workspace.root, product).algorithms:
-            path = workspace.evaluation(product, algorithm) / "metrics.json"
+            path = workspace.evaluation(product, algorithm) / METRICS
             if path.is_file():
-                found.append(json.loads(path.read_text()))
+                found.append(Metrics.read(path))
     return found
 
 
+def row(metrics: Metrics) -> dict[str, Any]:
+    """A cell's line of the leaderboard."""
+    return {name: getattr(metrics, name) for name in COLUMNS}
+
+
 def all_evaluated(workspace: Workspace) -> bool:
-    """Whether every cell in the specs is evaluated."""
+    """Whether every cell that the specs ask for is evaluated."""
     asked = [len(read_product(workspace.root, p).algorithms) for p in workspace.products]
     return len(read_results(workspace)) == sum(asked)
 
@@ -47,8 +52,7 @@ def all_evaluated(workspace: Workspace) -> bool:
 def leaderboard(workspace: Workspace, listener: Listener | None = None) -> Path:
     """Write data/leaderboard.csv."""
     path = workspace.root / "data" / "leaderboard.csv"
-    rows = [{name: row[name] for name in COLUMNS} for row in read_results(workspace)]
-    write_rows(path, COLUMNS, rows)
+    write_rows(path, COLUMNS, map(row, read_results(workspace)))
     return path
 
 

@@ -44,7 +44,8 @@ def predict_images(
     from tasks.models.release_model import ReleaseModel
 
     model = ReleaseModel.load(folder, device)
-    release = release_of(folder).get("release")
+    manifest = release_of(folder)
+    release = manifest.release if manifest else None
     names = _distinct(paths)
     for path in paths:
         try:

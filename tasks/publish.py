@@ -3,45 +3,62 @@
 import tempfile
 from pathlib import Path
 
+from tasks.documents.decision import Decision, Refusal, Side
 from tasks.promotion.decision import BUDGETS, checks, failure
 from tasks.spec.schema import Product
 from tasks.store.base import Store
-from tasks.store.champion import Record, promote, record, rolled_back
+from tasks.store.champion import promote, record, rolled_back
 from tasks.store.fetch_release import fetch
 from tasks.store.releases import publish, store_pictures
 from tasks.workspace.paths import Workspace
 
 
 def carry_out(
-    workspace: Workspace, store: Store, product: str, spec: Product, decision: Record, by: str
-) -> Record:
+    workspace: Workspace, store: Store, product: str, spec: Product, decision: Decision, by: str
+) -> Decision:
     """The decision with the challenger's release, published and promoted or refused.
 
     The release is taken back out of the store and tried before the champion's pointer moves.
     """
-    algorithm = decision["challenger"]["algorithm"]
-    if decision["accepted"]:
-        from tasks.promotion.assembly import assemble
-        from tasks.promotion.trial import shipped  # imports torch: not for who only lists
-
-        with tempfile.TemporaryDirectory(dir=workspace.scratch) as scratch:
-            folder = Path(scratch) / "release"
-            about = assemble(workspace, product, algorithm, decision["metrics"], folder)
-            release = publish(folder, product, store, about)
-        store_pictures(store, workspace, product, algorithm, release)
-        decision["challenger"]["release"] = release
-        folder = fetch(store, product, release, workspace.scratch / "releases")
-        facts, reasons = shipped(workspace, product, spec, folder)
-        decision["floors"] += checks(facts, spec.gates, BUDGETS)
-        failed = [failure(c) for c in checks(facts, spec.gates, BUDGETS) if not c["passed"]]
-        reasons = [*reasons, *failed, *undone(store, product, release)]
-        decision |= {"shipped": facts, "reasons": reasons, "accepted": not reasons}
-    if decision["accepted"]:
-        decision["reasons"] = [f"{algorithm} holds every gate{_against(decision)}"]
-        promote(store, product, release, reason=decision["reasons"][0], by=by, record=decision)
+    algorithm = decision.challenger.algorithm
+    if decision.accepted:
+        decision = _tried(workspace, store, product, spec, decision)
+    release = decision.challenger.release
+    if decision.accepted and release is not None:
+        why = f"{algorithm} holds every gate{_against(decision)}"
+        decision = decision.model_copy(update={"reasons": [why]})
+        promote(store, product, release, reason=why, by=by, record=decision)
     else:
-        record(store, product, "refusal", {**decision, "by": by})
+        record(store, product, "refusal", Refusal(**decision.dump(), by=by).dump())
     return decision
+
+
+def _tried(
+    workspace: Workspace, store: Store, product: str, spec: Product, decision: Decision
+) -> Decision:
+    """The decision after the challenger was published and tried as it ships."""
+    from tasks.promotion.assembly import assemble
+    from tasks.promotion.trial import shipped  # imports torch: not for who only lists
+
+    algorithm = decision.challenger.algorithm
+    with tempfile.TemporaryDirectory(dir=workspace.scratch) as scratch:
+        folder = Path(scratch) / "release"
+        about = assemble(workspace, product, algorithm, decision.metrics, folder)
+        release = publish(folder, product, store, about)
+    store_pictures(store, workspace, product, algorithm, release)
+    folder = fetch(store, product, release, workspace.scratch / "releases")
+    facts, reasons = shipped(workspace, product, spec, folder)
+    held = checks(facts, spec.gates, BUDGETS)
+    failed = [failure(check) for check in held if not check.passed]
+    reasons = [*reasons, *failed, *undone(store, product, release)]
+    found = {
+        "accepted": not reasons,
+        "challenger": Side(algorithm=algorithm, release=release),
+        "floors": [*decision.floors, *held],
+        "reasons": reasons,
+        "shipped": facts,
+    }
+    return decision.model_copy(update=found)
 
 
 def undone(store: Store, product: str, release: str) -> list[str]:
@@ -50,13 +67,14 @@ def undone(store: Store, product: str, release: str) -> list[str]:
     if change is None:
         return []
     return [
-        f"release {release} was rolled back by {change['by']} ({change['reason']}); "
+        f"release {release} was rolled back by {change.by} ({change.reason}); "
         f"`inspectline promote {product} {release}` overrules that"
     ]
 
 
-def _against(decision: Record) -> str:
-    held = decision["champion"]
+def _against(decision: Decision) -> str:
+    held = decision.champion
     if held is None:
         return "; the first champion"
-    return f" and {decision['compared']['verdict']} {held['algorithm']} {held['release']}"
+    verdict = decision.compared.verdict if decision.compared else ""
+    return f" and {verdict} {held.algorithm} {held.release}"

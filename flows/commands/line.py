@@ -56,13 +56,14 @@ def run(
 def results(ctx: click.Context, as_json: bool) -> None:
     """Show the figures of every evaluated cell."""
     from flows.tables import results_table
-    from tasks.leaderboard import COLUMNS, read_results
+    from tasks.leaderboard import read_results as read
+    from tasks.leaderboard import row
 
-    rows = read_results(current_workspace(ctx))
+    cells = read(current_workspace(ctx))
     if as_json:
-        click.echo(json.dumps([{name: row[name] for name in COLUMNS} for row in rows], indent=1))
-    elif rows:
-        results_table(rows)
+        click.echo(json.dumps([row(cell) for cell in cells], indent=1))
+    elif cells:
+        results_table(cells)
     else:
         click.echo("no cell is evaluated yet; `inspectline run` does it")
 

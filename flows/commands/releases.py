@@ -40,7 +40,8 @@ def predict(
     from tasks.store.opening import locate, release_of
 
     folder = locate(ctx.obj, product, release)
-    name = release_of(folder).get("product", "unpublished")
+    manifest = release_of(folder)
+    name = manifest.product if manifest else "unpublished"
     records = PredictionLog(log, name) if log else None
     unusable = 0
     for found in predict_images(folder, image_paths(images), maps, device, records):
@@ -65,7 +66,7 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
     workspace = current_workspace(ctx)
     rows = read_releases(store_of(workspace), product)
     if as_json:
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps([one.row() for one in rows], indent=1))
     elif rows:
         releases_table(rows)
     else:
@@ -86,10 +87,9 @@ def promote(ctx: click.Context, product: str, release: str, reason: str) -> None
     from tasks.store.opening import store_of
     from tasks.workspace.git import operator
 
-    pointer = promote_release(
-        store_of(current_workspace(ctx)), product, release, reason=reason, by=operator()
-    )
-    click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")
+    store = store_of(current_workspace(ctx))
+    pointer = promote_release(store, product, release, reason=reason, by=operator())
+    click.echo(f"champion of {product}: {pointer.algorithm} {pointer.release}")
 
 
 @click.command()
@@ -103,4 +103,4 @@ def rollback(ctx: click.Context, product: str, reason: str) -> None:
     from tasks.workspace.git import operator
 
     pointer = roll_back(store_of(current_workspace(ctx)), product, reason=reason, by=operator())
-    click.echo(f"champion of {product}: {pointer['algorithm']} {pointer['release']}")
+    click.echo(f"champion of {product}: {pointer.algorithm} {pointer.release}")

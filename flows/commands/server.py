@@ -73,18 +73,17 @@ def _products(workspace: Any) -> list[dict[str, Any]]:
     champions = read_champions(workspace, workspace.products)
     found = []
     for product in workspace.products:
-        champion = champions.get(product) or {}
-        decision = last_decision(workspace, product) or {}
-        outcome = {True: "promoted", False: "refused", None: ""}[decision.get("accepted")]
+        champion, decision = champions.get(product), last_decision(workspace, product)
+        outcome = ("promoted" if decision.accepted else "refused") if decision else ""
         found.append(
             {
                 "product": product,
-                "champion": champion.get("algorithm"),
-                "release": champion.get("release"),
-                "since": champion.get("since"),
+                "champion": champion and champion.algorithm,
+                "release": champion and champion.release,
+                "since": champion and champion.since,
                 "last_gate": outcome,
-                "at": decision.get("time"),
-                "reasons": decision.get("reasons", []),
+                "at": decision and decision.time,
+                "reasons": decision.reasons if decision else [],
             }
         )
     return found

@@ -18,7 +18,9 @@ from prefect.artifacts import (
 from prefect.context import TaskRunContext
 from prefect.exceptions import PrefectException
 
-from tasks.leaderboard import COLUMNS
+from tasks.documents.decision import Decision
+from tasks.documents.metrics import Metrics
+from tasks.leaderboard import row
 from tasks.reporting.worst_pictures import WrongDecision, worst_decisions
 from tasks.workspace.names import safe_name
 from tasks.workspace.paths import Workspace
@@ -54,26 +56,25 @@ class Progress:
                 update_progress_artifact(self._bar, 100 * fraction)
 
 
-def table_artifact(rows: list[dict[str, Any]]) -> None:
+def table_artifact(cells: list[Metrics]) -> None:
     """The leaderboard."""
-    shown = [{name: row[name] for name in COLUMNS} for row in rows]
+    shown = [row(cell) for cell in cells]
     with suppress(*AWAY):
         create_table_artifact(shown, key="leaderboard", description="All cells of the workspace")
 
 
-def decision_artifact(workspace: Workspace, decided: dict[str, Any]) -> None:
-    """The decision on a product's challenger with its reasons and its worst pictures."""
-    product, algorithm = decided["product"], decided["challenger"]["algorithm"]
-    outcome = "promoted" if decided["accepted"] else "refused"
+def decision_artifact(workspace: Workspace, told: dict[str, Any]) -> None:
+    """Why a product's challenger was promoted or refused, and what it gets most wrong."""
+    decided = Decision.model_validate(told)
+    product, algorithm = decided.product, decided.challenger.algorithm
+    outcome = "promoted" if decided.accepted else "refused"
     lines = [f"## {product}: {algorithm} {outcome}", ""]
-    lines += [f"- {reason}" for reason in decided["reasons"]]
+    lines += [f"- {reason}" for reason in decided.reasons]
     lines += ["", "| gate | limit | value | passed |", "|---|---|---|---|"]
-    for check in decided["floors"]:
-        lines.append(
-            f"| {check['name']} | {check['limit']} | {check['value']} | {check['passed']} |"
-        )
-    if release := decided["challenger"]["release"]:
-        lines += ["", f"Release: `{decided['store']}/releases/{product}/{release}`"]
+    for check in decided.floors:
+        lines.append(f"| {check.name} | {check.limit} | {check.value} | {check.passed} |")
+    if release := decided.challenger.release:
+        lines += ["", f"Release: `{decided.store}/releases/{product}/{release}`"]
     for wrong in worst_decisions(workspace.evaluation(product, algorithm)):
         lines += ["", caption(wrong), "", f"![{wrong.path}]({data_url(wrong.picture)})"]
     with suppress(*AWAY):

@@ -21,6 +21,7 @@ import numpy as np
 
 from tasks.decisions.map_regions import reported_pixels
 from tasks.decisions.threshold import wrongness
+from tasks.documents.threshold import Thresholds
 from tasks.images.outlines import outline
 from tasks.images.pictures import SIDE, encode_webp, map_colours, rgb_picture, shrink_picture
 from tasks.metrics.image import roc_curve
@@ -35,7 +36,7 @@ class ResultPictures:
     """Collects pictures in the order of the rows. With more than `limit`, the most wrong decisions
     stay."""
 
-    def __init__(self, inspector: Inspector, decision: dict[str, Any], limit: int) -> None:
+    def __init__(self, inspector: Inspector, decision: Thresholds, limit: int) -> None:
         self.inspector, self.decision, self.limit = inspector, decision, limit
         self.kept: list[tuple[float, int, dict[str, Any]]] = []  # a heap with the least wrong first
 
@@ -49,7 +50,7 @@ class ResultPictures:
         mask: np.ndarray | None,
     ) -> None:
         """Image (H, W, C) in 0..1; map and mask cover its region of interest."""
-        wrong = wrongness(score, label, self.decision["threshold"])
+        wrong = wrongness(score, label, self.decision.threshold)
         if len(self.kept) < self.limit:
             heapq.heappush(self.kept, (wrong, index, self._drawn(image, map, mask)))
         elif self.kept and wrong > self.kept[0][0]:
@@ -68,7 +69,7 @@ class ResultPictures:
         )
         return made | {
             "image": encode_webp(thumbnail),
-            "heat": encode_webp(map_colours(map, self.decision["map_top"], SIDE // 2)),
+            "heat": encode_webp(map_colours(map, self.decision.map_top, SIDE // 2)),
             "outlines": {
                 "size": size,
                 "found": "" if found is None else outline(found, size),
@@ -77,11 +78,11 @@ class ResultPictures:
         }
 
     def _found(self, map: np.ndarray) -> np.ndarray | None:
-        """Pixels of the regions that `predict` reports."""
-        level = self.decision["pixel_threshold"]
+        """Pixels of the regions that `predict` would report."""
+        level = self.decision.pixel_threshold
         if level is None:
             return None
-        least, radius = self.decision["region_min_area"], self.decision["region_opening"]
+        least, radius = self.decision.region_min_area, self.decision.region_opening
         return reported_pixels(map, level, least, radius)
 
     def write(self, path: Path) -> Path:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,11 +39,9 @@ def scores_and_peaks(inspector: Inspector, images: Path, rows: Rows, report: Rep
     return found
 
 
-def measure_latency(
-    inspector: Inspector, images: Path, paths: list[str]
-) -> dict[str, float | None]:
-    """Median and 95th percentile of milliseconds per image, from pixels in memory to score and
-    map."""
+def measure_latency(inspector: Inspector, images: Path, paths: list[str]) -> dict[str, Any]:
+    """Median and 95th percentile of milliseconds from pixels in memory to score and map, one
+    image at per time."""
     loaded = [read_image(images / path) for path in paths[:TIMED]]
     times = []
     for image in loaded[:3] + loaded:

@@ -5,15 +5,15 @@ Scores and looks are compared by the greatest distance between their distributio
 Clopper-Pearson limit of their rate. So little data says little, and never that all is well.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.documents.prediction import Prediction
+from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.metrics.bounds import upper_limit
 from tasks.spec.schema import Drift
 from tasks.workspace.files import read_rows
@@ -49,16 +49,16 @@ class Finding:
     reference: dict[str, float]
 
 
-def drift(records: Sequence[dict[str, Any]], reference: Reference, limits: Drift) -> list[Finding]:
+def drift(records: Sequence[Prediction], reference: Reference, limits: Drift) -> list[Finding]:
     """Passed scores, rejects, brightness and sharpness of logged inspections of one release."""
-    passed = [record for record in records if record["decision"] == "good"]
+    passed = [record for record in records if record.decision == "good"]
     found = [
-        compare("score", _values(passed, "score"), reference.scores, limits),
+        compare("score", _figures(passed, "score"), reference.scores, limits),
         rejects(records, reference.overkill, limits),
     ]
     for name in MEASURES:
         known = reference.looks.get(name, np.zeros(0))
-        found.append(compare(name, _values(records, name), known, limits))
+        found.append(compare(name, _figures(records, name), known, limits))
     return found
 
 
@@ -84,9 +84,9 @@ def chance(n: int, m: int) -> float:
     return float(np.sqrt(-np.log((1 - CONFIDENCE) / 2) / 2 * (n + m) / (n * m)))
 
 
-def rejects(records: Sequence[dict[str, Any]], overkill: float, limits: Drift) -> Finding:
+def rejects(records: Sequence[Prediction], overkill: float, limits: Drift) -> Finding:
     """The rate of rejects against the release's overkill and the usual share of defects."""
-    n, k = len(records), sum(record["decision"] == "defect" for record in records)
+    n, k = len(records), sum(record.decision == "defect" for record in records)
     expected = min(1.0, overkill + limits.defects)
     now, known = ({"rate": k / n} if n else {}), {"rate": expected}
     if n < limits.parts:
@@ -106,16 +106,22 @@ def quantiles(values: Floats) -> dict[str, float]:
 
 def read_reference(folder: Path) -> Reference:
     """Of a release's folder. One made before looks were recorded has none."""
-    decision = json.loads((folder / "threshold.json").read_text())
-    accept = decision.get("accept", decision["threshold"])
+    decision = Thresholds.read(folder / THRESHOLD)
+    accept, _ = decision.limits
     scores = _values(read_rows(folder / CALIBRATION), "score")
     looks = read_rows(folder / LOOKS) if (folder / LOOKS).is_file() else []
     return Reference(
         scores=scores[scores <= accept],
-        overkill=decision.get("overkill_bound") or 0.0,
+        overkill=decision.overkill_bound or 0.0,
         looks={name: _values(looks, name) for name in MEASURES} if looks else {},
     )
 
 
-def _values(rows: Sequence[dict[str, Any]], name: str) -> Floats:
+def _values(rows: Sequence[dict[str, str]], name: str) -> Floats:
     return np.array([row[name] for row in rows], np.float64)
+
+
+def _figures(records: Sequence[Prediction], name: str) -> Floats:
+    """The figures of the records that have one."""
+    known = (record.figure(name) for record in records)
+    return np.array([value for value in known if value is not None], np.float64)

@@ -1,8 +1,6 @@
 """The log of predictions: JSON lines, a file a day, only ever appended to.
-from tasks.workspace import clock
 
     DIR/<product>/2026-05-04.jsonl     the day in UTC
-from tasks.workspace import clock
 
 A record is one write of one line, under a lock that ends with its process, so that several may log
 at once. What a kill or a power cut tears is skipped when read, and never joined to the next.
@@ -15,9 +13,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tasks.documents.prediction import Prediction
 from tasks.images.decode import Picture
 from tasks.images.measures import image_facts, luminance
 from tasks.workspace import clock
+from tasks.workspace.errors import DataError
 
 SEEN = ("width", "height", "brightness", "sharpness")
 TOLD = ("score", "threshold", "accept", "decision", "displayed")
@@ -25,21 +25,21 @@ TOLD = ("score", "threshold", "accept", "decision", "displayed")
 
 def record_of(
     picture: Picture, verdict: dict[str, Any], release: str | None, image: str | None
-) -> dict[str, Any]:
+) -> Prediction:
     """What is logged of one inspection: when, by which release, the decision, how it looked.
 
     image: its name, where it has one.
     """
     seen = image_facts(picture, luminance(picture))
     time = clock.now("milliseconds")
-    return {
-        "time": time,
-        "release": release,
-        "image": image,
+    return Prediction(
+        time=time,
+        release=release,
+        image=image,
         **{key: verdict[key] for key in TOLD},
-        "regions": len(verdict["regions"]),
+        regions=len(verdict["regions"]),
         **{key: seen[key] for key in SEEN},
-    }
+    )
 
 
 class PredictionLog:
@@ -48,13 +48,13 @@ class PredictionLog:
     def __init__(self, folder: Path, product: str) -> None:
         self.folder = folder / product
 
-    def add(self, record: dict[str, Any]) -> None:
+    def add(self, record: Prediction) -> None:
         """One line in the file of the record's day."""
         import fcntl
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{record['time'][:10]}.jsonl"
-        line = json.dumps(record, allow_nan=False) + "\n"
+        path = self.folder / f"{record.time[:10]}.jsonl"
+        line = json.dumps(record.dump(), allow_nan=False) + "\n"
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # or a line being written would look torn
@@ -71,7 +71,7 @@ def _torn(descriptor: int) -> bool:
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 
 
-def read_log(folder: Path, product: str, days: int, now: datetime) -> Iterator[dict[str, Any]]:
+def read_log(folder: Path, product: str, days: int, now: datetime) -> Iterator[Prediction]:
     """Records of the last `days` times 24 hours before `now`, oldest first."""
     since = (now - timedelta(days=days)).isoformat(timespec="milliseconds")
     for path in sorted((folder / product).glob("*.jsonl")):
@@ -80,8 +80,8 @@ def read_log(folder: Path, product: str, days: int, now: datetime) -> Iterator[d
         with path.open(encoding="utf-8", errors="replace") as file:
             for line in file:
                 try:
-                    record = json.loads(line)
-                except json.JSONDecodeError:  # torn
+                    record = Prediction.parse(line, path.name)
+                except DataError:  # torn
                     continue
-                if isinstance(record, dict) and record.get("time", "") >= since:
+                if record.time >= since:
                     yield record

@@ -10,12 +10,13 @@ from typing import Any
 import yaml
 
 from tasks.build.graph import sync
+from tasks.documents.manifest import MANIFEST
 from tasks.spec.read import read_params
 from tasks.spec.schema import TRAIN_ON
 from tasks.store.champion import champion, promote
 from tasks.store.fetch_release import fetch
 from tasks.store.opening import store_of
-from tasks.store.release import MANIFEST, read_manifest
+from tasks.store.release import read_manifest
 from tasks.store.releases import pictures_key, publish, releases
 from tasks.workspace.errors import LineError, SpecError
 from tasks.workspace.files import write_text
@@ -77,16 +78,16 @@ def copy_releases(workspace: Workspace, old: str, name: str) -> int:
     """Copy the releases, champion and history to the new name; number of releases."""
     store = store_of(workspace)
     current = champion(store, old)
-    found = [str(row["id"]) for row in releases(store, old)]
+    found = [one.id for one in releases(store, old)]
     for release in found:
-        about = read_manifest(store, old, release)["about"] | {"renamed_from": old}
+        about = read_manifest(store, old, release).about.model_copy(update={"renamed_from": old})
         folder = fetch(store, old, release, workspace.scratch / "releases")
         with tempfile.TemporaryDirectory(dir=workspace.scratch) as temporary:
             files = shutil.copytree(folder, Path(temporary) / name, ignore=lambda *_: [MANIFEST])
             publish(files, name, store, about)
         if pictures := store.get(pictures_key(old, release)):
             store.put(pictures_key(name, release), pictures)
-    order = [*reversed(current["history"]), current["release"]] if current else []
+    order = [*reversed(current.history), current.release] if current else []
     for release in order:
         promote(store, name, release, reason=f"renamed from {old}", by=operator())
     return len(found)

@@ -2,9 +2,11 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from tasks.decisions.calibration import images_identity
+from tasks.documents.manifest import About
+from tasks.documents.metrics import METRICS, GateMetrics
+from tasks.documents.threshold import THRESHOLD
 from tasks.models.onnx import export_onnx
 from tasks.monitoring.findings import LOOKS, MEASURES
 from tasks.promotion.challenge import reported
@@ -14,12 +16,12 @@ from tasks.spec.read import read_product
 from tasks.workspace.files import read_rows, write_json, write_rows
 from tasks.workspace.paths import Workspace
 
-FROM_EVALUATION = ("metrics.json", "threshold.json", "details.json", "scores.csv")
+FROM_EVALUATION = (METRICS, THRESHOLD, "details.json", "scores.csv")
 
 
 def assemble(
-    workspace: Workspace, product: str, algorithm: str, metrics: dict[str, Any], folder: Path
-) -> dict[str, Any]:
+    workspace: Workspace, product: str, algorithm: str, metrics: GateMetrics | None, folder: Path
+) -> About:
     """Put together all that a release holds; what its manifest tells about it.
 
     Model, preprocessing, threshold, figures with intervals, and where all of it is from.
@@ -35,4 +37,4 @@ def assemble(
         seen = normals(workspace.images(product), train, spec) if spec.release.int8 else []
         export_onnx(folder, spec.image.seen, seen)
     test_set = images_identity(reported(workspace, product, spec))
-    return {"algorithm": algorithm, "metrics": metrics, "test_set": test_set}
+    return About(algorithm=algorithm, metrics=metrics, test_set=test_set)

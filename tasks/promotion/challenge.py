@@ -1,13 +1,14 @@
 """Champion against challenger on the same test images."""
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
 from tasks.decisions.calibration import images_identity, split_rows
+from tasks.documents.champion import Pointer
+from tasks.documents.decision import Compared, Discordance
+from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.metrics.comparison import compare_auroc, compare_decisions
 from tasks.spec.read import read_params
 from tasks.spec.schema import Product
@@ -16,8 +17,6 @@ from tasks.store.fetch_release import fetch
 from tasks.store.release import read_manifest
 from tasks.workspace.files import read_rows
 from tasks.workspace.paths import Workspace
-
-Record = dict[str, Any]
 
 
 def reported(workspace: Workspace, product: str, spec: Product) -> list[dict[str, str]]:
@@ -34,20 +33,20 @@ class Challenge:
     store: Store
     product: str
     spec: Product
-    champion: Record
+    champion: Pointer
 
-    def compare(self, challenger: Record) -> Record:
-        """What both models gave on the same images, the verdict, and reasons against promotion.
+    def compare(self, algorithm: str) -> tuple[Compared, list[str]]:
+        """What the cell and the champion gave on the same images, and reasons against promotion.
 
         Both score every image; the interval is of the difference, over resamples of images.
         """
-        mine = self.scores_of_cell(challenger["algorithm"])
+        mine = self.scores_of_cell(algorithm)
         theirs, decided = self.champion_scores
         defective = np.array([row["label"] != "good" for row in self.rows], bool)
         scores = np.array([float(mine[row["path"]]["score"]) for row in self.rows])
         found = compare_auroc(scores, theirs, defective, max(self.spec.evaluation.resamples, 200))
         if found is None:
-            return {"verdict": "cannot be compared, for want of test images, with", "reasons": []}
+            return Compared(verdict="cannot be compared, for want of test images, with"), []
         rejected = np.array([mine[row["path"]]["decision"] == "defect" for row in self.rows])
         wrong = compare_decisions(rejected, decided, defective)
         rule, margin = self.spec.gates.rule, self.spec.gates.margin
@@ -55,15 +54,15 @@ class Challenge:
         interval = f"{found.difference:+.4f} (95 % interval {found.low:+.4f} to {found.high:+.4f})"
         asked = "more than 0" if rule == "better" else f"no less than -{margin:g}"
         against = f"AUROC differs from the champion's by {interval}; it must be {asked}"
-        return {
+        compared = Compared(
             **found._asdict(),
-            "rule": rule,
-            "margin": margin,
-            "decisions": {kind: one._asdict() for kind, one in wrong.items()},
-            "evaluated_anew": not self.same_test_set,
-            "verdict": "is better than" if found.better else "is not worse than",
-            "reasons": [] if holds else [against],
-        }
+            rule=rule,
+            margin=margin,
+            decisions={kind: Discordance(**one._asdict()) for kind, one in wrong.items()},
+            evaluated_anew=not self.same_test_set,
+            verdict="is better than" if found.better else "is not worse than",
+        )
+        return compared, [] if holds else [against]
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
@@ -73,15 +72,15 @@ class Challenge:
     @cached_property
     def same_test_set(self) -> bool:
         """Whether the champion was evaluated on these very images and labels."""
-        about = read_manifest(self.store, self.product, self.champion["release"])["about"]
-        return about.get("test_set") == images_identity(self.rows)
+        about = read_manifest(self.store, self.product, self.champion.release).about
+        return about.test_set == images_identity(self.rows)
 
     @cached_property
     def champion_scores(self) -> tuple[np.ndarray, np.ndarray]:
         """The champion's scores and rejections (N,): as recorded, or taken anew on new images."""
         cache = self.workspace.scratch / "releases"
-        folder = fetch(self.store, self.product, self.champion["release"], cache)
-        threshold = json.loads((folder / "threshold.json").read_text())["threshold"]
+        folder = fetch(self.store, self.product, self.champion.release, cache)
+        _, threshold = Thresholds.read(folder / THRESHOLD).limits
         if self.same_test_set:
             known = {row["path"]: float(row["score"]) for row in read_rows(folder / "scores.csv")}
             scores = np.array([known[row["path"]] for row in self.rows])

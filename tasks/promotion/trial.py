@@ -5,13 +5,14 @@ back out of the store and has it score the golden images: a release that decides
 than the cell that was evaluated is no release of it.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from tasks.documents.decision import Shipped
+from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.loader import ImageLoader
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
@@ -35,21 +36,21 @@ def normals(images: Path, rows: list[dict[str, Any]], spec: Product) -> list[Ten
 
 def shipped(
     workspace: Workspace, product: str, spec: Product, folder: Path
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[Shipped, list[str]]:
     """Facts of a release as it runs, and where it departs from what was evaluated."""
     device = str(choose_device(read_params(workspace.root).line.device))
     inspector = Inspector.load(folder, device)
     images = workspace.images(product)
     rows = read_rows(folder / "scores.csv")
-    threshold = json.loads((folder / "threshold.json").read_text())["threshold"]
+    _, threshold = Thresholds.read(folder / THRESHOLD).limits
     normals = read_rows(workspace.validation(product) / "train.csv")
     runtime = "onnx" if device == "cpu" and (folder / ONNX).is_file() else "torch"
-    facts = {
-        "runtime": runtime,
-        "device": device,
-        "size_mb": (folder / (ONNX if runtime == "onnx" else MODEL)).stat().st_size / 2**20,
+    facts = Shipped(
+        runtime=runtime,
+        device=device,
+        size_mb=(folder / (ONNX if runtime == "onnx" else MODEL)).stat().st_size / 2**20,
         **measure_latency(inspector, images, [row["path"] for row in rows + normals]),
-    }
+    )
     tolerance = spec.gates.parity
     off = differences(inspector, images, rows, threshold, tolerance)
     return facts, [f"the {runtime} model that ships departs from the evaluation: {o}" for o in off]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from statistics import median
 
+from tasks.documents.metrics import Metrics
 from tasks.reporting.plots import rows_by_label
 from tasks.reporting.reading import finite_number
 from tasks.reporting.view import ModelView, Record, View
@@ -60,7 +61,7 @@ def best_figures(view: View) -> set[tuple[str, str, str]]:
     for product in view.products:
         rivals = product.cells
         for column in (column for column in COLUMNS if column.better):
-            known = {model.key: finite_number(model.metrics.get(column.key)) for model in rivals}
+            known = {model.key: model.metrics.figure(column.key) for model in rivals}
             values = {name: value for name, value in known.items() if value is not None}
             top = max((column.better * value for value in values.values()), default=0.0)
             won = {name for name, value in values.items() if column.better * value == top}
@@ -69,11 +70,11 @@ def best_figures(view: View) -> set[tuple[str, str, str]]:
     return best
 
 
-def missing_reason(column: Column, metrics: Record) -> str:
-    """Why a cell does not have this figure."""
-    good, defective = metrics.get("test_good"), metrics.get("test_defective")
+def missing_reason(column: Column, metrics: Metrics) -> str:
+    """Why a cell have not such figure."""
+    good, defective = metrics.test_good, metrics.test_defective
     decided = column.key in ("threshold", "miss", "overkill")
-    if decided and "threshold" in metrics and metrics["threshold"] is None:
+    if decided and "threshold" in metrics.model_fields_set and metrics.threshold is None:
         return "no threshold: too few good images"
     if column.missing == "not measured" or None in (good, defective):
         return column.missing

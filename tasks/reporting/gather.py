@@ -3,12 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
+from tasks.documents.decision import Decision
+from tasks.documents.metrics import METRICS
 from tasks.promotion.decision import last_decision
 from tasks.reporting import store_history
 from tasks.reporting.data import data_view
-from tasks.reporting.reading import curve_points, json_object, nested_object, score_rows
+from tasks.reporting.reading import curve_points, json_object, metrics, nested_object, score_rows
 from tasks.reporting.store_history import StoreRecords
 from tasks.reporting.view import ModelView, ProductView, View
 from tasks.spec.automatic import choice_of, explain
@@ -43,7 +44,7 @@ def product_view(
     except (LineError, ValueError) as error:
         notes.append(f"the store's records of {product} cannot be read: {error}")
         store = None
-    decision = last_decision(workspace, product)
+    decision = decided(workspace, product, notes)
     cells = [
         cell
         for name in spec_algorithms(workspace, product, notes)
@@ -69,8 +70,17 @@ def product_view(
     )
 
 
+def decided(workspace: Workspace, product: str, notes: list[str]) -> Decision | None:
+    """What the gate decided last."""
+    try:
+        return last_decision(workspace, product)
+    except LineError as error:
+        notes.append(str(error))
+        return None
+
+
 def spec_algorithms(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
-    """The algorithms in the spec."""
+    """The algorithms in the spec asks for."""
     try:
         return list(read_product(workspace.root, product).algorithms)
     except LineError as error:
@@ -83,18 +93,18 @@ def cell_view(
 ) -> ModelView | None:
     """The view of a cell; None if it is not evaluated."""
     folder = workspace.evaluation(product, algorithm)
-    if not (folder / "metrics.json").is_file():
+    if not (folder / METRICS).is_file():
         return None
     notes: list[str] = []
     source = partial(store_history.evaluation_file, folder)
     details = json_object(source, "details.json", notes)
-    metrics = json_object(source, "metrics.json", notes)
+    figures = metrics(source, notes)
     return ModelView(
         product=product,
         key=algorithm,
         algorithm=algorithm,
-        release=store_history.release_of_cell(metrics, known),
-        metrics=metrics,
+        release=store_history.release_of_cell(figures, known),
+        metrics=figures,
         intervals=nested_object(details, "intervals"),
         severities=nested_object(details, "severity", "types"),
         rows=score_rows(source, notes),
@@ -105,10 +115,10 @@ def cell_view(
     )
 
 
-def cell_status(cell: ModelView, known: StoreRecords, decision: dict[str, Any] | None) -> str:
+def cell_status(cell: ModelView, known: StoreRecords, decision: Decision | None) -> str:
     """champion: the store says so; refused: the last decision was about this cell."""
-    if known.champion and known.champion["release"] == cell.release:
+    if known.champion and known.champion.release == cell.release:
         return "champion"
-    challenger = nested_object(decision, "challenger").get("algorithm")
-    refused = decision is not None and not decision.get("accepted")
-    return "refused" if refused and challenger == cell.algorithm else ""
+    if decision is None or decision.accepted:
+        return ""
+    return "refused" if decision.challenger.algorithm == cell.algorithm else ""

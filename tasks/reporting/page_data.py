@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.decisions.threshold import wrongness
-from tasks.reporting.reading import finite_number
 from tasks.reporting.small_pictures import ORIGINALS, PictureArchive, small_original
 from tasks.reporting.view import ModelView, ProductView, Record
 
@@ -81,7 +80,7 @@ def model_data(model: ModelView, paths: dict[str, int]) -> Record:
     rows = [-1] * len(paths)
     for place, row in enumerate(model.rows):
         scores[paths[row.path]], rows[paths[row.path]] = row.score, place
-    threshold, accept = (finite_number(model.metrics.get(name)) for name in ("threshold", "accept"))
+    threshold, accept = model.metrics.threshold, model.metrics.accept
     return {
         "key": model.key,
         "title": model.title,
@@ -98,7 +97,7 @@ def worst_first(product: ProductView, paths: dict[str, int]) -> list[int]:
     """Images by their worst rank in any model; if space is short, the first ones get pictures."""
     ranks = dict.fromkeys(paths, len(paths))
     for model in product.models:
-        limit = finite_number(model.metrics.get("threshold"))
+        limit = model.metrics.threshold
         wrong = {row.path: wrongness(row.score, row.label, limit) for row in model.rows}
         for rank, path in enumerate(sorted(wrong, key=lambda path: -wrong[path])):
             ranks[path] = min(ranks[path], rank)

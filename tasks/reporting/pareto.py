@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.reporting.axes import Axis
-from tasks.reporting.reading import finite_number
 from tasks.reporting.view import ModelView, Points, Record
+from tasks.store.releases import Release
 
 LETTER = 6.2  # usual width of a letter, in units of the SVG
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -16,8 +16,8 @@ def pareto_front(models: Sequence[ModelView]) -> Record | None:
     known = [
         (model, ms, auroc)
         for model in models
-        if (ms := finite_number(model.metrics.get("ms_per_image"))) and ms > 0
-        if (auroc := finite_number(model.metrics.get("image_auroc"))) is not None
+        if (ms := model.metrics.ms_per_image) and ms > 0
+        if (auroc := model.metrics.image_auroc) is not None
     ]
     if not known:
         return None
@@ -83,19 +83,23 @@ def overlap(one: Box, other: Box) -> bool:
 
 
 def interval(model: ModelView, name: str, value: float) -> tuple[float, float]:
-    """The 95 % interval of a figure; without one, the figure twice."""
-    ends = model.intervals.get(name)
+    """The 95 % interval of a figure, or the figure twice."""
+    return span(model.intervals.get(name), value)
+
+
+def span(ends: Any, value: float) -> tuple[float, float]:
+    """Both ends as numbers; the value for both where they are unknown."""
     if isinstance(ends, list) and len(ends) == 2 and None not in ends:
         return float(ends[0]), float(ends[1])
     return value, value
 
 
-def release_trend(releases: Sequence[Record], name: str = "image_auroc") -> Record | None:
-    """A figure over the releases in order; None if fewer than two have it."""
+def release_trend(releases: Sequence[Release], name: str = "image_auroc") -> Record | None:
+    """A figure over the releases in their order; None if fewer than two have it."""
     known = [
-        (release, value, (release["metrics"].get("intervals") or {}).get(name) or [value, value])
+        (release, value, span(release.metrics.intervals.get(name), value))
         for release in releases
-        if (value := finite_number(release["metrics"].get(name))) is not None
+        if release.metrics and (value := release.metrics.figure(name)) is not None
     ]
     if len(known) < 2:
         return None

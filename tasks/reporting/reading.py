@@ -9,7 +9,9 @@ from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
+from tasks.documents.metrics import METRICS, Metrics
 from tasks.reporting.view import Points, Record, Row
+from tasks.workspace.errors import DataError
 
 Source = Callable[[str], bytes]  # the content of a named file; OSError if it does not exist
 DECISIONS = ("good", "review", "defect", "")
@@ -44,6 +46,15 @@ def json_object(source: Source, name: str, notes: list[str]) -> Record:
         notes.append(f"{name} cannot be read ({getattr(error, 'strerror', None) or error})")
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def metrics(source: Source, notes: list[str]) -> Metrics:
+    """The figures of an evaluation; without any where they cannot be read."""
+    try:
+        return Metrics.parse(source(METRICS), METRICS)
+    except (OSError, DataError) as error:
+        notes.append(f"{METRICS} cannot be read ({getattr(error, 'strerror', None) or error})")
+        return Metrics()
 
 
 def score_rows(source: Source, notes: list[str]) -> list[Row]:

@@ -1,16 +1,17 @@
 """Records of the store about a product: champion, releases, and changes."""
 
-import json
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from tasks.reporting.reading import json_object, nested_object, score_rows
-from tasks.reporting.view import ModelView, Record
+from tasks.documents.champion import ChangeRecord, Pointer
+from tasks.documents.metrics import Metrics
+from tasks.reporting.reading import json_object, metrics, nested_object, score_rows
+from tasks.reporting.view import Event, ModelView
 from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.release import folder_of
-from tasks.store.releases import fetch_pictures, releases
+from tasks.store.releases import Release, fetch_pictures, releases
 from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.paths import Workspace
 
@@ -22,31 +23,31 @@ EARLIER = 4  # releases that can be compared, beside the cells
 class StoreRecords:
     """What the store holds of one product."""
 
-    champion: Record | None = None
-    releases: list[Record] = field(default_factory=list)
-    history: list[Record] = field(default_factory=list)
+    champion: Pointer | None = None
+    releases: list[Release] = field(default_factory=list)
+    history: list[Event] = field(default_factory=list)
 
 
 def read_store_records(store: Store, product: str) -> StoreRecords:
     """Read the records from the store; StoreError if it is not available."""
     keys = sorted(store.keys(f"records/{product}/"), reverse=True)[:EVENTS]
-    events = [history_line(json.loads(store.get(key) or b"{}")) for key in keys]
+    bodies = [ChangeRecord.parse(store.get(key) or b"{}", f"'{key}'") for key in keys]
+    events = [history_line(body) for body in bodies]
     return StoreRecords(champion(store, product), releases(store, product), events)
 
 
-def history_line(body: Record) -> Record:
-    """One line of the history, from a record of any kind."""
-    subject = body if "algorithm" in body else nested_object(body, "challenger")
-    reason = body.get("reason") or "; ".join(map(str, body.get("reasons") or []))
-    return {
-        "time": str(body.get("time") or ""),
-        "kind": str(body.get("kind") or "record"),
-        "algorithm": subject.get("algorithm") or "",
-        "release": subject.get("release") or "",
-        "what": body.get("what") or "",  # of a change that is about no release
-        "by": body.get("by") or "",
-        "reason": reason,
-    }
+def history_line(body: ChangeRecord) -> Event:
+    """One line of the history, whatever kind of record it is."""
+    subject = body.challenger or body
+    return Event(
+        time=body.time,
+        kind=body.kind,
+        algorithm=subject.algorithm,
+        release=subject.release or "",
+        what=body.what,
+        by=body.by,
+        reason=body.reason or "; ".join(body.reasons),
+    )
 
 
 def earlier_releases(
@@ -56,27 +57,27 @@ def earlier_releases(
     current = {cell.release for cell in cells}
     found: list[ModelView] = []
     for about in reversed(known.releases):
-        if about["id"] not in current and len(found) < EARLIER:
+        if about.id not in current and len(found) < EARLIER:
             found.append(release_view(workspace, store, product, about))
     return found
 
 
-def release_view(workspace: Workspace, store: Store, product: str, about: Record) -> ModelView:
-    """The view of a release, with its evaluation at publication."""
+def release_view(workspace: Workspace, store: Store, product: str, about: Release) -> ModelView:
+    """A release as it was evaluated when it was published."""
     notes: list[str] = []
-    source = partial(release_file, store, folder_of(product, about["id"]))
+    source = partial(release_file, store, folder_of(product, about.id))
     details = json_object(source, "details.json", notes)
     return ModelView(
         product=product,
-        key=f"release-{about['id']}",
-        algorithm=about["algorithm"],
-        release=about["id"],
-        status="champion" if about["champion"] else "",
-        metrics=json_object(source, "metrics.json", notes),
+        key=f"release-{about.id}",
+        algorithm=about.algorithm,
+        release=about.id,
+        status="champion" if about.champion else "",
+        metrics=metrics(source, notes),
         intervals=nested_object(details, "intervals"),
         severities=nested_object(details, "severity", "types"),
         rows=score_rows(source, notes),
-        pictures=fetch_pictures(store, workspace, product, about["id"]),
+        pictures=fetch_pictures(store, workspace, product, about.id),
         notes=notes,
     )
 
@@ -92,16 +93,17 @@ def release_file(store: Store, folder: str, name: str) -> bytes:
     return content
 
 
-def release_of_cell(metrics: Record, known: StoreRecords) -> str:
-    """The id of the release with exactly these figures; empty if there is none.
+def release_of_cell(figures: Metrics, known: StoreRecords) -> str:
+    """The id of the release that is made of a cell with exactly these figures; empty: none is.
 
     We compare figures, not scores: the latencies among them are always different, and they are in
     the manifest, so no other file is read from the store.
     """
+    asked = figures.model_dump(exclude_unset=True, exclude={"product", "version"})
     for about in reversed(known.releases):
-        told = about["metrics"]
-        if told and all(told.get(k) == v for k, v in metrics.items() if k != "product"):
-            return str(about["id"])
+        told = about.metrics.dump() if about.metrics else {}
+        if asked and told and all(told.get(key) == value for key, value in asked.items()):
+            return about.id
     return ""
 
 

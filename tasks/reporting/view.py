@@ -5,6 +5,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tasks.documents.champion import Pointer
+from tasks.documents.decision import Decision
+from tasks.documents.metrics import Metrics
+from tasks.store.releases import Release
+
 Record = dict[str, Any]
 Points = list[tuple[float, float]]
 
@@ -27,9 +32,9 @@ class ModelView:
     product: str
     key: str  # in addresses: the algorithm, or release-<id>
     algorithm: str
-    release: str = ""  # id of the release with exactly this model, if any
+    release: str = ""  # id with which exactly this was published, if it was
     status: str = ""  # champion, refused, or empty
-    metrics: Record = field(default_factory=dict)
+    metrics: Metrics = field(default_factory=Metrics)
     intervals: Record = field(default_factory=dict)  # name -> [low, high], 95 %
     severities: dict[str, Record] = field(default_factory=dict)  # defect type -> its tally
     rows: list[Row] = field(default_factory=list)
@@ -61,13 +66,26 @@ class DataView:
 
 
 @dataclass(frozen=True)
+class Event:
+    """A record of the store, whatever kind it is of."""
+
+    time: str
+    kind: str
+    algorithm: str
+    release: str
+    what: str  # of a change that is about no release
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ProductView:
     name: str
     folder: Path
-    champion: Record | None  # the store's pointer
-    decision: Record | None  # the gate's last
-    releases: list[Record]  # oldest first
-    history: list[Record]  # promotions, rollbacks, refusals; the newest first
+    champion: Pointer | None  # the store's pointer
+    decision: Decision | None  # the gate's last
+    releases: list[Release]  # oldest first
+    history: list[Event]  # promotions, rollbacks, refusals; the newest first
     models: list[ModelView]
     data: DataView | None
     chosen: list[str]  # why these algorithms, where the line chose them

@@ -1,7 +1,6 @@
 """The most wrong decisions of an evaluation as pictures: image | heat map."""
 
 import io
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from tasks.decisions.threshold import wrongness
+from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.pictures import HEAT_SHARE
 from tasks.reporting.reading import score_rows
 from tasks.reporting.small_pictures import PictureArchive
@@ -29,9 +29,9 @@ class WrongDecision:
 
 
 def worst_decisions(evaluation: Path, count: int = SHOWN) -> list[WrongDecision]:
-    """Wrong decisions that have pictures, worst first."""
+    """Wrong decisions of which there are pictures, the worst first."""
     pictures = PictureArchive(evaluation / PICTURES_FILE)
-    limit = json.loads((evaluation / "threshold.json").read_text())["threshold"]
+    limit = Thresholds.read(evaluation / THRESHOLD).threshold
     rows = list(enumerate(score_rows(partial(evaluation_file, evaluation), [])))
     rows.sort(key=lambda one: -wrongness(one[1].score, one[1].label, limit))
     wrong = ((index, row, error_kind(row)) for index, row in rows if error_kind(row))

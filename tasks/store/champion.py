@@ -5,40 +5,41 @@ by the next change.
 """
 
 import hashlib
-import json
 import logging
 import re
 from typing import Any
 
+from tasks.documents.champion import Pointer
+from tasks.documents.decision import Decision
+from tasks.documents.manifest import Manifest
+from tasks.documents.stored import FORMAT
 from tasks.store.base import Store
-from tasks.store.release import FORMAT, check_whole, decode, encode, now
+from tasks.store.release import check_whole, encode, now
 from tasks.workspace.errors import ConflictError, DataError, StoreError
 from tasks.workspace.names import valid_name
 
-Record = dict[str, Any]
-
-
-def rolled_back(store: Store, product: str) -> dict[str, Record]:
-    """Releases that somebody went back from and nobody promoted since, with that change."""
-    found: dict[str, Record] = {}
-    keys = [k for k in store.keys(f"records/{product}/") if "-promote-" in k or "-rollback-" in k]
-    changes = [json.loads(store.get(key) or b"{}") for key in keys]
-    changes.append(champion(store, product) or {})  # its record may follow later
-    for change in sorted(changes, key=lambda one: one.get("since", "")):
-        found.pop(change.get("release", ""), None)
-        if "instead_of" in change:
-            found[change["instead_of"]] = change
-    return found
-
-
 DEPTH = 50  # earlier champions that one can go back to
-Pointer = dict[str, Any]
 log = logging.getLogger(__name__)
 
 
 def champion(store: Store, product: str) -> Pointer | None:
-    """The champion: release, algorithm, since, by, reason, previous; None before the first."""
+    """Which release is the champion, since when and why; None before the first."""
     return _read(store, product)[0]
+
+
+def rolled_back(store: Store, product: str) -> dict[str, Pointer]:
+    """Releases that somebody went back from and nobody promoted since, with that change."""
+    found: dict[str, Pointer] = {}
+    keys = [k for k in store.keys(f"records/{product}/") if "-promote-" in k or "-rollback-" in k]
+    known = {f"'{key}' in the store {store.address}": store.get(key) for key in keys}
+    changes = [Pointer.parse(body, where) for where, body in known.items() if body]
+    if (current := champion(store, product)) is not None:
+        changes.append(current)  # its record may follow later
+    for change in sorted(changes, key=lambda one: one.since):
+        found.pop(change.release, None)
+        if change.instead_of is not None:
+            found[change.instead_of] = change
+    return found
 
 
 def promote(
@@ -48,25 +49,25 @@ def promote(
     *,
     reason: str,
     by: str,
-    record: dict[str, Any] | None = None,
+    record: Decision | None = None,
     seen: str | None = None,
 ) -> Pointer:
     """The pointer after making a whole release the champion; unchanged where it was already.
 
-    record: the decision behind it; where it names the champion that it compared with, another
-    champion in between is a ConflictError.
+    record: the decision behind it; another champion than the one that it compared with is a
+    ConflictError.
     seen: the release that whoever asks took for the champion (empty: none); likewise.
     """
     manifest = check_whole(store, product, release)
     current, tag = _read(store, product)
     _check_seen(seen, current, product)
-    if current is not None and current["release"] == release:
+    if current is not None and current.release == release:
         _write_record(store, current)
         return current
     _check_decision(record, current, product)
-    earlier = [current["release"], *current["history"]] if current is not None else []
+    earlier = [current.release, *current.history] if current is not None else []
     pointer = _pointer("promote", manifest, earlier, reason, by)
-    return _change(store, current, tag, {**pointer, "decision": record})
+    return _change(store, current, tag, pointer.model_copy(update={"decision": record}))
 
 
 def rollback(
@@ -78,14 +79,15 @@ def rollback(
     """
     current, tag = _read(store, product)
     _check_seen(seen, current, product)
-    if current is None or not current["history"]:
+    if current is None or not current.history:
         raise StoreError(
             f"product '{product}' has no earlier champion to go back to; promote a release instead"
         )
-    earlier = current["history"]
+    earlier = current.history
     manifest = check_whole(store, product, earlier[0])
     pointer = _pointer("rollback", manifest, earlier[1:], reason, by)
-    return _change(store, current, tag, {**pointer, "instead_of": current["release"]})
+    pointer = pointer.model_copy(update={"instead_of": current.release})
+    return _change(store, current, tag, pointer)
 
 
 def record(store: Store, product: str, kind: str, body: dict[str, Any]) -> str:
@@ -101,35 +103,34 @@ def _read(store: Store, product: str) -> tuple[Pointer | None, str | None]:
     found = store.get_with_tag(key)
     if found is None:
         return None, None
-    return decode(found[0], f"'{key}' in the store {store.address}"), found[1]
+    return Pointer.parse(found[0], f"'{key}' in the store {store.address}"), found[1]
 
 
-def _pointer(
-    kind: str, manifest: dict[str, Any], earlier: list[str], reason: str, by: str
-) -> Pointer:
-    product = manifest["product"]
-    pointer = {
-        "format": FORMAT,
-        "kind": kind,
-        "product": product,
-        "release": manifest["release"],
-        "algorithm": manifest["algorithm"],
-        "since": now(),
-        "by": by,
-        "reason": reason,
-        "previous": earlier[0] if earlier else None,
-        "history": earlier[:DEPTH],
-    }
-    return {**pointer, "record": _record_key(product, kind, pointer["since"], pointer)}
+def _pointer(kind: str, manifest: Manifest, earlier: list[str], reason: str, by: str) -> Pointer:
+    pointer = Pointer(
+        format=FORMAT,
+        kind=kind,
+        product=manifest.product,
+        release=manifest.release,
+        algorithm=manifest.algorithm,
+        since=now(),
+        by=by,
+        reason=reason,
+        previous=earlier[0] if earlier else None,
+        history=earlier[:DEPTH],
+        record="",
+    )
+    key = _record_key(pointer.product, kind, pointer.since, pointer.dump())
+    return pointer.model_copy(update={"record": key})
 
 
 def _change(store: Store, current: Pointer | None, tag: str | None, pointer: Pointer) -> Pointer:
     """Write the pointer if nobody was quicker, then its record."""
-    product = pointer["product"]
+    product = pointer.product
     if current is not None:
         _write_record(store, current)
     try:
-        store.put_if(_champion_key(product), encode(pointer), tag)
+        store.put_if(_champion_key(product), encode(pointer.dump()), tag)
     except ConflictError as error:
         raise _lost(product, champion(store, product)) from error
     try:
@@ -143,29 +144,29 @@ def _lost(product: str, winner: Pointer | None) -> ConflictError:
     if winner is None:
         return ConflictError(f"somebody removed the champion of '{product}' meanwhile; look first")
     return ConflictError(
-        f"the champion of '{product}' is meanwhile release {winner['release']} "
-        f"({winner['algorithm']}), by {winner['by']} since {winner['since']}; "
+        f"the champion of '{product}' is meanwhile release {winner.release} "
+        f"({winner.algorithm}), by {winner.by} since {winner.since}; "
         "compare with it before trying again"
     )
 
 
 def _check_seen(seen: str | None, current: Pointer | None, product: str) -> None:
     """Refuse a change by somebody who looked at another champion than the present one."""
-    if seen is not None and seen != (current["release"] if current is not None else ""):
+    if seen is not None and seen != (current.release if current is not None else ""):
         raise _lost(product, current)
 
 
-def _check_decision(decision: dict[str, Any] | None, current: Pointer | None, product: str) -> None:
+def _check_decision(decision: Decision | None, current: Pointer | None, product: str) -> None:
     """Refuse a decision that was made against another champion than the present one."""
-    if decision is None or "champion" not in decision:
+    if decision is None:
         return
-    compared = (decision["champion"] or {}).get("release")
-    if compared != (current["release"] if current is not None else None):
+    compared = decision.champion.release if decision.champion else None
+    if compared != (current.release if current is not None else None):
         raise _lost(product, current)
 
 
 def _write_record(store: Store, pointer: Pointer) -> None:
-    store.put(pointer["record"], encode({"time": pointer["since"], **pointer}))
+    store.put(pointer.record, encode({"time": pointer.since, **pointer.dump()}))
 
 
 def _record_key(product: str, kind: str, time: str, body: dict[str, Any]) -> str:

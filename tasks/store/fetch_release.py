@@ -4,11 +4,11 @@ import os
 import shutil
 import uuid
 from pathlib import Path
-from typing import Any
 
+from tasks.documents.manifest import MANIFEST, Manifest
 from tasks.store.base import Store
 from tasks.store.champion import champion
-from tasks.store.release import MANIFEST, check_manifest, damaged, folder_of, read_manifest
+from tasks.store.release import check_manifest, damaged, folder_of, read_manifest
 from tasks.workspace.errors import StoreError
 from tasks.workspace.files import disk, sha256_of, sweep
 
@@ -25,7 +25,7 @@ def fetch(store: Store, product: str, release: str | None, cache: Path) -> Path:
                 f"product '{product}' has no champion in the store {store.address}; "
                 "promote a release first"
             )
-        release = str(current["release"])
+        release = current.release
     key = folder_of(product, release)
     folder = cache / product / release
     with disk(f"'{folder}'"):
@@ -38,26 +38,25 @@ def _verified(folder: Path, release: str) -> bool:
     """Whether the cached folder holds what the release's manifest says, byte for byte."""
     try:
         manifest = check_manifest((folder / MANIFEST).read_bytes(), release, str(folder))
-        return all(
-            sha256_of(folder / name) == entry["sha256"] for name, entry in manifest["files"].items()
-        )
+        files = manifest.files.items()
+        return all(sha256_of(folder / name) == entry.sha256 for name, entry in files)
     except (StoreError, FileNotFoundError):
         return False
 
 
-def _download(store: Store, key: str, manifest: dict[str, Any], folder: Path) -> None:
+def _download(store: Store, key: str, manifest: Manifest, folder: Path) -> None:
     part = folder.with_name(f".{uuid.uuid4().hex}.part")
     sweep(folder.parent)
     try:
-        for name, entry in manifest["files"].items():
+        for name, entry in manifest.files.items():
             found = store.download(key + name, part / name)
-            if found != entry["sha256"]:
+            if found != entry.sha256:
                 raise damaged(
                     f"'{key}{name}' in the store {store.address}",
-                    f"its sha256 is {found[:16]}..., its manifest says {entry['sha256'][:16]}...",
+                    f"its sha256 is {found[:16]}..., its manifest says {entry.sha256[:16]}...",
                 )
         store.download(key + MANIFEST, part / MANIFEST)
-        _replace(part, folder, manifest["release"])
+        _replace(part, folder, manifest.release)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 

@@ -1,13 +1,11 @@
 """Open the store that a workspace names, and find a release in it."""
 
-import json
 from pathlib import Path
-from typing import Any
 
+from tasks.documents.manifest import MANIFEST, Manifest
 from tasks.spec.read import read_params
 from tasks.store.base import Store
 from tasks.store.fetch_release import fetch
-from tasks.store.release import MANIFEST
 from tasks.workspace.errors import StoreError
 from tasks.workspace.paths import CARD, Workspace, find
 
@@ -42,10 +40,10 @@ def source_of(workspace: Path | None, product: str) -> tuple[Store, str, Path]:
     return store_of(home), product, home.scratch / "releases"
 
 
-def release_of(folder: Path) -> dict[str, Any]:
-    """The manifest of a release's folder: release, product, algorithm; empty for a cell's."""
+def release_of(folder: Path) -> Manifest | None:
+    """The manifest of a release's folder; None for a cell's."""
     path = folder / MANIFEST
-    return json.loads(path.read_text()) if path.is_file() else {}
+    return Manifest.read(path) if path.is_file() else None
 
 
 def open_store(address: str | Path, *, single_writer: bool = False, timeout: float = 12.0) -> Store:

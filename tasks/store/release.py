@@ -9,26 +9,26 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tasks.documents.manifest import MANIFEST, About, FileEntry, Manifest
+from tasks.documents.stored import FORMAT
 from tasks.store.base import Store
 from tasks.workspace import clock
-from tasks.workspace.errors import DataError, StoreError
+from tasks.workspace.errors import DataError, LineError, StoreError
 from tasks.workspace.files import read
 from tasks.workspace.names import valid_name
 
-FORMAT = 1
-MANIFEST = "manifest.json"
-Files = dict[str, dict[str, Any]]
+Files = dict[str, FileEntry]
 
 
 def release_id(files: Files) -> str:
     """16 hexadecimal digits that stand for the names and contents."""
-    lines = [f"{files[name]['sha256']}  {name}\n" for name in sorted(files)]
+    lines = [f"{files[name].sha256}  {name}\n" for name in sorted(files)]
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
 def describe(folder: Path) -> Files:
     """sha256 and bytes of each file below a folder, by its relative path."""
-    files = {}
+    files: Files = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest = hashlib.sha256()
         size = 0
@@ -38,7 +38,7 @@ def describe(folder: Path) -> Files:
         name = path.relative_to(folder).as_posix()
         if not name.isprintable():
             raise DataError(f"{name!r} in '{folder}' cannot stand in a manifest; rename the file")
-        files[name] = {"sha256": digest.hexdigest(), "bytes": size}
+        files[name] = FileEntry(sha256=digest.hexdigest(), bytes=size)
     if not files:
         raise DataError(f"'{folder}' holds no files to publish; give a folder with a model")
     if MANIFEST in files:
@@ -46,24 +46,22 @@ def describe(folder: Path) -> Files:
     return files
 
 
-def new_manifest(files: Files, product: str, about: dict[str, Any]) -> bytes:
-    """The manifest's content."""
-    if not about.get("algorithm"):
+def new_manifest(files: Files, product: str, about: About) -> Manifest:
+    """The manifest of a release that is published now."""
+    if not about.algorithm:
         raise DataError("about has no 'algorithm'; name the algorithm that made the release")
-    return encode(
-        {
-            "format": FORMAT,
-            "product": product,
-            "release": release_id(files),
-            "algorithm": about["algorithm"],
-            "created": now(),
-            "files": files,
-            "about": about,
-        }
+    return Manifest(
+        format=FORMAT,
+        product=product,
+        release=release_id(files),
+        algorithm=about.algorithm,
+        created=now(),
+        files=files,
+        about=about,
     )
 
 
-def read_manifest(store: Store, product: str, release: str) -> dict[str, Any]:
+def read_manifest(store: Store, product: str, release: str) -> Manifest:
     """The manifest of a published release; a StoreError where there is none."""
     key = folder_of(product, release) + MANIFEST
     content = store.get(key)
@@ -75,31 +73,27 @@ def read_manifest(store: Store, product: str, release: str) -> dict[str, Any]:
     return check_manifest(content, release, f"'{key}' in the store {store.address}")
 
 
-def check_manifest(content: bytes, release: str, where: str) -> dict[str, Any]:
+def check_manifest(content: bytes, release: str, where: str) -> Manifest:
     """The decoded manifest, whose list of files must give the release's own id."""
-    manifest = decode(content, where)
-    try:
-        right = release_id(manifest["files"]) == release
-        names = list(manifest["files"])
-    except (KeyError, TypeError, AttributeError):
-        right, names = False, []
-    if not right or any(PurePosixPath(n).is_absolute() or ".." in n.split("/") for n in names):
+    manifest = Manifest.parse(content, where)
+    outside = (PurePosixPath(n).is_absolute() or ".." in n.split("/") for n in manifest.files)
+    if release_id(manifest.files) != release or any(outside):
         raise damaged(where, "its list of files does not give the release's id")
     return manifest
 
 
-def check_whole(store: Store, product: str, release: str) -> dict[str, Any]:
+def check_whole(store: Store, product: str, release: str) -> Manifest:
     """The manifest of a release whose files are all there with the right size."""
     manifest = read_manifest(store, product, release)
     folder = folder_of(product, release)
     sizes = store.keys(folder)
-    for name, entry in manifest["files"].items():
+    for name, entry in manifest.files.items():
         where = f"'{folder}{name}' in the store {store.address}"
         if folder + name not in sizes:
             raise StoreError(f"{where} is missing; publish the release again")
-        if sizes[folder + name] != entry["bytes"]:
+        if sizes[folder + name] != entry.bytes:
             found = sizes[folder + name]
-            raise damaged(where, f"it has {found} bytes, its manifest says {entry['bytes']}")
+            raise damaged(where, f"it has {found} bytes, its manifest says {entry.bytes}")
     return manifest
 
 
@@ -110,11 +104,9 @@ def folder_of(product: str, release: str) -> str:
     return f"releases/{valid_name(product)}/{release}/"
 
 
-def damaged(where: str, reason: str) -> StoreError:
+def damaged(where: str, reason: str) -> LineError:
     """The error for an object that is not what its release promises."""
-    return StoreError(
-        f"{where} is damaged: {reason}; delete it and publish the release again, or roll back"
-    )
+    return Manifest.damaged(where, reason)
 
 
 def encode(body: dict[str, Any]) -> bytes:
@@ -124,18 +116,6 @@ def encode(body: dict[str, Any]) -> bytes:
     except (TypeError, ValueError) as error:
         raise DataError(f"no JSON: {error}; use plain values, and null for NaN") from error
     return f"{text}\n".encode()
-
-
-def decode(content: bytes, where: str) -> dict[str, Any]:
-    """The JSON object of a manifest or pointer that this version understands."""
-    try:
-        body: dict[str, Any] = json.loads(content)
-        version = body["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise damaged(where, "it is not JSON of the expected form") from error
-    if version != FORMAT:
-        raise StoreError(f"{where} has format {version}, this version reads {FORMAT}; upgrade")
-    return body
 
 
 def now() -> str:

@@ -1,14 +1,17 @@
 """Publish a folder as a release, and list releases. Champions: promote.py; download: fetch.py."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.documents.manifest import MANIFEST, About
+from tasks.documents.metrics import GateMetrics
 from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.release import (
-    MANIFEST,
     describe,
+    encode,
     folder_of,
     new_manifest,
     read_manifest,
@@ -51,27 +54,27 @@ def fetch_pictures(store: Store, workspace: Workspace, product: str, release: st
 log = logging.getLogger(__name__)
 
 
-def publish(folder: Path, product: str, store: Store, about: dict[str, Any]) -> str:
+def publish(folder: Path, product: str, store: Store, about: About) -> str:
     """The id under which every file of the folder is in the store, whole.
 
     The manifest goes last, so a reader sees no release or all of it, and whoever runs this again
     completes it. The same content again changes nothing, even when `about` differs.
-    about: at least "algorithm"; "metrics" are shown by `releases`.
+    about: at least its algorithm; its metrics are shown by `releases`.
     """
     with disk(f"'{folder}'"):
         files = describe(folder)
-    manifest = new_manifest(files, product, about)
+    manifest = encode(new_manifest(files, product, about).dump())
     release = release_id(files)
     key = folder_of(product, release)
     stored = store.keys(key)
     if key + MANIFEST in stored and all(
-        stored.get(key + name) == entry["bytes"] for name, entry in files.items()
+        stored.get(key + name) == entry.bytes for name, entry in files.items()
     ):
         read_manifest(store, product, release)
         log.info("release %s of %s was published before, nothing to do", release, product)
         return release
     for name, entry in files.items():
-        _upload(store, key + name, folder / name, entry["sha256"], key + name in stored)
+        _upload(store, key + name, folder / name, entry.sha256, key + name in stored)
     with disk(f"'{folder}'"):
         if describe(folder) != files:
             raise DataError(f"'{folder}' changed while it was published; publish it again")
@@ -80,8 +83,24 @@ def publish(folder: Path, product: str, store: Store, about: dict[str, Any]) -> 
     return release
 
 
-def releases(store: Store, product: str) -> list[dict[str, Any]]:
-    """Every whole release, oldest first: id, algorithm, created, champion, bytes, metrics."""
+@dataclass(frozen=True)
+class Release:
+    """A line of the list of releases."""
+
+    id: str
+    algorithm: str
+    created: str
+    champion: bool
+    bytes: int
+    metrics: GateMetrics | None
+
+    def row(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**vars(self), "metrics": self.metrics.dump() if self.metrics else {}}
+
+
+def releases(store: Store, product: str) -> list[Release]:
+    """Every whole release, oldest first."""
     top = f"releases/{valid_name(product)}/"
     current = champion(store, product)
     found = []
@@ -90,17 +109,11 @@ def releases(store: Store, product: str) -> list[dict[str, Any]]:
         if name != MANIFEST:
             continue
         manifest = read_manifest(store, product, release)
-        found.append(
-            {
-                "id": release,
-                "algorithm": manifest["algorithm"],
-                "created": manifest["created"],
-                "champion": current is not None and current["release"] == release,
-                "bytes": sum(entry["bytes"] for entry in manifest["files"].values()),
-                "metrics": manifest["about"].get("metrics") or {},
-            }
-        )
-    return sorted(found, key=lambda one: (one["created"], one["id"]))
+        leads = current is not None and current.release == release
+        size = sum(entry.bytes for entry in manifest.files.values())
+        about = (manifest.algorithm, manifest.created, leads, size, manifest.about.metrics)
+        found.append(Release(release, *about))
+    return sorted(found, key=lambda one: (one.created, one.id))
 
 
 def _upload(store: Store, key: str, path: Path, sha256: str, there: bool) -> None:

@@ -12,7 +12,6 @@ A star marks what the gate would put forward. bench_new.py times the commands th
 """
 
 import argparse
-import json
 import shutil
 import tempfile
 import time
@@ -78,19 +77,14 @@ def start(workspace: Workspace, product: str, source: Path) -> None:
     spent = time.process_time() - began
     cells = evaluated(workspace, product, spec.algorithms)
     fit_for = [cell for cell in cells if not objections(cell, spec.gates)]
-    best = max(fit_for, key=rank)["algorithm"] if fit_for else ""
+    best = max(fit_for, key=rank).algorithm if fit_for else ""
     for cell in cells:
-        row = json.loads(
-            (workspace.evaluation(product, cell["algorithm"]) / "metrics.json").read_text()
-        )
-        miss, overkill, bound = (
-            "  none" if row[name] is None else f"{row[name]:6.1%}"
-            for name in ("miss", "overkill", "overkill_bound")
-        )
-        star = "*" if row["algorithm"] == best else " "
+        shares = (cell.miss, cell.overkill, cell.overkill_bound)
+        miss, overkill, bound = ("  none" if s is None else f"{s:6.1%}" for s in shares)
+        star = "*" if cell.algorithm == best else " "
         print(
-            f"{product:<16} {spent:4.0f} s  {row['algorithm']:<10}{star}"
-            f" AUROC {row['image_auroc']:.3f}  AUPRO {row['aupro_30'] or float('nan'):.3f}"
+            f"{product:<16} {spent:4.0f} s  {cell.algorithm:<10}{star}"
+            f" AUROC {cell.image_auroc:.3f}  AUPRO {cell.aupro_30 or float('nan'):.3f}"
             f"  miss {miss}  overkill {overkill} of {bound} promised",
             flush=True,
         )

@@ -23,7 +23,7 @@ def weak(make, prefect, tmp_path_factory):
     workspace = make(root, "plate", defaults__training={"folds": 4})
     edit(workspace, "plate", algorithms=WEAK)
     assert run_line(workspace, [], None)
-    assert champion(store_of(workspace), "plate")["algorithm"] == "patchcore"
+    assert champion(store_of(workspace), "plate").algorithm == "patchcore"
     return workspace
 
 
@@ -46,20 +46,20 @@ def test_better_is_promoted_rolled_back_and_promoted_again(champions, command):
     weak = champion(store, "plate")
     # ten images prove little: the rule `better` wants the whole interval above 0
     decision = run(command, champions, algorithms=["padim"], gates={"rule": "better"})
-    assert decision["compared"]["difference"] > 0 and not decision["accepted"]
+    assert decision.compared.difference > 0 and not decision.accepted
     decision = run(command, champions, gates={"margin": 0.5}, release={"onnx": True})
-    assert decision["accepted"], decision["reasons"]
-    assert decision["compared"]["low"] >= -0.5
-    assert decision["shipped"]["runtime"] == "onnx"
+    assert decision.accepted, decision.reasons
+    assert decision.compared.low >= -0.5
+    assert decision.shipped.runtime == "onnx"
     strong = champion(store, "plate")
-    assert (strong["algorithm"], strong["previous"]) == ("padim", weak["release"])
+    assert (strong.algorithm, strong.previous) == ("padim", weak.release)
     assert command(champions, "rollback", "plate", "--reason", "too slow").exit_code == 0
-    assert champion(store, "plate")["release"] == weak["release"]
+    assert champion(store, "plate").release == weak.release
     refused = run(command, champions)
-    assert not refused["accepted"] and "too slow" in refused["reasons"][0]
-    assert champion(store, "plate")["release"] == weak["release"]
-    assert command(champions, "promote", "plate", strong["release"]).exit_code == 0
-    assert champion(store, "plate")["release"] == strong["release"]
+    assert not refused.accepted and "too slow" in refused.reasons[0]
+    assert champion(store, "plate").release == weak.release
+    assert command(champions, "promote", "plate", strong.release).exit_code == 0
+    assert champion(store, "plate").release == strong.release
     kinds = [key.split("-")[-2] for key in sorted(store.keys("records/plate/"))]
     assert kinds == ["promote", "refusal", "promote", "rollback", "refusal", "promote"]
 
@@ -67,41 +67,41 @@ def test_better_is_promoted_rolled_back_and_promoted_again(champions, command):
 def test_worse_is_refused_and_says_by_how_much(champions, command):
     run(command, champions, algorithms=["padim"], gates={"margin": 0.5})
     decision = run(command, champions, algorithms=WEAK, gates={"margin": 0.0})
-    assert not decision["accepted"]
-    assert "AUROC differs from the champion's by -0." in decision["reasons"][0]
-    assert champion(store_of(champions), "plate")["algorithm"] == "padim"
+    assert not decision.accepted
+    assert "AUROC differs from the champion's by -0." in decision.reasons[0]
+    assert champion(store_of(champions), "plate").algorithm == "padim"
 
 
 def test_a_missed_critical_defect_blocks_a_better_auroc(champions, command):
     severity = {"types": {"scratch": "critical"}}
     threshold = {"policy": "fixed", "value": 1e9}  # passes everything
     decision = run(command, champions, algorithms=["padim"], severity=severity, threshold=threshold)
-    assert decision["metrics"]["image_auroc"] > 0.6
-    assert not decision["accepted"]
-    assert any("critical" in reason for reason in decision["reasons"]), decision["reasons"]
-    assert champion(store_of(champions), "plate")["algorithm"] == "patchcore"
+    assert decision.metrics.image_auroc > 0.6
+    assert not decision.accepted
+    assert any("critical" in reason for reason in decision.reasons), decision.reasons
+    assert champion(store_of(champions), "plate").algorithm == "patchcore"
 
 
 def test_a_new_test_set_has_the_champion_score_it_anew(champions, command):
     gone = sorted(champions.images("plate").glob("test/good/*.png"))[0]
     gone.unlink()
     decision = run(command, champions, algorithms=["padim"])
-    assert decision["compared"]["evaluated_anew"]
-    assert decision["metrics"]["test_good"] == 3
+    assert decision.compared.evaluated_anew
+    assert decision.metrics.test_good == 3
 
 
 def test_a_budget_is_held_by_what_ships(champions, command):
     decision = run(command, champions, algorithms=["padim"], gates={"size_mb": 0.5, "margin": 0.5})
-    assert not decision["accepted"]
-    [check] = [c for c in decision["floors"] if c["name"] == "size_mb"]
-    assert check["value"] > 0.5 and not check["passed"]
-    assert f"size_mb is {check['value']:.4g}, above" in decision["reasons"][0]
+    assert not decision.accepted
+    [check] = [c for c in decision.floors if c.name == "size_mb"]
+    assert check.value > 0.5 and not check.passed
+    assert f"size_mb is {check.value:.4g}, above" in decision.reasons[0]
 
 
 def test_an_auditor_finds_what_a_release_is_from(champions, command):
     store = store_of(champions)
     pointer = champion(store, "plate")
-    folder = f"releases/plate/{pointer['release']}/"
+    folder = f"releases/plate/{pointer.release}/"
     provenance = json.loads(store.get(folder + "provenance.json"))
     assert set(provenance["images"]) == {"train.csv", "test.csv", "manifest.csv"}
     assert {"torch", "onnxruntime", "inspectline"} <= set(provenance["packages"])
@@ -110,7 +110,7 @@ def test_an_auditor_finds_what_a_release_is_from(champions, command):
     low, high = details["intervals"]["image_auroc"]
     metrics = json.loads(store.get(folder + "metrics.json"))
     assert low <= metrics["image_auroc"] <= high
-    kept = json.loads(store.get(pointer["record"]))
+    kept = json.loads(store.get(pointer.record))
     assert kept["by"] and kept["decision"]["metrics"]["image_auroc"] == metrics["image_auroc"]
     assert kept["decision"]["origin"]["commit"] is None  # nothing was committed yet
 
@@ -119,7 +119,7 @@ def test_a_refusal_is_kept_with_what_it_is_from(champions, command):
     git = ["git", "-C", str(champions.root), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     for words in (["add", "--all"], ["commit", "-qm", "all"]):
         subprocess.run([*git, *words], check=True)
-    assert not run(command, champions, gates={"aupro_30": 1.0})["accepted"]
+    assert not run(command, champions, gates={"aupro_30": 1.0}).accepted
     store = store_of(champions)
     *_, key = [name for name in store.keys("records/plate/") if "refusal" in name]
     kept = json.loads(store.get(key))

@@ -107,5 +107,5 @@ def test_dvc_repro_first_and_the_line_decides_without_training(make, prefect, tm
     assert not make_plan(workspace, ["cap"]).stages
     assert run_line(workspace, [], None)
     assert model.stat().st_mtime_ns == fitted
-    assert last_decision(workspace, "cap")["accepted"]
-    assert champion(store_of(workspace), "cap")["algorithm"] == "patchcore"
+    assert last_decision(workspace, "cap").accepted
+    assert champion(store_of(workspace), "cap").algorithm == "patchcore"

@@ -48,7 +48,7 @@ def test_a_fit_on_a_full_disk_fails_and_the_next_run_makes_up(make, prefect, dis
     assert not list(workspace.root.glob("data/**/*.partial"))
     ballast.unlink()
     assert command(workspace, "run").exit_code == 0
-    assert champion(store_of(workspace), "plate")["algorithm"] == "padim"
+    assert champion(store_of(workspace), "plate").algorithm == "padim"
 
 
 def test_publishing_on_a_full_disk_fails_and_the_next_run_publishes(copy, prefect, disk, command):

@@ -40,9 +40,9 @@ def test_a_run_leaves_every_cell_a_champion_and_a_report(trained, command):
     for product in ("cap", "plate"):
         decision = last_decision(trained, product)
         current = champion(store_of(trained), product)
-        assert decision["accepted"] and decision["challenger"]["release"] == current["release"]
+        assert decision.accepted and decision.challenger.release == current.release
         best = max(row["image_auroc"] for row in rows if row["product"] == product)
-        assert decision["metrics"]["image_auroc"] == best
+        assert decision.metrics.image_auroc == best
     [report] = trained.root.glob("report/*/report.html")
     assert all(name in report.read_text() for cell in CELLS for name in cell)
 
@@ -105,7 +105,7 @@ def test_gates_decide_anew_and_train_nothing(copy, command):
     result = command(copy, "run")
     assert result.exit_code == 0
     assert "ms_per_image is" in result.output and "above the limit of 0.001" in result.output
-    assert f"{held['release']} is champion" in result.output
+    assert f"{held.release} is champion" in result.output
     assert champion(store_of(copy), "plate") == held
     assert "nothing to train" in command(copy, "run").output  # the refusal is not repeated
 

@@ -128,7 +128,7 @@ def test_renaming_keeps_models_releases_and_champion(copy, command):
     result = command(copy, "rename", "plate", "disc")
     assert result.exit_code == 0, result.output
     after = champion(store_of(copy), "disc")
-    assert after["release"] == before["release"] and "renamed from plate" in after["reason"]
+    assert after.release == before.release and "renamed from plate" in after.reason
     assert len(releases(store_of(copy), "disc")) == len(releases(store_of(copy), "plate")) == count
     assert copy.products == ["cap", "disc"]
     ran = command(copy, "run", "-p", "disc")

@@ -44,7 +44,7 @@ def test_a_product_that_fails_validation_stops_no_other(workspace, samples, comm
     assert "failed: validate leak: test/good/900.png: " in result.output
     assert "train/good/000.png" in result.output
     assert set(rows(workspace, command)) == {("cap", "padim")}
-    assert last_decision(workspace, "cap")["accepted"]
+    assert last_decision(workspace, "cap").accepted
     assert last_decision(workspace, "leak") is None
     [report] = workspace.root.glob("report/*/report.html")
     assert "leak" in report.read_text() and "test/good/900.png" in report.read_text()
@@ -112,7 +112,7 @@ def test_with_good_images_only_a_gate_asks_to_be_set_aside(workspace, samples, c
     assert champion(store_of(workspace), "plate") is None
     edit(workspace, "plate", gates={"image_auroc": None})
     assert command(workspace, "run").exit_code == 0
-    assert champion(store_of(workspace), "plate")["algorithm"] == "padim"
+    assert champion(store_of(workspace), "plate").algorithm == "padim"
 
 
 def test_grey_deep_and_mixed_images_run_through(workspace, samples, command, tmp_path):

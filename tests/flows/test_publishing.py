@@ -41,14 +41,14 @@ def test_a_run_publishes_to_a_bucket_and_predict_reads_it(
     assert result.exit_code == 0 and "nothing to train" in result.output
     store = store_of(bucket)
     pointer = champion(store, "plate")
-    assert f"{store.address}/releases/plate/{pointer['release']}" in result.output
-    assert pointer["release"] in command(bucket, "releases", "plate").output
+    assert f"{store.address}/releases/plate/{pointer.release}" in result.output
+    assert pointer.release in command(bucket, "releases", "plate").output
     path, *_ = images(bucket, "plate")
     address = f"{store.address}/plate"
     folder = bucket.scratch / "releases"
     by_name = json.loads(command(bucket, "predict", "plate", path, "--json").stdout)
     by_address = json.loads(command(tmp_path, "predict", address, path, "--json").stdout)
-    [fetched] = folder.rglob(f"*{pointer['release']}*/fit.json")
+    [fetched] = folder.rglob(f"*{pointer.release}*/fit.json")
     assert (fetched.parent / "model.onnx").is_file()
     by_folder = json.loads(command(tmp_path, "predict", fetched.parent, path, "--json").stdout)
     assert by_name == by_address == by_folder
@@ -57,7 +57,7 @@ def test_a_run_publishes_to_a_bucket_and_predict_reads_it(
 
 def test_predict_decides_as_the_evaluation_did_and_draws_maps(trained, command, tmp_path):
     pointer = champion(store_of(trained), "plate")
-    scores = trained.evaluation("plate", pointer["algorithm"]) / "scores.csv"
+    scores = trained.evaluation("plate", pointer.algorithm) / "scores.csv"
     rows = [line.split(",") for line in scores.read_text().splitlines()[1:]]
     paths = [trained.images("plate") / row[0] for row in rows]
     result = command(trained, "predict", "plate", *paths, "--json", "--maps", tmp_path)
@@ -69,11 +69,11 @@ def test_predict_decides_as_the_evaluation_did_and_draws_maps(trained, command, 
 def test_what_was_rolled_back_is_not_promoted_again(bucket, command, prefect, tmp_path):
     command(bucket, "run")
     store = store_of(bucket)
-    best = champion(store, "cap")["release"]
+    best = champion(store, "cap").release
     folder = fetch(store, "cap", best, tmp_path)
     (folder / "manifest.json").unlink()
     (folder / "note.txt").write_text("the same model with a note")
-    other = publish(folder, "cap", store, read_manifest(store, "cap", best)["about"])
+    other = publish(folder, "cap", store, read_manifest(store, "cap", best).about)
     for change in (
         ("promote", "cap", other),
         ("promote", "cap", best),
@@ -84,16 +84,16 @@ def test_what_was_rolled_back_is_not_promoted_again(bucket, command, prefect, tm
         ("rollback", "cap"),
     ):
         assert command(bucket, *change, "--reason", "scratches pass").exit_code == 0
-    assert champion(store, "cap")["release"] == other
+    assert champion(store, "cap").release == other
     assert len(releases(store, "cap")) == 2
     result = command(bucket, "run")
     assert result.exit_code == 0
     assert f"release {best} was rolled back by" in result.output
     assert f"`inspectline promote cap {best}` overrules" in result.output
-    assert champion(store, "cap")["release"] == other
+    assert champion(store, "cap").release == other
     command(bucket, "promote", "cap", best)
     assert command(bucket, "run").exit_code == 0
-    assert champion(store, "cap")["release"] == best
+    assert champion(store, "cap").release == best
 
 
 def test_wrong_credentials_are_named_and_cost_no_cell(

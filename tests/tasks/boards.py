@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import uvicorn
 
+from tasks.documents.manifest import About
+from tasks.documents.metrics import GateMetrics
 from tasks.store.champion import promote
 from tasks.store.opening import store_of
 from tasks.store.releases import publish
@@ -41,7 +43,7 @@ def release(made: Workspace, folder: Path, algorithm: str) -> str:
     folder.mkdir()
     (folder / "model.bin").write_text(algorithm)
     store = store_of(made)
-    about = {"algorithm": algorithm, "metrics": {"image_auroc": 0.9}}
+    about = About(algorithm=algorithm, metrics=GateMetrics(image_auroc=0.9))
     found = publish(folder, "tile", store, about)
     promote(store, "tile", found, reason="it is better", by="the gate")
     return found

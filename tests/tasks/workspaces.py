@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from tasks.documents.threshold import Thresholds
 from tasks.models.result_pictures import ResultPictures
 from tasks.workspace.files import write_json
 from tasks.workspace.paths import Workspace
@@ -132,13 +133,7 @@ class NoModel:
 
 def drawn(rows: list[tuple[str, str, float, str]], threshold: float | None) -> ResultPictures:
     """Pictures of rows: a square of light, found a little beside where it is."""
-    decision = {
-        "threshold": threshold,
-        "pixel_threshold": 0.5,
-        "map_top": 1.0,
-        "region_min_area": 1,
-        "region_opening": 0,
-    }
+    decision = Thresholds(threshold=threshold, pixel_threshold=0.5, map_top=1.0)
     pictures = ResultPictures(NoModel(), decision, 1000)  # type: ignore[arg-type]
     for index, (_, label, score, _) in enumerate(rows):
         image = np.full((48, 64, 3), index / max(1, len(rows) - 1), np.float32)

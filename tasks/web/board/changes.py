@@ -66,8 +66,8 @@ class ChampionChange(Change):
         reason = one_line(self.reason, "the reason")
         about: Record = {"reason": reason, "by": self.who, "seen": self.seen}
         if self.kind == "promote":
-            return promote(store, product, self.release, **about)
-        return rollback(store, product, **about)
+            return promote(store, product, self.release, **about).dump()
+        return rollback(store, product, **about).dump()
 
 
 CHANGES: dict[str, type[Change]] = {
@@ -89,8 +89,8 @@ def product_state(workspace: Workspace, product: str) -> Record:
         "product": product,
         "spec": spec,
         "threshold": read_product(workspace.root, product).threshold.model_dump(mode="json"),
-        "champion": current["release"] if current else "",
-        "earlier": (current["history"] if current else [])[:1],
+        "champion": current.release if current else "",
+        "earlier": (current.history if current else [])[:1],
         "labels": sorted({row["label"] for row in rows} | {"good"}),
         "corrections": {one.path: one.entry.model_dump() for one in corrections},
     }

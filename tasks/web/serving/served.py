@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tasks.documents.manifest import MANIFEST, Manifest
 from tasks.models.release_model import ReleaseModel
 from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.fetch_release import fetch
-from tasks.store.release import MANIFEST
 from tasks.workspace import clock
 from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.files import write_json
@@ -60,9 +60,9 @@ class Served:
         """
         try:
             pointer = champion(self.store, self.product)
-            changed = pointer is not None and pointer["release"] != self.champion.release
+            changed = pointer is not None and pointer.release != self.champion.release
             if changed and pointer is not None:
-                self.champion = self._load(pointer["release"])
+                self.champion = self._load(pointer.release)
                 log.info("%s is now inspected by %s", self.product, self.champion.release)
             self.trouble = ""
             return changed
@@ -78,14 +78,14 @@ class Served:
 
     def _load(self, release: str | None) -> Champion:
         folder = fetch(self.store, self.product, release, self.cache)
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = Manifest.read(folder / MANIFEST)
         model = ReleaseModel.load(folder, self.device)
         height, width = model.inspector.preprocess.spec.size
-        if not model.inspector.preprocess.spec.roi:  # warm up, so that the first image is not slow
+        if not model.inspector.preprocess.spec.roi:  # the first image pays for no warming up
             model.inspector.inspect(np.zeros((height, width, 3), np.float32))
-        write_json(self.cache / self.product / LAST, {"release": manifest["release"]})
+        write_json(self.cache / self.product / LAST, {"release": manifest.release})
         since = clock.now()
-        return Champion(model, manifest["release"], manifest["algorithm"], since)
+        return Champion(model, manifest.release, manifest.algorithm, since)
 
     def _last(self) -> str | None:
         path = self.cache / self.product / LAST

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from tasks.documents.prediction import Prediction
 from tasks.monitoring.findings import (
     LOOKS,
     Reference,
@@ -23,7 +24,7 @@ LIMITS = Drift(distance=0.2, defects=0.05, parts=100)
 
 def records(scores, decision="good", brightness=0.5, sharpness=0.01):
     seen = {"brightness": brightness, "sharpness": sharpness}
-    return [{"score": float(s), "decision": decision, **seen} for s in scores]
+    return [Prediction(time="", score=float(s), decision=decision, **seen) for s in scores]
 
 
 def reference(n=200):
@@ -57,7 +58,7 @@ def test_chance_is_exceeded_as_rarely_as_it_says():
 def test_what_looks_like_the_reference_has_not_drifted():
     random = np.random.default_rng(1)
     logged = [
-        one | {"brightness": b, "sharpness": b / 50}
+        one.model_copy(update={"brightness": b, "sharpness": b / 50})
         for one, b in zip(records(random.random(500)), random.random(500), strict=True)
     ]
     found = drift(logged, reference(), LIMITS)

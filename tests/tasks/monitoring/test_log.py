@@ -1,5 +1,6 @@
 """The log of predictions keeps every whole line."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from tasks.documents.prediction import Prediction
 from tasks.images.decode import Picture
 from tasks.monitoring.log import PredictionLog, read_log, record_of
 
@@ -25,20 +27,20 @@ VERDICT = {
 
 def at(hours, **more):
     time = (NOW - timedelta(hours=hours)).isoformat(timespec="milliseconds")
-    return {"time": time, "score": float(hours), **more}
+    return Prediction(time=time, score=float(hours), **more)
 
 
 def scores(folder, days=7):
-    return [one["score"] for one in read_log(folder, "cap", days, NOW)]
+    return [one.score for one in read_log(folder, "cap", days, NOW)]
 
 
 def test_a_record_says_what_was_decided_and_how_the_image_looked():
     picture = Picture(np.full((4, 6, 1), 51, np.uint8), "PNG")
     found = record_of(picture, VERDICT, "abc", None)
-    assert found["release"] == "abc" and found["decision"] == "defect" and found["regions"] == 2
-    assert (found["width"], found["height"], found["sharpness"]) == (6, 4, 0.0)
-    assert abs(found["brightness"] - 0.2) < 1e-6
-    assert datetime.fromisoformat(found["time"]).tzinfo == UTC
+    assert found.release == "abc" and found.decision == "defect" and found.regions == 2
+    assert (found.width, found.height, found.sharpness) == (6, 4, 0.0)
+    assert abs(found.brightness - 0.2) < 1e-6
+    assert datetime.fromisoformat(found.time).tzinfo == UTC
 
 
 def test_records_lie_by_day_and_are_read_within_a_window(tmp_path):
@@ -62,14 +64,27 @@ def test_a_torn_line_is_skipped_and_spoils_no_other(tmp_path):
     assert scores(tmp_path) == [2, 1]
 
 
+def test_a_line_of_another_form_is_skipped_and_an_older_one_is_read(tmp_path):
+    log = PredictionLog(tmp_path, "cap")
+    log.add(at(2))
+    [path] = (tmp_path / "cap").iterdir()
+    time = at(1).time
+    with path.open("a") as file:
+        for line in ([1], {"score": 1.0}, {"time": time, "score": "high"}, {"time": 7}):
+            file.write(json.dumps(line) + "\n")
+        file.write(json.dumps({"time": time, "score": 5.0, "colour": "red"}) + "\n")
+    assert scores(tmp_path) == [2, 5]
+
+
 WRITER = """
 import sys
 from pathlib import Path
+from tasks.documents.prediction import Prediction
 from tasks.monitoring.log import PredictionLog
 log = PredictionLog(Path(sys.argv[1]), "cap")
 print("ready", flush=True)
 while True:
-    log.add({"time": "2026-05-04T11:00:00.000+00:00", "score": 1.0, "text": "x" * 5000})
+    log.add(Prediction(time="2026-05-04T11:00:00.000+00:00", score=1.0, image="x" * 5000))
 """
 
 

@@ -1,14 +1,15 @@
 """Which cell of a product challenges the champion."""
 
+from tasks.documents.metrics import Metrics
 from tasks.promotion.decision import rank
 
 
 def cell(name, auroc=None, aupro=None, ms=None):
-    return {"algorithm": name, "image_auroc": auroc, "aupro_30": aupro, "ms_per_image": ms}
+    return Metrics(algorithm=name, image_auroc=auroc, aupro_30=aupro, ms_per_image=ms)
 
 
 def best(*cells):
-    return max(cells, key=rank)["algorithm"]
+    return max(cells, key=rank).algorithm
 
 
 def test_figures_go_before_speed():

@@ -4,14 +4,16 @@ from pathlib import Path
 
 import pytest
 
+from tasks.documents.metrics import GateMetrics, Metrics
 from tasks.reporting.axes import Axis, decades, round_steps
 from tasks.reporting.data import distribution_shift, duplicate_pair
 from tasks.reporting.pareto import overlap, pareto_front, pareto_points, release_trend, step_path
 from tasks.reporting.view import ModelView
+from tasks.store.releases import Release
 
 
 def model(name: str, ms: float, auroc: float, low: float, high: float) -> ModelView:
-    metrics = {"ms_per_image": ms, "image_auroc": auroc}
+    metrics = Metrics(ms_per_image=ms, image_auroc=auroc)
     return ModelView("p", name, name, metrics=metrics, intervals={"image_auroc": [low, high]})
 
 
@@ -32,7 +34,7 @@ def test_ticks_are_round_and_within() -> None:
 
 
 def test_the_front_is_what_nothing_faster_is_as_good_as() -> None:
-    known = [(m, m.metrics["ms_per_image"], m.metrics["image_auroc"]) for m in MODELS]
+    known = [(m, m.metrics.ms_per_image or 0.0, m.metrics.image_auroc or 0.0) for m in MODELS]
     assert pareto_points(known) == [(10, 0.9), (40, 0.95), (100, 0.99)]
     assert step_path([(1, 9), (3, 5)], 8) == "M1 9H3V5H8"
 
@@ -62,12 +64,12 @@ def test_labels_of_equal_rivals_do_not_cover_each_other() -> None:
 
 def test_a_trend_begins_with_the_second_release() -> None:
     releases = [
-        {"id": str(n), "metrics": {"image_auroc": value, "intervals": {}}}
+        Release(str(n), "padim", "2026", False, 1, GateMetrics(image_auroc=value, intervals={}))
         for n, value in enumerate((0.9, None, 0.95))
     ]
     assert release_trend(releases[:2]) is None
     drawn = release_trend(releases)
-    assert drawn is not None and [dot["release"]["id"] for dot in drawn["dots"]] == ["0", "2"]
+    assert drawn is not None and [dot["release"].id for dot in drawn["dots"]] == ["0", "2"]
     assert drawn["dots"][0]["y"] > drawn["dots"][1]["y"]  # better is higher up
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tasks.documents.metrics import Metrics
 from tasks.report import write_report
 from tasks.reporting import columns
 from tasks.reporting.columns import Column, best_figures, label_counts, missing_reason
@@ -113,7 +114,7 @@ def test_null_is_a_dash_that_says_why(root: Path) -> None:
 )
 def test_missing_says_which_images_there_are_none_of(good: int, defective: int, words: str) -> None:
     column = Column("image_auroc", "Image AUROC", ".3f", 1, "no test images")
-    assert missing_reason(column, {"test_good": good, "test_defective": defective}) == words
+    assert missing_reason(column, Metrics(test_good=good, test_defective=defective)) == words
 
 
 def test_an_evaluation_in_ruins_still_gives_a_page(root: Path) -> None:
@@ -125,6 +126,17 @@ def test_an_evaluation_in_ruins_still_gives_a_page(root: Path) -> None:
     _, page = shown(root)
     assert "scores.csv cannot be read (No such file or directory)" in page.text
     assert "details.json cannot be read" in page.text and "roc.csv cannot be read" in page.text
+
+
+def test_damaged_figures_and_decisions_are_notes(root: Path) -> None:
+    made = workspace(root)
+    folder = cell(made)
+    (folder / "metrics.json").write_text('{"image_auroc": "high"}')
+    decide(made, reasons="none")
+    _, page = shown(root)
+    assert "metrics.json cannot be read (metrics.json is damaged: image_auroc: " in page.text
+    assert "tile.json is damaged: decision.reasons: " in page.text
+    assert "the gate has decided nothing yet" in page.text and "None" not in page.text
 
 
 def test_a_workspace_without_anything_has_a_page(root: Path) -> None:

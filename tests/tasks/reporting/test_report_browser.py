@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -282,6 +281,8 @@ def test_light_dark_phone_and_paper(at: Any) -> None:
 
 def test_a_release_can_be_compared_with_a_cell(tmp_path: Path, tab: Browser) -> None:
     """What was published stays comparable after the cell has changed."""
+    from tasks.documents.manifest import About
+    from tasks.documents.metrics import METRICS, GateMetrics
     from tasks.store.champion import promote
     from tasks.store.opening import store_of
     from tasks.store.releases import publish, store_pictures
@@ -289,8 +290,8 @@ def test_a_release_can_be_compared_with_a_cell(tmp_path: Path, tab: Browser) -> 
     made = workspace(tmp_path / "ws")
     folder = cell(made, rows=MODELS["patchcore"])
     store = store_of(made)
-    metrics = json.loads((folder / "metrics.json").read_text())
-    release = publish(folder, "tile", store, {"algorithm": "padim", "metrics": metrics})
+    metrics = GateMetrics.read(folder / METRICS)
+    release = publish(folder, "tile", store, About(algorithm="padim", metrics=metrics))
     store_pictures(store, made, "tile", "padim", release)
     promote(store, "tile", release, reason="it is the first", by="anna")
     cell(made, rows=MODELS["padim"], ms_per_image=13.0)

@@ -13,6 +13,10 @@ from typing import Any
 
 import pytest
 
+from tasks.documents.champion import Pointer
+from tasks.documents.decision import Decision, Side
+from tasks.documents.manifest import About
+from tasks.documents.metrics import GateMetrics
 from tasks.store.base import Store
 from tasks.store.champion import champion, promote, record, rollback
 from tasks.store.fetch_release import fetch
@@ -21,7 +25,7 @@ from tasks.store.releases import publish, releases
 from tasks.workspace.errors import ConflictError, DataError, StoreError
 from tests.s3_servers import rclone_server, use_server
 
-ABOUT = {"algorithm": "padim", "metrics": {"image_auroc": 0.98, "pixel_auroc": None}}
+ABOUT = About(algorithm="padim", metrics=GateMetrics(image_auroc=0.98, pixel_auroc=None))
 WHY: Any = {"reason": "better", "by": "anna"}
 FILES = {"model.safetensors": b"weights", "fit.json": b"{}", "evaluation/rock n roll ü.csv": b"a,b"}
 Make = Callable[..., Path]
@@ -92,13 +96,13 @@ def test_round_trip(store: Store, make: Make, tmp_path: Path) -> None:
     release = publish(make(), "nut", store, ABOUT)
     pointer = promote(store, "nut", release, **WHY)
     assert champion(store, "nut") == pointer
-    assert (pointer["release"], pointer["previous"]) == (release, None)
+    assert (pointer.release, pointer.previous) == (release, None)
     folder = fetch(store, "nut", None, tmp_path / "cache")
     assert contents(folder) == contents(make())
     (one,) = releases(store, "nut")
-    assert (one["id"], one["algorithm"], one["champion"]) == (release, "padim", True)
-    assert one["metrics"] == ABOUT["metrics"]
-    assert one["bytes"] == sum(len(content) + 1 for content in FILES.values())
+    assert (one.id, one.algorithm, one.champion) == (release, "padim", True)
+    assert one.metrics == ABOUT.metrics
+    assert one.bytes == sum(len(content) + 1 for content in FILES.values())
     assert releases(store, "bolt") == []
 
 
@@ -118,7 +122,7 @@ def test_publishing_again_changes_nothing(
     first = publish(make(), "nut", store, ABOUT)
     manifest = store.get(f"releases/nut/{first}/manifest.json")
     with caplog.at_level(logging.INFO, "tasks.store.releases"):
-        assert publish(make(), "nut", store, {"algorithm": "fastflow"}) == first
+        assert publish(make(), "nut", store, About(algorithm="fastflow")) == first
     assert "published before" in caplog.text
     assert store.get(f"releases/nut/{first}/manifest.json") == manifest
 
@@ -134,7 +138,7 @@ def test_interrupted_anywhere(
 ) -> None:
     """After each change in turn fails: a reader sees old or new, whole; running again completes."""
     store = store_on(kind)
-    new, changes, number = {}, 0, 0
+    changes, number = 0, 0
     while True:
         number += 1
         old = champion(store, "nut")
@@ -148,7 +152,7 @@ def test_interrupted_anywhere(
                 assert seen == old
             else:
                 assert made
-                assert seen["previous"] == (old["release"] if old is not None else None)
+                assert seen.previous == (old.release if old is not None else None)
             if seen is not None:
                 origin = number if seen != old else number - 1
                 folder = fetch(store, "nut", None, tmp_path / "cache")
@@ -156,7 +160,7 @@ def test_interrupted_anywhere(
             release = publish(make(number), "nut", store, ABOUT)
             new = promote(store, "nut", release, **WHY)
         assert contents(fetch(store, "nut", None, tmp_path / "cache")) == contents(make(number))
-        assert [one["id"] for one in releases(store, "nut")][-1] == new["release"]
+        assert [one.id for one in releases(store, "nut")][-1] == new.release
         if dropping.left > 0:
             break
     # each file, the manifest, the record before, the pointer; for the last record see the next test
@@ -171,7 +175,7 @@ def test_record_that_was_cut_off_follows(store: Store, make: Make) -> None:
     assert store.keys("records/nut/") == {}
     promote(store, "nut", ids[1], **WHY)
     assert len(store.keys("records/nut/")) == 2
-    first = json.loads(store.get(pointer["record"]) or b"")
+    first = json.loads(store.get(pointer.record) or b"")
     assert first["release"] == ids[0] and first["reason"] == "better"
 
 
@@ -202,7 +206,8 @@ def test_one_of_eight_promoters_wins(
     ids = [publish(make(number), "nut", store, ABOUT) for number in range(9)]
     if not first:
         promote(store, "nut", ids[8], **WHY)
-    barrier, won, lost = threading.Barrier(8), [], []
+    barrier, lost = threading.Barrier(8), []
+    won: list[Pointer] = []
 
     def run(number: int) -> None:
         try:
@@ -218,19 +223,24 @@ def test_one_of_eight_promoters_wins(
         racer.join()
     assert (len(won), len(lost)) == (1, 7)
     assert champion(store, "nut") == won[0]
-    assert all(won[0]["by"] in text and won[0]["release"] in text for text in lost)
+    assert all(won[0].by in text and won[0].release in text for text in lost)
 
 
 def test_decision_against_a_replaced_champion(store: Store, make: Make) -> None:
     ids = [publish(make(number), "nut", store, ABOUT) for number in range(3)]
-    against_none = {"champion": None, "accepted": True}
+    against_none = against(None)
     pointer = promote(store, "nut", ids[0], **WHY, record=against_none)
-    assert json.loads(store.get(pointer["record"]) or b"")["decision"] == against_none
-    for compared in (None, {"algorithm": "padim", "release": ids[2]}):
+    assert json.loads(store.get(pointer.record) or b"")["decision"] == against_none.dump()
+    for compared in (None, ids[2]):
         with pytest.raises(ConflictError, match=f"{ids[0]} .* by anna since"):
-            promote(store, "nut", ids[1], **WHY, record={"champion": compared})
-    right = {"champion": {"algorithm": "padim", "release": ids[0]}}
-    assert promote(store, "nut", ids[1], **WHY, record=right)["release"] == ids[1]
+            promote(store, "nut", ids[1], **WHY, record=against(compared))
+    assert promote(store, "nut", ids[1], **WHY, record=against(ids[0])).release == ids[1]
+
+
+def against(release: str | None) -> Decision:
+    """A decision for a challenger that was compared with this champion."""
+    champion = None if release is None else Side(algorithm="padim", release=release)
+    return Decision(accepted=True, challenger=Side(algorithm="padim"), champion=champion)
 
 
 def test_rolling_back(store: Store, make: Make) -> None:
@@ -240,9 +250,9 @@ def test_rolling_back(store: Store, make: Make) -> None:
     for release in (a, b, c):
         promote(store, "nut", release, **WHY)
     back = rollback(store, "nut", reason="overkill in shift 2", by="ben")
-    assert (back["release"], back["previous"], back["by"]) == (b, a, "ben")
-    assert promote(store, "nut", c, **WHY)["previous"] == b
-    assert [rollback(store, "nut", **WHY)["release"] for _ in range(2)] == [b, a]
+    assert (back.release, back.previous, back.by) == (b, a, "ben")
+    assert promote(store, "nut", c, **WHY).previous == b
+    assert [rollback(store, "nut", **WHY).release for _ in range(2)] == [b, a]
     with pytest.raises(StoreError, match="no earlier champion"):
         rollback(store, "nut", **WHY)
     kinds = [json.loads(store.get(key) or b"")["kind"] for key in store.keys("records/nut/")]
@@ -253,7 +263,7 @@ def test_promoting_the_champion_changes_nothing(store: Store, make: Make) -> Non
     release = publish(make(), "nut", store, ABOUT)
     pointer = promote(store, "nut", release, **WHY)
     assert promote(store, "nut", release, reason="again", by="ben") == pointer
-    assert list(store.keys("records/nut/")) == [pointer["record"]]
+    assert list(store.keys("records/nut/")) == [pointer.record]
 
 
 def test_promoting_what_is_not_whole(store: Store, make: Make) -> None:
@@ -269,7 +279,7 @@ def test_promoting_what_is_not_whole(store: Store, make: Make) -> None:
     with pytest.raises(StoreError, match=r"fit\.json'.*it has 1 bytes, its manifest says 3"):
         promote(store, "nut", release, **WHY)
     assert publish(make(), "nut", store, ABOUT) == release  # repairs it
-    assert promote(store, "nut", release, **WHY)["release"] == release
+    assert promote(store, "nut", release, **WHY).release == release
 
 
 def test_damaged_object(store: Store, make: Make, tmp_path: Path) -> None:
@@ -285,12 +295,20 @@ def test_damaged_object(store: Store, make: Make, tmp_path: Path) -> None:
         assert (store.get(key) == b"weights0") is repaired  # sizes show without reading
 
 
+def manifest(**keys: Any) -> bytes:
+    """A manifest with these keys."""
+    known = {"product": "nut", "release": "", "algorithm": "padim", "created": "", "about": {}}
+    return json.dumps({"format": 1, **known, **keys}).encode()
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         (b"{", "damaged: it is not JSON"),
-        (b'{"format": 1, "files": {}}', "damaged: its list of files"),
-        (b'{"format": 1, "files": 3}', "damaged: its list of files"),
+        (b'{"format": 1, "files": {}}', "damaged: product: field required"),
+        (manifest(files={}), "damaged: its list of files"),
+        (manifest(files={"../a": {"sha256": "b", "bytes": 1}}), "damaged: its list of files"),
+        (manifest(files=3), "damaged: files: "),
         (b'{"format": 2}', "has format 2, this version reads 1; upgrade"),
     ],
 )
@@ -356,9 +374,10 @@ def test_folders_that_cannot_be_published(make: Make, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no files to publish"):
         publish(tmp_path / "empty", "nut", store, ABOUT)
     with pytest.raises(DataError, match="no 'algorithm'"):
-        publish(make(), "nut", store, {})
+        publish(make(), "nut", store, About())
+    nan = GateMetrics(image_auroc=float("nan"))
     with pytest.raises(DataError, match="null for NaN"):
-        publish(make(), "nut", store, {**ABOUT, "metrics": {"image_auroc": float("nan")}})
+        publish(make(), "nut", store, About(algorithm="padim", metrics=nan))
     with pytest.raises(DataError, match="no product name"):
         publish(make(), "../nut", store, ABOUT)
     (make() / "manifest.json").write_text("{}")
@@ -414,7 +433,7 @@ def test_server_killed_in_mid_publish(
         server.start()
         assert champion(store, "nut") == old
         assert contents(fetch(store, "nut", None, tmp_path / "cache")) == contents(make())
-        assert [one["id"] for one in releases(store, "nut")] == [old["release"]]
+        assert [one.id for one in releases(store, "nut")] == [old.release]
         release = publish(tmp_path / "model 1", "nut", store, ABOUT)
         folder = fetch(store, "nut", release, tmp_path / "cache")
         assert contents(folder) == contents(tmp_path / "model 1")

@@ -54,7 +54,8 @@ def untouched(made: Workspace) -> bool:
 
 
 def leader(made: Workspace) -> str:
-    return (champion(store_of(made), "tile") or {})["release"]
+    pointer = champion(store_of(made), "tile")
+    return pointer.release if pointer else ""
 
 
 def test_a_threshold_is_written_into_the_spec_and_recorded(made):
@@ -77,7 +78,7 @@ def test_a_label_is_marked_as_wrong(made):
 
 
 def test_promote_and_rollback(made):
-    first, second = (str(one["id"]) for one in releases(store_of(made), "tile"))
+    first, second = (one.id for one in releases(store_of(made), "tile"))
     assert leader(made) == second
     body = {**WHO, "kind": "rollback", "seen": second}
     assert post(client(made), "champion", body).status_code == 200
@@ -85,16 +86,16 @@ def test_promote_and_rollback(made):
     body = {**WHO, "kind": "promote", "release": second, "seen": first}
     assert post(client(made), "champion", body).status_code == 200
     assert leader(made) == second
-    pointer = champion(store_of(made), "tile") or {}
-    assert (pointer["by"], pointer["reason"]) == ("anna (board)", WHO["reason"])
+    pointer = champion(store_of(made), "tile")
+    assert pointer and (pointer.by, pointer.reason) == ("anna (board)", WHO["reason"])
 
 
 def test_who_was_slower_is_told_to_look_again(made):
     body = threshold(made)
     assert post(client(made), "threshold", body).status_code == 200
     late = post(client(made), "threshold", {**body, "change": {"overkill": 0.5}})
-    assert late.status_code == 409 and "look at the new version" in late.json()["error"]
-    first, second = (str(one["id"]) for one in releases(store_of(made), "tile"))
+    assert late.status_code == 409 and "look at it as it is now" in late.json()["error"]
+    first, second = (one.id for one in releases(store_of(made), "tile"))
     promote(store_of(made), "tile", first, reason="r", by="otto")
     for kind in ("rollback", "promote"):
         body = {**WHO, "kind": kind, "release": first, "seen": second}

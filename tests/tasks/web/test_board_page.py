@@ -194,7 +194,7 @@ def test_the_keyboard_marks_a_label(made, tab):
 
 
 def test_the_keyboard_rolls_back_and_promotes(made, tab):
-    first, second = (str(one["id"]) for one in releases(store_of(made), "tile"))
+    first, second = (one.id for one in releases(store_of(made), "tile"))
     with listening(made) as url:
         visit(tab, f"{url}/#p/tile")
         for action, leader in (("rollback", first), ("promote", second)):
@@ -202,8 +202,8 @@ def test_the_keyboard_rolls_back_and_promotes(made, tab):
             tab.press("Enter")
             tab.wait("document.getElementById('change').open")
             confirm(tab, why=action)
-            pointer = champion(store_of(made), "tile") or {}
-            assert (pointer["release"], pointer["reason"]) == (leader, action)
+            pointer = champion(store_of(made), "tile")
+            assert pointer and (pointer.release, pointer.reason) == (leader, action)
 
 
 def test_what_somebody_else_changed_meanwhile_stands_and_is_told(made, tab):

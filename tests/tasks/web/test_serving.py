@@ -17,8 +17,11 @@ import uvicorn
 from PIL import Image
 
 from ad_models import Batch, create
+from tasks.documents.manifest import About
+from tasks.documents.threshold import Thresholds
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
+from tasks.models.release_model import Judge
 from tasks.monitoring.log import PredictionLog, read_log
 from tasks.predict import predict_images
 from tasks.spec.schema import Image as ImageSpec
@@ -75,7 +78,7 @@ def make_line(root):
     decision = {"threshold": limit, "accept": limit, "pixel_threshold": limit, "map_top": 2 * limit}
     write_json(folder / "threshold.json", decision)
     store = store_of(find(root))
-    release = publish(folder, "plate", store, {"algorithm": "padim"})
+    release = publish(folder, "plate", store, About(algorithm="padim"))
     promote(store, "plate", release, reason="test", by="test")
     return root
 
@@ -135,7 +138,7 @@ def test_the_service_tells_what_predict_tells_of_the_same_bytes(line, client):
     pointer = champion(store_of(find(line)), "plate")
     for one, other in zip(told, predicted, strict=True):
         assert one["decision"] == other["decision"] and one["product"] == "plate"
-        assert one["release"] == pointer["release"] and one["algorithm"] == pointer["algorithm"]
+        assert one["release"] == pointer.release and one["algorithm"] == pointer.algorithm
         assert one["score"] == pytest.approx(other["score"], rel=1e-4)
         assert one["displayed"] == pytest.approx(other["displayed"], rel=1e-3, abs=0.01)
         assert len(one["regions"]) == len(other["regions"])
@@ -223,10 +226,10 @@ def test_what_the_service_logs_is_what_predict_logs(line, served, tmp_path):
         list(read_log(tmp_path / name, "plate", 1, datetime.now(UTC)))
         for name in ("serve", "predict")
     )
-    assert [one["image"] for one in theirs] == [str(path) for path in paths]
+    assert [one.image for one in theirs] == [str(path) for path in paths]
     assert len(ours) == len(paths)
     for one, other in zip(ours, theirs, strict=True):
-        assert one | {"time": 0, "image": 0} == other | {"time": 0, "image": 0}
+        assert one == other.model_copy(update={"time": one.time, "image": None})
 
 
 def test_a_log_that_cannot_be_written_costs_no_inspection(line, served, tmp_path, caplog):
@@ -276,12 +279,12 @@ def test_waiting_is_bounded(served, line):
 def another_release(root, tmp_path, product="plate", **decision):
     """A second release: the first with another threshold."""
     store = store_of(find(root))
-    first = champion(store, product)["release"]
+    first = champion(store, product).release
     folder = fetch(store, product, first, tmp_path / "release")
     (folder / "manifest.json").unlink()
     path = folder / "threshold.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | decision))
-    about = read_manifest(store, product, first)["about"]
+    about = read_manifest(store, product, first).about
     return publish(folder, product, store, about)
 
 
@@ -368,12 +371,11 @@ def test_a_score_near_the_threshold_is_taken_as_predict_takes_it(served, monkeyp
     from tasks.web.serving.batching import inspect_together
 
     model = served.champion.model
-    asked = []
+    asked: list[int] = []
     whole = model.inspector.inspect_all
     images = [np.full((64, 64, 3), shade, np.float32) for shade in (0.2, 0.5, 0.9)]
     scores = [one.score for one in whole(images)]
-    monkeypatch.setitem(model.decision, "threshold", scores[1])
-    monkeypatch.setitem(model.decision, "accept", scores[1])
+    model = Judge(model.inspector, Thresholds(threshold=scores[1], accept=scores[1]))
     monkeypatch.setattr(
         model.inspector, "inspect_all", lambda many: asked.append(len(many)) or whole(many)
     )

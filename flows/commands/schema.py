@@ -1,0 +1,19 @@
+"""The form of the documents that the line leaves."""
+
+import json
+
+import click
+
+
+@click.command()
+@click.argument("name", required=False)
+def schema(name: str | None) -> None:
+    """Print the JSON Schema of the document NAME; without NAME list the names.
+
+    With it programs in other languages can read what the line writes: figures, thresholds,
+    decisions, champions, releases, logged predictions.
+    """
+    from tasks.documents.schemas import DOCUMENTS
+    from tasks.documents.schemas import schema as of
+
+    click.echo(json.dumps(of(name), indent=1) if name else "\n".join(DOCUMENTS))
