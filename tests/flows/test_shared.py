@@ -75,7 +75,7 @@ def test_what_the_learning_reads_makes_it_stale_and_nothing_else(copy):
     edit(copy, "plate", algorithms={"regad": {"shots": 3}})
     assert stages(copy) == {"fit plate regad", "evaluate plate regad"}
     edit(copy, "plate", algorithms=["regad"], image={"color": "grey"})
-    assert stages(copy) == {"validate plate", "fit plate regad", "evaluate plate regad"}
+    assert stages(copy) == {"fit plate regad", "evaluate plate regad"}
 
 
 def test_a_new_product_is_taught_by_the_others_without_learning(copy, samples):

@@ -7,7 +7,7 @@ import yaml
 from safetensors import safe_open
 
 from ad_models.errors import Cancelled
-from tasks.build.graph import product_graph
+from tasks.build.graph import product_graph, recipes
 from tasks.decisions.split import split
 from tasks.distil import teacher
 from tasks.fit import fit
@@ -60,6 +60,7 @@ def test_one_teacher_serves_products_it_never_saw(ready):
     with safe_open(made, framework="pt") as file:
         assert file.metadata()["source"] == "distilled from random; natural images: none"
     write_params(ready, teacher=str(made.relative_to(ready.root)))
+    recipes(ready)
     fit(ready, "new", "efficientad", Silent())
     card = json.loads((ready.model("new", "efficientad") / "fit.json").read_text())
     assert card["backbone_weights"].startswith("efficientad-small.safetensors sha256:")

@@ -9,6 +9,7 @@ import yaml
 from PIL import Image
 
 from ad_models import Batch
+from tasks.build.graph import recipes
 from tasks.decisions.split import split
 from tasks.fit import fit
 from tasks.images.loader import ImageLoader, Mixed
@@ -75,6 +76,7 @@ def learn(workspace):
 
 
 def scored(workspace, product):
+    recipes(workspace)
     fit(workspace, product, "regad", Silent())
     return {row["path"] for row in read_rows(workspace.model(product, "regad") / "calibration.csv")}
 
@@ -124,11 +126,13 @@ def test_products_of_another_size_are_refused(workspace):
     (workspace.product("pin") / "product.yaml").write_text("")
     learn(workspace)
     (workspace.product("new") / "product.yaml").write_text("image: {size: 64}")
+    recipes(workspace)
     with pytest.raises(SpecError, match=r"new has an image.size of \[64, 64\], but regad learned"):
         fit(workspace, "new", "regad", Silent())
 
 
 def test_a_fit_before_the_learning_says_so(workspace):
+    recipes(workspace)
     with pytest.raises(DataError, match="regad is missing; `inspectline run`"):
         fit(workspace, "new", "regad", Silent())
 
