@@ -69,11 +69,11 @@ def prefect() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
     """A function that makes a folder where no process of these tests has, and gives it. What is in
     it is only to be read, by functions: a command may write, and elsewhere the folder is copied."""
-    base = tmp_path_factory.getbasetemp()
-    shared = (base if worker_id == "master" else base.parent) / "once"
+    base = tmp_path_factory.getbasetemp()  # of this worker, where pytest-xdist has started it
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
     shared.mkdir(exist_ok=True)
 
     def folder(name: str, build: Callable[[Path], object]) -> Path:
