@@ -13,7 +13,7 @@ from ad_models.run import Progress
 
 SMALL = {  # parameters that make a fit take a second
     "anogan": {"size": 32, "base": 8, "code": 8, "epochs": 30, "steps": 20, "lr": 2e-3},
-    "cyclegan": {"size": 32, "base": 4, "blocks": 1, "epochs": 10, "lr": 2e-3, "sigma": 0}
+    "cyclegan": {"size": 32, "base": 4, "blocks": 1, "epochs": 6, "lr": 2e-3, "sigma": 0}
     | {"decay_epochs": 2, "pool": 4},
     "f_anogan": {"size": 16, "base": 4, "code": 8, "epochs": 20, "encoder_epochs": 15}
     | {"critic_steps": 2, "lr": 2e-3, "encoder_lr": 2e-3},
@@ -28,8 +28,8 @@ SMALL = {  # parameters that make a fit take a second
         "lr": 1e-3,
     },
     "fcdd": {"layer": "layer1", "frozen": "maxpool", "epochs": 12, "lr": 0.01, "sigma": 4.0},
-    "kdad": {"layers": ("layer1", "layer2", "layer3"), "epochs": 10},
-    "autoencoder": {"loss": "l2", "side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3}
+    "kdad": {"layers": ("layer1", "layer2", "layer3"), "epochs": 6},
+    "autoencoder": {"loss": "l2", "side": 64, "code": 16, "width": 8, "epochs": 8, "lr": 2e-3}
     | {"batches": 2},
     "denoising_autoencoder": {"widths": (8, 16), "epochs": 8, "lr": 3e-3, "batches": 2},
     "diffusionad": {"size": 16, "widths": (8, 16), "blocks": 1, "attention": (), "heads": 1}
@@ -41,7 +41,7 @@ SMALL = {  # parameters that make a fit take a second
     "cpr": {"layers": ["layer1", "layer2"], "steps": 4, "batch": 4, "points": 20, "channels": 8}
     | {"words": 4, "retrieved": 3, "sigma": 2},
     "pni": {"epochs": 1, "ratio": 0.1, "expected": 32, "hidden": 16, "depth": 3, "sigma": 2},
-    "regad": {"epochs": 2, "shots": 4},
+    "regad": {"epochs": 2, "shots": 2},
     "semi_orthogonal": {"dims": 20},
     "simplenet": {"hidden": 32, "epochs": 8},
     "riad": {"cells": (8,), "widths": (8, 16), "window": 7, "epochs": 6, "lr": 3e-3},
