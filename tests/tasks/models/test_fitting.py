@@ -10,7 +10,7 @@ from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
 from tasks.models.fitting import Job
 from tasks.models.inspector import Inspector
-from tasks.spec.schema import Product
+from tasks.spec.recipe import FitRecipe
 
 SMALL = {"backbone": "resnet18", "weights": "random", "dims": 10}
 
@@ -35,8 +35,8 @@ def rows(tmp_path):
 
 
 def job(tmp_path, algorithm="padim", parameters=SMALL, **training):
-    spec = Product(image={"size": 32}, training=training)
-    return Job("nut", algorithm, parameters, spec, tmp_path, Silent())
+    recipe = FitRecipe(parameters=parameters, image={"size": 32}, training=training)
+    return Job("nut", algorithm, recipe, tmp_path, Silent())
 
 
 def test_folds_score_every_image_by_a_fit_without_it(tmp_path, rows):
@@ -51,7 +51,7 @@ def test_folds_score_every_image_by_a_fit_without_it(tmp_path, rows):
     others = [row for row, part in zip(rows, parts, strict=True) if part != parts[4]]
     alone = create("padim", **SMALL).fit(asked.loader(others))
     image = read_image(tmp_path / "4.png")
-    expected = Inspector(alone, Preprocess(asked.spec.image)).inspect(image).score
+    expected = Inspector(alone, Preprocess(asked.recipe.image)).inspect(image).score
     assert scores["4.png"] == pytest.approx(expected, rel=1e-5)
     assert scores["4.png"] > 2 * detector.predict(asked.loader([rows[4]])._image(0)).score.item()
 
