@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 .DEFAULT_GOAL := help
+# Every cell is a process: without compiled files each would compile torch and the rest again.
+export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup demo test test-slow test-gpu check format params lock clean
 
 help:  ## what can be made

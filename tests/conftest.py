@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,10 @@ os.environ.pop("INSPECTLINE_WEIGHTS", None)  # a developer's setting must not ch
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "180"
 os.environ["DVC_NO_ANALYTICS"] = "1"
+# The line starts many processes. Where each has to compile all that it imports, half of the time
+# goes there.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Tiny tensors spend their time on handing work to threads: one is ten times faster. Set before any
 # process is forked: how many threads share a sum decides its last bit.
 os.environ["OMP_NUM_THREADS"] = "1"

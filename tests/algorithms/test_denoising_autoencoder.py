@@ -11,7 +11,7 @@ SMALL = {"widths": (8, 16, 32, 64), "lr": 5e-3, "sigma": 1.0, "batches": 4}
 
 
 def test_painted_strokes_are_found():
-    at = found(create("denoising_autoencoder", **SMALL, epochs=25).fit(batches()))
+    at = found(create("denoising_autoencoder", **SMALL, epochs=15).fit(batches()))
     assert at.image > 0.95 and at.pixel > 0.9
 
 

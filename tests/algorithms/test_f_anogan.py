@@ -110,7 +110,7 @@ def test_wrong_parameters(parameter, value):
 
 
 def test_solves_a_painted_defect():
-    more = {"base": 8, "code": 16, "epochs": 60, "encoder_epochs": 60}
+    more = {"base": 8, "code": 16, "epochs": 40, "encoder_epochs": 40}
     model = small(critic_steps=2, lr=1e-3, encoder_lr=1e-3, **more)
     image, pixel = aurocs(model.fit(batches()))
     assert image > 0.95 and pixel > 0.9

@@ -1,5 +1,6 @@
 """Small workspaces and one Prefect server for all tests of the line."""
 
+import json
 import os
 import shutil
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from filelock import FileLock
 
 from flows.prefect_server.start import SETTINGS
 from tasks.arrival.samples.draw import draw_samples
@@ -38,8 +40,10 @@ PARAMS: dict[str, Any] = {
     },
     "line": {"device": "cpu"},
 }
+STORY = "artifacts.json"  # beside the trained workspace: what Prefect's page shows of its run
 Make = Callable[..., Workspace]
 Command = Callable[..., Result]
+Once = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -65,11 +69,30 @@ def prefect() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def samples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders cap, plate and weave: 12 images to train on, 4 good and 2 of each defect."""
-    folder = tmp_path_factory.mktemp("samples")
-    draw_samples(folder, size=64, train=12, good=4, per_defect=2)
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """A function that makes a folder where no process of these tests has, and gives it. What is in
+    it is only to be read, by functions: a command may write, and elsewhere the folder is copied."""
+    base = tmp_path_factory.getbasetemp()  # of this worker, where pytest-xdist has started it
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+    shared.mkdir(exist_ok=True)
+
+    def folder(name: str, build: Callable[[Path], object]) -> Path:
+        whole = shared / f"{name}.whole"
+        with FileLock(shared / f"{name}.lock"):
+            if not whole.exists():
+                shutil.rmtree(shared / name, ignore_errors=True)
+                (shared / name).mkdir()
+                build(shared / name)
+                whole.touch()
+        return shared / name
+
     return folder
+
+
+@pytest.fixture(scope="session")
+def samples(once: Once) -> Path:
+    """Folders cap, plate and weave: 12 images to train on, 4 good and 2 of each defect."""
+    return once("samples", lambda to: draw_samples(to, size=64, train=12, good=4, per_defect=2))
 
 
 @pytest.fixture(scope="session")
@@ -90,14 +113,26 @@ def make(samples: Path) -> Make:
 
 
 @pytest.fixture(scope="session")
-def trained(make: Make, prefect: str, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def trained(make: Make, prefect: str, once: Once) -> Workspace:
     """Two products with two cells each, after a run. Only to be read."""
-    from flows.run import run_line
 
-    workspace = make(tmp_path_factory.mktemp("trained"), "cap", "plate")
-    edit(workspace, "cap", algorithms=["padim", "reverse_distillation"])
-    assert run_line(workspace, [], None)
-    return workspace
+    def build(root: Path) -> None:
+        from flows.run import run_line
+
+        workspace = make(root, "cap", "plate")
+        edit(workspace, "cap", algorithms=["padim", "reverse_distillation"])
+        assert run_line(workspace, [], None)
+        (root.parent / STORY).write_text(json.dumps(story()))
+
+    return Workspace(once("trained", build))
+
+
+def story() -> list[dict[str, Any]]:
+    """What the Prefect server of this process shows of its runs."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return [one.model_dump(mode="json") for one in client.read_artifacts()]
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def test_a_server_that_is_away_is_told_at_the_next_look(cap, server, monkeypatch
     assert server[0] == (DRIFTED, TEXT) and read_drift(cap, "cap") == ["score", "brightness"]
 
 
-def test_the_command_announces(trained, command, monkeypatch, tmp_path):
+def test_the_command_announces(copy, command, monkeypatch, tmp_path):
     import tasks.drift
 
     seen = []
@@ -78,6 +78,7 @@ def test_the_command_announces(trained, command, monkeypatch, tmp_path):
         drift_alarm, "report_drift", lambda *told: seen.append(told[1]) or ["announced"]
     )
     monkeypatch.setattr("flows.prefect_server.start.require_server", lambda: None)
-    result = command(trained, "drift", "cap", "--log", tmp_path, "--announce")
+    words = ["--log", tmp_path / "log", "--announce"]
+    result = command(copy, "drift", "cap", *words)
     assert result.exit_code == 1 and "announced" in result.output and seen == ["cap"]
-    refused(command(trained, "drift", "cup", "--log", tmp_path, "--announce"), "no product 'cup'")
+    refused(command(copy, "drift", "cup", *words), "no product 'cup'")

@@ -55,15 +55,15 @@ def test_a_run_publishes_to_a_bucket_and_predict_reads_it(
     assert by_name["decision"] == ("defect" if by_name["score"] > by_name["threshold"] else "good")
 
 
-def test_predict_decides_as_the_evaluation_did_and_draws_maps(trained, command, tmp_path):
-    pointer = champion(store_of(trained), "plate")
-    scores = trained.evaluation("plate", pointer.algorithm) / "scores.csv"
+def test_predict_decides_as_the_evaluation_did_and_draws_maps(copy, command, tmp_path):
+    pointer = champion(store_of(copy), "plate")
+    scores = copy.evaluation("plate", pointer.algorithm) / "scores.csv"
     rows = [line.split(",") for line in scores.read_text().splitlines()[1:]]
-    paths = [trained.images("plate") / row[0] for row in rows]
-    result = command(trained, "predict", "plate", *paths, "--json", "--maps", tmp_path)
+    paths = [copy.images("plate") / row[0] for row in rows]
+    result = command(copy, "predict", "plate", *paths, "--json", "--maps", tmp_path / "maps")
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [one["score"] for one in found] == pytest.approx([float(r[2]) for r in rows], rel=1e-4)
-    assert len(list(tmp_path.glob("*.jpg"))) == len(rows)
+    assert len(list((tmp_path / "maps").glob("*.jpg"))) == len(rows)
 
 
 def test_what_was_rolled_back_is_not_promoted_again(bucket, command, prefect, tmp_path):
