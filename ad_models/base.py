@@ -89,7 +89,7 @@ class Detector(nn.Module, ABC):
     def learn_more(self, loader: Iterable[Batch], run: Run) -> None:
         """Implements `update`, if the algorithm supports it."""
         raise UpdateError(
-            f"{type(self).__name__} cannot be updated; fit it anew on all images, old and new"
+            f"{type(self).__name__} cannot be updated; fit it again on all images, old and new"
         )
 
     def calibrate(self, normals: Iterable[Batch], run: Run) -> None:

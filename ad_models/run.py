@@ -113,7 +113,7 @@ class Run:
         if saved["identity"] != self.identity:
             raise CheckpointError(
                 f"{self.checkpoint} belongs to another fit (other data, parameters or code); "
-                "delete it to start anew"
+                "delete it to start again"
             )
         return saved
 

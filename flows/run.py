@@ -100,7 +100,7 @@ def connect(workspace: Workspace, verbose: bool) -> None:
 def news_of(
     decided: dict[str, Decision], verdicts: dict[str, str], failures: dict[str, str]
 ) -> list[tuple[Occasion, str]]:
-    """What a run has to tell whoever is not there."""
+    """What a run tells people who are not there."""
     news: list[tuple[Occasion, str]] = []
     for product, decision in decided.items():
         news.append(("promoted" if decision.accepted else "refused", verdicts[product]))

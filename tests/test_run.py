@@ -149,7 +149,7 @@ def test_an_algorithm_without_update_says_what_to_do():
     detector = fresh()
     with pytest.raises(NotFittedError, match="call fit"):
         detector.update(Shuffled())
-    with pytest.raises(UpdateError, match="fit it anew"):
+    with pytest.raises(UpdateError, match="fit it again"):
         detector.fit(Shuffled()).update(Shuffled())
 
 

@@ -105,5 +105,5 @@ def kill_all() -> None:
 
 def _cause(exitcode: int | None) -> str:
     if exitcode == -signal.SIGKILL:
-        return "was killed (signal 9), most likely for want of memory"
+        return "was killed (signal 9), most likely because memory ran out"
     return f"died with {'signal' if (exitcode or 0) < 0 else 'exit code'} {abs(exitcode or 0)}"

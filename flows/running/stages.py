@@ -58,7 +58,7 @@ def at_once() -> None:
 
 
 def failure(state: Any) -> str:
-    """Why a task failed; empty where it did not, or where it never began for want of another."""
+    """Why a task failed; empty if it did not, or if it never began because another one failed."""
     if state.is_completed() or state.name == "NotReady":
         return ""
     return str(state.result(raise_on_failure=False)) or state.name

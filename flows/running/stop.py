@@ -25,7 +25,7 @@ class Stopped(LineError):
 def stoppable(say: Callable[[str], None], at_once: Callable[[], None]) -> Iterator[None]:
     """Inside, SIGNALS set `asked` and `say` so; a second one calls `at_once` and exits.
 
-    No KeyboardInterrupt: it would go off in the midst of Prefect, which prints what it meets.
+    No KeyboardInterrupt: it would interrupt Prefect, which prints the exceptions that it catches.
     """
 
     def handle(*_: Any) -> None:
@@ -33,7 +33,7 @@ def stoppable(say: Callable[[str], None], at_once: Callable[[], None]) -> Iterat
             at_once()
             _exit()
         asked.set()
-        # the signal came in the midst of a print, or the terminal is gone
+        # the signal came during a print, or the terminal is gone
         with contextlib.suppress(RuntimeError, OSError):
             say("stopping, checkpoints are kept; Ctrl-C again ends at once")
 

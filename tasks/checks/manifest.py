@@ -51,12 +51,6 @@ class Scan:
     orphans: list[str]
 
 
-def build_image_manifest(images: Path, workers: int = 2) -> "pandas.DataFrame":
-    """Table of all images below `images`, sorted by path; `error` says why an image is
-    unreadable."""
-    return manifest_frame(scan_images(images, workers).rows)
-
-
 def scan_images(
     images: Path, workers: int = 2, report: Callable[[int, int], None] | None = None
 ) -> Scan:

@@ -40,7 +40,7 @@ class Document(Part):
     """A JSON object with a version of its form."""
 
     error: ClassVar[type[LineError]] = DataError  # of one that is damaged
-    remedy: ClassVar[str] = "write it anew"
+    remedy: ClassVar[str] = "write it again"
 
     version: Count = Field(default=1, ge=1, description="Version of the form of this document.")
 

@@ -19,7 +19,7 @@ class FileEntry(Part):
 
 
 class About(Part):
-    """What whoever published a release tells about it. It is no part of the id."""
+    """What the publisher of a release says about it. It is not part of the id."""
 
     algorithm: Text = Field(default="", description="Name of the algorithm.")
     metrics: GateMetrics | None = Field(default=None, description="Figures of its evaluation.")

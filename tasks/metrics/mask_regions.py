@@ -1,6 +1,5 @@
 """The defective regions of masks, and how well each was found."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,8 +12,6 @@ from tasks.metrics.ranking import (
     Counts,
     Floats,
     Ranking,
-    aupro_name,
-    pro_area,
     rank_positives,
 )
 
@@ -30,7 +27,6 @@ class Region(NamedTuple):
     pixels: int
     box: tuple[int, int, int, int]  # top, left, bottom, right; the last two are outside
     peak: float  # highest score in the region
-    aupro: dict[str, float | None]  # its own area under the PRO curve, for each limit
 
 
 def label_regions(mask: Bools) -> tuple[Labels, int]:
@@ -42,15 +38,14 @@ def label_regions(mask: Bools) -> tuple[Labels, int]:
 
 
 def find_regions(scores: Floats, labels: Labels, image: int, type: str | None) -> list[Region]:
-    """The regions of one image, from scores (H, W) and region numbers (H, W), still without
-    AUPRO."""
+    """The regions of one image, from scores (H, W) and region numbers (H, W)."""
     from scipy import ndimage
 
     found = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels), 1):
         inside = scores[rows, columns][labels[rows, columns] == number]
         box = (rows.start, columns.start, rows.stop, columns.stop)
-        found.append(Region(image, number, type, inside.size, box, float(inside.max()), {}))
+        found.append(Region(image, number, type, inside.size, box, float(inside.max())))
     return found
 
 
@@ -82,18 +77,3 @@ class RankedMaps:
         types = [region.type for region in self.regions]
         known = sorted({type for type in types if type is not None})
         return {type: np.array([one == type for one in types]) for type in known}
-
-    def measured(self, limits: Sequence[float]) -> list[Region]:
-        """The regions, each with its own AUPRO."""
-        names = [aupro_name(limit) for limit in limits]
-        if not self.counts.negatives:
-            return [region._replace(aupro=dict.fromkeys(names)) for region in self.regions]
-        x0, x1 = (part / self.counts.negatives for part in self.counts[:2])
-        areas = [pro_area(x0, x1, limit)[self.which] for limit in limits]
-        found = [
-            np.bincount(self.owners, area, len(self.regions)) / self.pixels() for area in areas
-        ]
-        return [
-            region._replace(aupro=dict(zip(names, map(float, own), strict=True)))
-            for region, *own in zip(self.regions, *found, strict=True)
-        ]

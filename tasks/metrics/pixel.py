@@ -104,20 +104,19 @@ class PixelMetrics:
             for type, chosen in result.types().items()
         }
 
-    def regions(self) -> list[Region]:
-        """Every defective region, with its own AUPRO. No update may follow."""
-        return self._rank().measured(self.limits)
-
     def intervals(self, level: float = 0.95) -> dict[str, PixelInterval | None]:
         """Percentile interval of each value of `compute` over resamples of images; the numbers of
         good and of defective images stay the same. See `pixel_intervals.py`; `error` is the largest
         possible deviation. None with fewer than two images of a kind. No update may follow."""
-        return self._intervals(level, None)
-
-    def intervals_by_type(self, level: float = 0.95) -> dict[str, dict[str, PixelInterval | None]]:
-        """The same for `by_type`; each type draws only from its own images."""
-        types = self._rank().types()
-        return {type: self._intervals(level, chosen) for type, chosen in types.items()}
+        result = self._rank()
+        if result.images is None:
+            raise RuntimeError(
+                "no resamples were asked for; start with PixelMetrics(intervals=1000)"
+            )
+        images = [region.image for region in result.regions]
+        bad = np.isin(result.images.bad, images)
+        found = result.images.intervals(self.limits, self.resamples, self.seed, level, bad)
+        return pixel_named(found or dict.fromkeys(ranking.metric_names(self.limits)))
 
     def pro_curve(self, limit: float = 0.3, points: int = 500) -> tuple[Floats, Floats]:
         """False positive rates and PRO up to the limit, for a plot. No update may follow."""
@@ -146,23 +145,6 @@ class PixelMetrics:
             self.result = RankedMaps(self.found, owners, which, counts, images)
             self.close()
         return self.result
-
-    def _intervals(
-        self, level: float, chosen: NDArray[np.bool_] | None
-    ) -> dict[str, PixelInterval | None]:
-        result = self._rank()
-        if result.images is None:
-            raise RuntimeError(
-                "no resamples were asked for; start with PixelMetrics(intervals=1000)"
-            )
-        images = [
-            region.image
-            for index, region in enumerate(result.regions)
-            if chosen is None or chosen[index]
-        ]
-        bad = np.isin(result.images.bad, images)
-        found = result.images.intervals(self.limits, self.resamples, self.seed, level, bad)
-        return pixel_named(found or dict.fromkeys(ranking.metric_names(self.limits)))
 
     def __enter__(self) -> Self:
         return self

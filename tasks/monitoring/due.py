@@ -80,7 +80,7 @@ def _rows(images: Path) -> list[Row]:
 
 
 def note_drift(workspace: Workspace, product: str, drifted: list[str]) -> None:
-    """Keep what has drifted, by name, for whoever asks next."""
+    """Keep what has drifted, by name, for the next look."""
     write_json(_note(workspace, product), drifted)
 
 

@@ -66,7 +66,7 @@ class PredictionLog:
 
 
 def _torn(descriptor: int) -> bool:
-    """Whether the file ends amid a line."""
+    """Whether the last line of the file is incomplete."""
     size = os.fstat(descriptor).st_size
     return size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
 

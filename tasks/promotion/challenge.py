@@ -46,7 +46,9 @@ class Challenge:
         scores = np.array([float(mine[row["path"]]["score"]) for row in self.rows])
         found = compare_auroc(scores, theirs, defective, max(self.spec.evaluation.resamples, 200))
         if found is None:
-            return Compared(verdict="cannot be compared, for want of test images, with"), []
+            return Compared(
+                verdict="cannot be compared, because there are no test images, with"
+            ), []
         rejected = np.array([mine[row["path"]]["decision"] == "defect" for row in self.rows])
         wrong = compare_decisions(rejected, decided, defective)
         rule, margin = self.spec.gates.rule, self.spec.gates.margin
@@ -77,7 +79,7 @@ class Challenge:
 
     @cached_property
     def champion_scores(self) -> tuple[np.ndarray, np.ndarray]:
-        """The champion's scores and rejections (N,): as recorded, or taken anew on new images."""
+        """The champion's scores and rejections (N,): as recorded, or taken again on new images."""
         cache = self.workspace.scratch / "releases"
         folder = fetch(self.store, self.product, self.champion.release, cache)
         _, threshold = Thresholds.read(folder / THRESHOLD).limits

@@ -1,4 +1,4 @@
-"""Where a model and a decision come from, for whoever has to answer for them later."""
+"""Where a model and a decision come from, for those who answer for them later."""
 
 import json
 from importlib.metadata import version

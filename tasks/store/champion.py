@@ -56,7 +56,7 @@ def promote(
 
     record: the decision behind it; another champion than the one that it compared with is a
     ConflictError.
-    seen: the release that whoever asks took for the champion (empty: none); likewise.
+    seen: the release that the caller took for the champion (empty: none); likewise.
     """
     manifest = check_whole(store, product, release)
     current, tag = _read(store, product)

@@ -26,7 +26,7 @@ PICTURES_FILE = "exhibits.zip"  # the name on disk and in DVC since version 0.1
 
 
 def pictures_key(product: str, release: str) -> str:
-    """Where the store keeps a release's pictures: beside it, whoever runs it needs none."""
+    """Where the store keeps a release's pictures: beside it, because inspection needs none."""
     return f"exhibits/{valid_name(product)}/{valid_name(release)}.zip"
 
 
@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 def publish(folder: Path, product: str, store: Store, about: About) -> str:
     """The id under which every file of the folder is in the store, whole.
 
-    The manifest goes last, so a reader sees no release or all of it, and whoever runs this again
+    The manifest goes last, so a reader sees no release or all of it, and running this again
     completes it. The same content again changes nothing, even when `about` differs.
     about: at least its algorithm; its metrics are shown by `releases`.
     """

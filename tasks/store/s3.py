@@ -108,7 +108,7 @@ class S3Store(Store):
                 )
             except ClientError:  # answers NotImplemented
                 self._conditional = False
-            with suppress(StoreError):  # whoever may not delete leaves one byte behind
+            with suppress(StoreError):  # without the right to delete, one byte is left behind
                 self.delete(key)
         return self._conditional
 

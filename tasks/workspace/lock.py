@@ -72,7 +72,7 @@ def _lock(file: Any, patience: float) -> None:
 
 
 def _share(file: Any) -> bool:
-    """Whether the lock can be shared, hence nobody has it for himself; it is, if so."""
+    """Take a share of the lock if nobody holds it alone; whether that worked."""
     import fcntl
 
     try:

@@ -57,12 +57,11 @@ def streamed(maps: Array, masks: Array) -> Values:
 
 
 def streamed_with_all(maps: Array, masks: Array) -> Values:
-    """The same with intervals of 1,000 resamples, the figures of three types, and all regions."""
+    """The same with intervals of 1,000 resamples and the figures of three types."""
     metrics = _measured(maps, masks, resamples=1000)
     found = metrics.compute()
     metrics.intervals()
     metrics.by_type()
-    metrics.regions()
     return found["aupro_30"], found["pixel_auroc"]
 
 
@@ -113,7 +112,7 @@ def two_hundred_thresholds(maps: Array, masks: Array) -> Values:
 
 
 def anomalib_aupro(maps: Array, masks: Array) -> Values:
-    """AUPRO of anomalib; scores outside 0..1 would pass a sigmoid, hence the scaled maps."""
+    """AUPRO of anomalib; scores outside 0..1 would pass a sigmoid, so the maps are scaled."""
     return _anomalib(maps, masks, auroc=False)
 
 

@@ -4,7 +4,7 @@ python tests/benchmarks/bench_regad.py FOLDER... [--side 224] [--shots 2 4 8] [-
     [--most 64] [--keep DIR] [--set epochs=5 lr=0.001]
 
 FOLDER: products in MVTec AD layout. Each is left out in turn: RegAD learns from at most `most`
-good images of each of the others, is calibrated on so many support images, drawn anew a few times,
+good images of each of the others, is calibrated on so many support images, drawn again a few times,
 and scores the test images. Printed are image and pixel AUROC, means over the draws, of RegAD, of
 the same network without any learning, and of PaDiM with all channels; the last two start from the
 same weights. --keep saves what was learned, and goes on from there.

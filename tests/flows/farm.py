@@ -78,7 +78,7 @@ def until(found: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
 
 
 def prefect_environment(home: Path, port: int) -> dict[str, str]:
-    """Of whoever speaks with the server at the port."""
+    """Of the clients of the server at the port."""
     return os.environ | {
         "PREFECT_HOME": str(home),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",

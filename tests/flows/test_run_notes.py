@@ -1,4 +1,4 @@
-"""What a step says once reaches whoever runs the line."""
+"""What a step says once reaches the person who runs the line."""
 
 from multiprocessing import Pipe, current_process
 

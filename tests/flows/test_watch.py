@@ -14,7 +14,7 @@ from PIL import Image
 
 from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_sources
 from tasks.arrival.watch_state import WatchState
-from tasks.checks.manifest import build_image_manifest, write_image_manifest
+from tasks.checks.manifest import manifest_frame, scan_images, write_image_manifest
 from tasks.workspace.errors import LineError
 from tasks.workspace.lock import run_lock
 from tests.flows.conftest import edit, refused
@@ -130,7 +130,7 @@ def test_a_restart_forgets_nothing_and_repeats_nothing(scene):
     put(scene.drop, 1)
     scene.wait(40)
     assert len(scene.runs) == 1
-    scene.restart()  # killed amid the run: whether it ended is not known
+    scene.restart()  # killed during the run: whether it ended is not known
     scene.wait(4)
     assert len(scene.runs) == 2 and len(scene.images()) == 1
     scene.runs[1].code = 0
@@ -200,7 +200,8 @@ def test_a_server_that_is_away_is_told_when_it_is_back(scene, monkeypatch):
 def validated(workspace):
     """As a run leaves it: its manifest has all images."""
     write_image_manifest(
-        build_image_manifest(workspace.images("cap")), workspace.validation("cap") / "manifest.csv"
+        manifest_frame(scan_images(workspace.images("cap")).rows),
+        workspace.validation("cap") / "manifest.csv",
     )
 
 

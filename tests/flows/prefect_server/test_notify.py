@@ -96,7 +96,7 @@ def test_a_run_tells_only_of_what_it_decided():
 
 
 def test_a_run_notifies_once_of_a_decision(copy, monkeypatch):
-    """A gate made stricter is decided anew; the second run has nothing to tell."""
+    """A gate made stricter is decided again; the second run has nothing to tell."""
     import flows.run
 
     told = []

@@ -11,8 +11,9 @@ from scipy import ndimage
 
 from tasks.checks.manifest import (
     COLUMNS,
-    build_image_manifest,
+    manifest_frame,
     read_image_manifest,
+    scan_images,
     write_image_manifest,
 )
 from tasks.images.measures import dhash, sharpness
@@ -22,6 +23,11 @@ RNG = np.random.default_rng(1)
 DATASETS = Path(
     os.environ.get("INSPECTLINE_DATASETS", Path(__file__).parents[4] / "shared" / "datasets")
 )
+
+
+def build_image_manifest(images, workers=2):
+    """The manifest of the images, as a table."""
+    return manifest_frame(scan_images(images, workers).rows)
 
 
 def save(path: Path, pixels: np.ndarray) -> None:

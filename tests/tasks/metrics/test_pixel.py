@@ -160,7 +160,7 @@ def test_diagonal_pixels_are_one_region() -> None:
     mask[1, 1] = mask[2, 2] = mask[4, 4] = True
     metrics = PixelMetrics()
     metrics.update(np.zeros((6, 6)), mask)
-    assert len(metrics.regions()) == 2
+    assert len(metrics.found) == 2
 
 
 @pytest.mark.parametrize(("low", "high"), [(25, 30), (60, 70)])

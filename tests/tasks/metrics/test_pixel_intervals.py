@@ -100,21 +100,6 @@ def test_computed_values_are_the_same_bits_with_intervals() -> None:
     assert mixed.compute() == expected
 
 
-def test_a_type_is_resampled_among_its_own_images() -> None:
-    maps, masks = factory(25, 12, 4)
-    types = ["dent", "scratch"] * 5 + ["good"] * 15
-    metrics = PixelMetrics(intervals=200)
-    metrics.update(maps, masks, types)
-    values, found = metrics.by_type(), metrics.intervals_by_type()
-    for kind in ("dent", "scratch"):
-        low, high, error = found[kind]["aupro_30"] or (0, 0, 1)
-        assert low < (values[kind]["aupro_30"] or 0) < high and error == 0
-    single = PixelMetrics(intervals=200)
-    single.update(maps, masks, ["dent"] + ["scratch"] * 9 + ["good"] * 15)
-    assert set(single.intervals_by_type()["dent"].values()) == {None}
-    assert None not in single.intervals_by_type()["scratch"].values()
-
-
 @pytest.mark.parametrize("kept", [[0, 10, 11], [0, 1, 10]])
 def test_one_image_of_a_kind_gives_no_interval(kept: list[int]) -> None:
     maps, masks = factory(20, 12, 5)

@@ -95,7 +95,7 @@ def test_what_was_too_slow_stays_out_when_its_cell_is_gone(workspace):
 
 def test_a_product_with_few_images_is_taught_and_teaches_nothing():
     products = ["cap", "new", "plate"]
-    assert teachers({}, products) == products  # whoever chose its algorithms by hand is grown
+    assert teachers({}, products) == products  # chosen by hand: grown
     assert teachers({"new": FEW}, products) == ["cap", "plate"]
     assert teachers({"new": FEW + 1}, products) == products
     assert (

@@ -1,4 +1,4 @@
-"""The three stores behave alike, and fail with a remedy."""
+"""The three stores behave the same, and fail with a remedy."""
 
 import errno
 import os

@@ -49,7 +49,7 @@ def visit(tab: Browser, address: str) -> None:
 
 
 def tab_to(tab: Browser, selector: str) -> None:
-    """Press Tab until this has the focus: whoever has no mouse must get there."""
+    """Press Tab until this has the focus: a person without a mouse must get there."""
     for _ in range(200):
         if tab.run(f"document.activeElement.matches({json.dumps(selector)})"):
             return
