@@ -16,6 +16,7 @@ from flows.running.plan import Plan
 from flows.running.runner import Runner
 from flows.running.stages import at_once, cell, failed, failure, submit
 from tasks.build.records import Cells, Stage, push
+from tasks.documents.decision import Decision
 from tasks.gate import gate
 from tasks.leaderboard import all_evaluated, read_results
 from tasks.report import write_report
@@ -26,7 +27,7 @@ from tasks.workspace.retry import patiently
 
 
 @task(task_run_name="gate {product}", cache_policy=NO_CACHE)
-def decide(runner: Runner, plan: Plan, product: str, by: str) -> dict[str, Any] | None:
+def decide(runner: Runner, plan: Plan, product: str, by: str) -> Decision | None:
     """Promote or refuse the best of the product's cells that are up to date."""
     stop.check()
     patience = read_params(plan.workspace.root).line.patience

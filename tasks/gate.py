@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Collection
-from typing import Any
 
 from tasks.documents.champion import Pointer
 from tasks.documents.decision import Decision, Memo
@@ -18,14 +17,6 @@ from tasks.workspace.paths import Workspace
 
 
 def gate(
-    workspace: Workspace, product: str, by: str, algorithms: Collection[str]
-) -> dict[str, Any] | None:
-    """What `settle` decided, as plain values that a flow can hand on."""
-    decision = settle(workspace, product, by, algorithms)
-    return None if decision is None else decision.dump()
-
-
-def settle(
     workspace: Workspace, product: str, by: str, algorithms: Collection[str]
 ) -> Decision | None:
     """The decision on the product's cells of `algorithms`; None where it was taken before.

@@ -63,9 +63,8 @@ def table_artifact(cells: list[Metrics]) -> None:
         create_table_artifact(shown, key="leaderboard", description="All cells of the workspace")
 
 
-def decision_artifact(workspace: Workspace, told: dict[str, Any]) -> None:
+def decision_artifact(workspace: Workspace, decided: Decision) -> None:
     """Why a product's challenger was promoted or refused, and what it gets most wrong."""
-    decided = Decision.model_validate(told)
     product, algorithm = decided.product, decided.challenger.algorithm
     outcome = "promoted" if decided.accepted else "refused"
     lines = [f"## {product}: {algorithm} {outcome}", ""]

@@ -1,10 +1,10 @@
 """Bring the choice of `algorithms: auto` up to date with a product's images and measured cells."""
 
-import json
 from typing import Any
 
 import yaml
 
+from tasks.documents.metrics import METRICS, Metrics
 from tasks.spec.automatic import LIMITS, choice_of, choose
 from tasks.workspace.files import write_text
 from tasks.workspace.paths import Workspace
@@ -41,9 +41,8 @@ def count(workspace: Workspace, product: str) -> int:
 def figures(workspace: Workspace, product: str) -> dict[str, dict[str, float]]:
     """Figures of the product's evaluated cells, whatever the spec asks for now."""
     found = {}
-    for path in (workspace.product(product) / "cells").glob("*/evaluation/metrics.json"):
-        metrics = json.loads(path.read_text())
-        found[path.parent.parent.name] = {
-            key: metrics[key] for key, _ in LIMITS if metrics.get(key) is not None
-        }
+    for path in (workspace.product(product) / "cells").glob(f"*/evaluation/{METRICS}"):
+        metrics = Metrics.read(path)
+        known = {key: metrics.figure(key) for key, _ in LIMITS}
+        found[path.parent.parent.name] = {k: v for k, v in known.items() if v is not None}
     return found

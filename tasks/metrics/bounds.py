@@ -21,9 +21,16 @@ def expected_share(errors: int, n: int) -> float:
 
 def upper_limit(errors: int, n: int, confidence: float) -> float:
     """The one-sided upper Clopper-Pearson limit of the share, in 0..1."""
-    from scipy.special import betaincinv
+    from scipy.special import betaincinv  # the quantile of a beta distribution
 
     return 1.0 if errors >= n else float(betaincinv(errors + 1, n - errors, confidence))
+
+
+def lower_limit(errors: int, n: int, confidence: float) -> float:
+    """The one-sided lower Clopper-Pearson limit of the share, in 0..1."""
+    from scipy.special import betaincinv
+
+    return float(betaincinv(errors, n - errors + 1, 1 - confidence)) if errors else 0.0
 
 
 def upper_limit_any_threshold(errors: int, n: int, confidence: float) -> float:

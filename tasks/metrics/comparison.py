@@ -115,8 +115,8 @@ def compare_decisions(challenger: Any, champion: Any, labels: Any) -> dict[str, 
 
 def mcnemar(challenger_only: int, champion_only: int) -> Discordance:
     """Exact McNemar test: how probable such an uneven split is if both models err equally often."""
-    from scipy.special import bdtr
+    from scipy.stats import binomtest
 
     total = challenger_only + champion_only
-    p_value = min(1.0, 2 * float(bdtr(min(challenger_only, champion_only), total, 0.5)))
+    p_value = float(binomtest(challenger_only, total).pvalue) if total else 1.0
     return Discordance(challenger_only, champion_only, p_value)

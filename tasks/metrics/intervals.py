@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.metrics.arrays import image_scores
+from tasks.metrics.bounds import lower_limit, upper_limit
 from tasks.metrics.ranking import Bools, Floats, Ranking, ranking_metrics
 
 Interval = tuple[float, float]
@@ -82,13 +83,9 @@ def binomial_interval(k: int, n: int, level: float = 0.95) -> Interval | None:
     Exact: for every true rate, the interval misses it with probability 1 - level at most. 0 of 60
     good parts still allows 6 % overkill.
     """
-    from scipy.special import betaincinv
-
     if not 0 <= k <= n:
         raise ValueError(f"{k} of {n}: give a count between 0 and the number of trials")
     if n == 0:
         return None
-    tail = (1 - level) / 2
-    low = float(betaincinv(k, n - k + 1, tail)) if k else 0.0
-    high = float(betaincinv(k + 1, n - k, 1 - tail)) if k < n else 1.0
-    return low, high
+    side = 1 - (1 - level) / 2  # confidence of each end
+    return lower_limit(k, n, side), upper_limit(k, n, side)

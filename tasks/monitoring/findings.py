@@ -73,9 +73,9 @@ def compare(name: str, now: Floats, reference: Floats, limits: Drift) -> Finding
 
 def distance(one: Floats, other: Floats) -> float:
     """Greatest distance between two empirical distribution functions, 0..1."""
-    at = np.concatenate([one, other])
-    below = [np.searchsorted(np.sort(v), at, side="right") / len(v) for v in (one, other)]
-    return float(np.abs(below[0] - below[1]).max())
+    from scipy.stats import ks_2samp
+
+    return float(ks_2samp(one, other, method="asymp").statistic)
 
 
 def chance(n: int, m: int) -> float:

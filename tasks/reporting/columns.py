@@ -6,7 +6,7 @@ from statistics import median
 from tasks.documents.metrics import Metrics
 from tasks.reporting.plots import rows_by_label
 from tasks.reporting.reading import finite_number
-from tasks.reporting.view import ModelView, Record, View
+from tasks.reporting.view import JsonObject, ModelView, View
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def missing_reason(column: Column, metrics: Metrics) -> str:
     return "no good test images" if defective else "no defective test images"
 
 
-def label_counts(model: ModelView) -> list[Record]:
+def label_counts(model: ModelView) -> list[JsonObject]:
     """For each label: number of images, decisions, severity and median score."""
     return [
         {

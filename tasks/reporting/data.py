@@ -11,7 +11,7 @@ from tasks.monitoring.findings import CONFIDENCE, chance, distance
 from tasks.reporting.disagreements import doubtful_labels
 from tasks.reporting.reading import csv_rows, finite_number, json_object, nested_object
 from tasks.reporting.store_history import evaluation_file
-from tasks.reporting.view import DataView, Record
+from tasks.reporting.view import DataView, JsonObject
 from tasks.spec.corrections import read_corrections
 from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
@@ -52,13 +52,13 @@ def data_view(workspace: Workspace, product: str, notes: list[str]) -> DataView 
     )
 
 
-def size_counts(rows: list[dict[str, str]]) -> list[Record]:
+def size_counts(rows: list[dict[str, str]]) -> list[JsonObject]:
     """Number of images of each size."""
     found = Counter((row.get("width"), row.get("height")) for row in rows)
     return [{"width": w, "height": h, "images": n} for (w, h), n in found.most_common()]
 
 
-def measure_groups(name: str, rows: list[dict[str, str]], usual: Record) -> Record:
+def measure_groups(name: str, rows: list[dict[str, str]], usual: JsonObject) -> JsonObject:
     """One measure of every image: training, then test by label, each sorted by name."""
     order = sorted(rows, key=lambda row: (*sort_key(row)[:2], row["path"]))
     groups = [
@@ -83,7 +83,7 @@ def sort_key(row: dict[str, str]) -> tuple[int, bool, str, str]:
     )
 
 
-def distribution_shift(name: str, rows: list[dict[str, str]]) -> Record:
+def distribution_shift(name: str, rows: list[dict[str, str]]) -> JsonObject:
     """Distance of good test images from training images, beyond chance."""
     train, test = (
         np.array(
@@ -104,7 +104,7 @@ def distribution_shift(name: str, rows: list[dict[str, str]]) -> Record:
     return known | {"certain": certain, "distance": apart, "confidence": CONFIDENCE}
 
 
-def duplicate_pair(finding: Record) -> Record | None:
+def duplicate_pair(finding: JsonObject) -> JsonObject | None:
     """The pair of images in a finding about a repeated image."""
     other = TWIN.search(str(finding.get("reason", "")))
     if finding.get("check") not in REPEATS or other is None:
@@ -112,7 +112,7 @@ def duplicate_pair(finding: Record) -> Record | None:
     return {"path": finding["file"], "other": other[1], "same": finding["check"] == "duplicate"}
 
 
-def corrected_labels(workspace: Workspace, product: str, notes: list[str]) -> list[Record]:
+def corrected_labels(workspace: Workspace, product: str, notes: list[str]) -> list[JsonObject]:
     """Corrected labels."""
     try:
         found = read_corrections(workspace.corrections(product))
@@ -122,7 +122,7 @@ def corrected_labels(workspace: Workspace, product: str, notes: list[str]) -> li
     return [{"path": one.path, **one.entry.model_dump(exclude={"new"})} for one in found]
 
 
-def doubtful_or_note(workspace: Workspace, product: str, notes: list[str]) -> list[Record]:
+def doubtful_or_note(workspace: Workspace, product: str, notes: list[str]) -> list[JsonObject]:
     """Candidates for relabelling; a note if they cannot be found."""
     try:
         return doubtful_labels(workspace, product)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tasks.decisions.threshold import wrongness
 from tasks.reporting.small_pictures import ORIGINALS, PictureArchive, small_original
-from tasks.reporting.view import ModelView, ProductView, Record
+from tasks.reporting.view import JsonObject, ModelView, ProductView
 
 BYTES = 24_000_000  # of all pictures together, as text; the file stays below 30 MB
 
@@ -20,7 +20,7 @@ BYTES = 24_000_000  # of all pictures together, as text; the file stays below 30
 class PageData:
     """Of one product."""
 
-    data: Record  # for the script
+    data: JsonObject  # for the script
     pictures: str  # lines "model/kind/index content"
     left_out: int  # images without a picture, because the file would be too large
 
@@ -63,7 +63,7 @@ def images_and_models(product: ProductView) -> tuple[dict[str, int], dict[str, A
     Raw scores with all digits: the counts are the same as those of the line.
     """
     paths: dict[str, int] = {}
-    images: list[Record] = []
+    images: list[JsonObject] = []
     for model in product.models:
         for row in model.rows:
             if row.path not in paths:
@@ -74,7 +74,7 @@ def images_and_models(product: ProductView) -> tuple[dict[str, int], dict[str, A
     return paths, {"product": product.name, "images": images, "models": models}
 
 
-def model_data(model: ModelView, paths: dict[str, int]) -> Record:
+def model_data(model: ModelView, paths: dict[str, int]) -> JsonObject:
     """scores and rows are in the order of the images; null and -1 for an image it did not test."""
     scores: list[float | None] = [None] * len(paths)
     rows = [-1] * len(paths)

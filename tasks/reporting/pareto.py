@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from tasks.reporting.axes import Axis
-from tasks.reporting.view import ModelView, Points, Record
+from tasks.reporting.view import JsonObject, ModelView, Points
 from tasks.store.releases import Release
 
 LETTER = 6.2  # usual width of a letter, in units of the SVG
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-def pareto_front(models: Sequence[ModelView]) -> Record | None:
+def pareto_front(models: Sequence[ModelView]) -> JsonObject | None:
     """Accuracy against latency: dots with intervals, and the Pareto front."""
     known = [
         (model, ms, auroc)
@@ -94,7 +94,7 @@ def span(ends: Any, value: float) -> tuple[float, float]:
     return value, value
 
 
-def release_trend(releases: Sequence[Release], name: str = "image_auroc") -> Record | None:
+def release_trend(releases: Sequence[Release], name: str = "image_auroc") -> JsonObject | None:
     """A figure over the releases in their order; None if fewer than two have it."""
     known = [
         (release, value, span(release.metrics.intervals.get(name), value))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from tasks.reporting.axes import Axis
-from tasks.reporting.view import Points, Record, Row
+from tasks.reporting.view import JsonObject, Points, Row
 
 BINS = 48
 SIDE = 200  # of a curve's square
@@ -19,7 +19,9 @@ def polyline(points: Points, right: float) -> str:
     return " ".join(f"{x / right * SIDE:g},{(1 - y) * SIDE:g}" for x, y in points)
 
 
-def histogram(rows: Sequence[Row], threshold: float | None, accept: float | None) -> Record | None:
+def histogram(
+    rows: Sequence[Row], threshold: float | None, accept: float | None
+) -> JsonObject | None:
     """For each label BINS bars from low to high, heights 0..1; None without scores."""
     if not rows:
         return None
@@ -50,7 +52,7 @@ def rows_by_label(rows: Iterable[Row]) -> list[tuple[str, list[Row]]]:
     return [(label, list(group)) for label, group in groupby(ordered, lambda row: row.label)]
 
 
-def scatter(look: Record) -> Record | None:
+def scatter(look: JsonObject) -> JsonObject | None:
     """A measure of every image, group by group, sorted by name: drift shows as a slope."""
     values = [value for group in look["groups"] for value in group["values"]]
     if not values:

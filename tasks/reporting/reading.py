@@ -10,7 +10,7 @@ from numbers import Real
 from typing import Any
 
 from tasks.documents.metrics import METRICS, Metrics
-from tasks.reporting.view import Points, Record, Row
+from tasks.reporting.view import JsonObject, Points, Row
 from tasks.workspace.errors import DataError
 
 Source = Callable[[str], bytes]  # the content of a named file; OSError if it does not exist
@@ -38,7 +38,7 @@ def csv_rows(source: Source, name: str, notes: list[str]) -> list[dict[str, str]
         return []
 
 
-def json_object(source: Source, name: str, notes: list[str]) -> Record:
+def json_object(source: Source, name: str, notes: list[str]) -> JsonObject:
     """The object in a JSON file."""
     try:
         found = json.loads(source(name))
@@ -80,7 +80,7 @@ def curve_points(source: Source, name: str, upwards: str, right: float, notes: l
     return list(points)
 
 
-def nested_object(value: Any, *names: str) -> Record:
+def nested_object(value: Any, *names: str) -> JsonObject:
     """The object at these keys; empty if there is none."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None

@@ -10,7 +10,7 @@ from tasks.documents.decision import Decision
 from tasks.documents.metrics import Metrics
 from tasks.store.releases import Release
 
-Record = dict[str, Any]
+JsonObject = dict[str, Any]
 Points = list[tuple[float, float]]
 
 
@@ -35,8 +35,8 @@ class ModelView:
     release: str = ""  # id with which exactly this was published, if it was
     status: str = ""  # champion, refused, or empty
     metrics: Metrics = field(default_factory=Metrics)
-    intervals: Record = field(default_factory=dict)  # name -> [low, high], 95 %
-    severities: dict[str, Record] = field(default_factory=dict)  # defect type -> its tally
+    intervals: JsonObject = field(default_factory=dict)  # name -> [low, high], 95 %
+    severities: dict[str, JsonObject] = field(default_factory=dict)  # defect type -> its tally
     rows: list[Row] = field(default_factory=list)
     roc: Points = field(default_factory=list)  # false and true positive rate of images
     pro: Points = field(default_factory=list)  # false positive rate of pixels, region overlap
@@ -54,14 +54,14 @@ class DataView:
     """What validation measured of a product's images."""
 
     passed: bool
-    counts: Record
-    sizes: list[Record]  # width, height, images; the most frequent first
-    looks: list[Record]  # brightness and sharpness: groups of values in the order of names
-    shifts: list[Record]  # test against training images, good ones
-    duplicates: list[Record]  # pairs of images that are nearly the same
-    findings: list[Record]  # check, file, reason, severe
-    corrections: list[Record]  # path, label, by, why
-    doubtful: list[Record]  # labels that most algorithms contradict
+    counts: JsonObject
+    sizes: list[JsonObject]  # width, height, images; the most frequent first
+    looks: list[JsonObject]  # brightness and sharpness: groups of values in the order of names
+    shifts: list[JsonObject]  # test against training images, good ones
+    duplicates: list[JsonObject]  # pairs of images that are nearly the same
+    findings: list[JsonObject]  # check, file, reason, severe
+    corrections: list[JsonObject]  # path, label, by, why
+    doubtful: list[JsonObject]  # labels that most algorithms contradict
     paths: list[str]  # of all images; a picture of one is asked for by its place here
 
 

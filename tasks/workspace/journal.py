@@ -23,7 +23,7 @@ from tasks.workspace.paths import Workspace
 
 EVERY = 1.0  # seconds from one report of progress to the next; begins and ends are told at once
 KEPT = 50  # journals of a workspace
-Record = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class Journal(AbstractContextManager):
@@ -34,7 +34,7 @@ class Journal(AbstractContextManager):
         self.folder = workspace.scratch / "runs"
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         self.path = self.folder / f"{stamp}-{os.getpid()}.json"
-        self.record: Record = {
+        self.record: JsonObject = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "began": now(),
@@ -92,7 +92,7 @@ class Journal(AbstractContextManager):
         why = {"reason": reason} if reason else {}
         self._note(name, {"state": state, "began": began, "ended": now(), **why})
 
-    def _note(self, name: str, told: Record) -> None:
+    def _note(self, name: str, told: JsonObject) -> None:
         with self._busy:
             self.record["stages"][name] = told
             self._write()
@@ -107,7 +107,7 @@ class Journal(AbstractContextManager):
             write_text(self.path, json.dumps(self.record) + "\n")
 
 
-def journals(workspace: Workspace) -> list[Record]:
+def journals(workspace: Workspace) -> list[JsonObject]:
     """The journals there are, newest first, each with `alive`: whether its run still goes on."""
     found = []
     for path in sorted((workspace.scratch / "runs").glob("*.json"), reverse=True):
@@ -119,7 +119,7 @@ def journals(workspace: Workspace) -> list[Record]:
 
 
 @lru_cache(maxsize=2 * KEPT)
-def parsed(path: Path, written: int) -> Record:
+def parsed(path: Path, written: int) -> JsonObject:
     """A journal as it was `written` (nanoseconds); most are over and never change again."""
     return dict(json.loads(path.read_text()))
 

@@ -16,7 +16,7 @@ from tasks.store.champion import champion, promote, rollback
 from tasks.store.opening import store_of
 from tasks.workspace.paths import Workspace
 
-Record = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 class Change(Section, ABC):
@@ -31,7 +31,7 @@ class Change(Section, ABC):
         return f"{one_line(self.by, 'the name')} (board)"
 
     @abstractmethod
-    def carry_out(self, workspace: Workspace, product: str) -> Record:
+    def carry_out(self, workspace: Workspace, product: str) -> JsonObject:
         """Make the change; its record. A LineError says why it was not made."""
 
 
@@ -39,8 +39,8 @@ class ThresholdChange(Change):
     change: dict[str, Any]  # keys of the spec's threshold
     seen: str  # version of the spec that the page showed
 
-    def carry_out(self, workspace: Workspace, product: str) -> Record:
-        about: Record = {"by": self.who, "reason": self.reason, "seen": self.seen}
+    def carry_out(self, workspace: Workspace, product: str) -> JsonObject:
+        about: JsonObject = {"by": self.who, "reason": self.reason, "seen": self.seen}
         return set_threshold(workspace, product, self.change, **about)
 
 
@@ -50,8 +50,13 @@ class LabelChange(Change):
     new: bool = False
     seen: str  # label that the page showed
 
-    def carry_out(self, workspace: Workspace, product: str) -> Record:
-        about: Record = {"by": self.who, "reason": self.reason, "seen": self.seen, "new": self.new}
+    def carry_out(self, workspace: Workspace, product: str) -> JsonObject:
+        about: JsonObject = {
+            "by": self.who,
+            "reason": self.reason,
+            "seen": self.seen,
+            "new": self.new,
+        }
         return correct_label(workspace, product, self.image, self.label, **about)
 
 
@@ -60,11 +65,11 @@ class ChampionChange(Change):
     release: Annotated[str, Field(pattern="^([0-9a-f]{16})?$")] = ""  # to promote
     seen: str  # release that the page showed as champion; empty: none
 
-    def carry_out(self, workspace: Workspace, product: str) -> Record:
+    def carry_out(self, workspace: Workspace, product: str) -> JsonObject:
         workspace.require(product)
         store = store_of(workspace)
         reason = one_line(self.reason, "the reason")
-        about: Record = {"reason": reason, "by": self.who, "seen": self.seen}
+        about: JsonObject = {"reason": reason, "by": self.who, "seen": self.seen}
         if self.kind == "promote":
             return promote(store, product, self.release, **about).dump()
         return rollback(store, product, **about).dump()
@@ -77,7 +82,7 @@ CHANGES: dict[str, type[Change]] = {
 }
 
 
-def product_state(workspace: Workspace, product: str) -> Record:
+def product_state(workspace: Workspace, product: str) -> JsonObject:
     """The data for the forms of a product, with the versions that a change must send as `seen`."""
     workspace.require(product)
     spec = version_of(workspace.product(product) / "product.yaml")

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
-Record = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
 def seconds_left(
-    working: list[Record], waiting: list[str], usual: dict[str, float], slots: int
+    working: list[JsonObject], waiting: list[str], usual: dict[str, float], slots: int
 ) -> int | None:
     """Estimated seconds left of a run; None if one of its stages never ran before."""
     known = [usual_duration(name, usual) for name in waiting]
@@ -19,7 +19,7 @@ def seconds_left(
     return round(max([sum(parts) / slots, *(part for part in rest if part is not None)]))
 
 
-def stage_durations(told: list[Record]) -> dict[str, float]:
+def stage_durations(told: list[JsonObject]) -> dict[str, float]:
     """Seconds that each stage took the last time, and for each step and algorithm the median over
     products."""
     found: dict[str, float] = {}

@@ -16,12 +16,12 @@ from tasks.workspace.journal import journals
 from tasks.workspace.lock import in_use
 from tasks.workspace.paths import CARD, Workspace
 
-Record = dict[str, Any]
+JsonObject = dict[str, Any]
 OVER = ("done", "unchanged", "failed", "stopped")
 EARLIEST = 0.05  # smallest fraction of a part for an estimate
 
 
-def current_state(workspace: Workspace) -> Record:
+def current_state(workspace: Workspace) -> JsonObject:
     """run: the newest run, or None; planning: a run has started and checks what to do; failures:
     failures that are not fixed yet."""
     told = journals(workspace)
@@ -34,7 +34,7 @@ def current_state(workspace: Workspace) -> Record:
     }
 
 
-def run_now(told: Record, usual: dict[str, float]) -> Record:
+def run_now(told: JsonObject, usual: dict[str, float]) -> JsonObject:
     """Counts, running stages and remaining time of a run."""
     stages = told["stages"]
     alive = told["alive"]
@@ -56,7 +56,7 @@ def run_now(told: Record, usual: dict[str, float]) -> Record:
     }
 
 
-def state_of(told: Record) -> str:
+def state_of(told: JsonObject) -> str:
     """working, killed (it has no end and its process is gone), stopped, failed or done."""
     states = {stage["state"] for stage in told["stages"].values()}
     if told["ended"] is None:
@@ -64,7 +64,7 @@ def state_of(told: Record) -> str:
     return next((state for state in ("stopped", "failed") if state in states), "done")
 
 
-def stage_now(name: str, stage: Record, usual: dict[str, float]) -> Record:
+def stage_now(name: str, stage: JsonObject, usual: dict[str, float]) -> JsonObject:
     """A running stage with its estimated seconds left: of the whole stage if an earlier duration is
     known (`known`), otherwise of its present part."""
     spent = seconds_since(stage["began"])
@@ -85,7 +85,7 @@ def stage_now(name: str, stage: Record, usual: dict[str, float]) -> Record:
     }
 
 
-def open_failures(workspace: Workspace, told: list[Record]) -> list[Record]:
+def open_failures(workspace: Workspace, told: list[JsonObject]) -> list[JsonObject]:
     """Stages that failed or were killed in their last run, newest first."""
     found, seen = [], set()
     for record in told:
@@ -99,7 +99,7 @@ def open_failures(workspace: Workspace, told: list[Record]) -> list[Record]:
     return sorted(found, key=lambda one: str(one["time"]), reverse=True)
 
 
-def failure_of(name: str, stage: Record, record: Record) -> Record | None:
+def failure_of(name: str, stage: JsonObject, record: JsonObject) -> JsonObject | None:
     if stage["state"] == "failed":
         return {"name": name, "time": stage["ended"], "reason": stage.get("reason", "")}
     if stage["state"] == "working" and not record["alive"]:
