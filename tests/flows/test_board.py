@@ -57,7 +57,7 @@ def test_it_listens_on_loopback_and_needs_no_token_there(started):
 
 def test_elsewhere_it_warns_and_a_token_and_names_are_taken(started):
     _, said = started("--host", "0.0.0.0")
-    assert "warning: anybody who reaches 0.0.0.0 may look; set INSPECTLINE_TOKEN" in said
+    assert "warning: anybody who can reach 0.0.0.0 may read this; set INSPECTLINE_TOKEN" in said
     port, said = started("--host", "0.0.0.0", "--name", "line.example", INSPECTLINE_TOKEN="x")
     assert "warning" not in said
     url = f"http://127.0.0.1:{port}/progress"

@@ -176,7 +176,7 @@ def test_one_of_two_clones_holds_a_product(shared, monkeypatch, tmp_path):
     with claim.claim_products(shared, "origin", ["cap", "plate"], said.append):
         with claim.claim_products(other, "origin", ["weave"], said.append):
             assert said == []  # other products are free
-        holder = f"plate is in the hands .* process {os.getpid()}"
+        holder = f"plate is held by .* process {os.getpid()}"
         with (
             pytest.raises(BusyError, match=holder),
             claim.claim_products(other, "origin", ["plate"], said.append),

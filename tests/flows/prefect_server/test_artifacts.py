@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from flows.prefect_server import artifacts
+from tasks.documents.decision import Decision
 from tests.tasks.workspaces import NASTY, cell, workspace
 
 
@@ -26,7 +27,7 @@ def test_a_decision_shows_what_was_most_wrong(
         "floors": [{"name": "miss", "limit": 0.6, "value": 0.5, "passed": True}],
         "store": "s3://bucket/line",
     }
-    artifacts.decision_artifact(made, decided)
+    artifacts.decision_artifact(made, Decision.model_validate(decided))
     text = told["decision-tile"]
     assert "## tile: padim promoted" in text and "| miss | 0.6 | 0.5 | True |" in text
     assert "`s3://bucket/line/releases/tile/0123456789abcdef`" in text

@@ -4,6 +4,7 @@ nothing."""
 import json
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 
@@ -86,7 +87,7 @@ def test_a_block_that_is_not_there_is_told(prefect, tmp_path, capsys):
 
 
 def test_a_run_tells_only_of_what_it_decided():
-    decided = {"cap": {"accepted": True}, "plate": {"accepted": False}}
+    decided = {"cap": SimpleNamespace(accepted=True), "plate": SimpleNamespace(accepted=False)}
     verdicts = {"cap": "cap: yes", "plate": "plate: no", "weave": "weave: yes"}
     assert news_of(decided, verdicts, {"fit x": "no memory"}) == [
         ("promoted", "cap: yes"),

@@ -94,7 +94,7 @@ def test_who_was_slower_is_told_to_look_again(made):
     body = threshold(made)
     assert post(client(made), "threshold", body).status_code == 200
     late = post(client(made), "threshold", {**body, "change": {"overkill": 0.5}})
-    assert late.status_code == 409 and "look at it as it is now" in late.json()["error"]
+    assert late.status_code == 409 and "look at the new version" in late.json()["error"]
     first, second = (one.id for one in releases(store_of(made), "tile"))
     promote(store_of(made), "tile", first, reason="r", by="otto")
     for kind in ("rollback", "promote"):

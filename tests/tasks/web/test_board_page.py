@@ -221,7 +221,7 @@ def test_what_somebody_else_changed_meanwhile_stands_and_is_told(made, tab):
         tab_to(tab, "#change [type=submit]")
         tab.press("Enter")
         tab.wait("!document.querySelector('#change [role=alert]').hidden")
-        assert "look at it as it is now" in shown(tab, "#change [role=alert]")
+        assert "look at the new version" in shown(tab, "#change [role=alert]")
         tab.press("Escape")
         tab.wait("!document.getElementById('change').open")
     assert version_of(spec) == before

@@ -21,7 +21,7 @@ from tasks.documents.manifest import About
 from tasks.documents.threshold import Thresholds
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
-from tasks.models.release_model import Judge
+from tasks.models.release_model import ReleaseModel
 from tasks.monitoring.log import PredictionLog, read_log
 from tasks.predict import predict_images
 from tasks.spec.schema import Image as ImageSpec
@@ -375,7 +375,7 @@ def test_a_score_near_the_threshold_is_taken_as_predict_takes_it(served, monkeyp
     whole = model.inspector.inspect_all
     images = [np.full((64, 64, 3), shade, np.float32) for shade in (0.2, 0.5, 0.9)]
     scores = [one.score for one in whole(images)]
-    model = Judge(model.inspector, Thresholds(threshold=scores[1], accept=scores[1]))
+    model = ReleaseModel(model.inspector, Thresholds(threshold=scores[1], accept=scores[1]))
     monkeypatch.setattr(
         model.inspector, "inspect_all", lambda many: asked.append(len(many)) or whole(many)
     )
