@@ -132,7 +132,7 @@ def register_cells(client: "SyncPrefectClient", name: str) -> list[str]:
     own slots."""
     from prefect.types.entrypoint import EntrypointType
 
-    from flows.fleet.cells import cells
+    from flows.fleet.run_batch import cells
 
     made = make_pool(client, CELLS)
     deployment = cells.to_deployment(

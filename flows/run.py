@@ -1,7 +1,6 @@
 """`inspectline run`: the flow, with what a person at a terminal wants around it."""
 
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING
 
 import click
 
@@ -24,9 +23,6 @@ from tasks.workspace.errors import LineError, StoreError, hint
 from tasks.workspace.git import operator
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
-
-if TYPE_CHECKING:
-    pass
 
 Pointers = dict[str, Pointer | None]
 
@@ -59,7 +55,7 @@ def run_line(
 
 
 def _alone(workspace: Workspace, products: list[str]) -> AbstractContextManager[None]:
-    """Where workers elsewhere train, other clones may send them the same cells: hold them off."""
+    """Where workers elsewhere train, lock them against other clones."""
     workers = read_params(workspace.root).line.workers
     if workers is None:
         return nullcontext()

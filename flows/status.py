@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectHTTPStatusError
 
-from flows.fleet.cells import cells as batch
+from flows.fleet.run_batch import cells as batch
 from flows.line import line
 from flows.prefect_server.names import CELLS, POOL
 from flows.scheduled import scheduled

@@ -242,7 +242,7 @@ class _Stripped(ast.NodeTransformer):
         match node.value:
             case ast.Constant(value=str()):
                 return None
-            case ast.Call(func=ast.Attribute(attr="note")):  # told to a person
+            case ast.Call(func=ast.Attribute(attr="note" | "say")):  # told to a person
                 return ast.Pass()
         return node
 

@@ -56,7 +56,7 @@ class Cells:
         from dvc.repo import Repo
         from dvc.scm import SCMError
 
-        logging.getLogger("dvc").setLevel(logging.ERROR)  # its hints are for people at its own door
+        logging.getLogger("dvc").setLevel(logging.ERROR)  # hints for users of dvc
         self.workspace = workspace
         self._busy = threading.RLock()
         self._depth = 0
@@ -65,7 +65,7 @@ class Cells:
             self._stages = {self._key(stage): stage for stage in self.repo.index.stages}
         except (DvcException, SCMError) as error:
             raise WorkspaceError(
-                f"DVC cannot read {workspace.root}: {error}; mend that, or `inspectline init "
+                f"DVC cannot read {workspace.root}: {error}; fix that, or `inspectline init "
                 f"{workspace.root}` where git or DVC is gone"
             ) from error
 
@@ -153,7 +153,7 @@ def version(workspace: Workspace, *paths: Path) -> None:
 
     with Repo(str(workspace.root)) as repo:
         try:
-            repo.scm_context.quiet = True  # its hints are for people at its own door
+            repo.scm_context.quiet = True  # hints for users of dvc
             repo.add([str(path) for path in paths])
         except DvcException as error:
             names = ", ".join(str(path.relative_to(workspace.root)) for path in paths)
@@ -175,5 +175,5 @@ def push(workspace: Workspace, targets: list[str]) -> int | None:
             return repo.push(targets=targets)
         except (DvcException, OSError) as error:
             raise StoreError(
-                f"dvc push failed: {error}; run `dvc push` once it is mended"
+                f"dvc push failed: {error}; run `dvc push` once it is fixed"
             ) from error

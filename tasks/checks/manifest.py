@@ -113,7 +113,7 @@ def write_image_manifest(frame: "pandas.DataFrame", path: Path) -> None:
 
 
 def read_image_manifest(path: Path) -> "pandas.DataFrame":
-    """Table that `write_manifest` wrote."""
+    """Table that `write_image_manifest` wrote."""
     import pandas
 
     try:

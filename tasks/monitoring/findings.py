@@ -2,7 +2,8 @@
 
 Scores and looks are compared by the greatest distance between their distribution functions
 (Kolmogorov-Smirnov), less what chance makes of samples of these sizes; rejects by the lower
-Clopper-Pearson limit of their rate. So little data says little, and never that all is well.
+Clopper-Pearson limit of their rate. With few parts, finding no drift does not mean
+that there is none.
 """
 
 from collections.abc import Sequence

@@ -84,8 +84,8 @@ def objections(metrics: GateMetrics, gates: Gates) -> list[str]:
 
 
 def rank(metrics: Metrics) -> tuple[float, ...]:
-    """Larger is better: image AUROC, then AUPRO, then speed. Where there are no defects to tell by
-    all are equal, and the first of them goes before: no choice hangs on a few milliseconds."""
+    """Larger is better: image AUROC, then AUPRO, then speed. Without test defects all cells
+    rank equal, and the first one wins: no choice hangs on a few milliseconds."""
     known = (metrics.image_auroc, metrics.aupro_30)
     first = [-1.0 if value is None else value for value in known]
     slow = 0.0 if known[0] is None else metrics.ms_per_image or 0.0

@@ -80,7 +80,7 @@ def decided(workspace: Workspace, product: str, notes: list[str]) -> Decision | 
 
 
 def spec_algorithms(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
-    """The algorithms in the spec asks for."""
+    """The algorithms that the spec asks for."""
     try:
         return list(read_product(workspace.root, product).algorithms)
     except LineError as error:

@@ -85,7 +85,7 @@ def product_recipe(root: Path, product: str) -> dict[str, Any]:
 
 
 def shared_recipe(root: Path, algorithm: str, products: list[str]) -> dict[str, Any]:
-    """All that an algorithm which products share learns by, but the images.
+    """Everything that the training of a shared algorithm depends on, except the images.
 
     products: all of the workspace.
     """

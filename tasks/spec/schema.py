@@ -1,4 +1,4 @@
-"""Sections of a product's spec that say how scores become decisions. No logic: fits import this."""
+"""What product.yaml and params.yaml may say: every section, its keys, defaults and limits."""
 
 import re
 from typing import Annotated, Any, Literal, get_args

@@ -1,4 +1,4 @@
-"""Publish a folder as a release, and list releases. Champions: promote.py; download: fetch.py."""
+"""Publish a folder as a release, and list releases. See champion.py and fetch_release.py."""
 
 import logging
 from dataclasses import dataclass

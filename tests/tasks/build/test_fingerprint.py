@@ -65,3 +65,9 @@ def test_gates_and_reports_are_no_input_of_a_fit(package):
         p.name for p in closure("evaluate", package)
     }
     assert not files & {"gate.py", "report.py", "store.py", "cells.py", "stages.py"}
+
+
+def test_what_is_said_to_a_person_changes_nothing(package):
+    before = fingerprint("patchcore", package)
+    edit(package / "ad_models" / "patches.py", 'run.say(f"{FEATURES}', 'run.say(f"well: {FEATURES}')
+    assert fingerprint("patchcore", package) == before
