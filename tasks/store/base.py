@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from tasks.workspace.errors import StoreError
-from tasks.workspace.files import disk, file_beside, write
+from tasks.workspace.files import disk, swept_beside, write
 
 
 class Store(ABC):
@@ -57,7 +57,7 @@ class Store(ABC):
 
     def download(self, key: str, path: Path) -> str:
         """sha256 of what was written to `path`, which appears only when complete."""
-        with disk(f"'{path}'"), file_beside(path) as part:
+        with disk(f"'{path}'"), swept_beside(path) as part:
             digest = write(part, self.chunks(key))
             os.replace(part, path)
         return digest

@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from tasks.store.base import Store, check_key
 from tasks.workspace.errors import ConflictError, StoreError
-from tasks.workspace.files import disk, file_beside, read, write
+from tasks.workspace.files import disk, read, swept_beside, write
 
 HIDDEN = (".part", ".lock")
 
@@ -46,14 +46,14 @@ class FolderStore(Store):
         path = self._path(key)
         if path.exists():
             return False
-        with disk(self._names(key)), file_beside(path) as part:
+        with disk(self._names(key)), swept_beside(path) as part:
             write(part, [data] if isinstance(data, bytes) else read(data))
             return _appear(part, path)
 
     def put_if(self, key: str, data: bytes, tag: str | None) -> None:
         """Replace the file under a lock while it has `tag`, else ConflictError."""
         path = self._path(key)
-        with disk(self._names(key)), file_beside(path) as part:
+        with disk(self._names(key)), swept_beside(path) as part:
             write(part, [data])
             with self._lock(key):
                 found = self.get_with_tag(key)

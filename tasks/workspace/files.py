@@ -97,12 +97,20 @@ def folder_beside(folder: Path) -> Iterator[Path]:
 def file_beside(path: Path) -> Iterator[Path]:
     """A hidden name beside `path` to write to and rename from; gone afterwards."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    sweep(path.parent)
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         yield part
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def swept_beside(path: Path) -> Iterator[Path]:
+    """As `file_beside`, where the folder is also rid of what killed processes left in it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sweep(path.parent)
+    with file_beside(path) as part:
+        yield part
 
 
 def sweep(folder: Path) -> None:
