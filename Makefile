@@ -4,7 +4,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 # Every cell is a process: without compiled files each would compile torch and the rest again.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: help setup demo test test-slow test-gpu check format params lock clean
+.PHONY: help setup demo test test-quick test-slow test-gpu check format params lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -28,8 +28,11 @@ check: .venv/ready  ## style, types and who imports whom
 	$(BIN)/mypy ad_models tasks flows
 	$(BIN)/lint-imports
 
-test: check  ## the same and all quick tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
+test: .venv/ready  ## the same and all quick tests, side by side
+	$(MAKE) -j2 --output-sync=target check test-quick
+
+test-quick: .venv/ready  ## all quick tests
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-slow: .venv/ready  ## tests of minutes, on real images where they are found
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow
