@@ -7,13 +7,17 @@ import numpy as np
 
 from tasks.decisions import threshold as thresholds
 from tasks.decisions.calibration import split_rows
+from tasks.decisions.cross_fit import cross_fitted
 from tasks.decisions.display import Display
+from tasks.decisions.edge import edge
+from tasks.decisions.severity import is_counted
 from tasks.documents.metrics import METRICS, Metrics
 from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.masks import image_mask, resize_mask
+from tasks.metrics.arrays import scores_by_label
 from tasks.metrics.pixel import PixelMetrics
 from tasks.models.device import choose_device
-from tasks.models.figures import Rows, TestResult, details, figures
+from tasks.models.figures import Rows, TestResult, details, figures, labels
 from tasks.models.inspector import Inspector
 from tasks.models.result_pictures import ResultPictures, write_curves, write_scores
 from tasks.models.scoring import (
@@ -42,19 +46,23 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     aside = scores_and_peaks(inspector, images, parts.normals, listener.report)
     normals = aside or read_rows(model / CALIBRATION)
     defects = score_images(inspector, images, parts.defects, listener.report)
-    decision = decide(spec, normals, defects)
-    pictures = ResultPictures(inspector, decision, spec.evaluation.pictures)
+    # only which pictures stay depends on this threshold
+    first = decide(spec, normals, defects)
+    pictures = ResultPictures(inspector, first, spec.evaluation.pictures)
     result = test(inspector, images, parts.test, spec, pictures, listener.report)
-    result.decisions = [
-        thresholds.decide(value, decision.threshold, decision.accept) for value in result.scores
-    ]
+    known = [] if defects or not spec.threshold.learns_from_defects else countable(result, spec)
+    defects = [result.scores[at] for at in known] or defects
+    decision = decide(spec, normals, defects, cross_fitted=bool(known))
+    result.decisions = judge(result, spec, normals, known, decision)
     card = json.loads((model / CARD).read_text())
     behind = details(result, spec)
+    tested = scores_by_label(result.scores, labels(result))
+    behind["edge"] = edge(spec.threshold, normals, defects, tested[::-1])
     critical = behind["severity"]["classes"]["critical"]
     metrics = Metrics(
         product=product,
         algorithm=algorithm,
-        **figures(result),
+        **figures(result, spec.threshold.cost),
         critical_missed=critical["missed"] if critical["n"] else None,
         threshold=decision.threshold,
         accept=decision.accept,
@@ -79,7 +87,32 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     return folder
 
 
-def decide(spec: EvaluateRecipe, normals: Rows, defects: list[float]) -> Thresholds:
+def countable(result: TestResult, spec: EvaluateRecipe) -> list[int]:
+    """Indices of the test defects that may set the threshold."""
+    if spec.threshold.calibration_defects is not None:
+        return []
+    bad = labels(result)
+    return [at for at, row in enumerate(result.rows) if bad[at] and is_counted(row, spec.severity)]
+
+
+def judge(
+    result: TestResult, spec: EvaluateRecipe, normals: Rows, known: list[int], decision: Thresholds
+) -> list[str]:
+    """The decision on each test image; of the `known` ones by limits that did not see them."""
+    decisions = [
+        thresholds.decide(value, decision.threshold, decision.accept) for value in result.scores
+    ]
+    good = [float(row["score"]) for row in normals]
+    scores, contents = [result.scores[i] for i in known], [result.rows[i]["sha256"] for i in known]
+    limits = cross_fitted(spec.threshold, good, scores, contents)
+    for at, limit in zip(known, limits, strict=True):
+        decisions[at] = limit.decide(result.scores[at])
+    return decisions
+
+
+def decide(
+    spec: EvaluateRecipe, normals: Rows, defects: list[float], cross_fitted: bool = False
+) -> Thresholds:
     """What turns a score into a decision, and a map into a picture."""
     good = np.array([float(row["score"]) for row in normals])
     limits = thresholds.choose_limits(spec.threshold, good, defects)
@@ -87,6 +120,7 @@ def decide(spec: EvaluateRecipe, normals: Rows, defects: list[float]) -> Thresho
     pixel = pixel_threshold(spec.regions, peaks)
     return Thresholds(
         **limits.record(),
+        cross_fitted=cross_fitted,
         pixel_threshold=pixel,
         map_top=2 * abs(pixel) if pixel else 1.0,
         display_span=span_of(limits.reject.value, good),
@@ -105,7 +139,7 @@ def pixel_threshold(regions: Regions, peaks: np.ndarray) -> float | None:
     of good images."""
     if regions.value is not None:
         return regions.value
-    return thresholds.choose(Rule(overkill=regions.overkill), peaks).value
+    return thresholds.choose(Rule(policy="normal_quantile", overkill=regions.overkill), peaks).value
 
 
 def test(

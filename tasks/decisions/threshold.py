@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from tasks.decisions.policies import NEEDS_NORMALS, POLICIES
+from tasks.decisions.policies import NEEDS_NORMALS, POLICIES, followed, of_good_images
+from tasks.decisions.tail import FEWEST
 from tasks.metrics.bounds import (
     expected_share,
     finite_scores,
     upper_limit,
     upper_limit_any_threshold,
 )
-from tasks.spec.schema import NEEDS_DEFECTS, Rule
+from tasks.spec.schema import NEEDS_DEFECTS, Cost, Rule
 from tasks.spec.schema import Threshold as Policy
 from tasks.workspace.errors import DataError
 
@@ -81,31 +82,35 @@ def choose(
     defects: Scores = (),
     min_defects: int = 5,
     confidence: float = 0.95,
+    cost: Cost | None = None,
 ) -> Threshold:
     """The threshold of `rule`, given raw scores of held-out good and defective images.
 
-    A policy that learns from defects gives way to `normal_quantile` where there are fewer than
+    A policy that needs defects gives way to one of good images where there are fewer than
     `min_defects`, and the note says so.
     """
     good, bad = finite_scores(normals, "good"), finite_scores(defects, "defective")
-    lack = lacking(rule.policy, len(good), len(bad), min_defects)
-    used = "normal_quantile" if lack else rule.policy
-    note = f"{lack}: normal_quantile is used" if lack else ""
+    asked = followed(rule, len(good), len(bad))
+    lack = lacking(asked, len(good), len(bad), min_defects)
+    used = of_good_images(rule.overkill, len(good)) if lack else asked
+    note = f"{lack}: {used} is used" if lack else ""
     found = Threshold(None, rule.policy, None, len(good), len(bad), note=note)
     if used in NEEDS_NORMALS and not len(good):
         return noted(found, "no good image was held out: too few to set a threshold")
-    pick = POLICIES[used](rule, good, bad, confidence)
+    pick = POLICIES[used](rule, good, bad, cost or Cost(), confidence)
     over, missed = int((good > pick.value).sum()), int((bad <= pick.value).sum())
     shares: dict[str, Any] = {
         **rates("overkill", over, max(over, pick.overkilled), len(good), used, confidence),
         **rates("miss", missed, max(missed, pick.missed), len(bad), used, confidence),
     }
+    if pick.overkill_bound is not None:
+        shares |= {"overkill_bound": pick.overkill_bound, "overkill_upper": pick.overkill_upper}
     return noted(replace(found, value=pick.value, used=used, **shares), pick.note)
 
 
 def choose_limits(policy: Policy, normals: Scores, defects: Scores = ()) -> Limits:
     """Both thresholds of a spec; one, with a note, where no band is left between them."""
-    known = (normals, defects, policy.min_defects, policy.confidence)
+    known = (normals, defects, policy.min_defects, policy.confidence, policy.cost)
     reject = choose(policy, *known)
     if policy.review is None or reject.value is None:
         return Limits(reject, reject)
@@ -126,6 +131,10 @@ def lacking(policy: str, normals: int, defects: int, min_defects: int) -> str:
     if policy in NEEDS_DEFECTS and defects < min_defects:
         have = f"{policy} needs {min_defects} calibration defects and has {defects}"
         return f"{have} (raise threshold.calibration_defects or label more)"
+    if policy == "min_cost" and not defects:
+        return "min_cost needs a known defect and has none"
+    if policy == "min_cost" and normals < FEWEST:
+        return f"min_cost needs {FEWEST} good images that the fit did not see and has {normals}"
     if policy == "f1_max" and not normals:
         return "f1_max needs good images that the fit did not see"
     return ""
@@ -140,7 +149,8 @@ def rates(
     """
     if n == 0:
         return {}
-    searched = used == "f1_max"  # it looked at every threshold: no single one's bound holds
+    # these looked at every threshold: no single one's bound holds
+    searched = used in ("f1_max", "min_cost")
     limit = upper_limit_any_threshold if searched else upper_limit
     return {
         name: counted / n,

@@ -39,6 +39,7 @@ class Metrics(Document):
     review: Figure = Field(default=None, description="Share of parts that a person looks at.")
     review_good: Figure = Field(default=None, description="The same of good parts.")
     review_defective: Figure = Field(default=None, description="The same of defective parts.")
+    cost: Figure = Field(default=None, description="Expected cost of a produced part.")
     test_good: Count = Field(default=None, description="Good test images.")
     test_defective: Count = Field(default=None, description="Defective test images.")
     critical_missed: Count = Field(default=None, description="Critical defects that are accepted.")

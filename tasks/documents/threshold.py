@@ -30,6 +30,10 @@ class Thresholds(Document):
     )
     calibration_images: Count = Field(default=0, description="Good images that set the limits.")
     calibration_defects: Count = Field(default=0, description="Defective images that set them.")
+    cross_fitted: bool = Field(
+        default=False,
+        description="Whether each defective image was judged by limits that did not see it.",
+    )
     calibration_overkill: Figure = Field(
         default=None, description="Share of the good images that is rejected."
     )

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from tasks.decisions.expected_cost import cost_interval, expected
 from tasks.decisions.severity import severity_report
 from tasks.decisions.threshold import review_shares
 from tasks.metrics.image import image_metrics, image_metrics_by_type
 from tasks.metrics.intervals import binomial_interval, image_intervals
 from tasks.spec.recipe import EvaluateRecipe
+from tasks.spec.schema import Cost
 
 Rows = list[dict[str, str]]
 
@@ -30,7 +32,7 @@ class TestResult:
 PIXEL_METRICS = ("pixel_auroc", "aupro_30", "aupro_05", "pixel_ap", "pixel_f1_max")
 
 
-def figures(result: "TestResult") -> dict[str, Any]:
+def figures(result: "TestResult", cost: Cost) -> dict[str, Any]:
     """Flat figures; None where the images for one are missing.
 
     A miss is a defect accepted as good, overkill a good part rejected; what a person is asked to
@@ -42,6 +44,7 @@ def figures(result: "TestResult") -> dict[str, Any]:
     good, bad = int((~defective).sum()), int(defective.sum())
     miss, overkill = (wrong / n if n else None for wrong, n in counts.values())
     found = int(rejected[defective].sum())
+    reviewed = review_shares(result.decisions, defective.tolist())
     return {
         **image_metrics(result.scores, defective),
         **{name: result.pixels.get(name) for name in PIXEL_METRICS},
@@ -50,7 +53,8 @@ def figures(result: "TestResult") -> dict[str, Any]:
         "precision": found / int(rejected.sum()) if bad and rejected.any() else None,
         "miss": miss,
         "overkill": overkill,
-        **review_shares(result.decisions, defective.tolist()),
+        **reviewed,
+        "cost": None if miss is None else expected_cost(cost, miss, overkill, reviewed),
         "test_good": good,
         "test_defective": bad,
     }
@@ -66,12 +70,23 @@ def details(result: "TestResult", spec: EvaluateRecipe) -> dict[str, Any]:
     named = [row["label"] for row in result.rows]
     images = image_metrics_by_type(result.scores, named) if defective.any() else {}
     pixels = result.pixels_by_type
+    shares = {kind: k / n if n else None for kind, (k, n) in errors(result).items()}
+    rates["cost"] = cost_interval(spec.threshold.cost, shares, rates)
     return {
         "intervals": {n: i and list(i) for n, i in {**drawn, **pixel, **rates}.items()},
         "resamples": resamples,
         "by_type": {type: found | pixels.get(type, {}) for type, found in images.items()},
         "severity": severity_report(result.rows, result.decisions, spec.severity).record(),
     }
+
+
+def expected_cost(
+    cost: Cost, miss: float, overkill: float | None, reviewed: dict[str, float | None]
+) -> float:
+    """Expected cost of a produced part; of a person's look by the share of good and bad parts."""
+    good, bad = (reviewed[name] or 0.0 for name in ("review_good", "review_defective"))
+    looked = (1 - cost.defects) * good + cost.defects * bad
+    return expected(cost, miss, overkill, looked)
 
 
 def labels(result: "TestResult") -> np.ndarray:

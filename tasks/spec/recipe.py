@@ -48,7 +48,13 @@ FIRST = {
     "evaluation": {"resolution", "resamples", "pictures"},
 }
 # Each key that came later, with the value that it came with: what cells made before it did.
-LATER: dict[str, Any] = {}
+LATER: dict[str, Any] = {
+    "threshold.cost": {"miss": 20.0, "overkill": 1.0, "review": 0.2, "defects": 0.05},
+    "threshold.cost.miss": 20.0,
+    "threshold.cost.overkill": 1.0,
+    "threshold.cost.review": 0.2,
+    "threshold.cost.defects": 0.05,
+}
 
 
 class FitRecipe(Section):
@@ -137,7 +143,7 @@ def values_of(section: BaseModel, path: str) -> dict[str, Any]:
         value, where = getattr(section, name), f"{path}.{name}"
         if name not in FIRST.get(path, ()):
             default = field.get_default(call_default_factory=True)
-            if value == default == LATER.get(where, default):
+            if value == default and plain[name] == LATER.get(where, plain[name]):
                 continue
         found[name] = values_of(value, where) if isinstance(value, BaseModel) else plain[name]
     return found

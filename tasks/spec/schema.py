@@ -9,9 +9,19 @@ from tasks.spec.algorithms import config_fields, known_algorithms, per_product
 from tasks.spec.automatic import AUTO
 from tasks.workspace.errors import hint
 
-PolicyName = Literal["normal_quantile", "max_miss", "max_overkill", "f1_max", "fixed"]
+PolicyName = Literal[
+    "auto",
+    "normal_quantile",
+    "normal_tail",
+    "max_overkill",
+    "min_cost",
+    "max_miss",
+    "f1_max",
+    "fixed",
+]
 SeverityName = Literal["critical", "major", "minor", "ignore"]
 NEEDS_DEFECTS = frozenset({"max_miss", "f1_max"})
+LEARNS_FROM_DEFECTS = NEEDS_DEFECTS | {"auto", "min_cost"}
 
 
 class Section(BaseModel):
@@ -22,11 +32,21 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Between = Annotated[float, Field(gt=0, lt=1)]
 
 
+class Cost(Section):
+    """What a wrong decision costs, in any unit: only the ratios matter."""
+
+    miss: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 20.0  # a defect that is accepted
+    overkill: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0  # a good part rejected
+    review: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.2  # a part that a person checks
+    defects: Between = 0.05  # share of the produced parts that have a defect
+
+
 class Rule(Section):
     """How one threshold is found."""
 
-    policy: PolicyName = "normal_quantile"
-    overkill: Between = 0.01  # of normal_quantile (expected) and max_overkill (with confidence)
+    policy: PolicyName = "auto"
+    overkill: Between = 0.01  # share of good parts that may be rejected; expected, but for
+    # max_overkill: with confidence
     miss: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of max_miss: share of calibration defects
     value: Annotated[float, Field(allow_inf_nan=False)] | None = None  # of fixed, raw score
 
@@ -38,9 +58,11 @@ class Review(Rule):
 
 
 class Threshold(Rule):
+    cost: Cost = Cost()  # of auto and min_cost, and for the choice of the champion
     confidence: Between = 0.95  # of max_overkill and of the reported upper bounds
-    calibration_defects: Annotated[float, Field(ge=0, lt=1)] = 0.3  # share taken from the test set
-    min_defects: Annotated[int, Field(ge=1)] = 5  # fewer: normal_quantile instead
+    calibration_defects: Annotated[float, Field(ge=0, lt=1)] | None = None  # share taken from the
+    # test set; null: all set the threshold, and each is judged by one that did not see it
+    min_defects: Annotated[int, Field(ge=1)] = 5  # fewer: max_miss and f1_max are not followed
     review: Review | None = None
 
     @model_validator(mode="after")
@@ -57,10 +79,15 @@ class Threshold(Rule):
         return self
 
     @property
-    def defect_share(self) -> float:
-        """Share of the test defects that calibrate; none where no policy learns from defects."""
+    def learns_from_defects(self) -> bool:
+        """Whether a policy does."""
         policies = {self.policy, self.review.policy if self.review else self.policy}
-        return self.calibration_defects if policies & NEEDS_DEFECTS else 0.0
+        return bool(policies & LEARNS_FROM_DEFECTS)
+
+    @property
+    def defect_share(self) -> float:
+        """Share of the test defects that only calibrate; 0 where all of them are judged."""
+        return (self.calibration_defects or 0.0) if self.learns_from_defects else 0.0
 
 
 PixelSide = Annotated[int, Field(strict=True, ge=1)]

@@ -167,18 +167,19 @@ def test_f1_max_promises_no_single_thresholds_bound():
 def test_too_few_defects_fall_back_and_say_so(policy):
     good, bad = draws(0, bad=4)
     chosen = choose(Rule(policy=policy), good, bad)
-    assert (chosen.asked, chosen.used) == (policy, "normal_quantile")
-    assert chosen.value == good.max()
+    assert (chosen.asked, chosen.used) == (policy, "normal_tail")
+    assert chosen.value == choose(Rule(policy="normal_tail"), good).value
     assert chosen.note.startswith(
         f"{policy} needs 5 calibration defects and has 4 (raise threshold.calibration_defects or "
-        "label more): normal_quantile is used"
+        "label more): normal_tail is used"
     )
     assert choose(Rule(policy=policy), good, bad, min_defects=4).used == policy
 
 
 def test_between_the_two_thresholds_a_person_looks():
     good, bad = draws(1, good=200)
-    limits = choose_limits(Threshold(overkill=0.05, review=Review()), good, bad)
+    policy = Threshold(policy="normal_quantile", overkill=0.05, review=Review())
+    limits = choose_limits(policy, good, bad)
     decisions = [limits.decide(score) for score in np.concatenate((good, bad))]
     assert limits.accept.value < limits.reject.value
     assert "good" not in decisions[200:]
@@ -193,7 +194,8 @@ def test_between_the_two_thresholds_a_person_looks():
 
 def test_policies_that_leave_no_band_share_one_threshold():
     good, bad = np.linspace(0, 1, 200), np.linspace(2, 3, 10)
-    limits = choose_limits(Threshold(review=Review()), good, bad)
+    policy = Threshold(policy="normal_quantile", review=Review())
+    limits = choose_limits(policy, good, bad)
     assert limits.accept is limits.reject
     assert limits.reject.value <= 1
     assert "serves for both: the accept threshold 2 lies above reject" in limits.record()["note"]
@@ -224,7 +226,9 @@ def test_a_score_that_is_no_number_is_not_good():
 
 def test_defects_are_taken_only_where_a_policy_learns_from_them():
     assert Threshold().defect_share == 0
-    assert Threshold(policy="max_miss").defect_share == 0.3
+    assert Threshold(policy="max_miss", calibration_defects=0.3).defect_share == 0.3
+    assert Threshold(policy="normal_tail", calibration_defects=0.3).defect_share == 0
+    assert not Threshold(policy="normal_tail").learns_from_defects
     assert Threshold(review={}, calibration_defects=0.4).defect_share == 0.4
 
 
