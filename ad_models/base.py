@@ -3,7 +3,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -19,13 +19,15 @@ from ad_models.run import Run
 FORMAT = 1
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0..1: every backbone was trained with them
 STD = (0.229, 0.224, 0.225)
+Places = Sequence[Sequence[int]]  # for each group: numbers of its images in the order of `learn`
 PIXELS = 2**20  # seen at once by a prediction: 16 images of 256 x 256, or one of 1024 x 1024
 
 
 class Batch(NamedTuple):
     """One batch of a loader. Only `image` is always present."""
 
-    image: Tensor  # (B, 3, H, W) float32, ImageNet-normalised
+    # (B, 3, H, W) float32, ImageNet-normalised; or `Seen`, for algorithms with `reads_features`
+    image: Tensor
     category: list[str] | None = None  # product of each image; few-shot episodes need it
 
     def to(self, device: torch.device) -> "Batch":
@@ -65,6 +67,9 @@ class Detector(nn.Module, ABC):
         False  # True: learn goes through its loader once; none need be kept
     )
     fewest: ClassVar[int] = 1  # normal images that learn needs
+    # The attribute with the frozen `Pyramid` through which alone `learn` reads images, so that they
+    # may be `Seen` (one_pass: in `forward` too). Empty: it needs pixels
+    reads_features: ClassVar[str] = ""
     no_export: str = ""  # why ONNX export is impossible; empty if it is possible
     # Not empty: `learn` runs once over several products, which share what it learned; each only
     # calibrates, on `config.shots` images, and these parameters are its own. A plain tuple: the
@@ -91,6 +96,16 @@ class Detector(nn.Module, ABC):
         raise UpdateError(
             f"{type(self).__name__} cannot be updated; fit it again on all images, old and new"
         )
+
+    def left_out(
+        self, loader: Iterable[Batch], places: Places, run: Run
+    ) -> Iterator[Prediction] | None:
+        """Predictions for the images that `learn` saw, group by group, each by the model without
+        its group; call it right after `fit`. None: not possible here, fit again without them.
+
+        loader: a batch for each group, groups of one size after each other.
+        """
+        return None
 
     def calibrate(self, normals: Iterable[Batch], run: Run) -> None:
         """Use normal images that `learn` did not see: a support set, map quantiles. Repeatable."""

@@ -1,6 +1,6 @@
 """Greedy k-center in rounds: many centres for one pass over the points."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -23,19 +23,30 @@ def rounds(x: Tensor, count: int, start: int, tick: Tick) -> tuple[Tensor, float
     """
     norms = squares(x)
     nearest = torch.full_like(norms, torch.inf)  # squared distance to the set so far
+    first = torch.tensor([start], device=x.device)
+    lower(nearest, x, norms, first)
+    chosen = [first]
+    for new in farther(nearest, x, norms, count - 1):
+        chosen.append(new)
+        tick(sum(map(len, chosen)), count)
+    lower(nearest, x, norms, chosen[-1])
+    return torch.cat(chosen).cpu(), float(nearest.max().clamp(min=0)) ** 0.5
+
+
+def farther(nearest: Tensor, x: Tensor, norms: Tensor, count: int) -> Iterator[Tensor]:
+    """Indices of up to `count` more rows of x (N, D) in several parts, each row nearly the farthest
+    at its step. nearest (N,): squared distances to the set so far; updated for all parts but the
+    last."""
     floor = 1e-6 * float(norms.max())  # rounding of the expanded square, not a distance
-    chosen = new = torch.tensor([start], device=x.device)
-    while True:
-        lower(nearest, x, norms, new)
-        if len(chosen) == count or float(nearest.max()) <= floor:
-            break
+    while count > 0 and float(nearest.max()) > floor:
         far, candidates = nearest.topk(min(CANDIDATES, len(x)))
         last = float(far[-1]) if len(far) < len(x) else 0.0
-        picked = pick(x[candidates], far, count - len(chosen), max(floor, NEARLY**2 * last))
+        picked = pick(x[candidates], far, count, max(floor, NEARLY**2 * last))
         new = candidates[picked]
-        chosen = torch.cat([chosen, new])
-        tick(len(chosen), count)
-    return chosen.cpu(), float(nearest.max().clamp(min=0)) ** 0.5
+        yield new
+        count -= len(new)
+        if count:
+            lower(nearest, x, norms, new)
 
 
 def squares(x: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Frozen backbones that return a feature pyramid."""
 
+import hashlib
 from collections.abc import Iterator
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from ad_models.errors import ConfigError
+from ad_models.seen import Seen
 from ad_models.weights import load_weights
 
 TAKEN_APART = ("features", "trunk_output", "layers")  # of VGG, RegNet, MNASNet and similar
@@ -19,7 +21,7 @@ class Pyramid(nn.Module):
     Runs the backbone's children in order and stops after the last layer asked for. No hooks and no
     tracing: torch.fx patches nn.Module while it traces, so two threads that build a traced
     extractor at the same time disturb each other. `channels`: of each layer. `source`: source of
-    the weights.
+    the weights. Where features of images are given (`Seen`), they are the output.
     """
 
     def __init__(self, backbone: str, layers: tuple[str, ...], weights: str = "imagenet") -> None:
@@ -47,7 +49,22 @@ class Pyramid(nn.Module):
     def train(self, mode: bool = True) -> "Pyramid":
         return super().train(False)  # frozen: batch-norm statistics must never move
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def identities(self) -> list[str]:
+        """For each layer a text that differs if its features would: a hash of the modules up to it
+        and of their weights."""
+        digest, found = hashlib.sha256(), []
+        for name in self.order:
+            module = self.net.get_submodule(name)
+            digest.update(repr(module).encode())
+            for value in module.state_dict().values():
+                digest.update(value.cpu().contiguous().numpy().data)
+            if name in self.layers:
+                found.append(digest.hexdigest()[:32])
+        return found
+
+    def forward(self, images: Tensor | Seen) -> list[Tensor]:
+        if isinstance(images, Seen):
+            return list(images.maps)
         x, found = images, []
         for name in self.order:
             x = self.net.get_submodule(name)(x)

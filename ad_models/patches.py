@@ -27,6 +27,14 @@ def locally_aware(pyramid: list[Tensor], side: int) -> tuple[Tensor, torch.Size]
     return features.flatten(2).mT, features.shape[-2:]
 
 
+def embedded(
+    embed: Callable[[Tensor], tuple[Tensor, torch.Size]], images: Tensor
+) -> tuple[Tensor, torch.Size]:
+    """Patch embeddings (B, P, D) of any number of images, and the grid (h, w) they form."""
+    parts = [embed(part) for part in blocks(images)]
+    return torch.cat([patches for patches, _ in parts]), parts[0][1]
+
+
 class Kept:
     """Embeddings of all images, for heads that are trained for many epochs on a frozen backbone.
 

@@ -117,6 +117,7 @@ class Reservoir:
     def __init__(self, plan: Plan, seed: int, device: torch.device, slack: float = 0.0) -> None:
         self.plan, self.seed, self.share, self.slack = plan, seed, plan.share, slack
         self.seen = self.held = 0
+        self.chosen = torch.empty(0, dtype=torch.long)  # numbers of the held rows in the coreset
         # Allocated once: growing would need twice the memory. Pages are used when they are filled.
         self.narrow = torch.empty(plan.capacity, min(plan.dims, plan.projected), device=device)
         self.rows: Rows
@@ -152,6 +153,7 @@ class Reservoir:
     ) -> tuple[Tensor, float]:
         """Rows (count, dims) and their covering radius: an upper bound after two stages."""
         chosen, radius = cover(self.narrow[: self.held], count, self.seed, tick, self.plan.fast)
+        self.chosen = chosen
         return self.rows.take(chosen), self.slack + radius
 
     def _thin(self, count: int) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ad_models import Run
+from ad_models.feature_store import TemporaryFeatures
 from tasks.models.device import choose_device, peak_memory_mb, training_precision
 from tasks.models.fitting import (
     FitJob,
@@ -13,6 +14,7 @@ from tasks.models.fitting import (
     progress_callback,
     remove_other_checkpoints,
 )
+from tasks.models.left_out import left_out_scores
 from tasks.spec.algorithms import per_product
 from tasks.spec.read import read_params
 from tasks.spec.recipe import read_fit
@@ -44,11 +46,15 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
         listener.note,
     )
     run.precision = training_precision(recipe.training.precision, device)
-    job = FitJob(product, algorithm, recipe, workspace.images(product), listener, shared)
+    features = TemporaryFeatures(checkpoint.parent)
+    job = FitJob(product, algorithm, recipe, workspace.images(product), listener, shared, features)
     started = time.perf_counter()
     detector, normals, held = job.fit(rows, run)
     fitted = time.perf_counter()
-    scores = job.score(detector, held) if held else job.score_folds(rows, run)
+    if held:
+        scores, how = job.score(detector, held), "held out"
+    else:
+        scores, how = left_out_scores(job, detector, rows, run)
     card = {
         "product": product,
         "algorithm": algorithm,
@@ -57,7 +63,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
         "backbone_weights": detector.weights,
         "fit_images": normals,
         "fit_record": detector.record,
-        "calibration": "held out" if held else f"{job.folds(rows)} folds",
+        "calibration": how,
         "train_csv": sha256_of(table),
         "identity": identity,
         **({"shared": shared.card["identity"]} if shared else {}),

@@ -64,6 +64,7 @@ def subnet(channels: int, out: int, side: int, hidden: float) -> nn.Sequential:
 
 class Fastflow(Detector):
     Config = FastflowConfig
+    reads_features = "pyramid"
 
     def __init__(self, config: FastflowConfig) -> None:
         super().__init__(config)

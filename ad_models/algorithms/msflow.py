@@ -156,6 +156,7 @@ def rate(share: float) -> float:
 
 class Msflow(Detector):
     Config = MsflowConfig
+    reads_features = "pyramid"
 
     def __init__(self, config: MsflowConfig) -> None:
         super().__init__(config)

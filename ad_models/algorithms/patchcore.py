@@ -12,22 +12,25 @@ stored on disk, or each image is reduced separately first.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ad_models.base import Batch, Detector, Prediction, blocks
-from ad_models.budget import allowance, announced, disk, duration, peak, size
+from ad_models.base import PIXELS, Batch, Detector, Places, Prediction, blocks
+from ad_models.budget import allowance, announced, disk, duration, free, peak, size
 from ad_models.coreset import project
+from ad_models.coreset_without import without_each
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
 from ad_models.neighbours import around, nearest
-from ad_models.patches import locally_aware
+from ad_models.patches import embedded, locally_aware
 from ad_models.reservoir import FEWEST, Plan, Reservoir, plan
 from ad_models.run import Run
+
+Memory = tuple[Tensor, Tensor]  # a bank (N, D), and the entries (N, b) around each of its entries
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class PatchcoreConfig:
 class Patchcore(Detector):
     Config = PatchcoreConfig
     one_pass = reads_once = True
+    reads_features = "pyramid"
 
     def __init__(self, config: PatchcoreConfig) -> None:
         super().__init__(config)
@@ -72,6 +76,8 @@ class Patchcore(Detector):
         self.radius: Tensor  # all patches lie within it of the bank, in the projection
         self.register_buffer("radius", torch.tensor(0.0))
         self.register_buffer("around", torch.empty(0, dtype=torch.long))  # (N, b), equation 7
+        # (N,): which patches of `learn` are the bank; None where not all were held
+        self.chosen: Tensor | None = None
 
     def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
         """Patch embeddings (B, P, D) and the grid (h, w) they form, P = h * w."""
@@ -98,6 +104,8 @@ class Patchcore(Detector):
         if reservoir is None:
             raise InputError("PatchCore needs at least 1 normal image")
         self.remember(reservoir, self.count(reservoir.seen), run)
+        if reservoir.held == reservoir.seen and reservoir.plan.folder is None:
+            self.chosen = reservoir.chosen
 
     def count(self, total: int) -> int:
         """Rows of the bank for `total` patches."""
@@ -146,6 +154,7 @@ class Patchcore(Detector):
     def remember(self, reservoir: Reservoir, count: int, run: Run) -> None:
         """Fill the bank with a coreset of the collected patches."""
         tick = run.tick("coreset")
+        self.chosen = None
         self.bank, radius = reservoir.coreset(count, tick)
         self.radius = torch.tensor(radius, device=self.bank.device)
         self.record = {
@@ -156,26 +165,68 @@ class Patchcore(Detector):
         }
         run.log(covering_radius=radius)
         tick(count, count)
-        if self.config.reweight:
-            self.around = around(self.bank, self.config.reweight_neighbours)
+        _, self.around = self.memory(self.bank)
 
     def forward(self, images: Tensor) -> Prediction:
         patches, grid = self.embed(images)
-        distance, neighbour = nearest(patches, self.bank)  # (B, P), equation 6
+        return self.compare(patches, (self.bank, self.around), grid, images.shape[-2:])
+
+    def memory(self, bank: Tensor) -> Memory:
+        """A bank (N, D) with what equation 7 needs of it."""
+        count = self.config.reweight_neighbours
+        return bank, around(bank, count) if self.config.reweight else self.around
+
+    def compare(
+        self, patches: Tensor, memory: Memory, grid: torch.Size, side: torch.Size
+    ) -> Prediction:
+        """Score patches (B, P, D) that form a grid, of images with these sides."""
+        distance, neighbour = nearest(patches, memory[0])  # (B, P), equation 6
         score = distance.amax(dim=1)
         if self.config.reweight:
-            score = score * self.scarcity(patches, distance, neighbour)
-        maps = finish(
-            distance.unflatten(1, grid).unsqueeze(1), images.shape[-2:], self.config.sigma
-        )
+            score = score * scarcity(patches, distance, neighbour, memory)
+        maps = finish(distance.unflatten(1, grid).unsqueeze(1), side, self.config.sigma)
         return Prediction(score=score, map=maps)
 
-    def scarcity(self, patches: Tensor, distance: Tensor, neighbour: Tensor) -> Tensor:
-        """Weight (B,) of equation 7: lower if the nearest entry has many similar entries around
-        it."""
-        worst = distance.argmax(dim=1, keepdim=True)  # (B, 1)
-        # gather, not take_along_dim: that one fixes the exported batch size
-        query = patches.gather(1, worst[..., None].expand(-1, -1, patches.shape[2]))  # (B, 1, D)
-        memory = neighbour.gather(1, worst).squeeze(1)  # (B,)
-        distances = (query - self.bank[self.around[memory]]).norm(dim=-1)  # (B, b), itself first
-        return 1 - distances.softmax(dim=1)[:, 0]  # softmax: exp alone overflows
+    def left_out(
+        self, loader: Iterable[Batch], places: Places, run: Run
+    ) -> Iterator[Prediction] | None:
+        if self.chosen is None:
+            return None
+        total, dims = int(self.record["patches"]), self.bank.shape[1]
+        taken = 4 * total * (dims + self.config.projected + 8)
+        return self.by_others(loader, places, run) if taken < free(run.device) // 2 else None
+
+    @torch.no_grad()
+    def by_others(self, loader: Iterable[Batch], places: Places, run: Run) -> Iterator[Prediction]:
+        """Predictions of each group by a bank of the patches of all other images."""
+        images, total = sum(len(group) for group in places), int(self.record["patches"])
+        rows = self.bank.new_empty(images, total // images, self.bank.shape[1])
+        owner = torch.empty(rows.shape[:2], dtype=torch.long, device=rows.device)
+        grid = side = torch.Size()
+        for number, (group, batch) in enumerate(zip(places, run.steps(loader), strict=True)):
+            rows[list(group)], grid = embedded(self.embed, batch.image)
+            owner[list(group)] = number
+            side = batch.image.shape[-2:]
+        flat, tick = rows.flatten(0, 1), run.tick("left out")
+        narrow = project(flat, self.config.projected, self.config.seed)
+        chosen = self.chosen.to(flat.device)  # type: ignore[union-attr]
+        banks = without_each(narrow, chosen, owner.flatten(), len(places), self.count)
+        for number, (group, bank) in enumerate(zip(places, banks, strict=True), start=1):
+            tick(number, len(places))
+            memory = self.memory(flat[bank])
+            found = [
+                self.compare(part, memory, grid, side)
+                for part in rows[list(group)].split(max(1, PIXELS // (side[0] * side[1])))
+            ]
+            yield Prediction(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def scarcity(patches: Tensor, distance: Tensor, neighbour: Tensor, memory: Memory) -> Tensor:
+    """Weight (B,) of equation 7: lower if the nearest entry has many similar entries around it."""
+    bank, around = memory
+    worst = distance.argmax(dim=1, keepdim=True)  # (B, 1)
+    # gather, not take_along_dim: that one fixes the exported batch size
+    query = patches.gather(1, worst[..., None].expand(-1, -1, patches.shape[2]))  # (B, 1, D)
+    entry = neighbour.gather(1, worst).squeeze(1)  # (B,)
+    distances = (query - bank[around[entry]]).norm(dim=-1)  # (B, b), itself first
+    return 1 - distances.softmax(dim=1)[:, 0]  # softmax: exp alone overflows

@@ -127,6 +127,7 @@ def _active(width: int) -> list[nn.Module]:
 class Pni(Detector):
     Config = PniConfig
     reads_once = True
+    reads_features = "pyramid"
 
     def __init__(self, config: PniConfig) -> None:
         super().__init__(config)

@@ -76,6 +76,7 @@ class ReconpatchConfig:
 class Reconpatch(Detector):
     Config = ReconpatchConfig
     reads_once = True
+    reads_features = "pyramid"
 
     def __init__(self, config: ReconpatchConfig) -> None:
         super().__init__(config)

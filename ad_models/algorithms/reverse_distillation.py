@@ -135,6 +135,7 @@ class Student(nn.Module):
 
 class ReverseDistillation(Detector):
     Config = ReverseDistillationConfig
+    reads_features = "teacher"
 
     def __init__(self, config: ReverseDistillationConfig) -> None:
         super().__init__(config)

@@ -67,6 +67,7 @@ class SimplenetConfig:
 class Simplenet(Detector):
     Config = SimplenetConfig
     reads_once = True
+    reads_features = "pyramid"
 
     def __init__(self, config: SimplenetConfig) -> None:
         super().__init__(config)

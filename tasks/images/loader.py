@@ -1,8 +1,9 @@
 """Batches of preprocessed images from disk. Threads decode ahead; images are cached if they fit."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from tasks.images.tiles import cut_tiles
 
 CACHE = 2 << 30  # bytes of decoded images kept between epochs
 THREADS = 2
+T = TypeVar("T")
 
 
 class ImageLoader:
@@ -45,33 +47,44 @@ class ImageLoader:
         return (len(self.paths) + self.batch_size - 1) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
+        for images in read_ahead(self.parts(), self._image):
+            stacked = torch.cat(images)
+            yield Batch(stacked, [self.category] * len(stacked))
+
+    def parts(self) -> list[list[int]]:
+        """Numbers of the images of each batch, in the order of this pass."""
         count = len(self.paths)
         order = torch.randperm(count).tolist() if self.shuffle else list(range(count))
-        parts = [order[i : i + self.batch_size] for i in range(0, count, self.batch_size)]
-        with ThreadPoolExecutor(THREADS) as pool:
-            ahead: list[list[Future]] = []
-            for part in parts:
-                ahead.append([pool.submit(self._image, index) for index in part])
-                if len(ahead) == 2:
-                    yield self._batch(ahead.pop(0))
-            for rest in ahead:
-                yield self._batch(rest)
+        return [order[i : i + self.batch_size] for i in range(0, count, self.batch_size)]
 
-    def _batch(self, images: list[Future]) -> Batch:
-        stacked = torch.cat([future.result() for future in images])
-        return Batch(stacked, [self.category] * len(stacked))
+    def read(self, index: int) -> tuple[Tensor, tuple[int, int]]:
+        """Tiles (N, 3, h, w) of one image, without tiling N is 1; and the height and width of its
+        region of interest."""
+        image = read_image(self.paths[index])
+        seen, tile = self.preprocess(image), self.preprocess.spec.tile
+        height, width = self.preprocess.region(image).shape[:2]
+        return cut_tiles(seen, tile) if tile else seen[None], (height, width)
 
     def _image(self, index: int) -> Tensor:
-        """Tiles (N, 3, h, w) of one image; without tiling N is 1."""
         if index in self._kept:
             return self._kept[index]
-        image = self.preprocess(read_image(self.paths[index]))
-        tile = self.preprocess.spec.tile
-        tiles = cut_tiles(image, tile) if tile else image[None]
+        tiles, _ = self.read(index)
         if self._free >= (size := tiles.numel() * tiles.element_size()):
             self._kept[index] = tiles
             self._free -= size
         return tiles
+
+
+def read_ahead(parts: list[list[int]], read: Callable[[int], T]) -> Iterator[list[T]]:
+    """What `read` gives for the numbers of each part; threads are one part ahead."""
+    with ThreadPoolExecutor(THREADS) as pool:
+        ahead: list[list[Future[T]]] = []
+        for part in parts:
+            ahead.append([pool.submit(read, index) for index in part])
+            if len(ahead) == 2:
+                yield [future.result() for future in ahead.pop(0)]
+        for rest in ahead:
+            yield [future.result() for future in rest]
 
 
 class MixedLoader:

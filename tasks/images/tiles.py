@@ -13,6 +13,11 @@ def tile_offsets(length: int, tile: int) -> list[int]:
     return [round(i * (length - tile) / (count - 1)) for i in range(count)]
 
 
+def count_tiles(size: tuple[int, int], tile: int | None) -> int:
+    """Number of tiles of an image of this height and width; 1 where it is not cut."""
+    return len(tile_offsets(size[0], tile)) * len(tile_offsets(size[1], tile)) if tile else 1
+
+
 def cut_tiles(image: Tensor, tile: int) -> Tensor:
     """Image (3, H, W), sides at least `tile` -> tiles (N, 3, tile, tile), row by row."""
     rows, columns = (tile_offsets(n, tile) for n in image.shape[-2:])

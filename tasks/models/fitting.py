@@ -1,13 +1,14 @@
-"""Fit one algorithm on one product: splits, folds and checkpoints."""
+"""Fit one algorithm on one product: splits, what is left out, and checkpoints."""
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ad_models import Detector, Progress, Run, config, create, kind, load
+from ad_models import Batch, Detector, Progress, Run, config, create, kind, load
+from ad_models.feature_store import FeatureStore, TemporaryFeatures
 from tasks.build.fingerprint import fingerprint
 from tasks.decisions.split import (
     consecutive_fold_numbers,
@@ -18,7 +19,8 @@ from tasks.decisions.split import (
 from tasks.images.loader import CACHE, ImageLoader
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
-from tasks.models.inspector import Inspector
+from tasks.models.feature_loader import FeatureLoader
+from tasks.models.inspector import Inspection, Inspector
 from tasks.spec.algorithms import per_product
 from tasks.spec.recipe import FitRecipe
 from tasks.workspace.errors import DataError, SpecError
@@ -27,6 +29,8 @@ from tasks.workspace.listener import Listener
 from tasks.workspace.paths import CARD, MODEL
 
 Rows = list[dict[str, str]]
+Scores = list[dict[str, Any]]  # rows of calibration.csv
+EACH = 64  # parts that are left out in turn where none costs a fit
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class FitJob:
     images: Path
     listener: Listener
     shared: SharedModel | None = None
+    features: FeatureStore = field(default_factory=TemporaryFeatures)
 
     def fit(self, rows: Rows, run: Run) -> tuple[Detector, int, Rows]:
         """The detector, the number of images it used, and the held-out rows.
@@ -83,10 +88,22 @@ class FitJob:
             held = [row for row, side in zip(rows, sides, strict=True) if side]
             rows = [row for row, side in zip(rows, sides, strict=True) if not side]
         normals = self.loader(held) if held else None
+        return detector.fit(self.normals(detector, rows, run), run, normals), len(rows), held
+
+    def normals(self, detector: Detector, rows: Rows, run: Run) -> Iterable[Batch]:
+        """What the detector learns from: images, or their features where it reads nothing else."""
+        if detector.reads_features:
+            return self.feature_loader(detector, rows, run, shuffle=not detector.one_pass)
         # images that are read once are not cached: the algorithm needs the memory
-        shuffle, keep = not detector.one_pass, not detector.reads_once
-        loader = self.loader(rows, shuffle, keep)
-        return detector.fit(loader, run, normals), len(rows), held
+        return self.loader(rows, not detector.one_pass, not detector.reads_once)
+
+    def feature_loader(
+        self, detector: Detector, rows: Rows, run: Run, shuffle: bool = False
+    ) -> FeatureLoader:
+        """Batches of features of the images in these rows."""
+        pyramid = getattr(detector.to(run.device), detector.reads_features)
+        hashes = [row["sha256"] for row in rows]
+        return FeatureLoader(self.loader(rows, shuffle, keep=False), hashes, pyramid, self.features)
 
     def calibrated(self, shared: SharedModel, rows: Rows, run: Run) -> Detector:
         """The shared detector, calibrated for this product on these images."""
@@ -101,32 +118,24 @@ class FitJob:
         detector.calibrate(self.loader(rows), run)
         return detector
 
-    def folds(self, rows: Rows) -> int:
-        """The number of folds; 0 if a fit without one fold has too few images.
+    def folds(self, rows: Rows, refit: bool = True) -> int:
+        """The number of parts that are left out in turn; 0 if the others are too few for a fit.
 
-        More folds for few images: a fit without a quarter of a dozen images is very different, and
-        with so few images it is cheap. A shared algorithm has as many folds as needed, so that each
-        calibration has all its shots.
+        More parts for few images: a fit without a quarter of a dozen images is very different, and
+        with so few images it is cheap. A shared algorithm has as many as needed, so that each
+        calibration has all its shots. refit: each part costs a fit; otherwise there are `EACH`
+        parts, which is one image each for few images. A sequence has few parts in any case:
+        neighbours stay together.
         """
         if len(rows) <= kind(self.algorithm).fewest:
             return 0
         if self.shared:
             spare = len(rows) - config(self.algorithm, **self.recipe.parameters).shots
             return -(-len(rows) // spare) if spare > 0 else len(rows)
-        return min(len(rows), max(self.recipe.training.folds, 160 // len(rows)))
-
-    def score_folds(self, rows: Rows, run: Run) -> list[dict[str, Any]]:
-        """Scores of all rows, each from a detector fitted without this row."""
-        count = self.folds(rows)
-        parts = self.parts(rows, count) if count > 1 else []
-        scores = []
-        for number in range(count):
-            left_out = [row for row, part in zip(rows, parts, strict=True) if part == number]
-            seen = [row for row, part in zip(rows, parts, strict=True) if part != number]
-            self.listener.report(f"fold {number + 1}/{count}", number / count)
-            part_run = Run(run.device, should_stop=run.should_stop, precision=run.precision)
-            scores += self.score(self.again(seen, part_run), left_out)
-        return sorted(scores, key=lambda row: row["path"])
+        least = max(self.recipe.training.folds, 160 // len(rows))
+        if not refit and self.recipe.training.order is None:
+            least = max(least, EACH)
+        return min(len(rows), least)
 
     def parts(self, rows: Rows, count: int) -> list[int]:
         """The fold number of each image."""
@@ -146,15 +155,13 @@ class FitJob:
         if self.shared:
             return self.calibrated(self.shared, rows, run)
         detector = create(self.algorithm, **self.recipe.parameters)
-        return detector.fit(self.loader(rows, keep=False), run)
+        return detector.fit(self.normals(detector, rows, run), run)
 
-    def score(self, detector: Detector, rows: Rows) -> list[dict[str, Any]]:
-        """Score and highest map value of each image; repr keeps all digits."""
+    def score(self, detector: Detector, rows: Rows) -> Scores:
+        """Score and highest map value of each image."""
         inspector = Inspector(detector, Preprocess(self.recipe.image))
         return [
-            {"path": row["path"], "score": repr(found.score), "peak": repr(float(found.map.max()))}
-            for row in rows
-            for found in [inspector.inspect(read_image(self.images / row["path"]))]
+            score_row(row, inspector.inspect(read_image(self.images / row["path"]))) for row in rows
         ]
 
     def loader(self, rows: Rows, shuffle: bool = False, keep: bool = True) -> ImageLoader:
@@ -164,6 +171,11 @@ class FitJob:
         size = self.recipe.training.batch_size
         cache = CACHE if keep else 0
         return ImageLoader(paths, preprocess, size, shuffle, self.product, cache)
+
+
+def score_row(row: dict[str, str], found: Inspection) -> dict[str, Any]:
+    """A row of calibration.csv; repr keeps all digits."""
+    return {"path": row["path"], "score": repr(found.score), "peak": repr(float(found.map.max()))}
 
 
 def fingerprint_of(

@@ -1,6 +1,7 @@
 """A fitted model with its preprocessing, for evaluation, gate and predict."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
@@ -54,14 +55,10 @@ class Inspector:
         inputs = [self.preprocess(image) for image in images]
         tile = self.preprocess.spec.tile
         parts = [cut_tiles(x, tile) if tile else x[None] for x in inputs]
-        prediction = self.detector.predict(torch.cat(parts))
+        shapes = [self.preprocess.region(image).shape[:2] for image in images]
         counts = [len(part) for part in parts]
-        scores = prediction.score.cpu().split(counts)
-        maps = prediction.map[:, 0].float().cpu().split(counts)
-        return [
-            self._inspection(image, score, part)
-            for image, score, part in zip(images, scores, maps, strict=True)
-        ]
+        prediction = self.detector.predict(torch.cat(parts))
+        return inspections(self.preprocess, prediction, counts, shapes)
 
     def reconstruct(self, image: np.ndarray) -> np.ndarray | None:
         """The model's reconstruction of the region of interest (H, W, 3) in 0..1; None if it has
@@ -81,13 +78,23 @@ class Inspector:
         whole = torch.stack([self.preprocess.restore(plane, shape) for plane in planes], dim=2)
         return (whole * torch.tensor(STD) + torch.tensor(MEAN)).clamp(0, 1).numpy()
 
-    def _inspection(self, image: np.ndarray, score: Tensor, maps: Tensor) -> Inspection:
-        whole = (
-            join_tiles(maps, self.preprocess.spec.size) if self.preprocess.spec.tile else maps[0]
-        )
-        shape = self.preprocess.region(image).shape[:2]
-        native = self.preprocess.restore(whole, shape)
-        return Inspection(float(score.max()), native.numpy(), whole.numpy())
+
+def inspections(
+    preprocess: Preprocess,
+    prediction: Prediction,
+    counts: list[int],
+    shapes: Sequence[tuple[int, ...]],
+) -> list[Inspection]:
+    """Inspections of images from the prediction of all their tiles. counts: tiles of each image;
+    shapes: height and width of each region of interest, pixels."""
+    scores = prediction.score.cpu().split(counts)
+    maps = prediction.map[:, 0].float().cpu().split(counts)
+    found = []
+    for (height, width, *_), score, part in zip(shapes, scores, maps, strict=True):
+        whole = join_tiles(part, preprocess.spec.size) if preprocess.spec.tile else part[0]
+        native = preprocess.restore(whole, (height, width))
+        found.append(Inspection(float(score.max()), native.numpy(), whole.numpy()))
+    return found
 
 
 def _detector(folder: Path, device: str) -> Predictor:

@@ -20,8 +20,10 @@ from bench_few import Silent
 from ad_models import Run
 from tasks.decisions.threshold import choose
 from tasks.models.fitting import FitJob
+from tasks.models.left_out import left_out_scores
 from tasks.spec.read import read_params
-from tasks.spec.schema import Product, Threshold
+from tasks.spec.recipe import FitRecipe
+from tasks.spec.schema import Threshold
 from tasks.workspace.paths import PACKAGE
 
 
@@ -41,11 +43,14 @@ def draw(folder: Path, algorithm: str, count: int, size: int, seed: int) -> tupl
     train = sorted((folder / "train" / "good").iterdir())
     seen = rows(sorted(random.Random(f"{folder.name} {seed}").sample(train, count)), folder)
     test = rows(sorted((folder / "test" / "good").iterdir()), folder)
-    spec = Product.model_validate({"image": {"size": size}})
     parameters = read_params(PACKAGE).algorithms[algorithm] or {}
-    job = FitJob(folder.name, algorithm, parameters, spec, folder, Silent())
+    recipe = FitRecipe.model_validate(
+        {"parameters": parameters, "image": {"size": size}, "training": {}}
+    )
+    job = FitJob(folder.name, algorithm, recipe, folder, Silent())
     detector, _, _ = job.fit(seen, Run())
-    normals = [float(row["score"]) for row in job.score_folds(seen, Run())]
+    found, _ = left_out_scores(job, detector, seen, Run())
+    normals = [float(row["score"]) for row in found]
     chosen = choose(Threshold(), normals)
     if chosen.value is None:
         return (np.nan,) * 3

@@ -1,0 +1,79 @@
+"""Calibration scores of good images, each by a model that did not see it.
+
+Some algorithms can leave images out of one fit. The others are fitted again without each part of
+the images, on features that have been computed once.
+"""
+
+from collections.abc import Iterable
+
+from ad_models import Detector, Prediction, Run
+from tasks.images.preprocess import Preprocess
+from tasks.images.tiles import count_tiles
+from tasks.models.feature_loader import FeatureLoader
+from tasks.models.fitting import FitJob, Rows, Scores, score_row
+from tasks.models.inspector import inspections
+
+Groups = list[list[int]]  # numbers of the images that are left out together
+
+
+def left_out_scores(job: FitJob, detector: Detector, rows: Rows, run: Run) -> tuple[Scores, str]:
+    """Scores of all rows, and how they were found; detector: fitted on all of them."""
+    scores, count = from_one_fit(job, detector, rows, run), job.folds(rows, refit=False)
+    if scores is None:
+        count = job.folds(rows)
+        scores = from_refits(job, rows, count, run)
+    how = "leave one out" if 0 < count == len(rows) else f"{count} folds"
+    return sorted(scores, key=lambda row: row["path"]), how
+
+
+def from_one_fit(job: FitJob, detector: Detector, rows: Rows, run: Run) -> Scores | None:
+    """Scores of all rows by the detector without each part of them; None if it cannot do that."""
+    count = job.folds(rows, refit=False)
+    if not (count and detector.reads_features) or job.shared:
+        return None
+    groups = sorted(groups_of(job.parts(rows, count), count), key=len)
+    tiles = count_tiles(job.recipe.image.size, job.recipe.image.tile)
+    places = [[tiles * i + tile for i in group for tile in range(tiles)] for group in groups]
+    loader = job.feature_loader(detector, rows, run)
+    found = detector.left_out(loader.batches(groups), places, run)
+    return None if found is None else scored(job, loader, rows, groups, found)
+
+
+def from_refits(job: FitJob, rows: Rows, count: int, run: Run) -> Scores:
+    """Scores of all rows, each part of them by a detector that is fitted on the others."""
+    scores: Scores = []
+    for number, group in enumerate(groups_of(job.parts(rows, count), count) if count > 1 else []):
+        job.listener.report(f"fold {number + 1}/{count}", number / count)
+        part_run = Run(run.device, should_stop=run.should_stop, precision=run.precision)
+        seen = [row for i, row in enumerate(rows) if i not in set(group)]
+        detector = job.again(seen, part_run)
+        if detector.reads_features:
+            loader = job.feature_loader(detector, rows, run)
+            found = (detector.predict(batch.image) for batch in loader.batches([group]))
+            scores += scored(job, loader, rows, [group], found)
+        else:
+            scores += job.score(detector, [rows[i] for i in group])
+    return scores
+
+
+def groups_of(parts: list[int], count: int) -> Groups:
+    """The images of each part, from the part of each image."""
+    groups: Groups = [[] for _ in range(count)]
+    for index, part in enumerate(parts):
+        groups[part].append(index)
+    return groups
+
+
+def scored(
+    job: FitJob, loader: FeatureLoader, rows: Rows, groups: Groups, found: Iterable[Prediction]
+) -> Scores:
+    """Scores of the images of each group from the predictions of their tiles."""
+    preprocess = Preprocess(job.recipe.image)
+    tiles = count_tiles(job.recipe.image.size, job.recipe.image.tile)
+    scores: Scores = []
+    for number, (group, prediction) in enumerate(zip(groups, found, strict=True)):
+        job.listener.report(f"left out {number + 1}/{len(groups)}", number / len(groups))
+        shapes = [loader.shape(index) for index in group]
+        seen = inspections(preprocess, prediction, [tiles] * len(group), shapes)
+        scores += [score_row(rows[i], one) for i, one in zip(group, seen, strict=True)]
+    return scores
