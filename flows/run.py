@@ -12,8 +12,10 @@ from tasks.documents.champion import Pointer
 from tasks.documents.decision import Decision
 from tasks.gate import undecided
 from tasks.leaderboard import read_results
-from tasks.promotion.decision import last_decision
+from tasks.promotion.decision import last_decision, missing_gates
+from tasks.promotion.evaluated_cell import read_cell
 from tasks.report import write_report
+from tasks.reporting.decision_lines import outcome, threshold_lines
 from tasks.spec.algorithms import known_algorithms
 from tasks.spec.read import read_params, read_product
 from tasks.spec.schema import Occasion
@@ -114,12 +116,27 @@ def conclude(
         results_table(rows, {p: one.algorithm for p, one in champions.items() if one})
         click.echo()
     verdicts = {p: verdict(p, decision, champions.get(p)) for p, decision in decided.items()}
-    for line in verdicts.values():
+    for product, line in verdicts.items():
         click.echo(line)
+        for more in _meaning(workspace, product, decided[product], champions.get(product)):
+            click.echo(f"  {more}")
     for name, reason in failures.items():
         click.echo(f"failed: {name}: {reason}", err=True)
     click.echo(f"report: {page}")
     return verdicts
+
+
+def _meaning(
+    workspace: Workspace, product: str, decision: Decision, now: Pointer | None
+) -> list[str]:
+    """What the decisions of the model that was weighed mean, and what to look at."""
+    found = read_cell(workspace, product, decision.challenger.algorithm)
+    if found is None:
+        return []
+    lines = [outcome(found.metrics, found.intervals)]
+    lines += threshold_lines(found.thresholds, found.edge) if found.thresholds else []
+    spec = read_product(workspace.root, product)
+    return lines + missing_gates(spec.gates, found.metrics)
 
 
 def read_champions(workspace: Workspace, products: list[str]) -> Pointers:

@@ -16,6 +16,7 @@ RESULTS = {  # heading -> (key, format)
     "AUPRO": ("aupro_30", "{:.4f}"),
     "miss": ("miss", "{:.1%}"),
     "overkill": ("overkill", "{:.1%}"),
+    "cost": ("cost", "{:.3f}"),
     "review": ("review", "{:.1%}"),
     "critical passed": ("critical_missed", "{}"),
     "threshold": ("threshold", "{:.4g}"),

@@ -4,7 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks.documents.metrics import METRICS, Metrics
+from tasks.promotion.evaluated_cell import read_cell
 from tasks.spec.read import read_product
+from tasks.store.champion import champion
+from tasks.store.opening import store_of
+from tasks.workspace.errors import LineError
 from tasks.workspace.files import write_rows
 from tasks.workspace.listener import Listener, main
 from tasks.workspace.paths import Workspace
@@ -27,6 +31,19 @@ COLUMNS = (
 )
 
 
+DECIDED = ("miss", "overkill", "review", "cost", "overkill_bound", "overkill_upper")
+
+
+def champions(workspace: Workspace) -> dict[str, str]:
+    """The algorithm of each product's champion; empty where the store cannot be asked."""
+    try:
+        store = store_of(workspace)
+        found = {product: champion(store, product) for product in workspace.products}
+    except LineError:
+        return {}
+    return {product: pointer.algorithm for product, pointer in found.items() if pointer}
+
+
 def read_results(workspace: Workspace) -> list[Metrics]:
     """Metrics of every evaluated cell that the specs ask for, products in order."""
     found = []
@@ -41,6 +58,19 @@ def read_results(workspace: Workspace) -> list[Metrics]:
 def row(metrics: Metrics) -> dict[str, Any]:
     """A cell's line of the leaderboard."""
     return {name: getattr(metrics, name) for name in COLUMNS}
+
+
+def result(workspace: Workspace, metrics: Metrics, best: dict[str, str]) -> dict[str, Any]:
+    """A cell for `inspectline results --json`: its line of the leaderboard, and how it decides."""
+    cell = read_cell(workspace, metrics.product, metrics.algorithm)
+    return {
+        **row(metrics),
+        **{name: metrics.figure(name) for name in DECIDED},
+        "intervals": cell.intervals if cell else {},
+        "threshold_policy": metrics.threshold_policy,
+        "pixel_threshold": cell.thresholds.pixel_threshold if cell and cell.thresholds else None,
+        "champion": best.get(metrics.product) == metrics.algorithm,
+    }
 
 
 def all_evaluated(workspace: Workspace) -> bool:

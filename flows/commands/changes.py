@@ -1,41 +1,40 @@
 """Commands that change files of a product. Each needs a reason, which is recorded."""
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from flows.commands import current_workspace
+from tasks.spec.schema import PolicyName
 from tasks.workspace.errors import LineError
 
-policy_names = click.Choice(["normal_quantile", "max_overkill", "max_miss", "f1_max", "fixed"])
+policy_names = click.Choice(get_args(PolicyName))
 
 
 @click.command()
 @click.argument("product")
 @click.option("--policy", type=policy_names)
 @click.option("--value", type=float, help="Raw score above which a part is rejected.")
-@click.option("--overkill", type=float, help="Of normal_quantile and max_overkill.")
+@click.option("--overkill", type=float, help="Share of good parts that may be rejected.")
 @click.option("--miss", type=float, help="Of max_miss.")
 @click.option("--confidence", type=float, help="Of max_overkill.")
 @click.option("--reason", help="Why; it is recorded.")
 @click.pass_context
 def threshold(ctx: click.Context, product: str, reason: str | None, **asked: Any) -> None:
-    """Show how the threshold of PRODUCT is set, or set it.
+    """Show the threshold of PRODUCT, what it promises and costs, and what others would; or set it.
 
     The spec is changed and keeps its comments. The store records who, when, why, and the old and
     new values. The change applies from the next run on.
     """
+    from flows.threshold_table import show_threshold
     from tasks.products.set_threshold import set_threshold
-    from tasks.spec.read import read_product
     from tasks.workspace.git import operator
 
     workspace = current_workspace(ctx)
     workspace.require(product)
     change = {key: value for key, value in asked.items() if value is not None}
     if not change:
-        spec = read_product(workspace.root, product).threshold
-        for key, value in spec.model_dump(mode="json").items():
-            click.echo(f"{key}: {value}")
+        show_threshold(workspace, product)
         return
     if not reason:
         raise LineError("give a reason with --reason; it is recorded")

@@ -56,14 +56,15 @@ def run(
 def results(ctx: click.Context, as_json: bool) -> None:
     """Show the figures of every evaluated cell."""
     from flows.tables import results_table
-    from tasks.leaderboard import read_results as read
-    from tasks.leaderboard import row
+    from tasks.leaderboard import champions, read_results, result
 
-    cells = read(current_workspace(ctx))
+    workspace = current_workspace(ctx)
+    cells = read_results(workspace)
+    best = champions(workspace)
     if as_json:
-        click.echo(json.dumps([row(cell) for cell in cells], indent=1))
+        click.echo(json.dumps([result(workspace, cell, best) for cell in cells], indent=1))
     elif cells:
-        results_table(cells)
+        results_table(cells, best)
     else:
         click.echo("no cell is evaluated yet; `inspectline run` does it")
 

@@ -12,7 +12,7 @@ import numpy as np
 from tasks.decisions.expected_cost import PRIOR, cheapest
 from tasks.decisions.tail import FEWEST, Tail
 from tasks.metrics.bounds import allowed_count, expected_share, upper_limit
-from tasks.spec.schema import Cost, Rule
+from tasks.spec.schema import Cost, PolicyName, Rule
 from tasks.workspace.errors import SpecError
 
 
@@ -132,7 +132,7 @@ def fixed(rule: Rule, good: np.ndarray, bad: np.ndarray, cost: Cost, confidence:
     return Pick(rule.value, note="fixed by the spec")
 
 
-def followed(rule: Rule, normals: int, defects: int) -> str:
+def followed(rule: Rule, normals: int, defects: int) -> PolicyName:
     """The policy that `auto` follows for so many images; any other policy itself."""
     if rule.policy != "auto":
         return rule.policy
@@ -141,7 +141,7 @@ def followed(rule: Rule, normals: int, defects: int) -> str:
     return of_good_images(rule.overkill, normals)
 
 
-def of_good_images(overkill: float, normals: int) -> str:
+def of_good_images(overkill: float, normals: int) -> PolicyName:
     """The policy that needs no defects: a tail model where counting cannot keep the promise."""
     counted = allowed_count(overkill, normals + 1) > 0 or normals < FEWEST
     return "normal_quantile" if counted else "normal_tail"

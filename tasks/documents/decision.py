@@ -22,7 +22,7 @@ class Check(Part):
 
     name: Text = Field(description="Name of the figure.")
     limit: Number = Field(description="What the spec asks for.")
-    value: Figure = Field(description="The figure, in its own unit; null: unknown, not passed.")
+    value: Figure = Field(description="The figure, in its own unit; null: unknown.")
     passed: Flag = Field(description="Whether the figure holds the limit.")
 
 

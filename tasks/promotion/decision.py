@@ -18,6 +18,7 @@ from tasks.workspace.paths import Workspace
 
 # name of a gate -> whether it is a floor (a figure below fails) or a ceiling
 FLOORS = {"image_auroc": True, "aupro_30": True, "miss": False, "overkill": False}
+UNMEASURED = ("miss", "overkill")  # refuse nothing where no image of the kind was tested
 BUDGETS = {"ms_per_image": False, "ms_p95": False, "size_mb": False}  # of what ships
 
 
@@ -83,6 +84,17 @@ def objections(metrics: GateMetrics, gates: Gates) -> list[str]:
     return [*failed, *metrics.blocking]
 
 
+def missing_gates(gates: Gates, metrics: Metrics) -> list[str]:
+    """Gates that are not asked for although there are images for them now."""
+    measured = metrics.image_auroc is not None and metrics.miss is not None
+    if not measured or gates.image_auroc is not None:
+        return []
+    return [
+        "there are known defects now, but no gate on the image AUROC: set gates.image_auroc, for "
+        "example to 0.8"
+    ]
+
+
 def rank(metrics: Metrics) -> tuple[float, ...]:
     """Larger is better: expected cost of the decisions, then image AUROC, AUPRO and speed. Without
     test defects all cells rank equal, and the first one wins: no choice hangs on a few
@@ -95,18 +107,19 @@ def rank(metrics: Metrics) -> tuple[float, ...]:
 
 
 def checks(figures: Part, gates: Gates, names: dict[str, bool]) -> list[Check]:
-    """Each gate asked for: its limit, the value, and whether it passed. No value, no pass."""
+    """Each gate asked for: its limit, the value, and whether it passed. No value, no pass, but for
+    `UNMEASURED`."""
     asked = [(name, getattr(gates, name)) for name in names if getattr(gates, name) is not None]
     values = [figures.figure(name) for name, _ in asked]
     return [
-        Check(name=name, limit=limit, value=value, passed=_holds(value, limit, names[name]))
+        Check(name=name, limit=limit, value=value, passed=_holds(name, value, limit, names[name]))
         for (name, limit), value in zip(asked, values, strict=True)
     ]
 
 
-def _holds(value: float | None, limit: float, floor: bool) -> bool:
+def _holds(name: str, value: float | None, limit: float, floor: bool) -> bool:
     if value is None:
-        return False
+        return name in UNMEASURED
     return value >= limit if floor else value <= limit
 
 

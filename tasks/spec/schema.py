@@ -241,7 +241,7 @@ class Evaluation(Section):
 class Gates(Section):
     image_auroc: Share | None = 0.8
     aupro_30: Share | None = None
-    miss: Share | None = None
+    miss: Share | None = 0.5
     overkill: Share | None = None
     ms_per_image: Annotated[float, Field(gt=0)] | None = None
     ms_p95: Annotated[float, Field(gt=0)] | None = None
