@@ -150,7 +150,7 @@ def test_cells_with_one_backbone_share_its_features(tmp_path, rows, seen_once):
         return seen_once() - before - 1  # each detector finds its channels by one image
 
     assert cell("padim", dims=10) == 9
-    assert cell("patchcore") == cell("padim", dims=12) == cell("simplenet", epochs=1) == 0
+    assert cell("patchcore") == cell("padim", dims=12) == cell("simplenet", epochs=1, hidden=8) == 0
     assert cell("patchcore", layers=["layer1"]) == 0
     assert cell("patchcore", layers=["layer1", "layer3"]) == 9
     assert cell("padim", dims=10, size=64) == cell("padim", dims=10, seed=1) == 9  # other weights
