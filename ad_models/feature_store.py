@@ -55,12 +55,13 @@ class TemporaryFeatures:
             for layer, maps in zip(layers, features.maps, strict=True):
                 if maps.nbytes > self.left or (layer, image) in self.places:
                     continue
-                os.pwrite(self.file.fileno(), maps.contiguous().numpy().data, self.end)
-                self.places[layer, image] = self.end, maps.shape
+                side_by_side = maps.movedim(1, -1).contiguous()
+                os.pwrite(self.file.fileno(), side_by_side.numpy().data, self.end)
+                self.places[layer, image] = self.end, side_by_side.shape
                 self.end += maps.nbytes
                 self.left -= maps.nbytes
 
     def _read(self, offset: int, shape: torch.Size) -> Tensor:
         maps = torch.empty(shape)
         os.preadv(self.file.fileno(), [maps.numpy().data], offset)
-        return maps
+        return maps.movedim(-1, 1)

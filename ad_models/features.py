@@ -1,7 +1,9 @@
 """Frozen backbones that return a feature pyramid."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from ad_models.errors import ConfigError
+from ad_models.folding import Pairs, epsilon, fold, fold_state, foldable
 from ad_models.seen import Seen
 from ad_models.weights import load_weights
 
@@ -22,9 +25,19 @@ class Pyramid(nn.Module):
     tracing: torch.fx patches nn.Module while it traces, so two threads that build a traced
     extractor at the same time disturb each other. `channels`: of each layer. `source`: source of
     the weights. Where features of images are given (`Seen`), they are the output.
+
+    It is frozen, so batch norms are part of the convolutions, if the network allows it (not with
+    `folded` False, for layers that are trained), and channels lie side by side in memory: this
+    takes two thirds of the time. State dicts with batch norms are read too.
     """
 
-    def __init__(self, backbone: str, layers: tuple[str, ...], weights: str = "imagenet") -> None:
+    def __init__(
+        self,
+        backbone: str,
+        layers: tuple[str, ...],
+        weights: str = "imagenet",
+        folded: bool = True,
+    ) -> None:
         super().__init__()
         if backbone not in models.list_models(module=models):
             raise ConfigError(
@@ -36,11 +49,12 @@ class Pyramid(nn.Module):
         last = max(list(children).index(layer) for layer in layers)
         self.layers = layers
         self.channels_behind = backbone.startswith("swin")  # (B, h, w, C) between its layers
-        self.net = nn.Module()
-        for name in list(children)[: last + 1]:
-            _place(self.net, name, children[name])
         self.order = list(children)[: last + 1]
+        self.net = _network(children, self.order)
         self.source = load_weights(self.net, backbone, weights)
+        if folded:
+            self._fold(_pairs_of(backbone, tuple(self.order), tuple(layers)))
+        self.net.to(memory_format=torch.channels_last)
         self.requires_grad_(False)
         self.train(False)
         with torch.no_grad():
@@ -65,12 +79,49 @@ class Pyramid(nn.Module):
     def forward(self, images: Tensor | Seen) -> list[Tensor]:
         if isinstance(images, Seen):
             return list(images.maps)
-        x, found = images, []
-        for name in self.order:
-            x = self.net.get_submodule(name)(x)
-            if name in self.layers:
-                found.append(x.movedim(-1, 1) if self.channels_behind else x)
-        return found
+        if not torch.compiler.is_compiling():  # of no use in an exported graph
+            images = images.contiguous(memory_format=torch.channels_last)
+        found = _outputs(self.net, images, self.order, self.layers)
+        return [x.movedim(-1, 1) for x in found] if self.channels_behind else found
+
+    def _fold(self, pairs: Pairs) -> None:
+        """Fold the batch norms, and those of each state dict that is read later."""
+        known = [(conv, norm, epsilon(self.net, norm)) for conv, norm in pairs]
+        fold(self.net, pairs)
+
+        def before(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+            fold_state(state, known, prefix)
+
+        self.net.register_load_state_dict_pre_hook(before)
+
+
+@cache
+def _pairs_of(backbone: str, order: tuple[str, ...], layers: tuple[str, ...]) -> Pairs:
+    """What can be folded where these layers are the output, by a network with random weights. The
+    caller's random numbers do not change."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.manual_seed(0)
+        net = _network(dict(_children(models.get_model(backbone, weights=None))), order).eval()
+        return foldable(net, lambda net, images: _outputs(net, images, order, layers))
+
+
+def _network(children: dict[str, nn.Module], order: Sequence[str]) -> nn.Module:
+    net = nn.Module()
+    for name in order:
+        _place(net, name, children[name])
+    return net
+
+
+def _outputs(
+    net: nn.Module, images: Tensor, order: Sequence[str], layers: Sequence[str]
+) -> list[Tensor]:
+    """The outputs of these layers; order: the children to run."""
+    x, found = images, []
+    for name in order:
+        x = net.get_submodule(name)(x)
+        if name in layers:
+            found.append(x)
+    return found
 
 
 def _children(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -5,6 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ad_models import Run
+from ad_models.budget import GB
+from ad_models.feature_folder import FeatureFolder
 from ad_models.feature_store import TemporaryFeatures
 from tasks.models.device import choose_device, peak_memory_mb, training_precision
 from tasks.models.fitting import (
@@ -36,7 +38,8 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     identity = fingerprint_of(algorithm, recipe, table, shared)
     checkpoint = workspace.checkpoint(product, algorithm).with_suffix(f".{identity[:12]}.ckpt")
     remove_other_checkpoints(checkpoint)
-    device = choose_device(read_params(workspace.root).line.device)
+    line = read_params(workspace.root).line
+    device = choose_device(line.device)
     run = Run(
         device,
         checkpoint,
@@ -46,7 +49,11 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
         listener.note,
     )
     run.precision = training_precision(recipe.training.precision, device)
-    features = TemporaryFeatures(checkpoint.parent)
+    features = (
+        FeatureFolder(workspace.features, int(line.features_gb * GB))
+        if line.features_gb
+        else TemporaryFeatures(checkpoint.parent)
+    )
     job = FitJob(product, algorithm, recipe, workspace.images(product), listener, shared, features)
     started = time.perf_counter()
     detector, normals, held = job.fit(rows, run)

@@ -19,17 +19,21 @@ def state(tmp_path):
     return path
 
 
-def first(pyramid):
-    return pyramid.net.conv1.weight
+def first(weights):
+    return pyramid_of(weights).net.conv1.weight
+
+
+def pyramid_of(weights):
+    return Pyramid("resnet18", LAYERS, weights, folded=False)
 
 
 def test_a_file_and_a_folder_and_the_environment(state, monkeypatch):
     expected = torch.load(state, weights_only=True)["conv1.weight"]
-    assert torch.equal(first(Pyramid("resnet18", LAYERS, str(state))), expected)
-    assert torch.equal(first(Pyramid("resnet18", LAYERS, str(state.parent))), expected)
+    assert torch.equal(first(str(state)), expected)
+    assert torch.equal(first(str(state.parent)), expected)
     monkeypatch.setenv("INSPECTLINE_WEIGHTS", str(state.parent))
-    pyramid = Pyramid("resnet18", LAYERS, "imagenet")
-    assert torch.equal(first(pyramid), expected)
+    assert torch.equal(first("imagenet"), expected)
+    pyramid = pyramid_of("imagenet")
     assert pyramid.source.startswith("resnet18-f37072fd.pth sha256:")
     assert Pyramid("resnet18", LAYERS, "random").source == "random"
 
@@ -41,9 +45,9 @@ def test_partial_and_half_precision_files(tmp_path):
     }
     part = {k: v for k, v in part.items() if "num_batches" not in k}
     torch.save(part, tmp_path / "resnet18.pth")
-    pyramid = Pyramid("resnet18", LAYERS, str(tmp_path / "resnet18.pth"))
-    assert first(pyramid).dtype == torch.float32
-    assert torch.equal(first(pyramid), part["conv1.weight"].float())
+    found = first(str(tmp_path / "resnet18.pth"))
+    assert found.dtype == torch.float32
+    assert torch.equal(found, part["conv1.weight"].float())
 
 
 def test_weights_of_another_network(tmp_path):

@@ -88,7 +88,7 @@ class Fcdd(Detector):
         super().__init__(config)
         self.contrast = Contrast()
         self.stem = Pyramid(config.backbone, (config.frozen,), config.weights)
-        whole = Pyramid(config.backbone, (config.layer,), config.weights)
+        whole = Pyramid(config.backbone, (config.layer,), config.weights, folded=False)
         kept = whole.order[len(self.stem.order) :]
         if not kept:
             raise ConfigError(f"layer {config.layer} must lie behind frozen {config.frozen}")

@@ -127,7 +127,11 @@ def closure(name: str, package: Path = PACKAGE) -> list[Path]:
 
 def fingerprint(name: str, package: Path = PACKAGE) -> str:
     """sha256 of the meanings of all definitions that `name` reaches, wherever they stand."""
-    found = reached(name, package)
+    return digest(reached(name, package))
+
+
+def digest(found: Reach) -> str:
+    """sha256 of the meanings of all definitions in it."""
     meanings = {_meaning(node) for nodes in found.nodes.values() for node in nodes}
     parts = json.dumps([FORMAT, sorted(meanings), sorted(found.libraries)])
     return hashlib.sha256(parts.encode()).hexdigest()

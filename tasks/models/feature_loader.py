@@ -3,6 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from typing import cast
 
 import torch
@@ -13,9 +15,9 @@ from ad_models.base import blocks
 from ad_models.feature_store import Features, FeatureStore
 from ad_models.features import Pyramid
 from ad_models.seen import Seen
+from tasks.build.fingerprint import Reach, digest
 from tasks.images.loader import ImageLoader, read_ahead
-
-FORMAT = 1  # of the features; raise it where decoding or preparing changes what a network sees
+from tasks.workspace.paths import PACKAGE
 
 Read = tuple[Tensor, tuple[int, int]]  # tiles of an image, height and width of its region
 
@@ -82,8 +84,16 @@ class FeatureLoader:
 def layer_keys(images: ImageLoader, pyramid: Pyramid, device: torch.device) -> list[str]:
     """For each layer a text that differs if the features of an image would."""
     spec = images.preprocess.spec.model_dump(mode="json")
-    about = json.dumps([FORMAT, spec, torch.__version__, device.type], sort_keys=True)
+    about = json.dumps([code(), spec, torch.__version__, device.type], sort_keys=True)
     return [
         hashlib.sha256(f"{about} {layer}".encode()).hexdigest()[:32]
         for layer in pyramid.identities()
     ]
+
+
+@cache
+def code() -> str:
+    """A hash of the code that makes features of a file: reading, preparing, the backbone."""
+    found = Reach(PACKAGE)
+    found.follow(Path("tasks/models/feature_loader.py"))
+    return digest(found)

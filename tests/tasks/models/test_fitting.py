@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from ad_models import Run, create
+from ad_models.feature_folder import FeatureFolder
 from tasks.decisions.split import fold_numbers
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
@@ -133,6 +134,27 @@ def test_features_in_a_temporary_file_are_those_of_the_backbone(tmp_path, rows):
     asked.features.left = 0  # a full disk: they are computed each time
     others = job(tmp_path, parameters=SMALL | {"layers": ["layer1"]})
     assert len(list(others.feature_loader(create("padim", **SMALL), rows, Run()))) == len(fresh)
+
+
+def test_cells_with_one_backbone_share_its_features(tmp_path, rows, seen_once):
+    features = FeatureFolder(tmp_path / "features", 10**9)
+    same = {"backbone": "resnet18", "weights": "random", "layers": ["layer1", "layer2"]}
+
+    def cell(algorithm, size=32, **more):
+        recipe = FitRecipe(parameters=same | more, image={"size": size}, training={})
+        one = FitJob("nut", algorithm, recipe, tmp_path, Silent(), features=features)
+        before = seen_once()
+        detector, _, held = one.fit(rows, Run())
+        if not held:
+            left_out_scores(one, detector, rows, Run())
+        return seen_once() - before - 1  # each detector finds its channels by one image
+
+    assert cell("padim", dims=10) == 9
+    assert cell("patchcore") == cell("padim", dims=12) == cell("simplenet", epochs=1, hidden=8) == 0
+    assert cell("patchcore", layers=["layer1"]) == 0
+    assert cell("patchcore", layers=["layer1", "layer3"]) == 9
+    assert cell("padim", dims=10, size=64) == cell("padim", dims=10, seed=1) == 9  # other weights
+    assert cell("msflow", layers=["layer1", "layer2"], blocks=[1, 1], epochs=1) > 0  # other borders
 
 
 def test_without_folds_images_are_held_out(tmp_path, rows):
