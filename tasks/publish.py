@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from tasks.documents.decision import Decision, Refusal, Side
+from tasks.documents.decision import Check, Decision, Refusal, Shipped, Side
 from tasks.promotion.decision import BUDGETS, checks, failure
 from tasks.spec.schema import Product
 from tasks.store.base import Store
@@ -49,7 +49,7 @@ def _tried(
     folder = fetch(store, product, release, workspace.scratch / "releases")
     facts, reasons = shipped(workspace, product, spec, folder)
     held = checks(facts, spec.gates, BUDGETS)
-    failed = [failure(check) for check in held if not check.passed]
+    failed = [failure(check) + busy(check, facts) for check in held if not check.passed]
     reasons = [*reasons, *failed, *undone(store, product, release)]
     found = {
         "accepted": not reasons,
@@ -59,6 +59,17 @@ def _tried(
         "shipped": facts,
     }
     return decision.model_copy(update=found)
+
+
+BUSY = 1.2  # processes for each core, above which a latency says little
+
+
+def busy(check: Check, facts: Shipped) -> str:
+    """A remark on a latency that was measured while the machine had other work."""
+    load = facts.latency_load
+    if not check.name.startswith("ms_") or load is None or load <= BUSY:
+        return ""
+    return f", measured on a busy machine (load {load:g} for each core): run again when it is quiet"
 
 
 def undone(store: Store, product: str, release: str) -> list[str]:

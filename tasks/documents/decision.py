@@ -42,6 +42,11 @@ class Compared(Part):
     low: Figure = Field(default=None, description="Lower end of its 95 % interval.")
     high: Figure = Field(default=None, description="Upper end of its 95 % interval.")
     p_value: Figure = Field(default=None, description="DeLong's test, two-sided.")
+    cost_difference: Figure = Field(
+        default=None, description="Expected cost of a part less the champion's."
+    )
+    cost_low: Figure = Field(default=None, description="Lower end of its 95 % interval.")
+    cost_high: Figure = Field(default=None, description="Upper end of its 95 % interval.")
     rule: Text = Field(default="", description="not_worse, or better.")
     margin: Figure = Field(default=None, description="How much lower the AUROC may be.")
     decisions: dict[str, Discordance] = Field(
@@ -61,6 +66,9 @@ class Shipped(Part):
     size_mb: Figure = Field(default=None, description="Size of the model's file, in MiB.")
     ms_per_image: Figure = Field(default=None, description="Median latency of an image, in ms.")
     ms_p95: Figure = Field(default=None, description="95th percentile of the latency, in ms.")
+    latency_load: Figure = Field(
+        default=None, description="Load of the machine, for each core, when that was measured."
+    )
 
 
 class Decision(Document):

@@ -56,8 +56,13 @@ class Metrics(Document):
     overkill_upper: Figure = Field(
         default=None, description="Share of new good parts that is rejected, upper limit."
     )
-    ms_per_image: Figure = Field(default=None, description="Median latency of an image, in ms.")
+    ms_per_image: Figure = Field(
+        default=None, description="Median latency of an image, in ms, of the shortest times."
+    )
     ms_p95: Figure = Field(default=None, description="95th percentile of the latency, in ms.")
+    latency_load: Figure = Field(
+        default=None, description="Load of the machine, for each core, when that was measured."
+    )
     fit_seconds: Figure = Field(default=None, description="Duration of the fit, in seconds.")
     peak_memory_mb: Figure = Field(default=None, description="Most memory of the fit, in MiB.")
     backbone_weights: Text | None = Field(

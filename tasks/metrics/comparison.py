@@ -82,6 +82,58 @@ def two_sided(difference: float, variance: float) -> float | None:
     return math.erfc(abs(difference) / math.sqrt(2 * variance))
 
 
+class CostDifference(NamedTuple):
+    """Expected cost of a challenger's decisions minus that of a champion's, a part."""
+
+    difference: float
+    low: float | None  # bootstrap interval; None with fewer than two images of a kind
+    high: float | None
+
+    @property
+    def worse(self) -> bool:
+        """Whether the whole interval is above 0."""
+        return self.low is not None and self.low > 0
+
+    @property
+    def better(self) -> bool:
+        """Whether the whole interval is below 0."""
+        return self.high is not None and self.high < 0
+
+
+def compare_costs(
+    challenger: Any,
+    champion: Any,
+    labels: Any,
+    weights: tuple[float, float],
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> CostDifference | None:
+    """From wrong decisions (N,), 0 or 1, of both on the same images with labels (N,), 1 for
+    defective. weights: of the shares of defective and of good images that are decided wrongly.
+    None without defective images."""
+    mine, theirs, defective = (
+        as_bools(values, name)
+        for values, name in zip(
+            (challenger, champion, labels), ("challenger", "champion", "labels"), strict=True
+        )
+    )
+    differences = mine.astype(np.float64) - theirs
+    parts = [differences[defective], differences[~defective]]
+    if not parts[0].size:
+        return None
+    total = sum(w * float(p.mean()) for w, p in zip(weights, parts, strict=True) if p.size)
+    if any(part.size < 2 for part in parts):
+        return CostDifference(total, None, None)
+    rng = np.random.default_rng(seed)
+    drawn = sum(
+        w * part[rng.integers(part.size, size=(resamples, part.size))].mean(axis=1)
+        for w, part in zip(weights, parts, strict=True)
+    )
+    low, high = percentiles(np.asarray(drawn), level)
+    return CostDifference(total, low, high)
+
+
 class Discordance(NamedTuple):
     """Wrong decisions of only one of two models on the same images."""
 

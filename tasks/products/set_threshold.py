@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tasks.build.graph import sync
 from tasks.products.changing import (
     Content,
     edit_yaml_exactly,
@@ -55,7 +56,9 @@ def set_threshold(
             "what": f"{short_rule(old)} → {short_rule(new)}",
             "note": shared_value_note(new, list(spec.algorithms)),
         }
-        return write_change(workspace, product, "threshold", path, after, told)
+        record = write_change(workspace, product, "threshold", path, after, told)
+        sync(workspace)  # so that `dvc status` knows it at once
+        return record
 
 
 def complete_change(change: Content) -> Content:
@@ -106,7 +109,10 @@ def shared_value_note(threshold: Threshold, algorithms: list[str]) -> str:
 def short_rule(rule: Rule) -> str:
     """A rule in a few words: its policy and parameters."""
     keys = {
+        "auto": ("overkill",),
         "fixed": ("value",),
+        "min_cost": ("overkill",),
+        "normal_tail": ("overkill",),
         "normal_quantile": ("overkill",),
         "max_overkill": ("overkill", "confidence"),
         "max_miss": ("miss",),

@@ -6,10 +6,18 @@ from functools import cached_property
 import numpy as np
 
 from tasks.decisions.calibration import images_identity, split_rows
+from tasks.decisions.expected_cost import weights
+from tasks.decisions.threshold import decide
 from tasks.documents.champion import Pointer
 from tasks.documents.decision import Compared, Discordance
 from tasks.documents.threshold import THRESHOLD, Thresholds
-from tasks.metrics.comparison import compare_auroc, compare_decisions
+from tasks.metrics.comparison import (
+    Comparison,
+    CostDifference,
+    compare_auroc,
+    compare_costs,
+    compare_decisions,
+)
 from tasks.spec.read import read_params
 from tasks.spec.schema import Product
 from tasks.store.base import Store
@@ -41,7 +49,7 @@ class Challenge:
         Both score every image; the interval is of the difference, over resamples of images.
         """
         mine = self.scores_of_cell(algorithm)
-        theirs, decided = self.champion_scores
+        theirs, champion = self.champion_scores
         defective = np.array([row["label"] != "good" for row in self.rows], bool)
         scores = np.array([float(mine[row["path"]]["score"]) for row in self.rows])
         found = compare_auroc(scores, theirs, defective, max(self.spec.evaluation.resamples, 200))
@@ -49,22 +57,48 @@ class Challenge:
             return Compared(
                 verdict="cannot be compared, because there are no test images, with"
             ), []
-        rejected = np.array([mine[row["path"]]["decision"] == "defect" for row in self.rows])
-        wrong = compare_decisions(rejected, decided, defective)
-        rule, margin = self.spec.gates.rule, self.spec.gates.margin
-        holds = found.better if rule == "better" else found.not_worse(margin)
-        interval = f"{found.difference:+.4f} (95 % interval {found.low:+.4f} to {found.high:+.4f})"
-        asked = "more than 0" if rule == "better" else f"no less than -{margin:g}"
-        against = f"AUROC differs from the champion's by {interval}; it must be {asked}"
+        decided = np.array([mine[row["path"]]["decision"] for row in self.rows])
+        wrong = compare_decisions(decided == "defect", champion == "defect", defective)
+        cost = compare_costs(
+            wrong_decisions(decided, defective),
+            wrong_decisions(champion, defective),
+            defective,
+            weights(self.spec.threshold.cost),
+            max(self.spec.evaluation.resamples, 200),
+        )
+        against = self.against(found, cost)
+        better = found.better or (cost is not None and cost.better)
         compared = Compared(
             **found._asdict(),
-            rule=rule,
-            margin=margin,
+            cost_difference=cost.difference if cost else None,
+            cost_low=cost.low if cost else None,
+            cost_high=cost.high if cost else None,
+            rule=self.spec.gates.rule,
+            margin=self.spec.gates.margin,
             decisions={kind: Discordance(**one._asdict()) for kind, one in wrong.items()},
             evaluated_anew=not self.same_test_set,
-            verdict="is better than" if found.better else "is not worse than",
+            verdict="is better than" if better else "is not worse than",
         )
-        return compared, [] if holds else [against]
+        return compared, against
+
+    def against(self, found: Comparison, cost: CostDifference | None) -> list[str]:
+        """Reasons against a promotion: its decisions clearly cost more, or it ranks worse and they
+        do not clearly cost less."""
+        rule, margin = self.spec.gates.rule, self.spec.gates.margin
+        reasons = []
+        ranks = found.better if rule == "better" else found.not_worse(margin)
+        if not ranks and not (cost is not None and cost.better):  # what it decides goes first
+            interval = (
+                f"{found.difference:+.4f} (95 % interval {found.low:+.4f} to {found.high:+.4f})"
+            )
+            asked = "more than 0" if rule == "better" else f"no less than -{margin:g}"
+            reasons.append(f"AUROC differs from the champion's by {interval}; it must be {asked}")
+        if cost is not None and cost.worse:
+            reasons.append(
+                f"its decisions cost {cost.difference:.3f} a part more than the champion's "
+                f"(95 % interval {cost.low:.3f} to {cost.high:.3f})"
+            )
+        return reasons
 
     @cached_property
     def rows(self) -> list[dict[str, str]]:
@@ -79,14 +113,14 @@ class Challenge:
 
     @cached_property
     def champion_scores(self) -> tuple[np.ndarray, np.ndarray]:
-        """The champion's scores and rejections (N,): as recorded, or taken again on new images."""
+        """The champion's scores and decisions (N,): as recorded, or taken again on new images."""
         cache = self.workspace.scratch / "releases"
         folder = fetch(self.store, self.product, self.champion.release, cache)
-        _, threshold = Thresholds.read(folder / THRESHOLD).limits
         if self.same_test_set:
-            known = {row["path"]: float(row["score"]) for row in read_rows(folder / "scores.csv")}
-            scores = np.array([known[row["path"]] for row in self.rows])
-            return scores, scores > threshold
+            known = {row["path"]: row for row in read_rows(folder / "scores.csv")}
+            kept = [known[row["path"]] for row in self.rows]
+            scores = np.array([float(row["score"]) for row in kept])
+            return scores, np.array([row["decision"] for row in kept])
         # these import torch; a gate that compares records should not wait for it
         from tasks.models.device import choose_device
         from tasks.models.inspector import Inspector
@@ -96,9 +130,15 @@ class Challenge:
         inspector = Inspector.load(folder, str(device))
         images = self.workspace.images(self.product)
         scores = np.array(score_images(inspector, images, self.rows, lambda *_, **__: None))
-        return scores, scores > threshold
+        accept, reject = Thresholds.read(folder / THRESHOLD).limits
+        return scores, np.array([decide(score, reject, accept) for score in scores])
 
     def scores_of_cell(self, algorithm: str) -> dict[str, dict[str, str]]:
         """Rows of the cell's scores.csv by path."""
         folder = self.workspace.evaluation(self.product, algorithm)
         return {row["path"]: row for row in read_rows(folder / "scores.csv")}
+
+
+def wrong_decisions(decisions: np.ndarray, defective: np.ndarray) -> np.ndarray:
+    """Whether each decision (N,) is wrong: a defect accepted, a good part rejected."""
+    return np.where(defective, decisions == "good", decisions == "defect")

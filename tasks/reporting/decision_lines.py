@@ -39,13 +39,14 @@ def _of_100(
 
 def edge_line(edge: Mapping[str, Any], threshold: float | None) -> str:
     """Which good images set the threshold, and what it would be without them; empty if unknown."""
-    images, without = edge.get("images") or [], edge.get("without") or {}
+    highest, without = edge.get("images") or [], edge.get("without") or {}
     other = without.get("threshold")
-    if not images or other is None or threshold is None:
+    if not highest or other is None or threshold is None:
         return ""
-    paths = [image["path"] for image in images]
+    paths = [image["path"] for image in highest]
     named = ", ".join(paths[:NAMED]) + (", ..." if len(paths) > NAMED else "")
-    kind = "odd good images" if edge.get("odd") else "good images with the highest scores"
+    images = "image" if len(paths) == 1 else "images"
+    kind = f"odd good {images}" if edge.get("odd") else f"good {images} with the highest scores"
     found = f"{len(paths)} {kind} of {edge['of']} ({named}): without them the threshold would be"
     if other == threshold:
         return f"{found} the same"

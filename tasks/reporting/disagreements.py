@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tasks.metrics.image import image_metrics
 from tasks.spec.read import read_product
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import read_rows
@@ -64,12 +65,21 @@ def label_surprise(scores: Sequence[float], labels: Sequence[str]) -> np.ndarray
     return np.where(np.array(labels) == "good", ranks, 1 - ranks)
 
 
+RANKS = 0.8  # image AUROC from which a model may doubt a label
 FEWEST = 3  # fewest algorithms: two that agree are often both wrong
 SURPRISING = 0.75  # smallest surprise of a candidate
 
 
+def ranks_well(rows: Sequence[Mapping[str, str]]) -> bool:
+    """Whether the scores of scores.csv separate good from defective images."""
+    labels = [row["label"] != "good" for row in rows]
+    found = image_metrics([float(row["score"]) for row in rows], labels)["image_auroc"]
+    return found is not None and found >= RANKS
+
+
 def doubtful_labels(workspace: Workspace, product: str) -> list[dict[str, Any]]:
-    """Candidates for relabelling, worst first; needs at least `FEWEST` evaluated algorithms.
+    """Candidates for relabelling, worst first; needs at least `FEWEST` evaluated algorithms that
+    rank well: a model that cannot tell defects from good parts has no opinion of a label.
 
     A difficult defect has a score like a good image. A defect whose score is below most of the test
     set in most algorithms may be a good image.
@@ -77,6 +87,7 @@ def doubtful_labels(workspace: Workspace, product: str) -> list[dict[str, Any]]:
     algorithms = read_product(workspace.root, product).algorithms
     paths = {a: workspace.evaluation(product, a) / "scores.csv" for a in algorithms}
     tables = {a: read_rows(path) for a, path in paths.items() if path.is_file()}
+    tables = {a: rows for a, rows in tables.items() if ranks_well(rows)}
     if len(tables) < FEWEST:
         return []
     first = next(iter(tables.values()))

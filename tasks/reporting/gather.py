@@ -9,7 +9,15 @@ from tasks.documents.metrics import METRICS
 from tasks.promotion.decision import last_decision
 from tasks.reporting import store_history
 from tasks.reporting.data import data_view
-from tasks.reporting.reading import curve_points, json_object, metrics, nested_object, score_rows
+from tasks.reporting.decision_lines import outcome, threshold_lines
+from tasks.reporting.reading import (
+    curve_points,
+    json_object,
+    metrics,
+    nested_object,
+    read_thresholds,
+    score_rows,
+)
 from tasks.reporting.store_history import StoreRecords
 from tasks.reporting.view import ModelView, ProductView, View
 from tasks.spec.automatic import choice_of, explain
@@ -99,6 +107,10 @@ def cell_view(
     source = partial(store_history.evaluation_file, folder)
     details = json_object(source, "details.json", notes)
     figures = metrics(source, notes)
+    edge = nested_object(details, "edge")
+    said = [outcome(figures, nested_object(details, "intervals"))]
+    if thresholds := read_thresholds(source, notes):
+        said += threshold_lines(thresholds, edge)
     return ModelView(
         product=product,
         key=algorithm,
@@ -111,6 +123,8 @@ def cell_view(
         roc=curve_points(source, "roc.csv", "tpr", 1.0, notes),
         pro=curve_points(source, "pro.csv", "pro", 0.3, notes),
         pictures=folder / PICTURES_FILE,
+        said=said,
+        edge=edge.get("images", []),
         notes=notes,
     )
 

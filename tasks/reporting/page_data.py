@@ -118,11 +118,12 @@ def image_lines(
 
 
 def data_page_images(product: ProductView) -> dict[str, int]:
-    """Repeated and doubtful images on the data page, with their index in `paths`."""
+    """Repeated and doubtful images, and those that set a threshold, with their index in `paths`."""
     if product.data is None:
         return {}
     named = {path for pair in product.data.duplicates for path in (pair["path"], pair["other"])}
     named |= {row["path"] for row in product.data.doubtful}
+    named |= {image["path"] for model in product.models for image in model.edge}
     return {path: place for place, path in enumerate(product.data.paths) if path in named}
 
 

@@ -103,7 +103,10 @@ def release_trend(releases: Sequence[Release], name: str = "image_auroc") -> Jso
     ]
     if len(known) < 2:
         return None
-    up = Axis(max(0.0, min(min(value, ends[0]) for _, value, ends in known) - 0.02), 1.0, 120)
+    low = min(min(value, ends[0]) for _, value, ends in known)
+    high = max(max(value, ends[1]) for _, value, ends in known)
+    rates = name in ("miss", "overkill")  # less is better: from 0
+    up = Axis(0.0, min(1.0, high + 0.02), 120) if rates else Axis(max(0.0, low - 0.02), 1.0, 120)
     gap = 520 / max(len(known) - 1, 1)
     dots = [
         {

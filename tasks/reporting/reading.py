@@ -10,6 +10,7 @@ from numbers import Real
 from typing import Any
 
 from tasks.documents.metrics import METRICS, Metrics
+from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.reporting.view import JsonObject, Points, Row
 from tasks.workspace.errors import DataError
 
@@ -55,6 +56,15 @@ def metrics(source: Source, notes: list[str]) -> Metrics:
     except (OSError, DataError) as error:
         notes.append(f"{METRICS} cannot be read ({getattr(error, 'strerror', None) or error})")
         return Metrics()
+
+
+def read_thresholds(source: Source, notes: list[str]) -> Thresholds | None:
+    """The limits of an evaluation; None where they cannot be read."""
+    try:
+        return Thresholds.parse(source(THRESHOLD), THRESHOLD)
+    except (OSError, DataError) as error:
+        notes.append(f"{THRESHOLD} cannot be read ({getattr(error, 'strerror', None) or error})")
+        return None
 
 
 def score_rows(source: Source, notes: list[str]) -> list[Row]:

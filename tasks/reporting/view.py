@@ -41,7 +41,15 @@ class ModelView:
     roc: Points = field(default_factory=list)  # false and true positive rate of images
     pro: Points = field(default_factory=list)  # false positive rate of pixels, region overlap
     pictures: Path | None = None  # the archive of its pictures
+    said: list[str] = field(default_factory=list)  # what its decisions mean, a sentence each
+    edge: list[JsonObject] = field(default_factory=list)  # good images that set the threshold
     notes: list[str] = field(default_factory=list)  # what could not be read
+
+    @property
+    def missed(self) -> list[str]:
+        """Paths of the defective test images that were accepted, the lowest scores first."""
+        wrong = [row for row in self.rows if row.label != "good" and row.decision == "good"]
+        return [row.path for row in sorted(wrong, key=lambda row: row.score)]
 
     @property
     def title(self) -> str:

@@ -17,9 +17,10 @@ def cap(workspace, samples):
 
 
 def test_threshold_shows_and_sets(cap, command):
-    assert "policy: normal_quantile" in command(cap, "threshold", "cap").output
+    told = command(cap, "threshold", "cap").output
+    assert "policy: auto" in told and "no cell is evaluated yet" in told
     told = command(cap, "threshold", "cap", "--value", "3.5", "--reason", "trial").output
-    assert "normal_quantile, overkill 0.2 → fixed, value 3.5" in told
+    assert "auto, overkill 0.2 → fixed, value 3.5" in told
     assert "data/cap/product.yaml" in told and "records/cap/" in told
     assert "value: 3.5" in command(cap, "threshold", "cap").output
     text = (cap.product("cap") / "product.yaml").read_text()

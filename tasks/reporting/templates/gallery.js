@@ -111,3 +111,21 @@ function gallery(section) {
   page.addEventListener("turned", update);
 }
 for (const section of document.querySelectorAll("section.gallery")) gallery(section);
+
+// The defects that pass, on the page of a product.
+for (const strip of document.querySelectorAll(".strip")) {
+  strip.closest(".page").addEventListener("turned", () => {
+    if (strip.children.length) return;
+    const { product, model: key } = strip.dataset;
+    const model = modelOf(product, key);
+    for (const path of JSON.parse(strip.dataset.paths)) {
+      const i = products[product].images.findIndex((image) => image.path === path);
+      const shown = i < 0 ? null : pane(product, model, i, "seen");
+      const tile = document.createElement("li");
+      const words = Object.assign(document.createElement("p"), { textContent: i < 0 ? path : `${products[product].images[i].label}, ${model.scores[i].toPrecision(4)}` });
+      words.title = path;
+      tile.append(...[shown, words].filter(Boolean));
+      strip.append(tile);
+    }
+  });
+}

@@ -73,7 +73,7 @@ function pane(product, model, i, kind) {
   return found;
 }
 
-for (const page of document.querySelectorAll(".page.data")) {
+for (const page of document.querySelectorAll(".page.data, .page.model")) {
   page.addEventListener("turned", () => {
     for (const image of page.querySelectorAll("img.original:not([src])")) {
       const row = products[page.dataset.product].originals[image.dataset.path];

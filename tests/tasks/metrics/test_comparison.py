@@ -7,7 +7,14 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from tasks.metrics.comparison import compare_auroc, compare_decisions, delong, mcnemar, two_sided
+from tasks.metrics.comparison import (
+    compare_auroc,
+    compare_costs,
+    compare_decisions,
+    delong,
+    mcnemar,
+    two_sided,
+)
 from tasks.metrics.intervals import draw_resamples
 from tasks.workspace.errors import DataError
 
@@ -115,3 +122,24 @@ def test_decisions_are_compared_on_each_kind() -> None:
     assert found["miss"][:2] == (2, 1) and found["overkill"][:2] == (1, 0)
     with pytest.raises(DataError, match=r"\(2,\) and \(3,\)"):
         compare_decisions([1, 0], [1, 0, 1], [1, 0])
+
+
+def test_the_difference_of_costs_is_that_of_wrong_decisions():
+    defective = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0], bool)
+    mine = np.array([1, 0, 0, 0, 1, 1, 0, 0, 0, 0])
+    theirs = np.array([1, 1, 1, 0, 0, 0, 0, 0, 0, 0])
+    found = compare_costs(mine, theirs, defective, (1.0, 0.95))
+    assert found.difference == pytest.approx(-2 / 4 + 0.95 * 2 / 6)
+    assert found.low < found.difference < found.high
+    assert not found.better and not found.worse
+    same = compare_costs(mine, mine, defective, (1.0, 0.95))
+    assert tuple(same) == (0, 0, 0)
+    assert compare_costs(mine[4:], theirs[4:], defective[4:], (1.0, 0.95)) is None
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(0.1, "better"), (0.9, "worse")])
+def test_many_decisions_leave_no_doubt_which_costs_more(share, verdict):
+    rng = np.random.default_rng(0)
+    defective = np.arange(400) < 200
+    mine, theirs = rng.random(400) < share, rng.random(400) < 0.5
+    assert getattr(compare_costs(mine, theirs, defective, (1.0, 1.0)), verdict)

@@ -13,6 +13,7 @@ from tasks.decisions.threshold import decide
 from tasks.models.figures import TestResult as EvaluationResult
 from tasks.models.figures import figures
 from tasks.report import write_report
+from tasks.spec.schema import Cost
 from tests.browser import Browser, browser
 from tests.tasks.workspaces import cell, validated, workspace
 from tests.tasks.workspaces import decide as decided
@@ -120,7 +121,7 @@ def test_the_slider_counts_as_the_command_line(at: Any, product: str, accept: fl
         result = EvaluationResult([{"path": path, "label": label} for path, label, *_ in rows])
         result.scores = scores
         result.decisions = [decide(score, float(value), accept) for score in scores]
-        expected = figures(result)
+        expected = figures(result, Cost())
         names = ("miss", "overkill", "review")
         assert shown[1:] == [f"{expected[name]:.1%}" for name in names], value
         for key, count in shown[0].items():

@@ -3,7 +3,7 @@
   const form = dialog.querySelector("form");
   const field = form.elements;
   const wrong = dialog.querySelector("[role=alert]");
-  const OF = { fixed: ["value"], normal_quantile: ["overkill"], max_overkill: ["overkill", "confidence"], max_miss: ["miss"], f1_max: [] };
+  const OF = { fixed: ["value"], auto: ["overkill"], min_cost: ["overkill"], normal_quantile: ["overkill"], normal_tail: ["overkill"], max_overkill: ["overkill", "confidence"], max_miss: ["miss"], f1_max: [] };
   let sent; // the present request: its path and its body
   const brief = (release) => release.slice(0, 8);
 
