@@ -33,11 +33,16 @@ def rounds(x: Tensor, count: int, start: int, tick: Tick) -> tuple[Tensor, float
     return torch.cat(chosen).cpu(), float(nearest.max().clamp(min=0)) ** 0.5
 
 
-def farther(nearest: Tensor, x: Tensor, norms: Tensor, count: int) -> Iterator[Tensor]:
+def farther(
+    nearest: Tensor, x: Tensor, norms: Tensor, count: int, least: float = 0.0
+) -> Iterator[Tensor]:
     """Indices of up to `count` more rows of x (N, D) in several parts, each row nearly the farthest
     at its step. nearest (N,): squared distances to the set so far; updated for all parts but the
-    last."""
-    floor = 1e-6 * float(norms.max())  # rounding of the expanded square, not a distance
+    last. least: none is taken at this squared distance or below."""
+    if not len(x):
+        return
+    # at least the rounding of the expanded square, which is no distance
+    floor = max(least, 1e-6 * float(norms.max()))
     while count > 0 and float(nearest.max()) > floor:
         far, candidates = nearest.topk(min(CANDIDATES, len(x)))
         last = float(far[-1]) if len(far) < len(x) else 0.0

@@ -12,28 +12,40 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ad_models.coreset_rounds import TABLE, farther, squares
+from ad_models.coreset_rounds import TABLE, farther, lower, squares
 
 SPARE = 3  # times the mean part of a group: rows chosen again, or a hole would be where it was
+NEAR = 0.95  # of the covering radius: rows within it of a coreset are hardly ever chosen next
 
 
 def without_each(
-    x: Tensor, chosen: Tensor, owner: Tensor, groups: int, wanted: Callable[[int], int]
+    x: Tensor,
+    chosen: Tensor,
+    radius: float,
+    owner: Tensor,
+    wanted: Callable[[int], int],
 ) -> Iterator[Tensor]:
-    """Indices of rows of x (N, D) for each group 0 .. groups - 1. chosen (M,): the coreset of all,
-    in the order of the choice; owner (N,): the group of each row; wanted: size of the coreset of so
-    many rows."""
-    norms = squares(x)
+    """Indices of rows of x (N, D) for each group 0, 1, ... chosen (M,): the coreset of all, in the
+    order of the choice, and its radius; owner (N,): the group of each row; wanted: size of the
+    coreset of so many rows."""
+    norms, groups = squares(x), int(owner.max()) + 1
     chosen = chosen[: max(1, len(chosen) - SPARE * len(chosen) // groups)]
     first, other, second = nearest_of_two(x, norms, chosen, owner)
     for group in range(groups):
         others = owner != group
         count = wanted(int(others.sum()))
         kept = chosen[others[chosen]][:count]  # the first ones are a coreset by themselves
-        if len(kept) < count:
-            distance = torch.where(other == group, second, first)
-            distance[~others] = 0  # never taken
-            kept = torch.cat([kept, *farther(distance, x, norms, count - len(kept))])
+        nearest = torch.where(other == group, second, first)
+        nearest[~others] = 0  # never taken
+        for least in (NEAR**2 * radius**2, 0.0):  # few rows are farther, and they mostly suffice
+            far = (nearest > least).nonzero().squeeze(1)
+            left, part = nearest[far], x[far]
+            new = [far[at] for at in farther(left, part, norms[far], count - len(kept), least)]
+            kept = torch.cat([kept, *new])
+            if len(kept) == count or not least:
+                break
+            for added in new:
+                lower(nearest, x, norms, added)
         yield kept
 
 

@@ -1,8 +1,8 @@
 """Frozen backbones that return a feature pyramid."""
 
+import copy
 import hashlib
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from torchvision import models
 
 from ad_models.errors import ConfigError
-from ad_models.folding import Pairs, epsilon, fold, fold_state, foldable
+from ad_models.folding import Outputs, Pairs, epsilon, fold, fold_state, foldable
 from ad_models.seen import Seen
 from ad_models.weights import load_weights
 
+PAIRS: dict[tuple[str, ...], Pairs] = {}  # found once in a process
 TAKEN_APART = ("features", "trunk_output", "layers")  # of VGG, RegNet, MNASNet and similar
 
 
@@ -28,7 +29,7 @@ class Pyramid(nn.Module):
 
     It is frozen, so batch norms are part of the convolutions, if the network allows it (not with
     `folded` False, for layers that are trained), and channels lie side by side in memory: this
-    takes two thirds of the time. State dicts with batch norms are read too.
+    takes three quarters of the time. State dicts with batch norms are read too.
     """
 
     def __init__(
@@ -50,10 +51,13 @@ class Pyramid(nn.Module):
         self.layers = layers
         self.channels_behind = backbone.startswith("swin")  # (B, h, w, C) between its layers
         self.order = list(children)[: last + 1]
-        self.net = _network(children, self.order)
+        self.net = nn.Module()
+        for name in self.order:
+            _place(self.net, name, children[name])
+        key = backbone, *self.order, "", *layers
+        pairs = _pairs_of(self.net, key, self._outputs) if folded else ()
         self.source = load_weights(self.net, backbone, weights)
-        if folded:
-            self._fold(_pairs_of(backbone, tuple(self.order), tuple(layers)))
+        self._fold(pairs)
         self.net.to(memory_format=torch.channels_last)
         self.requires_grad_(False)
         self.train(False)
@@ -81,8 +85,15 @@ class Pyramid(nn.Module):
             return list(images.maps)
         if not torch.compiler.is_compiling():  # of no use in an exported graph
             images = images.contiguous(memory_format=torch.channels_last)
-        found = _outputs(self.net, images, self.order, self.layers)
-        return [x.movedim(-1, 1) for x in found] if self.channels_behind else found
+        return self._outputs(self.net, images)
+
+    def _outputs(self, net: nn.Module, images: Tensor) -> list[Tensor]:
+        x, found = images, []
+        for name in self.order:
+            x = net.get_submodule(name)(x)
+            if name in self.layers:
+                found.append(x.movedim(-1, 1) if self.channels_behind else x)
+        return found
 
     def _fold(self, pairs: Pairs) -> None:
         """Fold the batch norms, and those of each state dict that is read later."""
@@ -95,33 +106,16 @@ class Pyramid(nn.Module):
         self.net.register_load_state_dict_pre_hook(before)
 
 
-@cache
-def _pairs_of(backbone: str, order: tuple[str, ...], layers: tuple[str, ...]) -> Pairs:
-    """What can be folded where these layers are the output, by a network with random weights. The
-    caller's random numbers do not change."""
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(0)
-        net = _network(dict(_children(models.get_model(backbone, weights=None))), order).eval()
-        return foldable(net, lambda net, images: _outputs(net, images, order, layers))
-
-
-def _network(children: dict[str, nn.Module], order: Sequence[str]) -> nn.Module:
-    net = nn.Module()
-    for name in order:
-        _place(net, name, children[name])
-    return net
-
-
-def _outputs(
-    net: nn.Module, images: Tensor, order: Sequence[str], layers: Sequence[str]
-) -> list[Tensor]:
-    """The outputs of these layers; order: the children to run."""
-    x, found = images, []
-    for name in order:
-        x = net.get_submodule(name)(x)
-        if name in layers:
-            found.append(x)
-    return found
+def _pairs_of(net: nn.Module, key: tuple[str, ...], outputs: Outputs) -> Pairs:
+    """What can be folded in a new network; key: whatever decides that. The caller's random numbers
+    do not change."""
+    if any(value.is_meta for value in net.parameters()):  # shapes without numbers
+        return ()
+    if key not in PAIRS:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            PAIRS[key] = foldable(copy.deepcopy(net).eval(), outputs)
+    return PAIRS[key]
 
 
 def _children(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -7,68 +7,122 @@ identity the squared distances of the rows of the group are m * diag((A^-1 - K)^
 A^-1 = I - 11' / n. So each group needs only the inverse of a (g, g) matrix.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ad_models.base import Places
+from ad_models.base import Batch, Places
+from ad_models.budget import free
 from ad_models.gaussian import BLOCK, whitening
+from ad_models.patches import embedded
+from ad_models.run import Run
+
+Embed = Callable[[Tensor], tuple[Tensor, torch.Size]]
 
 
-def of_few(rows: Tensor, ridge: float, ddof: int, places: Places) -> Iterator[Tensor]:
-    """Distances (g, P) for each group; rows (P, n, D), centred, n at most D or little more.
+class Distances(NamedTuple):
+    values: Tensor  # (g, P), of the images of a group
+    grid: torch.Size  # h, w with h * w = P
+    sides: torch.Size  # height and width of the images
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """A fitted Gaussian of `count` rows at each of P positions."""
+
+    mean: Tensor  # (P, D)
+    whiten: Tensor  # `whitening` of the covariances (P, D, D); without a meaning beside `rows`
+    count: int
+    ridge: float
+    ddof: int  # covariances are divided by count - ddof
+    rows: Tensor | None = None  # (P, n, D), centred, where they are stored
+
+    def left_out(
+        self, embed: Embed, loader: Iterable[Batch], places: Places, run: Run
+    ) -> Iterator[Distances] | None:
+        """Distances of each group to the Gaussians of the others; None where memory is short."""
+        dims = self.mean.shape[1]
+        few = self.rows is not None or self.count < dims
+        largest = max(map(len, places), default=0)
+        kept = self.count if few else dims + 4 * largest
+        if self.rows is None and self.mean.nbytes * kept > free(run.device):
+            return None
+        way = self._of_rows if few else self._of_covariances
+        return way(embed, loader, places, run)
+
+    @torch.no_grad()
+    def _of_rows(
+        self, embed: Embed, loader: Iterable[Batch], places: Places, run: Run
+    ) -> Iterator[Distances]:
+        """From the rows of all images, which are collected first."""
+        rows, grid, sides = self.rows, torch.Size(), torch.Size()
+        if rows is None:
+            positions, dims = self.mean.shape
+            rows = self.mean.new_empty(positions, self.count, dims)
+            for group, batch in zip(places, run.steps(loader), strict=True):
+                patches, grid = embedded(embed, batch.image)
+                rows[:, list(group)] = (patches - self.mean).movedim(1, 0)
+                sides = batch.image.shape[-2:]
+        else:
+            image = next(iter(loader)).to(run.device).image
+            (_, grid), sides = embed(image.split(1)[0]), image.shape[-2:]
+        found = of_few(rows, self.ridge, self.ddof, places)
+        for group in places:
+            yield Distances(found[list(group)], grid, sides)
+
+    @torch.no_grad()
+    def _of_covariances(
+        self, embed: Embed, loader: Iterable[Batch], places: Places, run: Run
+    ) -> Iterator[Distances]:
+        """From the rows of each group and the covariances."""
+        size, whiten = 0, self.whiten
+        for batch in run.steps(loader):
+            patches, grid = embedded(embed, batch.image)
+            freedom = self.count - len(patches) - self.ddof
+            if len(patches) != size:
+                size, ridge = len(patches), self.ridge * freedom / (self.count - self.ddof)
+                del whiten  # of another size of groups
+                whiten = with_ridge(self.whiten, self.ridge, ridge)
+            inside = torch.einsum("pij,gpj->pgi", whiten, patches - self.mean)
+            products = (inside @ inside.mT).double() / (self.count - self.ddof)  # K
+            identity = torch.eye(size, dtype=torch.float64, device=products.device)
+            values = _distances(identity - 1 / self.count - products, self.count, freedom)
+            yield Distances(values.mT.float(), grid, batch.image.shape[-2:])
+
+
+def of_few(rows: Tensor, ridge: float, ddof: int, places: Places) -> Tensor:
+    """Distances (n, P) of all rows, each without its group; rows (P, n, D), centred, n at most D or
+    little more.
 
     K = I - r (ZZ' + r I)^-1, so that A^-1 - K = r Q, where Q is that inverse without its part along
     the vector of ones. In float64: with fewer rows than dimensions r Q is a small difference.
     """
     count = rows.shape[1]
-    inverses: dict[int, Tensor] = {}  # Q (P, n, n) by size of a group
-    for group in places:
-        freedom = count - len(group) - ddof
-        if len(group) not in inverses:
-            inverses = {len(group): _across(rows, ridge * freedom)}
-        at = torch.tensor(group, device=rows.device)
-        across = inverses[len(group)][:, at[:, None], at]
-        yield _distances(ridge * freedom * across, count, freedom)
+    found = rows.new_empty(count, len(rows))
+    for size in {len(group) for group in places}:
+        at = torch.tensor([list(group) for group in places if len(group) == size])
+        at, freedom = at.to(rows.device), count - size - ddof
+        for start in range(0, len(rows), BLOCK):
+            part = slice(start, start + BLOCK)
+            across = _across(rows[part], ridge * freedom)[:, at[:, :, None], at[:, None, :]]
+            values = _distances(ridge * freedom * across, count, freedom)  # (P, groups, size)
+            found[at.flatten(), part] = values.flatten(1).mT.float()
+    return found
 
 
 def _across(rows: Tensor, ridge: float) -> Tensor:
     """(ZZ' + ridge * I)^-1 without its part along the ones, float64 (P, n, n)."""
-    count = rows.shape[1]
-    found = torch.empty(len(rows), count, count, dtype=torch.float64, device=rows.device)
-    for part, into in zip(rows.split(BLOCK), found.split(BLOCK), strict=True):
-        wide = part.double()
-        gram = wide @ wide.mT
-        diagonal = gram.diagonal(dim1=1, dim2=2)
-        along = diagonal.mean(dim=1).clamp(min=ridge)[:, None, None]  # any number of this size
-        gram += along / count
-        diagonal += ridge
-        gram = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-        into.copy_(gram - 1 / (count * (ridge + along)))
-    return found
-
-
-class LeftOut:
-    """The same for many rows: from their mean (P, D) and `whitening` (P, D, D) of the covariance
-    with this ridge. Takes the memory of one more `whitening`."""
-
-    def __init__(self, mean: Tensor, whiten: Tensor, count: int, ridge: float, ddof: int) -> None:
-        self.mean, self.whiten, self.count, self.ridge, self.ddof = mean, whiten, count, ridge, ddof
-        self.adapted: dict[int, Tensor] = {}  # by size of a group; groups of one size should follow
-
-    def distances(self, x: Tensor) -> Tensor:
-        """Distances (g, P) of a group's rows x (g, P, D) to the Gaussian of the others."""
-        size = len(x)
-        freedom, all_but = self.count - size - self.ddof, self.count - self.ddof
-        if size not in self.adapted:
-            self.adapted.clear()
-            ridge = self.ridge * freedom / all_but
-            self.adapted[size] = with_ridge(self.whiten, self.ridge, ridge)
-        inside = torch.einsum("pij,gpj->pgi", self.adapted[size], x - self.mean)
-        products = (inside @ inside.mT).double() / all_but  # K
-        identity = torch.eye(size, dtype=torch.float64, device=x.device)
-        return _distances(identity - 1 / self.count - products, self.count, freedom)
+    count, wide = rows.shape[1], rows.double()
+    gram = wide @ wide.mT
+    diagonal = gram.diagonal(dim1=1, dim2=2)
+    along = diagonal.mean(dim=1).clamp(min=ridge)[:, None, None]  # any number of this size
+    gram += along / count
+    diagonal += ridge
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
+    return inverse - 1 / (count * (ridge + along))
 
 
 def with_ridge(whiten: Tensor, before: float, ridge: float) -> Tensor:
@@ -82,11 +136,10 @@ def with_ridge(whiten: Tensor, before: float, ridge: float) -> Tensor:
 
 
 def _distances(inner: Tensor, count: int, freedom: int) -> Tensor:
-    """Distances (g, P) from A^-1 - K (P, g, g), float64."""
+    """Distances (..., g) from A^-1 - K (..., g, g), float64."""
     size = inner.shape[-1]
     if size == 1:
         inverse = 1 / inner[..., 0]
     else:
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(inner)).diagonal(dim1=1, dim2=2)
-    squared = freedom * (inverse - 1 - 1 / (count - size))
-    return squared.clamp(min=0).sqrt().mT.float()
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(inner)).diagonal(dim1=-2, dim2=-1)
+    return (freedom * (inverse - 1 - 1 / (count - size))).clamp(min=0).sqrt()

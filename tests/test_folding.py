@@ -100,9 +100,9 @@ def test_norms_elsewhere_stay():
 
 
 def test_random_numbers_of_the_caller_stay():
-    from ad_models.features import _pairs_of
+    from ad_models.features import PAIRS
 
-    _pairs_of.cache_clear()
+    PAIRS.clear()
     drawn = []
     for _ in range(2):  # the second finds the pairs known
         torch.manual_seed(3)

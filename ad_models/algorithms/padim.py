@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ad_models.base import Batch, Detector, Places, Prediction, blocks
-from ad_models.budget import announced, free
+from ad_models.budget import announced
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid, stack
 from ad_models.gaussian import (
@@ -29,9 +29,8 @@ from ad_models.gaussian import (
     mahalanobis_of_few,
     whitening,
 )
-from ad_models.gaussian_left_out import LeftOut, of_few
+from ad_models.gaussian_left_out import Gaussians
 from ad_models.maps import finish
-from ad_models.patches import embedded
 from ad_models.run import Run
 
 
@@ -135,36 +134,18 @@ class Padim(Detector):
         return self.prediction(distance, grid, images.shape[-2:])
 
     def prediction(self, distance: Tensor, grid: torch.Size, size: torch.Size) -> Prediction:
-        """From distances (B, P) of the positions of a grid, for images of this size."""
+        """From distances (B, P) of the positions of a grid, for images of this size, pixels."""
         maps = finish(distance.unflatten(1, grid).unsqueeze(1), size, self.config.sigma)
         return Prediction(score=maps.amax(dim=(1, 2, 3)), map=maps)  # section 3.3
 
     def left_out(
         self, loader: Iterable[Batch], places: Places, run: Run
     ) -> Iterator[Prediction] | None:
-        few = bool(self.rows.numel())
-        if not few and self.whiten.nbytes > free(run.device):
-            return None
-        return self.by_others(loader, places, run) if few else self.by_covariances(loader, run)
-
-    @torch.no_grad()
-    def by_others(self, loader: Iterable[Batch], places: Places, run: Run) -> Iterator[Prediction]:
-        """Predictions of each group from the stored rows of all images."""
-        rows = self.rows[:, : int(self.count)]
-        image = next(iter(loader)).to(run.device).image
-        _, grid = self.embed(image.split(1)[0])
-        tick = run.tick("left out")
-        for number, distance in enumerate(of_few(rows, self.config.epsilon, 1, places), start=1):
-            tick(number, len(places))
-            yield self.prediction(distance, grid, image.shape[-2:])
-
-    @torch.no_grad()
-    def by_covariances(self, loader: Iterable[Batch], run: Run) -> Iterator[Prediction]:
-        """Predictions of each group from its rows and the covariances of all images."""
-        others = LeftOut(self.mean, self.whiten, int(self.count), self.config.epsilon, ddof=1)
-        for batch in run.steps(loader):
-            patches, grid = embedded(self.embed, batch.image)
-            yield self.prediction(others.distances(patches), grid, batch.image.shape[-2:])
+        count, ridge = int(self.count), self.config.epsilon
+        rows = self.rows[:, :count] if self.rows.numel() else None
+        gaussians = Gaussians(self.mean, self.whiten, count, ridge, 1, rows)
+        found = gaussians.left_out(self.embed, loader, places, run)
+        return None if found is None else (self.prediction(*one) for one in found)
 
 
 def start(patches: Tensor, most: int, run: Run) -> RunningGaussian | FewRows:

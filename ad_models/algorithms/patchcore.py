@@ -210,7 +210,7 @@ class Patchcore(Detector):
         flat, tick = rows.flatten(0, 1), run.tick("left out")
         narrow = project(flat, self.config.projected, self.config.seed)
         chosen = self.chosen.to(flat.device)  # type: ignore[union-attr]
-        banks = without_each(narrow, chosen, owner.flatten(), len(places), self.count)
+        banks = without_each(narrow, chosen, float(self.radius), owner.flatten(), self.count)
         for number, (group, bank) in enumerate(zip(places, banks, strict=True), start=1):
             tick(number, len(places))
             memory = self.memory(flat[bank])

@@ -19,13 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ad_models.base import Batch, Detector, Places, Prediction, blocks
-from ad_models.budget import free
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.gaussian import RunningGaussian, claim_gaussians, whitening
-from ad_models.gaussian_left_out import LeftOut, of_few
+from ad_models.gaussian_left_out import Gaussians
 from ad_models.maps import finish
-from ad_models.patches import embedded
 from ad_models.run import Run
 
 
@@ -98,47 +96,21 @@ class SemiOrthogonal(Detector):
         patches, grid = self.embed(images)
         # einsum, not `whiten @ x[..., None]`: matmul would expand whiten to (B, P, D, D)
         whitened = torch.einsum("pij,bpj->bpi", self.whiten, patches - self.mean)
-        distance = whitened.norm(dim=-1).unflatten(1, grid)  # Mahalanobis
-        return self.prediction(distance, images.shape[-2:])
+        distance = whitened.norm(dim=-1)  # Mahalanobis
+        return self.prediction(distance, grid, images.shape[-2:])
 
-    def prediction(self, distance: Tensor, size: torch.Size) -> Prediction:
-        """From distances (B, h, w), for images of this size."""
-        maps = finish(distance.unsqueeze(1), size, self.config.sigma)
+    def prediction(self, distance: Tensor, grid: torch.Size, size: torch.Size) -> Prediction:
+        """From distances (B, P) of the positions of a grid, for images of this size, pixels."""
+        maps = finish(distance.unflatten(1, grid).unsqueeze(1), size, self.config.sigma)
         return Prediction(score=maps.amax(dim=(1, 2, 3)), map=maps)
 
     def left_out(
         self, loader: Iterable[Batch], places: Places, run: Run
     ) -> Iterator[Prediction] | None:
-        if self.whiten.nbytes > free(run.device):  # rows of few images take less
-            return None
         count = sum(len(group) for group in places)
-        few = count < self.config.dims  # then covariances have no full rank
-        way = self.by_others if few else self.by_covariances
-        return way(loader, places, run)
-
-    @torch.no_grad()
-    def by_others(self, loader: Iterable[Batch], places: Places, run: Run) -> Iterator[Prediction]:
-        """Predictions of each group from the rows of all images, which are collected first."""
-        count, size = sum(len(group) for group in places), torch.Size()
-        rows = self.mean.new_empty(len(self.mean), count, self.mean.shape[1])
-        for group, batch in zip(places, run.steps(loader), strict=True):
-            patches, grid = embedded(self.embed, batch.image)
-            rows[:, list(group)] = (patches - self.mean).movedim(1, 0)
-            size = batch.image.shape[-2:]
-        for distance in of_few(rows, self.config.epsilon, 0, places):
-            yield self.prediction(distance.unflatten(1, grid), size)
-
-    @torch.no_grad()
-    def by_covariances(
-        self, loader: Iterable[Batch], places: Places, run: Run
-    ) -> Iterator[Prediction]:
-        """Predictions of each group from its rows and the covariances of all images."""
-        count = sum(len(group) for group in places)
-        others = LeftOut(self.mean, self.whiten, count, self.config.epsilon, ddof=0)
-        for batch in run.steps(loader):
-            patches, grid = embedded(self.embed, batch.image)
-            distance = others.distances(patches).unflatten(1, grid)
-            yield self.prediction(distance, batch.image.shape[-2:])
+        gaussians = Gaussians(self.mean, self.whiten, count, self.config.epsilon, 0)
+        found = gaussians.left_out(self.embed, loader, places, run)
+        return None if found is None else (self.prediction(*one) for one in found)
 
 
 def semi_orthogonal(rows: int, columns: int, seed: int) -> Tensor:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ad_models import Batch, Run, create
+from ad_models import Batch, Run, create, gaussian_left_out
 from ad_models.base import blocks
 from ad_models.coreset import cover
 from ad_models.coreset_rounds import squares
@@ -65,8 +65,8 @@ def test_groups_of_two_sizes_need_two_ridges():
 def test_where_a_second_covariance_has_no_room_images_are_not_left_out(monkeypatch):
     for name, more in GAUSSIANS.items():
         detector = detector_of(name, **more).fit([Batch(textured(30))])
-        monkeypatch.setattr(f"ad_models.algorithms.{name}.free", lambda device: 1000)
-        assert detector.left_out([], [], Run()) is None
+        monkeypatch.setattr(gaussian_left_out, "free", lambda device: 1000)
+        assert detector.left_out([], groups_of(30, 1), Run()) is None
 
 
 @pytest.mark.parametrize("more", [{}, {"reweight": True}, {"projected": 16}])
@@ -103,20 +103,21 @@ def test_a_memory_that_did_not_hold_all_patches_cannot_leave_images_out():
     assert detector.left_out([], [], Run()) is None
 
 
-def test_coresets_without_a_group_have_their_size_and_cover_the_others():
+@pytest.mark.parametrize("radius", [0.0, 1.5, 9.0])
+def test_coresets_without_a_group_have_their_size_and_cover_the_others(radius):
     x, owner = torch.randn(300, 5), torch.arange(300) % 6
     chosen = torch.randperm(300)[:60]
     chosen = chosen[(owner[chosen] != 5) | (torch.rand(60) < 0.3)]
-    banks = list(without_each(x, chosen, owner, 6, lambda rows: rows // 5))
+    # 9: no row is that far, and all are asked
+    banks = list(without_each(x, chosen, radius, owner, lambda rows: rows // 5))
     for group, bank in enumerate(banks):
         assert len(bank) == len(set(bank.tolist())) == 50
         assert not (owner[bank] == group).any()
         first = chosen[: len(chosen) // 2]  # the first half stays: three of six times a sixth goes
         kept = first[owner[first] != group]
         assert torch.equal(bank[: len(kept)], kept)
-        radius = torch.cdist(x[owner != group], x[bank]).min(1).values.max()
-        again = cover(x[owner != group], 50)
-        assert radius < 1.15 * again.radius
+        within = torch.cdist(x[owner != group], x[bank]).min(1).values.max()
+        assert within < 1.15 * cover(x[owner != group], 50).radius
 
 
 def test_the_two_nearest_are_of_two_groups():
