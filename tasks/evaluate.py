@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.decisions import threshold as thresholds
 from tasks.decisions.calibration import split_rows
 from tasks.decisions.display import Display
+from tasks.decisions.threshold import choose_limits, choose_threshold, classify_score
 from tasks.documents.metrics import METRICS, Metrics
 from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.masks import image_mask, resize_mask
@@ -42,11 +42,11 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     aside = scores_and_peaks(inspector, images, parts.normals, listener.report)
     normals = aside or read_rows(model / CALIBRATION)
     defects = score_images(inspector, images, parts.defects, listener.report)
-    decision = decide(spec, normals, defects)
+    decision = choose_thresholds(spec, normals, defects)
     pictures = ResultPictures(inspector, decision, spec.evaluation.pictures)
     result = test(inspector, images, parts.test, spec, pictures, listener.report)
     result.decisions = [
-        thresholds.decide(value, decision.threshold, decision.accept) for value in result.scores
+        classify_score(value, decision.threshold, decision.accept) for value in result.scores
     ]
     card = json.loads((model / CARD).read_text())
     behind = details(result, spec)
@@ -79,10 +79,10 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     return folder
 
 
-def decide(spec: EvaluateRecipe, normals: Rows, defects: list[float]) -> Thresholds:
+def choose_thresholds(spec: EvaluateRecipe, normals: Rows, defects: list[float]) -> Thresholds:
     """What turns a score into a decision, and a map into a picture."""
     good = np.array([float(row["score"]) for row in normals])
-    limits = thresholds.choose_limits(spec.threshold, good, defects)
+    limits = choose_limits(spec.threshold, good, defects)
     peaks = np.array([float(row["peak"]) for row in normals])
     pixel = pixel_threshold(spec.regions, peaks)
     return Thresholds(
@@ -105,7 +105,7 @@ def pixel_threshold(regions: Regions, peaks: np.ndarray) -> float | None:
     of good images."""
     if regions.value is not None:
         return regions.value
-    return thresholds.choose(Rule(overkill=regions.overkill), peaks).value
+    return choose_threshold(Rule(overkill=regions.overkill), peaks).value
 
 
 def test(

@@ -18,10 +18,10 @@ import numpy as np
 from bench_few import Silent
 
 from ad_models import Run
-from tasks.decisions.threshold import choose
+from tasks.decisions.threshold import choose_threshold
 from tasks.models.fitting import FitJob
 from tasks.spec.read import read_params
-from tasks.spec.schema import Product, Threshold
+from tasks.spec.schema import Product, ThresholdSpec
 from tasks.workspace.paths import PACKAGE
 
 
@@ -46,7 +46,7 @@ def draw(folder: Path, algorithm: str, count: int, size: int, seed: int) -> tupl
     job = FitJob(folder.name, algorithm, parameters, spec, folder, Silent())
     detector, _, _ = job.fit(seen, Run())
     normals = [float(row["score"]) for row in job.score_folds(seen, Run())]
-    chosen = choose(Threshold(), normals)
+    chosen = choose_threshold(ThresholdSpec(), normals)
     if chosen.value is None:
         return (np.nan,) * 3
     scores = np.array([float(row["score"]) for row in job.score(detector, test)])

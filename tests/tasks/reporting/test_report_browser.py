@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.decisions.threshold import decide
+from tasks.decisions.threshold import classify_score
 from tasks.models.figures import TestResult as EvaluationResult
 from tasks.models.figures import figures
 from tasks.report import write_report
 from tests.browser import Browser, browser
-from tests.tasks.workspaces import cell, validated, workspace
-from tests.tasks.workspaces import decide as decided
+from tests.tasks.workspaces import cell, validated, workspace, write_decision
 
 random = np.random.default_rng(0)
 LABELS = ["good"] * 40 + ["crack"] * 25 + ["stain"] * 15
@@ -27,7 +26,7 @@ def drawn(shift: float) -> list[tuple[str, str, float, str]]:
     """Rows of a model that tells defects apart by `shift`; its threshold is 2."""
     scores = random.normal(1, 0.7, len(LABELS)) + shift * (np.array(LABELS) != "good")
     return [
-        (path, label, float(score), decide(float(score), 2.0))
+        (path, label, float(score), classify_score(float(score), 2.0))
         for path, label, score in zip(PATHS, LABELS, scores, strict=True)
     ]
 
@@ -48,10 +47,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         details: dict[str, Any] = {"image_auroc": 0.9, "ms_per_image": 20.0}
         cell(made, algorithm=algorithm, rows=rows, severities=CRITICAL, **details)
     review = [
-        (path, label, score, decide(score, 2.0, 1.5)) for path, label, score, _ in MODELS["padim"]
+        (path, label, score, classify_score(score, 2.0, 1.5))
+        for path, label, score, _ in MODELS["padim"]
     ]
     cell(made, "gear", rows=review, accept=1.5)
-    decided(made, accepted=False)
+    write_decision(made, accepted=False)
     validated(made)
     return write_report(made)
 
@@ -119,7 +119,7 @@ def test_the_slider_counts_as_the_command_line(at: Any, product: str, accept: fl
         }})()""")
         result = EvaluationResult([{"path": path, "label": label} for path, label, *_ in rows])
         result.scores = scores
-        result.decisions = [decide(score, float(value), accept) for score in scores]
+        result.decisions = [classify_score(score, float(value), accept) for score in scores]
         expected = figures(result)
         names = ("miss", "overkill", "review")
         assert shown[1:] == [f"{expected[name]:.1%}" for name in names], value
