@@ -56,10 +56,9 @@ def run(
 def results(ctx: click.Context, as_json: bool) -> None:
     """Show the figures of every evaluated cell."""
     from flows.tables import results_table
-    from tasks.leaderboard import read_results as read
-    from tasks.leaderboard import row
+    from tasks.leaderboard import read_results, row
 
-    cells = read(current_workspace(ctx))
+    cells = read_results(current_workspace(ctx))
     if as_json:
         click.echo(json.dumps([row(cell) for cell in cells], indent=1))
     elif cells:
