@@ -19,8 +19,8 @@ from tasks.images.measures import image_facts, luminance
 from tasks.workspace import clock
 from tasks.workspace.errors import DataError
 
-SEEN = ("width", "height", "brightness", "sharpness")
-TOLD = ("score", "threshold", "accept", "decision", "displayed")
+IMAGE_KEYS = ("width", "height", "brightness", "sharpness")
+VERDICT_KEYS = ("score", "threshold", "accept", "decision", "displayed")
 
 
 def record_of(
@@ -30,15 +30,15 @@ def record_of(
 
     image: its name, where it has one.
     """
-    seen = image_facts(picture, luminance(picture))
+    facts = image_facts(picture, luminance(picture))
     time = clock.now("milliseconds")
     return Prediction(
         time=time,
         release=release,
         image=image,
-        **{key: verdict[key] for key in TOLD},
+        **{key: verdict[key] for key in VERDICT_KEYS},
         regions=len(verdict["regions"]),
-        **{key: seen[key] for key in SEEN},
+        **{key: facts[key] for key in IMAGE_KEYS},
     )
 
 

@@ -65,16 +65,16 @@ class Pages:
 
     def _champions(self, fresh: bool) -> str:
         """Tags of the champions' pointers; the store is read only every ASK seconds."""
-        told, asked = self._store
+        tags, asked = self._store
         if fresh or time.monotonic() - asked > ASK:
             try:
                 store = store_of(self.workspace)
                 found = [store.get_with_tag(f"champions/{p}.json") for p in self.workspace.products]
-                told = " ".join(one[1] if one else "-" for one in found)
+                tags = " ".join(one[1] if one else "-" for one in found)
             except LineError as error:
-                told = str(error)
-            self._store = (told, time.monotonic())
-        return told
+                tags = str(error)
+            self._store = (tags, time.monotonic())
+        return tags
 
 
 @cache
