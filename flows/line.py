@@ -43,7 +43,7 @@ def run_gate(runner: Runner, plan: Plan, product: str, by: str) -> Decision | No
 def line(
     workspace: str, products: list[str], stages: list[Stage], by: str = "flow", name: str = "line"
 ) -> tuple[dict[str, str], str]:
-    """Bring the stages up to date, which stand in the order of the graph; decide on each product.
+    """Bring the stages, given in the order of the graph, up to date; run the gate of each product.
 
     Returns why each failed task failed, by its name, and the path of the report. One product's
     failure stops no other.

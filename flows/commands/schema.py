@@ -1,4 +1,4 @@
-"""The form of the documents that the line leaves."""
+"""The form of the documents that the line writes."""
 
 import json
 

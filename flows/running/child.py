@@ -1,4 +1,4 @@
-"""The side of the new process: run one step, tell the parent how it goes and how it ended."""
+"""The code of the new process: run one step, send its progress and outcome to the parent."""
 
 import contextlib
 import errno
@@ -22,7 +22,10 @@ WITHOUT_PARENT = 10.0  # seconds that a step may go on after its run has ended
 
 
 class Messenger:
-    """The listener a step is given: it tells the parent, and stops when asked or without one."""
+    """The listener of a step: it sends all reports to the parent.
+
+    It stops the step when the parent asks for it or has ended.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -70,7 +73,7 @@ def work(
     device: str | None,
     threads: int,
 ) -> None:
-    """Run the step with its output in `log`, and say how it ended."""
+    """Run the step with its output in `log`, and send its outcome."""
     from ad_models.errors import AnomalyError, Cancelled
 
     with log.open("w") as file:
@@ -95,7 +98,7 @@ def work(
         outcome = ("crashed", "out of memory")
     except Exception as error:
         outcome = _crash(error, log)
-    with contextlib.suppress(OSError):  # nobody listens any more
+    with contextlib.suppress(OSError):  # the parent has ended
         connection.send(outcome)
 
 

@@ -1,4 +1,4 @@
-"""What a run shows while it works: a bar per running cell, or plain lines where nobody watches."""
+"""What a run shows while it works: a bar per running cell, or plain lines without a terminal."""
 
 import sys
 import time

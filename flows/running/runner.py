@@ -97,7 +97,7 @@ class Runner(AbstractContextManager):
 
 
 class Slot:
-    """Where a stage runs, and who is told how it goes: terminal, journal, Prefect server."""
+    """Where a stage runs, and where its progress is shown: terminal, journal, Prefect server."""
 
     def __init__(self, runner: Runner, name: str) -> None:
         self.runner = runner

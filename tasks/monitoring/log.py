@@ -3,7 +3,8 @@
     DIR/<product>/2026-05-04.jsonl     the day in UTC
 
 A record is one write of one line, under a lock that ends with its process, so that several may log
-at once. What a kill or a power cut tears is skipped when read, and never joined to the next.
+at once. A line that a kill or a power cut left incomplete is skipped when read, and the next record
+begins on a new line.
 """
 
 import json

@@ -1,8 +1,8 @@
 """What a run does, stage by stage, in a file that any process may read at any moment.
 
-`.inspectline/runs/<time>-<pid>.json` is written beside and renamed. As long as the run lives it
-holds a lock of the operating system on the `.lock` next to it, which goes with the process: a
-journal that has no end and no holder is that of a run that was killed.
+`.inspectline/runs/<time>-<pid>.json` is written beside and renamed. During the run it holds a lock
+of the operating system on the `.lock` next to it. The lock ends with the process, so a journal
+without an end and without a lock is that of a killed run.
 """
 
 import json
@@ -27,7 +27,7 @@ JsonObject = dict[str, Any]
 
 
 class Journal(AbstractContextManager):
-    """Use as a context, from any thread. A disk that is full costs the journal, not the run."""
+    """Use as a context, from any thread. If the disk is full, only the journal is not written."""
 
     def __init__(self, workspace: Workspace, names: list[str], slots: int = 1) -> None:
         """names: all that the run means to do, in order."""

@@ -64,7 +64,7 @@ SOON = 10.0  # seconds: before, a pace says little
 
 
 class Remaining:
-    """Of what counts up to one, several times where a step has several parts."""
+    """The time left of a step. Its progress counts from 0 to 1, once for each of its parts."""
 
     def __init__(self) -> None:
         self._began = self._first = 0.0
