@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from tasks.reporting.gather import gather
-from tasks.reporting.page import Live, content_policy, render, templates
-from tasks.reporting.page import template_text as report_text
+from tasks.reporting.page import Live, content_policy, render, report_text, templates
 from tasks.reporting.small_pictures import page_picture
 from tasks.reporting.view import View
 from tasks.store.opening import store_of
