@@ -33,7 +33,7 @@ def free(device: torch.device, root: Path = Path("/")) -> int:
     return min([_system(root), *_groups(root)])
 
 
-def claim(run: Run, what: str, taken: int, remedy: str = SMALLER) -> None:
+def require_memory(run: Run, what: str, taken: int, remedy: str = SMALLER) -> None:
     """Announce that a fit will use `taken` bytes; an error if they are not free."""
     left = free(run.device)
     run.say(f"{what}: {size(taken)} of {size(left)} free")

@@ -36,18 +36,18 @@ class Residual(nn.Module):
     """Two convolutions beside a shortcut, with the step as input; `scale` 2 doubles sides, 0.5
     halves them."""
 
-    def __init__(self, channels: int, out: int, told: int, scale: float = 1) -> None:
+    def __init__(self, channels: int, out: int, step_channels: int, scale: float = 1) -> None:
         super().__init__()
         self.scale = scale
         self.before = nn.Sequential(group_norm(channels), nn.SiLU())
         self.first = nn.Conv2d(channels, out, 3, padding=1)
-        self.step = nn.Linear(told, out)
+        self.step = nn.Linear(step_channels, out)
         second = zeroed(nn.Conv2d(out, out, 3, padding=1))
         self.second = nn.Sequential(group_norm(out), nn.SiLU(), second)
         self.shortcut = nn.Identity() if channels == out else nn.Conv2d(channels, out, 1)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        y = self.first(self.resized(self.before(x))) + self.step(told)[:, :, None, None]
+    def forward(self, x: Tensor, step: Tensor) -> Tensor:
+        y = self.first(self.resized(self.before(x))) + self.step(step)[:, :, None, None]
         return self.shortcut(self.resized(x)) + self.second(y)
 
     def resized(self, x: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ class Attention(nn.Module):
         self.ask = nn.Conv2d(channels, 3 * channels, 1)
         self.last = zeroed(nn.Conv2d(channels, channels, 1))
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+    def forward(self, x: Tensor, step: Tensor) -> Tensor:
         parts = self.ask(self.norm(x)).flatten(2).chunk(3, dim=1)
         query, key, value = (part.unflatten(1, (self.heads, -1)).mT for part in parts)
         seen = F.scaled_dot_product_attention(query, key, value)  # (B, heads, P, C / heads)
@@ -76,9 +76,9 @@ class Attention(nn.Module):
 class Level(nn.ModuleList):
     """A sequence of parts, each with the step as input."""
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+    def forward(self, x: Tensor, step: Tensor) -> Tensor:
         for part in self:
-            x = part(x, told)
+            x = part(x, step)
         return x
 
 
@@ -93,15 +93,17 @@ class Denoiser(nn.Module):
         self, size: int, widths: Sequence[int], blocks: int, attention: Sequence[int], heads: int
     ) -> None:
         super().__init__()
-        told = 4 * widths[0]
+        step_channels = 4 * widths[0]
         self.waves = widths[0]
-        self.tell = nn.Sequential(nn.Linear(widths[0], told), nn.SiLU(), nn.Linear(told, told))
+        self.tell = nn.Sequential(
+            nn.Linear(widths[0], step_channels), nn.SiLU(), nn.Linear(step_channels, step_channels)
+        )
         self.first = nn.Conv2d(3, widths[0], 3, padding=1)
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
 
         def level(channels: int, out: int, depth: int) -> Level:
             looks = [Attention(out, heads)] if size >> depth in attention else []
-            return Level([Residual(channels, out, told), *looks])
+            return Level([Residual(channels, out, step_channels), *looks])
 
         x, passed = widths[0], [widths[0]]
         for depth, out in enumerate(widths):
@@ -110,28 +112,28 @@ class Denoiser(nn.Module):
                 x = out
                 passed.append(x)
             if depth + 1 < len(widths):
-                self.downs.append(Level([Residual(x, x, told, 0.5)]))
+                self.downs.append(Level([Residual(x, x, step_channels, 0.5)]))
                 passed.append(x)
-        sides = [Residual(x, x, told) for _ in range(2)]
+        sides = [Residual(x, x, step_channels) for _ in range(2)]
         self.middle = Level([sides[0], Attention(x, heads), sides[1]])
         for depth, out in reversed(list(enumerate(widths))):
             for block in range(blocks + 1):
                 up = level(x + passed.pop(), out, depth)
                 x = out
                 if depth and block == blocks:
-                    up.append(Residual(x, x, told, 2))
+                    up.append(Residual(x, x, step_channels, 2))
                 self.ups.append(up)
         self.last = nn.Sequential(group_norm(x), nn.SiLU(), zeroed(nn.Conv2d(x, 3, 3, padding=1)))
         self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
 
     def forward(self, x: Tensor, steps: Tensor) -> Tensor:
-        told = F.silu(self.tell(waves(steps, self.waves)))
+        step = F.silu(self.tell(waves(steps, self.waves)))
         x = self.first(x)
         passed = [x]
         for down in self.downs:
-            x = down(x, told)
+            x = down(x, step)
             passed.append(x)
-        x = self.middle(x, told)
+        x = self.middle(x, step)
         for up in self.ups:
-            x = up(cat([x, passed.pop()], dim=1), told)
+            x = up(cat([x, passed.pop()], dim=1), step)
         return self.last(x)

@@ -7,7 +7,7 @@ import torch
 from scipy.linalg import get_lapack_funcs
 from torch import Tensor
 
-from ad_models.budget import SMALLER, claim, free
+from ad_models.budget import SMALLER, free, require_memory
 from ad_models.run import Run
 
 BLOCK = 64  # positions at a time
@@ -17,7 +17,7 @@ def claim_gaussians(run: Run, positions: int, dims: int, each: int) -> None:
     """An error if the Gaussians need more than the free memory; `each`: numbers per Gaussian."""
     most = int((free(run.device) / 4 / positions) ** 0.5)
     what = f"{positions} Gaussians of {dims} dimensions"
-    claim(run, what, 4 * positions * each, f"set dims to at most {most}, or {SMALLER}")
+    require_memory(run, what, 4 * positions * each, f"set dims to at most {most}, or {SMALLER}")
 
 
 class RunningGaussian:

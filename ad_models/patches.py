@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ad_models.base import Batch, blocks
-from ad_models.budget import SMALLER, announced, claim, disk, free, size
+from ad_models.budget import SMALLER, announced, disk, free, require_memory, size
 from ad_models.errors import InputError
 from ad_models.features import stack
 from ad_models.rows import InMemory, OnDisk, Rows
@@ -74,7 +74,7 @@ def place(count: int, one: Tensor, run: Run) -> Rows:
     if spare and free(run.device) // 2 < taken <= spare[1]:
         run.say(f"{FEATURES}: {size(taken)}, which wait in {spare[0]}")
         return OnDisk(spare[0], one.numel(), one.device, one.dtype)
-    claim(run, FEATURES, taken, f"make room on the disk for them, or {SMALLER}")
+    require_memory(run, FEATURES, taken, f"make room on the disk for them, or {SMALLER}")
     return InMemory(one.new_empty(count, one.numel()))
 
 
@@ -93,7 +93,7 @@ def everything(
             found = embed(images)
             if not count:
                 total = announced(loader, batch.image)
-                claim(run, what, int((1 + beside) * found[0].nbytes * total))
+                require_memory(run, what, int((1 + beside) * found[0].nbytes * total))
                 kept = InMemory(found.new_empty(total, *found.shape[1:]))
             kept.put(count, found)
             count += len(found)

@@ -25,8 +25,8 @@ class Commands(click.Group):
         except Exception as error:
             if (text := expected(error)) is None:
                 raise
-            told = Later if isinstance(error, BusyError) else click.ClickException
-            raise told(text) from error
+            kind = Later if isinstance(error, BusyError) else click.ClickException
+            raise kind(text) from error
 
 
 class Later(click.ClickException):

@@ -54,10 +54,10 @@ def fetch_set(
             digest = check_archive(
                 known, file, expected_checksum(known, folder, sha256), archive is None, terminal
             )
-        told = unpack_and_write(known, file, folder, wanted, terminal)
+        counts = unpack_and_write(known, file, folder, wanted, terminal)
     table = write_source_files(name, known, folder, url or str(archive or known.url), digest)
-    lines = [f"{category}: {counts}" for category, counts in told.items()]
-    absent = [category for category in wanted if category not in told]
+    lines = [f"{category}: {text}" for category, text in counts.items()]
+    absent = [category for category in wanted if category not in counts]
     if absent:
         lines.append(f"not in {file}: {', '.join(absent)}")
     if archive is None:
@@ -91,8 +91,8 @@ def obtain_archive(
     try:
         download_file(url, target, report, checked=bool(sha256 or known.sha256))
     except DataError as error:
-        elsewhere = f"; the file may have moved: see {known.page}, and give --url or --archive"
-        raise DataError(f"{error}{elsewhere}") from error
+        remedy = f"; the file may have moved: see {known.page}, and give --url or --archive"
+        raise DataError(f"{error}{remedy}") from error
     terminal.end(label, "done")
     return target
 
@@ -147,6 +147,6 @@ def unpack_and_write(
         if refused := unpack(file, unpacked, chosen):
             name, reason = refused[0]
             raise DataError(f"{file}: {name!r} {reason}; get the file again at {known.page}")
-        told = write_products(known, unpacked, folder, wanted, os.replace)
+        counts = write_products(known, unpacked, folder, wanted, os.replace)
     terminal.end("unpack", "done")
-    return told
+    return counts

@@ -25,5 +25,5 @@ def ingest_product(workspace: Workspace, product: str, source: str) -> IngestRep
 def bring_in(workspace: Workspace, product: str, source: str) -> IngestReport:
     """Copy what is new at `source` into the product's images, and no more."""
     check_product_name(product)
-    read_params(workspace.root)  # a mistake there is told before a thousand images are copied
+    read_params(workspace.root)  # a mistake there is reported before a thousand images are copied
     return ingest(source, workspace.images(product), workspace.scratch / "ingest")

@@ -27,11 +27,11 @@ from tasks.workspace.retry import patiently
 
 
 @task(task_run_name="gate {product}", cache_policy=NO_CACHE)
-def decide(runner: Runner, plan: Plan, product: str, by: str) -> Decision | None:
+def run_gate(runner: Runner, plan: Plan, product: str, by: str) -> Decision | None:
     """Promote or refuse the best of the product's cells that are up to date."""
     stop.check()
     patience = read_params(plan.workspace.root).line.patience
-    with runner.noted(f"gate {product}"):
+    with runner.recorded(f"gate {product}"):
         current = plan.current(product)
         decision = patiently(lambda: gate(plan.workspace, product, by, current), patience)
     if decision:
@@ -43,7 +43,7 @@ def decide(runner: Runner, plan: Plan, product: str, by: str) -> Decision | None
 def line(
     workspace: str, products: list[str], stages: list[Stage], by: str = "flow", name: str = "line"
 ) -> tuple[dict[str, str], str]:
-    """Bring the stages up to date, which stand in the order of the graph; decide on each product.
+    """Bring the stages, given in the order of the graph, up to date; run the gate of each product.
 
     Returns why each failed task failed, by its name, and the path of the report. One product's
     failure stops no other.
@@ -64,10 +64,10 @@ def line(
                 cells = [futures[str(s)] for s in here if s.product == product]
                 arguments = {"runner": runner, "plan": plan, "product": product, "by": by}
                 after = [allow_failure(future) for future in cells]
-                futures[f"gate {product}"] = pool.submit(decide, arguments, wait_for=after)
+                futures[f"gate {product}"] = pool.submit(run_gate, arguments, wait_for=after)
 
             if spec.workers:
-                failures = elsewhere(plan, runner, futures, submit_gate)
+                failures = run_on_workers(plan, runner, futures, submit_gate)
             for product in plan.products:
                 if f"gate {product}" not in futures:
                     submit_gate(product)
@@ -84,7 +84,7 @@ def line(
     return failures, str(path)
 
 
-def elsewhere(
+def run_on_workers(
     plan: Plan,
     runner: Runner,
     futures: dict[str, PrefectFuture],

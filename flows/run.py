@@ -1,4 +1,4 @@
-"""`inspectline run`: the flow, with what a person at a terminal wants around it."""
+"""`inspectline run`: the flow, with its output for a person at a terminal."""
 
 from contextlib import AbstractContextManager, nullcontext, suppress
 

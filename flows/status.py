@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectHTTPStatusError
 
-from flows.fleet.run_batch import cells as batch
+from flows.fleet import run_batch
 from flows.line import line
 from flows.prefect_server.names import CELLS, POOL
 from flows.scheduled import scheduled
@@ -56,7 +56,7 @@ def server_state() -> dict[str, Any] | None:
 
     if not (url := PREFECT_API_URL.value()):
         return None
-    told: dict[str, Any] = {
+    state: dict[str, Any] = {
         "ui": PREFECT_UI_URL.value() or url.removesuffix("/api"),
         "runs": [],
         "queue": [],
@@ -69,10 +69,10 @@ def server_state() -> dict[str, Any] | None:
 
         found = read_status()
     except LineError as error:
-        return told | {"trouble": str(error)}
+        return state | {"trouble": str(error)}
     except Exception as error:  # any error of the server: the board works without it
-        return told | {"trouble": f"the Prefect server at {url}: {error}"}
-    return told | {"runs": found.runs, "queue": found.queue}
+        return state | {"trouble": f"the Prefect server at {url}: {error}"}
+    return state | {"runs": found.runs, "queue": found.queue}
 
 
 WAITING = [StateType.SCHEDULED, StateType.PENDING]
@@ -92,7 +92,7 @@ def read_status() -> Status:
     """Read the state from the server of PREFECT_API_URL."""
     with get_client(sync_client=True) as client:
         cells = client.read_task_runs(
-            flow_filter=_flows(line.name, batch.name),
+            flow_filter=_flows(line.name, run_batch.cells.name),
             task_run_filter=TaskRunFilter(
                 state=TaskRunFilterState(type=TaskRunFilterStateType(any_=WORKING))
             ),
@@ -100,8 +100,8 @@ def read_status() -> Status:
         )
         return Status(
             workers=_workers(client, POOL) + _workers(client, CELLS),
-            queue=_runs(client, WAITING, scheduled.name, batch.name),
-            runs=_runs(client, WORKING, scheduled.name, line.name, batch.name),
+            queue=_runs(client, WAITING, scheduled.name, run_batch.cells.name),
+            runs=_runs(client, WORKING, scheduled.name, line.name, run_batch.cells.name),
             cells=[_run_state(one, one.start_time) for one in cells],
         )
 

@@ -96,10 +96,10 @@ def drift_table(findings: list[Any]) -> None:
     print("scores, brightness, sharpness: quantiles 0.5, 0.9, 0.99; - means too little data")
 
 
-def status_tables(told: Row) -> None:
+def status_tables(state: Row) -> None:
     """Workers, queue, runs, cells and products, each in a table."""
     for title in ("workers", "queue", "runs", "cells"):
-        rows = told[title]
+        rows = state[title]
         table = Table(title, *list(rows[0])[1:] if rows else (), box=None, header_style="bold")
         for row in rows:
             table.add_row(*(str(value or "-") for value in row.values()))
@@ -108,7 +108,7 @@ def status_tables(told: Row) -> None:
         print_table(table)
     columns = ("product", "champion", "release", "since", "last_gate", "at")
     table = Table(*columns, "why", box=None, header_style="bold")
-    for row in told["products"]:
+    for row in state["products"]:
         why = "; ".join(row["reasons"])
         table.add_row(*(str(row[name] or "-") for name in columns), why)
     print_table(table)

@@ -24,7 +24,7 @@ from tasks.workspace.paths import Workspace
 RETRY = 60.0  # seconds after a failure
 TRIES = 3  # further runs after a failed one: a store may be unavailable for a while
 FAILED = 1  # exit code of a run that ended with failures
-SERVER_AWAY = 75  # exit code if the server could not be told
+SERVER_AWAY = 75  # exit code if the server did not get the event
 
 
 class Process(Protocol):
@@ -44,7 +44,7 @@ class Watched:
     waiting: Waiting
     state: WatchState  # shared by the product's sources
     not_before: float = 0.0
-    told: str = ""
+    last_error: str = ""  # already reported
     refused: set[str] = field(default_factory=set)  # names already reported
     corrections: float = 0.0  # write time of the last seen corrections
 
@@ -87,12 +87,12 @@ class Watcher:
             if free and self.clock() >= one.not_before:
                 self._take(one)
                 self._reread(one)
-                one.told = ""
+                one.last_error = ""
         except (LineError, OSError) as error:
             if not isinstance(error, BusyError):
                 one.not_before = self.clock() + RETRY
-            if str(error) != one.told:
-                one.told = str(error)
+            if str(error) != one.last_error:
+                one.last_error = str(error)
                 self.say(f"{one.product}: {error}")
 
     def _refuse(self, one: Watched) -> None:

@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-from ad_models import Run, create, seeded
+from ad_models import create, seeded
 from ad_models.algorithms.efficientad import Efficientad
-from tasks.models.device import choose_device
-from tasks.models.fitting import progress_callback, remove_other_checkpoints
+from tasks.models.fitting import prepare_run
 from tasks.models.sharing import fit_identity, mixed_loader
-from tasks.spec.read import check, read_params
+from tasks.spec.read import check
 from tasks.spec.recipe import shared_recipe
 from tasks.spec.schema import Image
 from tasks.workspace.errors import DataError, WorkspaceError
 from tasks.workspace.listener import Listener
-from tasks.workspace.paths import Workspace
+from tasks.workspace.paths import SHARED, Workspace
 
 NAME = "efficientad"
 
@@ -39,19 +38,9 @@ def distil_teacher(workspace: Workspace, products: list[str], listener: Listener
     detector = create(NAME, **made["parameters"])
     assert isinstance(detector, Efficientad)
     identity = fit_identity(NAME, made, tables)
-    checkpoint = workspace.checkpoint(".shared", "teacher").with_suffix(f".{identity[:12]}.ckpt")
-    remove_other_checkpoints(checkpoint)
-    device = choose_device(read_params(workspace.root).line.device)
-    run = Run(
-        device,
-        checkpoint,
-        identity,
-        progress_callback(listener),
-        listener.should_stop,
-        listener.note,
-    )
+    run, checkpoint = prepare_run(workspace, SHARED, "teacher", identity, listener)
     with seeded(detector.config.seed):
-        detector.to(device).train()
+        detector.to(run.device).train()
         detector.teach(mixed_loader(workspace, made, images), run, detector.natural())
     path = workspace.shared(f"{NAME}-{detector.config.size}.safetensors")
     detector.teacher.write(path)

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.decisions import threshold as thresholds
 from tasks.decisions.calibration import split_rows
 from tasks.decisions.cross_fit import cross_fitted
 from tasks.decisions.display import Display
 from tasks.decisions.edge import edge
 from tasks.decisions.severity import is_counted
+from tasks.decisions.threshold import choose_limits, choose_threshold, classify_score
 from tasks.documents.metrics import METRICS, Metrics
 from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.masks import image_mask, resize_mask
@@ -47,12 +47,12 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     normals = aside or read_rows(model / CALIBRATION)
     defects = score_images(inspector, images, parts.defects, listener.report)
     # only which pictures stay depends on this threshold
-    first = decide(spec, normals, defects)
+    first = choose_thresholds(spec, normals, defects)
     pictures = ResultPictures(inspector, first, spec.evaluation.pictures)
     result = test(inspector, images, parts.test, spec, pictures, listener.report)
     known = [] if defects or not spec.threshold.learns_from_defects else countable(result, spec)
     defects = [result.scores[at] for at in known] or defects
-    decision = decide(spec, normals, defects, cross_fitted=bool(known))
+    decision = choose_thresholds(spec, normals, defects, cross_fitted=bool(known))
     result.decisions = judge(result, spec, normals, known, decision)
     card = json.loads((model / CARD).read_text())
     behind = details(result, spec)
@@ -100,22 +100,22 @@ def judge(
 ) -> list[str]:
     """The decision on each test image; of the `known` ones by limits that did not see them."""
     decisions = [
-        thresholds.decide(value, decision.threshold, decision.accept) for value in result.scores
+        classify_score(value, decision.threshold, decision.accept) for value in result.scores
     ]
     good = [float(row["score"]) for row in normals]
     scores, contents = [result.scores[i] for i in known], [result.rows[i]["sha256"] for i in known]
     limits = cross_fitted(spec.threshold, good, scores, contents)
     for at, limit in zip(known, limits, strict=True):
-        decisions[at] = limit.decide(result.scores[at])
+        decisions[at] = limit.classify(result.scores[at])
     return decisions
 
 
-def decide(
+def choose_thresholds(
     spec: EvaluateRecipe, normals: Rows, defects: list[float], cross_fitted: bool = False
 ) -> Thresholds:
     """What turns a score into a decision, and a map into a picture."""
     good = np.array([float(row["score"]) for row in normals])
-    limits = thresholds.choose_limits(spec.threshold, good, defects)
+    limits = choose_limits(spec.threshold, good, defects)
     peaks = np.array([float(row["peak"]) for row in normals])
     pixel = pixel_threshold(spec.regions, peaks)
     return Thresholds(
@@ -139,7 +139,7 @@ def pixel_threshold(regions: Regions, peaks: np.ndarray) -> float | None:
     of good images."""
     if regions.value is not None:
         return regions.value
-    return thresholds.choose(Rule(policy="normal_quantile", overkill=regions.overkill), peaks).value
+    return choose_threshold(Rule(policy="normal_quantile", overkill=regions.overkill), peaks).value
 
 
 def test(

@@ -4,18 +4,11 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from ad_models import Run
 from ad_models.budget import GB
 from ad_models.feature_folder import FeatureFolder
 from ad_models.feature_store import TemporaryFeatures
-from tasks.models.device import choose_device, peak_memory_mb, training_precision
-from tasks.models.fitting import (
-    FitJob,
-    SharedModel,
-    fingerprint_of,
-    progress_callback,
-    remove_other_checkpoints,
-)
+from tasks.models.device import peak_memory_mb, training_precision
+from tasks.models.fitting import FitJob, SharedModel, fingerprint_of, prepare_run
 from tasks.models.left_out import left_out_scores
 from tasks.spec.algorithms import per_product
 from tasks.spec.read import read_params
@@ -36,19 +29,9 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
         raise DataError(f"{table} lists no good training image; ingest some first")
     shared = SharedModel.read(workspace.shared(algorithm)) if per_product(algorithm) else None
     identity = fingerprint_of(algorithm, recipe, table, shared)
-    checkpoint = workspace.checkpoint(product, algorithm).with_suffix(f".{identity[:12]}.ckpt")
-    remove_other_checkpoints(checkpoint)
+    run, checkpoint = prepare_run(workspace, product, algorithm, identity, listener)
+    run.precision = training_precision(recipe.training.precision, run.device)
     line = read_params(workspace.root).line
-    device = choose_device(line.device)
-    run = Run(
-        device,
-        checkpoint,
-        identity,
-        progress_callback(listener),
-        listener.should_stop,
-        listener.note,
-    )
-    run.precision = training_precision(recipe.training.precision, device)
     features = (
         FeatureFolder(workspace.features, int(line.features_gb * GB))
         if line.features_gb
@@ -74,18 +57,18 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
         "train_csv": sha256_of(table),
         "identity": identity,
         **({"shared": shared.card["identity"]} if shared else {}),
-        "device": str(device),
+        "device": str(run.device),
         "precision": str(run.precision).removeprefix("torch."),
         "fit_seconds": round(fitted - started, 3),
         "calibration_seconds": round(time.perf_counter() - fitted, 3),
-        "peak_memory_mb": round(peak_memory_mb(device), 1),
+        "peak_memory_mb": round(peak_memory_mb(run.device), 1),
     }
     folder = workspace.model(product, algorithm)
     with folder_beside(folder) as partial:
         detector.save(partial / MODEL)
         write_json(partial / CARD, card)
         write_rows(partial / CALIBRATION, ("path", "score", "peak"), scores)
-    checkpoint.unlink(missing_ok=True)  # or the next fit would resume this finished one
+    checkpoint.unlink(missing_ok=True)
     return folder
 
 

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from tasks.documents.champion import Pointer
 from tasks.documents.decision import Decision, Memo
 from tasks.documents.metrics import GateMetrics
-from tasks.promotion.decision import _memo, _memo_path, decide, evaluated
+from tasks.promotion.decision import decide_promotion, evaluated, memo_path, read_memo
 from tasks.publish import carry_out
 from tasks.spec.read import read_params, read_product
 from tasks.spec.schema import Product
@@ -30,12 +30,12 @@ def gate(
     store = store_of(workspace)
     current = champion(store, product)
     question = _question(workspace, cells, spec, current)
-    if question == _memo(workspace, product).question:
+    if question == read_memo(workspace, product).question:
         return None
-    decision = decide(workspace, store, product, spec, cells)
+    decision = decide_promotion(workspace, store, product, spec, cells)
     decision = carry_out(workspace, store, product, spec, decision, by)
     question = _question(workspace, cells, spec, champion(store, product))
-    Memo(question=question, decision=decision).write(_memo_path(workspace, product))
+    Memo(question=question, decision=decision).write(memo_path(workspace, product))
     return decision
 
 
@@ -45,7 +45,7 @@ def undecided(workspace: Workspace, product: str) -> bool:
     cells = evaluated(workspace, product, spec.algorithms)
     current = champion(store_of(workspace), product)
     question = _question(workspace, cells, spec, current)
-    return bool(cells) and question != _memo(workspace, product).question
+    return bool(cells) and question != read_memo(workspace, product).question
 
 
 def _question(

@@ -4,11 +4,11 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from ad_models import Run, create
-from tasks.models.device import choose_device, peak_memory_mb
-from tasks.models.fitting import progress_callback, remove_other_checkpoints
+from ad_models import create
+from tasks.models.device import peak_memory_mb
+from tasks.models.fitting import prepare_run
 from tasks.models.sharing import common_size, fit_identity, mixed_loader
-from tasks.spec.read import check, read_params, read_yaml
+from tasks.spec.read import check, read_yaml
 from tasks.spec.schema import Image
 from tasks.workspace.files import folder_beside, write_json
 from tasks.workspace.listener import Listener, main
@@ -26,17 +26,7 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
     size = common_size(algorithm, images)
     tables = {name: workspace.validation(name) / "train.csv" for name in images}
     identity = fit_identity(algorithm, recipe, tables)
-    checkpoint = workspace.checkpoint(SHARED, algorithm).with_suffix(f".{identity[:12]}.ckpt")
-    remove_other_checkpoints(checkpoint)
-    device = choose_device(read_params(workspace.root).line.device)
-    run = Run(
-        device,
-        checkpoint,
-        identity,
-        progress_callback(listener),
-        listener.should_stop,
-        listener.note,
-    )
+    run, checkpoint = prepare_run(workspace, SHARED, algorithm, identity, listener)
     loader = mixed_loader(workspace, recipe, images)
     started = time.perf_counter()
     detector = create(algorithm, **recipe["parameters"]).fit(loader, run)
@@ -48,15 +38,15 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
         "fit_images": {part.category: len(part.paths) for part in loader.loaders},
         "calibration": {name: one["calibration"] for name, one in recipe["products"].items()},
         "identity": identity,
-        "device": str(device),
+        "device": str(run.device),
         "fit_seconds": round(time.perf_counter() - started, 3),
-        "peak_memory_mb": round(peak_memory_mb(device), 1),
+        "peak_memory_mb": round(peak_memory_mb(run.device), 1),
     }
     folder = workspace.shared(algorithm)
     with folder_beside(folder) as partial:
         detector.save(partial / MODEL)
         write_json(partial / CARD, card)
-    checkpoint.unlink(missing_ok=True)  # or the next fit would resume this finished one
+    checkpoint.unlink(missing_ok=True)
     return folder
 
 

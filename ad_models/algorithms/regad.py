@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 
 from ad_models.base import MEAN, STD, Batch, Detector, Prediction
-from ad_models.budget import SMALLER, claim
+from ad_models.budget import SMALLER, require_memory
 from ad_models.errors import ConfigError, InputError, NotFittedError
 from ad_models.features import stack
 from ad_models.maps import finish
@@ -240,7 +240,7 @@ class Regad(Detector):
             if number == 0:
                 shape = found.shape[1], len(support) * len(found), found.shape[2]
                 what = f"{shape[0]} Gaussians of {shape[1]} vectors"
-                claim(run, what, 4 * math.prod(shape), f"take fewer shots, or {SMALLER}")
+                require_memory(run, what, 4 * math.prod(shape), f"take fewer shots, or {SMALLER}")
                 samples = found.new_empty(shape)  # at once: joining them would double it
             samples[:, number * len(found) :][:, : len(found)] = found.movedim(1, 0)
         self.mean = samples.mean(dim=1)

@@ -38,11 +38,11 @@ def threshold(ctx: click.Context, product: str, reason: str | None, **asked: Any
         return
     if not reason:
         raise LineError("give a reason with --reason; it is recorded")
-    told = set_threshold(workspace, product, change, by=operator(), reason=reason)
-    click.echo(told["what"])
-    if told["note"]:
-        click.echo(f"warning: {told['note']}", err=True)
-    click.echo(f"wrote {told['file']}, recorded in {told['record']}")
+    record = set_threshold(workspace, product, change, by=operator(), reason=reason)
+    click.echo(record["what"])
+    if record["note"]:
+        click.echo(f"warning: {record['note']}", err=True)
+    click.echo(f"wrote {record['file']}, recorded in {record['record']}")
     click.echo(f"next: `inspectline run -p {product}`")
 
 
@@ -68,8 +68,8 @@ def correct(
     from tasks.products.correct import correct_label
     from tasks.workspace.git import operator
 
-    told = correct_label(
+    record = correct_label(
         current_workspace(ctx), product, image, label, by=operator(), reason=reason, new=new
     )
-    click.echo(f"{told['what']}, in {told['file']}")
+    click.echo(f"{record['what']}, in {record['file']}")
     click.echo(f"next: `inspectline run -p {product}`")

@@ -1,4 +1,4 @@
-"""The form of the documents that the line leaves."""
+"""The form of the documents that the line writes."""
 
 import json
 
@@ -13,7 +13,6 @@ def schema(name: str | None) -> None:
     With it programs in other languages can read what the line writes: figures, thresholds,
     decisions, champions, releases, logged predictions.
     """
-    from tasks.documents.schemas import DOCUMENTS
-    from tasks.documents.schemas import schema as of
+    from tasks.documents import schemas
 
-    click.echo(json.dumps(of(name), indent=1) if name else "\n".join(DOCUMENTS))
+    click.echo(json.dumps(schemas.schema(name), indent=1) if name else "\n".join(schemas.DOCUMENTS))

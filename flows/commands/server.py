@@ -58,11 +58,11 @@ def status(ctx: click.Context, as_json: bool) -> None:
     require_server()
     from flows.status import read_status
 
-    told: dict[str, Any] = {**vars(read_status()), "products": _products(workspace)}
+    state: dict[str, Any] = {**vars(read_status()), "products": _products(workspace)}
     if as_json:
-        click.echo(json.dumps(told, indent=1))
+        click.echo(json.dumps(state, indent=1))
     else:
-        status_tables(told)
+        status_tables(state)
 
 
 def _products(workspace: Any) -> list[dict[str, Any]]:

@@ -98,20 +98,20 @@ class Dispatch:
         for unknown in set(self.active) - {run.id for run in runs}:  # a new server
             self._close(self.active[unknown], BatchStatus())
         for run in runs:
-            batch, told = self.active[run.id], news.get(run.id, BatchStatus())
-            if told.beat != batch.beat or run.state_type == StateType.SCHEDULED:
-                batch.beat, batch.heard = told.beat, time.monotonic()
-                batch.worker = told.worker or batch.worker
-            self._show(batch, told)
-            self._take(batch, told)
+            batch, status = self.active[run.id], news.get(run.id, BatchStatus())
+            if status.beat != batch.beat or run.state_type == StateType.SCHEDULED:
+                batch.beat, batch.heard = status.beat, time.monotonic()
+                batch.worker = status.worker or batch.worker
+            self._show(batch, status)
+            self._take(batch, status)
             silent = time.monotonic() - batch.heard
-            allowed = self.workers.silence if told.beat else max(STARTING, self.workers.silence)
+            allowed = self.workers.silence if status.beat else max(STARTING, self.workers.silence)
             final = run.state is not None and run.state.is_final()
-            if not told.ended and (final or silent > allowed):
+            if not status.ended and (final or silent > allowed):
                 self.terminal.say(f"{batch.worker} is lost, {silent:.0f} s after its last sign")
                 sender.mark(run.id, Crashed(message="nothing is heard of its worker"))
-            if told.ended or final or silent > allowed:
-                self._close(batch, told)
+            if status.ended or final or silent > allowed:
+                self._close(batch, status)
 
     def _forgive(self) -> None:
         """If the server was not available, silence counts from now: workers could not report."""
@@ -121,30 +121,30 @@ class Dispatch:
                 batch.heard = now
         self._looked = now
 
-    def _take(self, batch: Batch, told: BatchStatus) -> None:
+    def _take(self, batch: Batch, status: BatchStatus) -> None:
         """Take over the new results in a status."""
-        fresh = [s for s in batch.stages if str(s) in told.done and s not in self.taken]
+        fresh = [s for s in batch.stages if str(s) in status.done and s not in self.taken]
         for product in dict.fromkeys(stage.product for stage in fresh):
-            entries = {s: told.done[str(s)] for s in fresh if s.product == product}
+            entries = {s: status.done[str(s)] for s in fresh if s.product == product}
             call = partial(take_over, self.plan.cells, entries)
             try:
                 moved = patiently(call, self.line.patience, self.terminal.say)
             except DamagedError as error:  # it runs again after the batch has ended
-                told.elsewhere |= {str(stage): str(error) for stage in entries}
+                status.elsewhere |= {str(stage): str(error) for stage in entries}
                 continue
             for stage in entries:
                 self.taken.add(stage)
                 self._hide(batch, stage, "done   ")
                 self.journal.end(str(stage), "done")
             self._fail({str(s): "an input changed while it ran; run again" for s in moved})
-        self._fail(told.failed)
+        self._fail(status.failed)
 
     def _fail(self, reasons: dict[str, str]) -> None:
         for name in set(reasons) - set(self.failures):
             self.failures[name] = reasons[name]
             self.journal.end(name, "failed", reasons[name])
 
-    def _close(self, batch: Batch, told: BatchStatus) -> None:
+    def _close(self, batch: Batch, status: BatchStatus) -> None:
         """Close a batch that has ended; its unfinished stages go to another worker."""
         del self.active[batch.run]
         for stage in batch.stages:
@@ -152,7 +152,7 @@ class Dispatch:
         for unit in batch.units:
             if not (left := self._left(unit)):
                 continue
-            reasons = [told.elsewhere[str(s)] for s in left if str(s) in told.elsewhere]
+            reasons = [status.elsewhere[str(s)] for s in left if str(s) in status.elsewhere]
             reason = f"{batch.worker}: {reasons[0] if reasons else 'lost'}"
             attempt = self._attempts[unit[-1]] = self._attempts.get(unit[-1], 0) + 1
             if attempt < self.workers.attempts:
@@ -172,13 +172,13 @@ class Dispatch:
                 left.append(stage)
         return left
 
-    def _show(self, batch: Batch, told: BatchStatus) -> None:
-        for stage, (step, fraction, figures) in told.running.items():
+    def _show(self, batch: Batch, status: BatchStatus) -> None:
+        for stage, (step, fraction, figures) in status.running.items():
             if stage not in batch.shown:
                 batch.shown.add(stage)
                 self.terminal.start(stage)
-                self.journal.begin(stage, told.worker)
-            self.terminal.update(stage, f"{told.worker} {step}", fraction, figures)
+                self.journal.begin(stage, status.worker)
+            self.terminal.update(stage, f"{status.worker} {step}", fraction, figures)
             self.journal.tell(stage, step, fraction, figures)
 
     def _hide(self, batch: Batch, stage: Stage, outcome: Any) -> None:

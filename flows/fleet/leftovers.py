@@ -43,9 +43,9 @@ def collect_results(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) 
     news = read_statuses(client, [run.id for run in ours])
     taken: set[Stage] = set()
     for run in ours:  # latest first
-        told = news.get(run.id, BatchStatus())
+        status = news.get(run.id, BatchStatus())
         for stage in stages:  # a fit before its evaluation
-            made = told.done.get(str(stage))
+            made = status.done.get(str(stage))
             if made and stage not in taken and same_inputs(plan.cells, stage, made):
                 try:
                     moved = take_over(plan.cells, {stage: made})

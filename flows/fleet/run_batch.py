@@ -37,7 +37,7 @@ from tasks.workspace.paths import Workspace, link_package
 from tasks.workspace.retry import patiently
 
 LASTING = 3600.0  # seconds to retry the last status if the server is not available
-ELSEWHERE = (CellError, MachineError, StoreError, BusyError)  # another machine may succeed
+RETRYABLE_ERRORS = (CellError, MachineError, StoreError, BusyError)  # another machine may succeed
 
 
 @flow(name="inspectline-cells", flow_run_name="{name}", log_prints=True)
@@ -110,18 +110,18 @@ class BatchRun:
             for found in self._patiently(partial(self.checkpoints.fetch, stage)):
                 print(f"{stage}: continues from {found}")
         slots = len(devices(self.line.device)) * self.workers.per_gpu
-        told = StatusTerminal(len(self.stages), self.poster)
+        terminal = StatusTerminal(len(self.stages), self.poster)
         runner = Runner(
             self.clone,
             self.cells,
             self.stages,
             slots=slots,
-            terminal=told,
+            terminal=terminal,
             deliver=self._deliver,
         )
         over = threading.Event()
         saver = threading.Thread(target=self._save, args=(fits, over), daemon=True)
-        with runner, stop.stoppable(told.say, at_once):
+        with runner, stop.stoppable(terminal.say, at_once):
             saver.start()
             pool: Any
             with ThreadPoolTaskRunner(max_workers=runner.slots) as pool:
@@ -133,9 +133,9 @@ class BatchRun:
         for name, future in futures.items():
             if reason := failure(future.state):
                 error = future.state.result(raise_on_failure=False)
-                movable = isinstance(error, ELSEWHERE) or disk_full(error)
+                retryable = isinstance(error, RETRYABLE_ERRORS) or disk_full(error)
                 with self.poster.changing() as now:
-                    (now.elsewhere if movable else now.failed)[name] = reason
+                    (now.elsewhere if retryable else now.failed)[name] = reason
         stop.check()
 
     def _check_code(self) -> None:

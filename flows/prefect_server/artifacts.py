@@ -35,7 +35,7 @@ class Progress:
     """The progress bar of one cell, only inside a task. Errors of the server do not stop a cell."""
 
     def __init__(self, name: str) -> None:
-        self._told = time.monotonic()
+        self._sent = time.monotonic()
         self._bar: Any = None
         if TaskRunContext.get():
             with suppress(*AWAY):
@@ -43,9 +43,9 @@ class Progress:
                 self._bar = create_progress_artifact(0.0, key=key, description=name)
 
     def update(self, fraction: float) -> None:
-        if time.monotonic() - self._told >= EVERY:
+        if time.monotonic() - self._sent >= EVERY:
             self._show(fraction)
-            self._told = time.monotonic()
+            self._sent = time.monotonic()
 
     def end(self) -> None:
         self._show(1.0)

@@ -1,4 +1,4 @@
-"""The side of the new process: run one step, tell the parent how it goes and how it ended."""
+"""The code of the new process: run one step, send its progress and outcome to the parent."""
 
 import contextlib
 import errno
@@ -18,11 +18,14 @@ from tasks.workspace.errors import LineError, ValidationError
 from tasks.workspace.files import disk_full
 from tasks.workspace.paths import Workspace
 
-ORPHANED = 10.0  # seconds for a step whose run is gone to come to the end of a batch
+WITHOUT_PARENT = 10.0  # seconds that a step may go on after its run has ended
 
 
 class Messenger:
-    """The listener a step is given: it tells the parent, and stops when asked or without one."""
+    """The listener of a step: it sends all reports to the parent.
+
+    It stops the step when the parent asks for it or has ended.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -30,33 +33,35 @@ class Messenger:
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # the parent gets it too, and decides
         signal.signal(signal.SIGTERM, self._ask)
-        threading.Thread(target=self._outlive, daemon=True).start()
+        threading.Thread(target=self._end_with_parent, daemon=True).start()
 
     def _ask(self, *_: Any) -> None:
         self.stop = True
 
-    def _outlive(self) -> None:
-        """End soon after the parent: it was killed, and the next run may want the same files."""
+    def _end_with_parent(self) -> None:
+        """End soon after the parent has ended: the next run may need the same files."""
         with contextlib.suppress(OSError, EOFError):
             self.connection.recv()  # the parent sends nothing: this ends with it
         self.stop = True
-        time.sleep(ORPHANED)
+        time.sleep(WITHOUT_PARENT)
         os._exit(1)
 
     def should_stop(self) -> bool:
         return self.stop
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         print(text, flush=True)  # into the log
         with contextlib.suppress(OSError):
-            self.connection.send(("note", text))
+            self.connection.send(("text", text))
 
     def report(self, stage: str, fraction: float, **metrics: float) -> None:
         from ad_models.errors import Cancelled
 
         if self.stop:
             raise Cancelled(f"stopped in {stage}")
-        with contextlib.suppress(OSError):  # nobody listens any more: `_outlive` sees to it
+        with contextlib.suppress(
+            OSError
+        ):  # the parent has ended: `_end_with_parent` ends this process
             self.connection.send(("progress", ((stage, fraction), metrics)))
 
 
@@ -68,7 +73,7 @@ def work(
     device: str | None,
     threads: int,
 ) -> None:
-    """Run the step with its output in `log`, and say how it ended."""
+    """Run the step with its output in `log`, and send its outcome."""
     from ad_models.errors import AnomalyError, Cancelled
 
     with log.open("w") as file:
@@ -93,7 +98,7 @@ def work(
         outcome = ("crashed", "out of memory")
     except Exception as error:
         outcome = _crash(error, log)
-    with contextlib.suppress(OSError):  # nobody listens any more
+    with contextlib.suppress(OSError):  # the parent has ended
         connection.send(outcome)
 
 

@@ -80,7 +80,7 @@ def _listen(
                 kind, content = connection.recv()
                 if kind == "progress":
                     report(*content[0], **content[1])
-                elif kind == "note":
+                elif kind == "text":
                     say(content)
                 else:
                     return kind, content

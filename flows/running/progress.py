@@ -1,4 +1,4 @@
-"""What a run shows while it works: a bar per running cell, or plain lines where nobody watches."""
+"""What a run shows while it works: a bar per running cell, or plain lines without a terminal."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ class Terminal(AbstractContextManager):
     def __init__(self, total: int, title: str = "line", every: float = 15.0) -> None:
         self.console = Console(file=sys.stderr)
         self.every = every
-        self._told: dict[str, float] = {}
+        self._printed: dict[str, float] = {}
         self._rows: dict[str, TaskID] = {}
         self._began: dict[str, float] = {}
         self._left: dict[str, Remaining] = {}
@@ -42,7 +42,7 @@ class Terminal(AbstractContextManager):
         self._bars.console.print(text, highlight=False, markup=False)
 
     def start(self, name: str) -> None:
-        self._began[name] = self._told[name] = time.monotonic()
+        self._began[name] = self._printed[name] = time.monotonic()
         self._left[name] = Remaining()
         self._rows[name] = self._bars.add_task(name, total=1.0, note="")
 
@@ -50,8 +50,8 @@ class Terminal(AbstractContextManager):
         figures = [f"{key} {value:.4g}" for key, value in metrics.items()]
         note = " ".join(filter(None, [stage, *figures, self._left[name].after(fraction)]))
         self._bars.update(self._rows[name], completed=fraction, note=note)
-        if not self.console.is_terminal and time.monotonic() - self._told[name] >= self.every:
-            self._told[name] = time.monotonic()
+        if not self.console.is_terminal and time.monotonic() - self._printed[name] >= self.every:
+            self._printed[name] = time.monotonic()
             self.say(f"  {name}: {fraction:.0%} {note}")
 
     def end(self, name: str, outcome: str) -> None:

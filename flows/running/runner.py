@@ -58,7 +58,7 @@ class Runner(AbstractContextManager):
         self.journal.__exit__(*error)
 
     @contextmanager
-    def noted(self, name: str, device: str = "") -> Iterator[None]:
+    def recorded(self, name: str, device: str = "") -> Iterator[None]:
         """What is done inside stands in the journal, with how it ended."""
         self.journal.begin(name, device)
         try:
@@ -82,7 +82,7 @@ class Runner(AbstractContextManager):
         outcome = "failed "
         slot.device = self._free.get()
         try:
-            with self.noted(name, slot.device):
+            with self.recorded(name, slot.device):
                 yield slot
                 if self.cells.commit([(stage, before)]):
                     raise CellError(f"{name}: an input changed while it ran; run again to use it")
@@ -97,7 +97,7 @@ class Runner(AbstractContextManager):
 
 
 class Slot:
-    """Where a stage runs, and who is told how it goes: terminal, journal, Prefect server."""
+    """Where a stage runs, and where its progress is shown: terminal, journal, Prefect server."""
 
     def __init__(self, runner: Runner, name: str) -> None:
         self.runner = runner

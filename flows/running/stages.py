@@ -35,8 +35,8 @@ def cell(runner: Runner, stage: Stage) -> None:
 def submit(pool: Any, runner: Runner, plan: Plan, stages: list[Stage]) -> dict[str, PrefectFuture]:
     """A task for every stage, behind those it needs.
 
-    In the order of the graph: a task that waits for an earlier one occupies a thread, and first
-    in, first out is what keeps the earlier one from waiting for it.
+    They are submitted in the order of the graph: a task that waits occupies a thread, so the tasks
+    that it waits for must start first.
     """
     futures: dict[str, PrefectFuture] = {}
     attempt = cell.with_options(retries=runner.retries)

@@ -6,7 +6,7 @@ reaches, and writes a hash of what the reached definitions mean. Cells depend on
 - Definitions count, not files: a function that nothing calls, a function that moved, a file with
   another name change nothing. What a definition uses is found by the names in it.
 - Its meaning is its syntax tree without docstrings, comments, annotations of functions, texts of
-  errors and of notes to a person, and imports of our own packages.
+  errors and of `say`, and imports of our own packages.
 - The rooms `workspace`, `spec`, `documents` and `build` are left out: they cannot change a result.
   What a cell reads of the spec stands in its recipe (spec/recipe.py). Raise FORMAT by hand where a
   change in these rooms does change a result.
@@ -39,7 +39,7 @@ Use = tuple[str, str]  # a name in the code, and the attribute that is taken of 
 
 
 @dataclass
-class Source:
+class SourceFile:
     """What one file defines, what it imports, and what it does when it is imported."""
 
     definitions: dict[str, list[ast.stmt]] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class Reach:
         """Take in one definition; what it uses."""
         if path.as_posix().startswith(LEFT_OUT) or (path, name) in self.nodes:
             return
-        source = _source((self.package / path).read_text())
+        source = _parsed((self.package / path).read_text())
         if path.name == "__init__.py":  # a table of contents: a line more changes no other
             if name in source.imports:
                 yield from self._imported(source.imports[name], "")
@@ -82,7 +82,7 @@ class Reach:
             yield from ((path, each) for each in source.definitions)
 
     def _add(
-        self, path: Path, name: str, nodes: list[ast.stmt], source: Source
+        self, path: Path, name: str, nodes: list[ast.stmt], source: SourceFile
     ) -> Iterator[tuple[Path, str]]:
         self.nodes[path, name] = nodes
         inner = {k: v for node in nodes for k, v in _imports_inside(node)}
@@ -138,8 +138,8 @@ def digest(found: Reach) -> str:
 
 
 @cache
-def _source(text: str) -> Source:
-    source = Source()
+def _parsed(text: str) -> SourceFile:
+    source = SourceFile()
     for node in ast.parse(text).body:
         targets: list[ast.expr] = []
         match node:
@@ -206,7 +206,7 @@ def _meaning(node: ast.stmt) -> str:
 
 
 class _Stripped(ast.NodeTransformer):
-    """Takes docstrings, annotations, texts of errors and notes, and our own imports out."""
+    """Takes docstrings, annotations, texts of errors and of `say`, and our own imports out."""
 
     def __init__(self) -> None:
         self.inside = False  # a function, where an annotation means nothing
@@ -246,7 +246,7 @@ class _Stripped(ast.NodeTransformer):
         match node.value:
             case ast.Constant(value=str()):
                 return None
-            case ast.Call(func=ast.Attribute(attr="note" | "say")):  # told to a person
+            case ast.Call(func=ast.Attribute(attr="say")):  # a text for a person
                 return ast.Pass()
         return node
 

@@ -119,7 +119,7 @@ class Claim:
         """Who holds the first of these refs."""
         ref, commit = next(iter(found.items()))
         git(self.root, "fetch", "--quiet", "--no-tags", self.remote, ref)
-        told: dict[str, Any] = json.loads(git(self.root, "log", "-1", "--format=%B", commit))
+        owner: dict[str, Any] = json.loads(git(self.root, "log", "-1", "--format=%B", commit))
         product = ref.removeprefix(f"{REFS}/claims/")
-        where = f"on {told['host']}, process {told['process']}"
-        return f"{product} is held by a run {where}, last sign of life at {told['time']}"
+        where = f"on {owner['host']}, process {owner['process']}"
+        return f"{product} is held by a run {where}, last sign of life at {owner['time']}"

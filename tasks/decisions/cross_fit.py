@@ -8,13 +8,13 @@ no image is lost for testing. Copies of an image are left out together.
 from collections.abc import Sequence
 
 from tasks.decisions.threshold import Limits, Scores, choose_limits
-from tasks.spec.schema import Threshold as Policy
+from tasks.spec.schema import ThresholdSpec
 
 PARTS = 40  # thresholds at most: with more contents, several are left out together
 
 
 def cross_fitted(
-    policy: Policy, normals: Scores, defects: Sequence[float], contents: Sequence[str]
+    policy: ThresholdSpec, normals: Scores, defects: Sequence[float], contents: Sequence[str]
 ) -> list[Limits]:
     """For each defect (m,) the limits from the good images and all defects of other contents.
 

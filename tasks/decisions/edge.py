@@ -7,14 +7,14 @@ import numpy as np
 
 from tasks.decisions.tail import odd_ones
 from tasks.decisions.threshold import choose_limits
-from tasks.spec.schema import Threshold as Policy
+from tasks.spec.schema import ThresholdSpec
 
 SHOWN = 3  # images, where none is odd
 MOST = 10
 
 
 def edge(
-    policy: Policy,
+    policy: ThresholdSpec,
     normals: list[dict[str, str]],
     defects: list[float],
     tested: tuple[np.ndarray, np.ndarray],

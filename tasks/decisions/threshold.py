@@ -15,8 +15,7 @@ from tasks.metrics.bounds import (
     upper_limit,
     upper_limit_any_threshold,
 )
-from tasks.spec.schema import NEEDS_DEFECTS, Cost, Rule
-from tasks.spec.schema import Threshold as Policy
+from tasks.spec.schema import NEEDS_DEFECTS, Cost, Rule, ThresholdSpec
 from tasks.workspace.errors import DataError
 
 Scores = Sequence[float] | np.ndarray
@@ -47,8 +46,8 @@ class Limits:
     accept: Threshold
     reject: Threshold  # the same where the spec asks for no review
 
-    def decide(self, score: float) -> str:
-        return decide(score, self.reject.value, self.accept.value)
+    def classify(self, score: float) -> str:
+        return classify_score(score, self.reject.value, self.accept.value)
 
     def record(self) -> dict[str, Any]:
         """Flat and fit for JSON: misses are what is accepted, overkill what is rejected."""
@@ -76,7 +75,7 @@ class Limits:
         }
 
 
-def choose(
+def choose_threshold(
     rule: Rule,
     normals: Scores,
     defects: Scores = (),
@@ -108,14 +107,14 @@ def choose(
     return noted(replace(found, value=pick.value, used=used, **shares), pick.note)
 
 
-def choose_limits(policy: Policy, normals: Scores, defects: Scores = ()) -> Limits:
+def choose_limits(spec: ThresholdSpec, normals: Scores, defects: Scores = ()) -> Limits:
     """Both thresholds of a spec; one, with a note, where no band is left between them."""
-    known = (normals, defects, policy.min_defects, policy.confidence, policy.cost)
-    reject = choose(policy, *known)
-    if policy.review is None or reject.value is None:
+    known = (normals, defects, spec.min_defects, spec.confidence, spec.cost)
+    reject = choose_threshold(spec, *known)
+    if spec.review is None or reject.value is None:
         return Limits(reject, reject)
-    accept = choose(policy.review, *known)
-    lack = lacking(policy.review.policy, len(normals), len(defects), policy.min_defects)
+    accept = choose_threshold(spec.review, *known)
+    lack = lacking(spec.review.policy, len(normals), len(defects), spec.min_defects)
     if lack or accept.value is None:
         why = lack or accept.note
     elif accept.value > reject.value:
@@ -159,7 +158,7 @@ def rates(
     }
 
 
-def decide(score: float, reject: float | None, accept: float | None = None) -> str:
+def classify_score(score: float, reject: float | None, accept: float | None = None) -> str:
     """good, review or defect, on the raw score; empty where there is no threshold."""
     if math.isnan(score):  # it would compare as good
         raise DataError("the score is nan; the model gave no number for that image")

@@ -4,12 +4,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from tasks.documents.base import Count as Whole
-from tasks.documents.base import Document, Number, Text
+from tasks.documents.base import Count, Document, Number, Text
 
 METRICS = "metrics.json"
 Figure = Number | None
-Count = Whole | None
 Interval = list[Number | None]  # low and high
 
 
@@ -40,16 +38,20 @@ class Metrics(Document):
     review_good: Figure = Field(default=None, description="The same of good parts.")
     review_defective: Figure = Field(default=None, description="The same of defective parts.")
     cost: Figure = Field(default=None, description="Expected cost of a produced part.")
-    test_good: Count = Field(default=None, description="Good test images.")
-    test_defective: Count = Field(default=None, description="Defective test images.")
-    critical_missed: Count = Field(default=None, description="Critical defects that are accepted.")
+    test_good: Count | None = Field(default=None, description="Good test images.")
+    test_defective: Count | None = Field(default=None, description="Defective test images.")
+    critical_missed: Count | None = Field(
+        default=None, description="Critical defects that are accepted."
+    )
     threshold: Figure = Field(
         default=None, description="Raw score above which a part is rejected; null: none is set."
     )
     accept: Figure = Field(default=None, description="Raw score up to which a part is accepted.")
     threshold_policy: Text | None = Field(default=None, description="Policy that set it.")
-    calibration_images: Count = Field(default=None, description="Good images that set it.")
-    calibration_defects: Count = Field(default=None, description="Defective images that set it.")
+    calibration_images: Count | None = Field(default=None, description="Good images that set it.")
+    calibration_defects: Count | None = Field(
+        default=None, description="Defective images that set it."
+    )
     overkill_bound: Figure = Field(
         default=None, description="Share of new good parts that is rejected on average, at most."
     )

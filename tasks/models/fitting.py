@@ -19,14 +19,16 @@ from tasks.decisions.split import (
 from tasks.images.loader import CACHE, ImageLoader
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
+from tasks.models.device import choose_device
 from tasks.models.feature_loader import FeatureLoader
 from tasks.models.inspector import Inspection, Inspector
 from tasks.spec.algorithms import per_product
+from tasks.spec.read import read_params
 from tasks.spec.recipe import FitRecipe
 from tasks.workspace.errors import DataError, SpecError
 from tasks.workspace.files import sha256_of
 from tasks.workspace.listener import Listener
-from tasks.workspace.paths import CARD, MODEL
+from tasks.workspace.paths import CARD, MODEL, Workspace
 
 Rows = list[dict[str, str]]
 Scores = list[dict[str, Any]]  # rows of calibration.csv
@@ -196,6 +198,22 @@ def fingerprint_of(
     if shared:
         parts["shared"] = shared.card["identity"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def prepare_run(
+    workspace: Workspace, product: str, name: str, identity: str, listener: Listener
+) -> tuple[Run, Path]:
+    """The run of a fit on the device that params.yaml names, and its checkpoint file.
+
+    name: of the algorithm, or of what else is learned. The caller removes the file when it has
+    written the result: otherwise the next fit would resume this finished one.
+    """
+    checkpoint = workspace.checkpoint(product, name).with_suffix(f".{identity[:12]}.ckpt")
+    remove_other_checkpoints(checkpoint)
+    device = choose_device(read_params(workspace.root).line.device)
+    report = progress_callback(listener)
+    run = Run(device, checkpoint, identity, report, listener.should_stop, listener.say)
+    return run, checkpoint
 
 
 def remove_other_checkpoints(checkpoint: Path) -> None:

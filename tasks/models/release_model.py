@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks.decisions.display import Display
 from tasks.decisions.map_regions import find_map_regions
-from tasks.decisions.threshold import decide
+from tasks.decisions.threshold import classify_score
 from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.pictures import heat_map
 from tasks.models.device import choose_device
@@ -45,7 +45,7 @@ class ReleaseModel:
             "score": found.score,
             "threshold": reject,
             "accept": accept,
-            "decision": decide(found.score, reject, accept),
+            "decision": classify_score(found.score, reject, accept),
             "displayed": display.score(found.score),
             "displayed_text": display.text(found.score, 1),
             "regions": reported_regions(

@@ -1,7 +1,7 @@
 """Whether enough has come for a product's next run: new images, new labels, or drift.
 
-A cell is a function of images, labels, spec and code. Where none of them differs from what the last
-run saw there is nothing to train, so drift alone is no reason: it makes what waits reason enough.
+Images, labels, spec and code determine a cell. If none of them has changed since the last run,
+there is nothing to train. So drift alone starts no run; with drift, any new image or label does.
 """
 
 import json
@@ -81,14 +81,14 @@ def _rows(images: Path) -> list[Row]:
 
 def note_drift(workspace: Workspace, product: str, drifted: list[str]) -> None:
     """Keep what has drifted, by name, for the next look."""
-    write_json(_note(workspace, product), drifted)
+    write_json(_drift_path(workspace, product), drifted)
 
 
 def read_drift(workspace: Workspace, product: str) -> list[str]:
     """What had drifted when it was last looked at."""
-    note = _note(workspace, product)
-    return json.loads(note.read_text()) if note.is_file() else []
+    path = _drift_path(workspace, product)
+    return json.loads(path.read_text()) if path.is_file() else []
 
 
-def _note(workspace: Workspace, product: str) -> Path:
+def _drift_path(workspace: Workspace, product: str) -> Path:
     return workspace.scratch / "drift" / f"{product}.json"

@@ -1,4 +1,4 @@
-"""Whether production still looks like what a release was made from.
+"""Whether production still resembles the data that a release was made from.
 
 Scores and looks are compared by the greatest distance between their distribution functions
 (Kolmogorov-Smirnov), less what chance makes of samples of these sizes; rejects by the lower

@@ -3,7 +3,8 @@
     DIR/<product>/2026-05-04.jsonl     the day in UTC
 
 A record is one write of one line, under a lock that ends with its process, so that several may log
-at once. What a kill or a power cut tears is skipped when read, and never joined to the next.
+at once. A line that a kill or a power cut left incomplete is skipped when read, and the next record
+begins on a new line.
 """
 
 import json
@@ -19,8 +20,8 @@ from tasks.images.measures import image_facts, luminance
 from tasks.workspace import clock
 from tasks.workspace.errors import DataError
 
-SEEN = ("width", "height", "brightness", "sharpness")
-TOLD = ("score", "threshold", "accept", "decision", "displayed")
+IMAGE_KEYS = ("width", "height", "brightness", "sharpness")
+VERDICT_KEYS = ("score", "threshold", "accept", "decision", "displayed")
 
 
 def record_of(
@@ -30,15 +31,15 @@ def record_of(
 
     image: its name, where it has one.
     """
-    seen = image_facts(picture, luminance(picture))
+    facts = image_facts(picture, luminance(picture))
     time = clock.now("milliseconds")
     return Prediction(
         time=time,
         release=release,
         image=image,
-        **{key: verdict[key] for key in TOLD},
+        **{key: verdict[key] for key in VERDICT_KEYS},
         regions=len(verdict["regions"]),
-        **{key: seen[key] for key in SEEN},
+        **{key: facts[key] for key in IMAGE_KEYS},
     )
 
 

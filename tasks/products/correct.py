@@ -47,9 +47,9 @@ def correct_label(
         expected = own | {image: entry}
         after = edit_yaml_exactly(before, expected, lambda lines: _enter(lines, image, entry), path)
         apply_corrections(rows, parse_corrections(after, path))
-        told = {"by": by, "reason": reason, "image": image, "old": old, "new": label}
-        told["what"] = f"{image}: {old} → {label}"
-        return write_change(workspace, product, "correction", path, after, told)
+        record = {"by": by, "reason": reason, "image": image, "old": old, "new": label}
+        record["what"] = f"{image}: {old} → {label}"
+        return write_change(workspace, product, "correction", path, after, record)
 
 
 def folder_labels(images: Path) -> list[Row]:

@@ -11,7 +11,7 @@ from tasks.products.changing import (
     write_change,
 )
 from tasks.spec.read import product_of, read_product, read_yaml
-from tasks.spec.schema import Rule, Threshold
+from tasks.spec.schema import Rule, ThresholdSpec
 from tasks.workspace.errors import LineError, SpecError, hint
 from tasks.workspace.paths import Workspace
 
@@ -51,14 +51,14 @@ def set_threshold(
         if new == old:
             raise LineError(f"the threshold of {product} already has these values")
         after = edit_yaml_exactly(text, expected, lambda spec: _enter(spec, rule), path)
-        told = {"by": by, "reason": reason, "old": _as_json(old), "new": _as_json(new)}
-        told |= {
+        record = {"by": by, "reason": reason, "old": _as_json(old), "new": _as_json(new)}
+        record |= {
             "what": f"{short_rule(old)} → {short_rule(new)}",
             "note": shared_value_note(new, list(spec.algorithms)),
         }
-        record = write_change(workspace, product, "threshold", path, after, told)
+        written = write_change(workspace, product, "threshold", path, after, record)
         sync(workspace)  # so that `dvc status` knows it at once
-        return record
+        return written
 
 
 def complete_change(change: Content) -> Content:
@@ -71,7 +71,7 @@ def complete_change(change: Content) -> Content:
     return {"policy": "fixed", **change} if "value" in change else change
 
 
-def _usable(threshold: Threshold, change: Content) -> Threshold:
+def _usable(threshold: ThresholdSpec, change: Content) -> ThresholdSpec:
     """The threshold; SpecError for a fixed rule without a value, or a value without a fixed
     rule."""
     for name, rule in (("threshold", threshold), ("threshold.review", threshold.review)):
@@ -95,7 +95,7 @@ def _enter(spec: Any, rule: Content) -> None:
     section.update(rule)
 
 
-def shared_value_note(threshold: Threshold, algorithms: list[str]) -> str:
+def shared_value_note(threshold: ThresholdSpec, algorithms: list[str]) -> str:
     """A warning for a raw score as threshold; empty if the product has only one algorithm."""
     if threshold.policy != "fixed" or len(algorithms) < 2:
         return ""
@@ -118,10 +118,10 @@ def short_rule(rule: Rule) -> str:
         "max_miss": ("miss",),
     }
     parts = [f"{key} {getattr(rule, key, None):g}" for key in keys.get(rule.policy, ())]
-    if isinstance(rule, Threshold) and rule.review:
+    if isinstance(rule, ThresholdSpec) and rule.review:
         parts.append(f"review {short_rule(rule.review)}")
     return ", ".join([rule.policy, *parts])
 
 
-def _as_json(threshold: Threshold) -> Content:
+def _as_json(threshold: ThresholdSpec) -> Content:
     return threshold.model_dump(mode="json")

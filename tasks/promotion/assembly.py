@@ -1,4 +1,4 @@
-"""What a release holds, and whether it does what was evaluated."""
+"""Put a release together: the model as it ships, exported, with its figures and their origin."""
 
 import shutil
 from pathlib import Path

@@ -7,7 +7,7 @@ import numpy as np
 
 from tasks.decisions.calibration import images_identity, split_rows
 from tasks.decisions.expected_cost import weights
-from tasks.decisions.threshold import decide
+from tasks.decisions.threshold import classify_score
 from tasks.documents.champion import Pointer
 from tasks.documents.decision import Compared, Discordance
 from tasks.documents.threshold import THRESHOLD, Thresholds
@@ -131,7 +131,7 @@ class Challenge:
         images = self.workspace.images(self.product)
         scores = np.array(score_images(inspector, images, self.rows, lambda *_, **__: None))
         accept, reject = Thresholds.read(folder / THRESHOLD).limits
-        return scores, np.array([decide(score, reject, accept) for score in scores])
+        return scores, np.array([classify_score(score, reject, accept) for score in scores])
 
     def scores_of_cell(self, algorithm: str) -> dict[str, dict[str, str]]:
         """Rows of the cell's scores.csv by path."""

@@ -24,15 +24,17 @@ BUDGETS = {"ms_per_image": False, "ms_p95": False, "size_mb": False}  # of what 
 
 def last_decision(workspace: Workspace, product: str) -> Decision | None:
     """The decision taken last in this clone of the workspace."""
-    return _memo(workspace, product).decision
+    return read_memo(workspace, product).decision
 
 
-def _memo_path(workspace: Workspace, product: str) -> Path:
+def memo_path(workspace: Workspace, product: str) -> Path:
+    """Where this clone keeps the last decision on a product."""
     return workspace.scratch / "decisions" / f"{product}.json"
 
 
-def _memo(workspace: Workspace, product: str) -> Memo:
-    path = _memo_path(workspace, product)
+def read_memo(workspace: Workspace, product: str) -> Memo:
+    """The last decision on a product and what it answered; an empty memo before the first one."""
+    path = memo_path(workspace, product)
     return Memo.read(path) if path.is_file() else Memo()
 
 
@@ -47,7 +49,7 @@ def evaluated(workspace: Workspace, product: str, algorithms: Iterable[str]) -> 
     return found
 
 
-def decide(
+def decide_promotion(
     workspace: Workspace, store: Store, product: str, spec: Product, cells: list[GateMetrics]
 ) -> Decision:
     """The decision record before anything is published: who challenges, what each gate said."""

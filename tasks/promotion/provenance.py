@@ -1,4 +1,4 @@
-"""Where a model and a decision come from, for those who answer for them later."""
+"""The origin of a model and a decision: versions of data, code and packages."""
 
 import json
 from importlib.metadata import version

@@ -1,8 +1,8 @@
-"""The artefact as it ships: exported, and checked against what was evaluated.
+"""Whether a release does what was evaluated.
 
 On a CPU a release is run by ONNX Runtime, on a GPU by torch. Either way the gate takes the model
-back out of the store and has it score the golden images: a release that decides otherwise
-than the cell that was evaluated is no release of it.
+back out of the store and has it score the golden images. A release that decides otherwise than the
+evaluated cell is refused.
 """
 
 from pathlib import Path
@@ -43,13 +43,13 @@ def shipped(
     images = workspace.images(product)
     rows = read_rows(folder / "scores.csv")
     _, threshold = Thresholds.read(folder / THRESHOLD).limits
-    normals = read_rows(workspace.validation(product) / "train.csv")
+    train = read_rows(workspace.validation(product) / "train.csv")
     runtime = "onnx" if device == "cpu" and (folder / ONNX).is_file() else "torch"
     facts = Shipped(
         runtime=runtime,
         device=device,
         size_mb=(folder / (ONNX if runtime == "onnx" else MODEL)).stat().st_size / 2**20,
-        **measure_latency(inspector, images, [row["path"] for row in rows + normals]),
+        **measure_latency(inspector, images, [row["path"] for row in rows + train]),
     )
     tolerance = spec.gates.parity
     off = differences(inspector, images, rows, threshold, tolerance)

@@ -6,9 +6,8 @@ import numpy as np
 
 from tasks.decisions.expected_cost import expected
 from tasks.decisions.policies import of_good_images
-from tasks.decisions.threshold import choose, lacking
-from tasks.spec.schema import Rule
-from tasks.spec.schema import Threshold as Policy
+from tasks.decisions.threshold import choose_threshold, lacking
+from tasks.spec.schema import Rule, ThresholdSpec
 from tasks.workspace.files import read_rows
 from tasks.workspace.paths import CALIBRATION, Workspace
 
@@ -28,7 +27,7 @@ class Alternative(NamedTuple):
 
 
 def alternatives(
-    workspace: Workspace, product: str, algorithm: str, policy: Policy
+    workspace: Workspace, product: str, algorithm: str, policy: ThresholdSpec
 ) -> list[Alternative]:
     """Thresholds by several rules, from the lowest to the highest."""
     folder = workspace.evaluation(product, algorithm)
@@ -43,7 +42,9 @@ def alternatives(
     for rule in rules(policy, len(normals), len(known)):
         if lacking(rule.policy, len(normals), len(known), policy.min_defects) or not normals:
             continue
-        chosen = choose(rule, normals, known, policy.min_defects, policy.confidence, policy.cost)
+        chosen = choose_threshold(
+            rule, normals, known, policy.min_defects, policy.confidence, policy.cost
+        )
         if chosen.value is None:
             continue
         over = float((scores[~bad] > chosen.value).mean()) if (~bad).any() else None
@@ -55,7 +56,7 @@ def alternatives(
     return sorted(found, key=lambda one: one.value)
 
 
-def rules(policy: Policy, normals: int, defects: int) -> list[Rule]:
+def rules(policy: ThresholdSpec, normals: int, defects: int) -> list[Rule]:
     """The rules that are compared, each once."""
     resolved = [Rule(policy=of_good_images(share, normals), overkill=share) for share in SHARES]
     least = [Rule(policy="min_cost", overkill=policy.overkill)] if defects else []

@@ -33,13 +33,11 @@ def render(view: View, live: Live | None = None) -> str:
     """The whole HTML document."""
     from markupsafe import Markup
 
-    style = "\n".join(template_text(f"{name}.css") for name in STYLES) + (
-        live.style if live else ""
-    )
-    script = "\n".join(template_text(f"{name}.js") for name in SCRIPTS) + (
+    style = "\n".join(report_text(f"{name}.css") for name in STYLES) + (live.style if live else "")
+    script = "\n".join(report_text(f"{name}.js") for name in SCRIPTS) + (
         live.script if live else ""
     )
-    first = template_text("first.js")
+    first = report_text("first.js")
     pages = {one.name: page_data(one, len(view.products), bool(live)) for one in view.products}
     html = (
         templates(live.templates if live else None)
@@ -80,7 +78,7 @@ def templates(board: Path | None = None) -> Any:
     return found
 
 
-def template_text(name: str) -> str:
+def report_text(name: str) -> str:
     """A file beside the templates."""
     return (TEMPLATES / name).read_text("utf-8")
 

@@ -101,8 +101,8 @@ def release_of_cell(figures: Metrics, known: StoreRecords) -> str:
     """
     asked = figures.model_dump(exclude_unset=True, exclude={"product", "version"})
     for about in reversed(known.releases):
-        told = about.metrics.dump() if about.metrics else {}
-        if asked and told and all(told.get(key) == value for key, value in asked.items()):
+        stored = about.metrics.dump() if about.metrics else {}
+        if asked and stored and all(stored.get(key) == value for key, value in asked.items()):
             return about.id
     return ""
 

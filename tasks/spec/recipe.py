@@ -22,7 +22,7 @@ from tasks.spec.schema import (
     Regions,
     Section,
     Severity,
-    Threshold,
+    ThresholdSpec,
     Training,
     Validation,
 )
@@ -68,7 +68,7 @@ class FitRecipe(Section):
 class EvaluateRecipe(Section):
     """What an evaluation reads."""
 
-    threshold: Threshold
+    threshold: ThresholdSpec
     regions: Regions
     severity: Severity
     evaluation: Evaluation

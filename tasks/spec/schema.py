@@ -57,7 +57,7 @@ class Review(Rule):
     policy: PolicyName = "max_miss"
 
 
-class Threshold(Rule):
+class ThresholdSpec(Rule):
     cost: Cost = Cost()  # of auto and min_cost, and for the choice of the champion
     confidence: Between = 0.95  # of max_overkill and of the reported upper bounds
     calibration_defects: Annotated[float, Field(ge=0, lt=1)] | None = None  # share taken from the
@@ -66,7 +66,7 @@ class Threshold(Rule):
     review: Review | None = None
 
     @model_validator(mode="after")
-    def _accept_below_reject(self) -> "Threshold":
+    def _accept_below_reject(self) -> "ThresholdSpec":
         review = self.review
         if review is None or not self.policy == review.policy == "fixed":
             return self
@@ -139,12 +139,12 @@ class Retrain(Section):
     drift: bool = True  # once production has drifted, anything new does
 
 
-class Limits(Section):
+class LimitsSpec(Section):
     miss: Share | None = None  # at most this share of the class may pass
     min_area: Annotated[int, Field(ge=0)] = 0  # pixels; a smaller defect is no miss
 
 
-class CriticalLimits(Limits):
+class CriticalLimits(LimitsSpec):
     miss: Share = 0.0
 
 
@@ -152,8 +152,8 @@ class Severity(Section):
     types: dict[str, SeverityName] = {}  # defect type -> class
     default: SeverityName = "major"  # of types not named
     critical: CriticalLimits = CriticalLimits()
-    major: Limits = Limits()
-    minor: Limits = Limits()
+    major: LimitsSpec = LimitsSpec()
+    minor: LimitsSpec = LimitsSpec()
 
     @model_validator(mode="after")
     def _good_is_no_defect(self) -> "Severity":
@@ -165,14 +165,14 @@ class Severity(Section):
         """The class of a defect type."""
         return self.types.get(label, self.default)
 
-    def limits(self, name: SeverityName) -> Limits:
+    def limits(self, name: SeverityName) -> LimitsSpec:
         """Limits of a class."""
-        known: dict[str, Limits] = {
+        known: dict[str, LimitsSpec] = {
             "critical": self.critical,
             "major": self.major,
             "minor": self.minor,
         }
-        return known.get(name, Limits())
+        return known.get(name, LimitsSpec())
 
 
 def fields_at(kind: type[BaseModel], where: list[str]) -> list[str]:
@@ -275,7 +275,7 @@ Algorithms = Annotated[
 ]
 
 
-class Release(Section):
+class ReleaseSpec(Section):
     onnx: bool = True
     int8: bool = False
 
@@ -287,12 +287,12 @@ class Product(Section):
     image: Image = Image()
     training: Training = Training()
     validation: Validation = Validation()
-    threshold: Threshold = Threshold()
+    threshold: ThresholdSpec = ThresholdSpec()
     regions: Regions = Regions()
     severity: Severity = Severity()
     evaluation: Evaluation = Evaluation()
     gates: Gates = Gates()
-    release: Release = Release()
+    release: ReleaseSpec = ReleaseSpec()
     drift: Drift = Drift()
     retrain: Retrain = Retrain()
     schedule: str | None = None

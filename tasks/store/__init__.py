@@ -1,1 +1,1 @@
-"""Where releases live: a folder or S3, write-once files and one pointer per product."""
+"""Where releases are stored: a folder or S3, write-once files and one pointer per product."""

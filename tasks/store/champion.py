@@ -1,7 +1,7 @@
 """Who is the champion of a product, and the only two ways to change it: promote and roll back.
 
-The pointer holds all that its record says, so a record that an interruption left out is written
-by the next change.
+The pointer holds everything that its record says. So if an interruption left the record out, the
+next change writes it.
 """
 
 import hashlib

@@ -16,9 +16,9 @@ HIDDEN = (".part", ".lock")
 
 
 class FolderStore(Store):
-    """Objects are files; writes go beside and are renamed, compare-and-swap holds a file lock.
+    """Objects are files. A write goes to a file beside and is renamed; `put_if` holds a file lock.
 
-    The operating system drops the lock with its owner, however that ends: none is ever stale.
+    The operating system releases the lock when its process ends, so no lock is left behind.
     """
 
     def __init__(self, folder: Path, patience: float = 30.0) -> None:

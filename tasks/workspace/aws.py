@@ -1,4 +1,4 @@
-"""Clients of AWS's services and of servers that speak like them."""
+"""Clients of AWS's services and of compatible servers."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The time, as everything that is recorded says it: UTC in ISO 8601."""
+"""The time as it is written in records: UTC in ISO 8601."""
 
 from datetime import UTC, datetime
 

@@ -1,8 +1,8 @@
 """What a run does, stage by stage, in a file that any process may read at any moment.
 
-`.inspectline/runs/<time>-<pid>.json` is written beside and renamed. As long as the run lives it
-holds a lock of the operating system on the `.lock` next to it, which goes with the process: a
-journal that has no end and no holder is that of a run that was killed.
+`.inspectline/runs/<time>-<pid>.json` is written beside and renamed. During the run it holds a lock
+of the operating system on the `.lock` next to it. The lock ends with the process, so a journal
+without an end and without a lock is that of a killed run.
 """
 
 import json
@@ -21,13 +21,13 @@ from tasks.workspace.files import write_text
 from tasks.workspace.lock import is_held
 from tasks.workspace.paths import Workspace
 
-EVERY = 1.0  # seconds from one report of progress to the next; begins and ends are told at once
+EVERY = 1.0  # seconds between two writes of progress; a begin and an end are written at once
 KEPT = 50  # journals of a workspace
 JsonObject = dict[str, Any]
 
 
 class Journal(AbstractContextManager):
-    """Use as a context, from any thread. A disk that is full costs the journal, not the run."""
+    """Use as a context, from any thread. If the disk is full, only the journal is not written."""
 
     def __init__(self, workspace: Workspace, names: list[str], slots: int = 1) -> None:
         """names: all that the run means to do, in order."""
@@ -65,15 +65,15 @@ class Journal(AbstractContextManager):
             self.path.with_suffix(".lock").unlink(missing_ok=True)
 
     def begin(self, name: str, device: str = "") -> None:
-        self._note(name, {"state": "working", "began": now(), "device": device})
+        self._set_stage(name, {"state": "working", "began": now(), "device": device})
 
     def tell(self, name: str, step: str, fraction: float, metrics: dict[str, float]) -> None:
         """part: when the fraction last began to rise; a stage may count several times to one."""
         with self._busy:
-            told = self.record["stages"][name]
-            if "part" not in told or fraction < told["fraction"]:
-                told["part"] = now()
-            told |= {"step": step, "fraction": round(fraction, 4), "metrics": finite(metrics)}
+            stage = self.record["stages"][name]
+            if "part" not in stage or fraction < stage["fraction"]:
+                stage["part"] = now()
+            stage |= {"step": step, "fraction": round(fraction, 4), "metrics": finite(metrics)}
             if time.monotonic() - self._written >= EVERY:
                 self._write()
             elif self._later is None:  # what comes last before a long silence must not be lost
@@ -90,11 +90,11 @@ class Journal(AbstractContextManager):
         """state: done, unchanged (it was up to date), stopped or failed, with the reason."""
         began = self.record["stages"].get(name, {}).get("began")
         why = {"reason": reason} if reason else {}
-        self._note(name, {"state": state, "began": began, "ended": now(), **why})
+        self._set_stage(name, {"state": state, "began": began, "ended": now(), **why})
 
-    def _note(self, name: str, told: JsonObject) -> None:
+    def _set_stage(self, name: str, stage: JsonObject) -> None:
         with self._busy:
-            self.record["stages"][name] = told
+            self.record["stages"][name] = stage
             self._write()
 
     def _write(self) -> None:

@@ -13,9 +13,9 @@ from tasks.workspace.errors import LineError
 
 
 class Listener:
-    """What a step tells while it works, and whether it should stop.
+    """What a step reports while it works, and whether it should stop.
 
-    `report(stage, fraction, **metrics)` prints now and then, `note(text)` at once; Ctrl-C asks to
+    `report(stage, fraction, **metrics)` prints now and then, `say(text)` at once; Ctrl-C asks to
     stop, so that a fit ends between two batches and keeps its checkpoint.
     """
 
@@ -30,8 +30,8 @@ class Listener:
     def should_stop(self) -> bool:
         return self._stop
 
-    def note(self, text: str) -> None:
-        """Print what is said once."""
+    def say(self, text: str) -> None:
+        """Print a text at once."""
         print(f"{self.name}: {text}", file=sys.stderr, flush=True)
 
     def report(self, stage: str, fraction: float, **metrics: float) -> None:
@@ -43,8 +43,8 @@ class Listener:
         if time.monotonic() - self._last >= self.every:
             self._last = time.monotonic()
             figures = [f"{name} {value:.4g}" for name, value in metrics.items()]
-            told = " ".join(filter(None, [stage, f"{fraction:.0%}", *figures, left]))
-            print(f"{self.name}: {told}", file=sys.stderr, flush=True)
+            text = " ".join(filter(None, [stage, f"{fraction:.0%}", *figures, left]))
+            print(f"{self.name}: {text}", file=sys.stderr, flush=True)
 
 
 def main(step: Callable[..., Any]) -> None:
@@ -64,7 +64,7 @@ SOON = 10.0  # seconds: before, a pace says little
 
 
 class Remaining:
-    """Of what counts up to one, several times where a step has several parts."""
+    """The time left of a step. Its progress counts from 0 to 1, once for each of its parts."""
 
     def __init__(self) -> None:
         self._began = self._first = 0.0

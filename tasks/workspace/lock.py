@@ -16,9 +16,9 @@ from tasks.workspace.paths import Workspace
 
 @contextmanager
 def run_lock(workspace: Workspace, patience: float = 0.2) -> Iterator[None]:
-    """Hold the workspace; a second run is told who holds it since when.
+    """Hold the workspace; BusyError names the run that already holds it.
 
-    The operating system drops the lock with the process, however that ends: none is ever stale.
+    The operating system releases the lock when its process ends, so no lock is left behind.
     patience: seconds to wait for it.
     """
     path = workspace.scratch / "run.lock"
@@ -52,10 +52,9 @@ def is_held(path: Path) -> bool:
 
 
 def _lock(file: Any, patience: float) -> None:
-    """Take the lock; OSError where it stays somebody else's.
+    """Take the lock; OSError if another run holds it.
 
-    What only looks (`is_held`) have, they share and soon let go, however busy the machine: that
-    is waited for.
+    `is_held` takes a shared lock for a moment. We wait for its end, also after `patience`.
     """
     import fcntl
 

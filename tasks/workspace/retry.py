@@ -1,4 +1,4 @@
-"""Waiting for what is away: a store, a DVC remote, a server."""
+"""Wait for a store, a DVC remote or a server that is not available."""
 
 import time
 from collections.abc import Callable

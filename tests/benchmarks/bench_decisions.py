@@ -29,7 +29,7 @@ from bench_few import Silent
 from ad_models import Run
 from ad_models.feature_store import TemporaryFeatures
 from tasks.decisions.threshold import Threshold as Chosen
-from tasks.decisions.threshold import choose
+from tasks.decisions.threshold import choose_threshold
 from tasks.metrics.bounds import lower_limit
 from tasks.models.fitting import FitJob
 from tasks.models.left_out import from_refits, left_out_scores, scored
@@ -98,8 +98,10 @@ def judge(found: dict[str, np.ndarray], known: int, overkill: float, seed: int) 
     order = np.random.default_rng(seed).permutation(len(found["bad"]))
     shown, rest, good = found["bad"][order[:known]], found["bad"][order[known:]], found["good"]
     ways: dict[str, Chosen] = {
-        "before": choose(Rule(policy="normal_quantile", overkill=overkill), found["before"]),
-        "now": choose(Rule(overkill=overkill), found["now"], shown),
+        "before": choose_threshold(
+            Rule(policy="normal_quantile", overkill=overkill), found["before"]
+        ),
+        "now": choose_threshold(Rule(overkill=overkill), found["now"], shown),
     }
     figures: dict[str, Any] = {}
     for name, chosen in ways.items():

@@ -18,12 +18,12 @@ import numpy as np
 from bench_few import Silent
 
 from ad_models import Run
-from tasks.decisions.threshold import choose
+from tasks.decisions.threshold import choose_threshold
 from tasks.models.fitting import FitJob
 from tasks.models.left_out import left_out_scores
 from tasks.spec.read import read_params
 from tasks.spec.recipe import FitRecipe
-from tasks.spec.schema import Threshold
+from tasks.spec.schema import ThresholdSpec
 from tasks.workspace.paths import PACKAGE
 
 
@@ -51,7 +51,7 @@ def draw(folder: Path, algorithm: str, count: int, size: int, seed: int) -> tupl
     detector, _, _ = job.fit(seen, Run())
     found, _ = left_out_scores(job, detector, seen, Run())
     normals = [float(row["score"]) for row in found]
-    chosen = choose(Threshold(), normals)
+    chosen = choose_threshold(ThresholdSpec(), normals)
     if chosen.value is None:
         return (np.nan,) * 3
     scores = np.array([float(row["score"]) for row in job.score(detector, test)])

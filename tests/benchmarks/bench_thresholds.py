@@ -17,7 +17,7 @@ from rich.table import Table
 from tasks.decisions.calibration import split_rows
 from tasks.decisions.threshold import choose_limits
 from tasks.spec.read import read_product
-from tasks.spec.schema import Product, Threshold
+from tasks.spec.schema import Product, ThresholdSpec
 from tasks.workspace.files import read_rows
 from tasks.workspace.paths import CALIBRATION, Workspace, find
 
@@ -57,7 +57,7 @@ def lines(
     rows = read_rows(workspace.validation(product) / "test.csv")
     rows = [row for row in rows if row["path"] in scores]
     for name, keys in POLICIES.items():
-        rule = Threshold(**keys)
+        rule = ThresholdSpec(**keys)
         parts = split_rows(rows, rule.defect_share, spec.severity)
         defects = [scores[row["path"]] for row in parts.defects]
         chosen = choose_limits(rule, good, defects).reject

@@ -6,12 +6,12 @@ from flows.running.process import _listen
 from flows.running.progress import Terminal
 
 
-def test_notes_arrive_between_progress_and_outcome():
+def test_texts_arrive_between_progress_and_outcome():
     ours, theirs = Pipe()
     said, reported = [], []
     for message in (
         ("progress", (("learn 1/1", 0.5), {"loss": 1.0})),
-        ("note", "about 3 min, 1.2 GB of the 3.0 GB allowed"),
+        ("text", "about 3 min, 1.2 GB of the 3.0 GB allowed"),
         ("done", ""),
     ):
         theirs.send(message)

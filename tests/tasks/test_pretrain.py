@@ -29,7 +29,7 @@ class Silent:
     def report(self, *_, **__):
         pass
 
-    def note(self, text):
+    def say(self, text):
         pass
 
     def should_stop(self):

@@ -145,7 +145,7 @@ def drawn(rows: list[tuple[str, str, float, str]], threshold: float | None) -> R
     return pictures
 
 
-def decide(made: Workspace, name: str = "tile", accepted: bool = True, **more: Any) -> None:
+def write_decision(made: Workspace, name: str = "tile", accepted: bool = True, **more: Any) -> None:
     """What the gate decided last."""
     decision = {
         "accepted": accepted,

@@ -36,11 +36,11 @@ def write_products(
             f"{unpacked} holds none of {', '.join(wanted)} in the layout of {known.title}; "
             f"it should be {known.file}, or what that unpacks to"
         )
-    told = {}
+    counts = {}
     for category in (name for name in wanted if name in found):
         with writing(folder), folder_beside(folder / category) as partial:
-            told[category] = write_category(found[category], partial, take)
-    return told
+            counts[category] = write_category(found[category], partial, take)
+    return counts
 
 
 def write_category(found: list[Item], folder: Path, take: Take) -> str:
@@ -59,9 +59,9 @@ def write_category(found: list[Item], folder: Path, take: Take) -> str:
         n for name, n in counts.items() if name.startswith("test/") and "good" not in name
     )
     aside = sum(n for name, n in counts.items() if name.startswith("calibration/"))
-    told = f"{counts['train/good']} good to train on, {counts['test/good']} good and {defects} "
-    told += f"defective to test, {counts['masks']} masks"
-    return told + (f", {aside} defective that set thresholds" if aside else "")
+    text = f"{counts['train/good']} good to train on, {counts['test/good']} good and {defects} "
+    text += f"defective to test, {counts['masks']} masks"
+    return text + (f", {aside} defective that set thresholds" if aside else "")
 
 
 def write_mask(mask: Path, folder: Path, place: PurePosixPath) -> bool:

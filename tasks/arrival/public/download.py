@@ -28,7 +28,7 @@ class Partial:
         self.url = url
         self.target = target
         self.path = target.with_name(f"{target.name}.part")
-        self.note = target.with_name(f"{target.name}.part.json")
+        self.facts = target.with_name(f"{target.name}.part.json")
 
     @property
     def size(self) -> int:
@@ -38,17 +38,17 @@ class Partial:
         """`url`, `version` and `total` of the downloaded part; empty if it belongs to another
         address."""
         try:
-            found = json.loads(self.note.read_text())
+            found = json.loads(self.facts.read_text())
         except (OSError, ValueError):
             return {}
         return found if found.get("url") == self.url and self.size else {}
 
     def keep(self, version: str | None, total: int | None) -> None:
-        write_json(self.note, {"url": self.url, "version": version, "total": total})
+        write_json(self.facts, {"url": self.url, "version": version, "total": total})
 
     def finish(self) -> None:
         self.path.replace(self.target)
-        self.note.unlink(missing_ok=True)
+        self.facts.unlink(missing_ok=True)
 
 
 def download_file(url: str, target: Path, report: Report, checked: bool = False) -> None:

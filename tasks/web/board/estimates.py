@@ -19,12 +19,12 @@ def seconds_left(
     return round(max([sum(parts) / slots, *(part for part in rest if part is not None)]))
 
 
-def stage_durations(told: list[JsonObject]) -> dict[str, float]:
+def stage_durations(records: list[JsonObject]) -> dict[str, float]:
     """Seconds that each stage took the last time, and for each step and algorithm the median over
     products."""
     found: dict[str, float] = {}
     kinds: dict[str, list[float]] = {}
-    for record in told:
+    for record in records:
         for name, stage in record["stages"].items():
             if stage["state"] == "done" and stage.get("began") and name not in found:
                 found[name] = seconds_between(stage["began"], stage["ended"])

@@ -24,43 +24,43 @@ EARLIEST = 0.05  # smallest fraction of a part for an estimate
 def current_state(workspace: Workspace) -> JsonObject:
     """run: the newest run, or None; planning: a run has started and checks what to do; failures:
     failures that are not fixed yet."""
-    told = journals(workspace)
-    usual = stage_durations(told)
+    records = journals(workspace)
+    usual = stage_durations(records)
     return {
         "time": clock.now(),
-        "run": run_now(told[0], usual) if told else None,
-        "planning": in_use(workspace) and not (told and told[0]["alive"]),
-        "failures": open_failures(workspace, told),
+        "run": run_now(records[0], usual) if records else None,
+        "planning": in_use(workspace) and not (records and records[0]["alive"]),
+        "failures": open_failures(workspace, records),
     }
 
 
-def run_now(told: JsonObject, usual: dict[str, float]) -> JsonObject:
+def run_now(record: JsonObject, usual: dict[str, float]) -> JsonObject:
     """Counts, running stages and remaining time of a run."""
-    stages = told["stages"]
-    alive = told["alive"]
+    stages = record["stages"]
+    alive = record["alive"]
     at_work = {n: s for n, s in stages.items() if s["state"] == "working"} if alive else {}
     working = [stage_now(name, stage, usual) for name, stage in at_work.items()]
     waiting = [name for name, stage in stages.items() if stage["state"] == "waiting"]
     return {
-        "state": state_of(told),
-        "began": told["began"],
-        "ended": told["ended"] or (None if alive else told["told"]),
-        "host": told["host"],
-        "pid": told["pid"],
+        "state": state_of(record),
+        "began": record["began"],
+        "ended": record["ended"] or (None if alive else record["told"]),
+        "host": record["host"],
+        "pid": record["pid"],
         "done": sum(stage["state"] in OVER for stage in stages.values()),
         "failed": sum(stage["state"] == "failed" for stage in stages.values()),
         "total": len(stages),
         "working": working,
         "waiting": waiting if alive else [],
-        "left": seconds_left(working, waiting, usual, told["slots"]) if alive else None,
+        "left": seconds_left(working, waiting, usual, record["slots"]) if alive else None,
     }
 
 
-def state_of(told: JsonObject) -> str:
+def state_of(record: JsonObject) -> str:
     """working, killed (it has no end and its process is gone), stopped, failed or done."""
-    states = {stage["state"] for stage in told["stages"].values()}
-    if told["ended"] is None:
-        return "working" if told["alive"] else "killed"
+    states = {stage["state"] for stage in record["stages"].values()}
+    if record["ended"] is None:
+        return "working" if record["alive"] else "killed"
     return next((state for state in ("stopped", "failed") if state in states), "done")
 
 
@@ -85,10 +85,10 @@ def stage_now(name: str, stage: JsonObject, usual: dict[str, float]) -> JsonObje
     }
 
 
-def open_failures(workspace: Workspace, told: list[JsonObject]) -> list[JsonObject]:
+def open_failures(workspace: Workspace, records: list[JsonObject]) -> list[JsonObject]:
     """Stages that failed or were killed in their last run, newest first."""
     found, seen = [], set()
-    for record in told:
+    for record in records:
         for name, stage in record["stages"].items():
             if stage["state"] == "waiting" or name in seen:
                 continue

@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from tasks.reporting.gather import gather
-from tasks.reporting.page import Live, content_policy, render, templates
-from tasks.reporting.page import template_text as report_text
+from tasks.reporting.page import Live, content_policy, render, report_text, templates
 from tasks.reporting.small_pictures import page_picture
 from tasks.reporting.view import View
 from tasks.store.opening import store_of
@@ -65,16 +64,16 @@ class Pages:
 
     def _champions(self, fresh: bool) -> str:
         """Tags of the champions' pointers; the store is read only every ASK seconds."""
-        told, asked = self._store
+        tags, asked = self._store
         if fresh or time.monotonic() - asked > ASK:
             try:
                 store = store_of(self.workspace)
                 found = [store.get_with_tag(f"champions/{p}.json") for p in self.workspace.products]
-                told = " ".join(one[1] if one else "-" for one in found)
+                tags = " ".join(one[1] if one else "-" for one in found)
             except LineError as error:
-                told = str(error)
-            self._store = (told, time.monotonic())
-        return told
+                tags = str(error)
+            self._store = (tags, time.monotonic())
+        return tags
 
 
 @cache

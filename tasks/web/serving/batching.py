@@ -38,10 +38,10 @@ class Job:
 class Batches:
     """Call `submit` from any thread; `close` first answers the waiting requests."""
 
-    def __init__(self, most: int, note: Callable[[int], None] = lambda images: None) -> None:
-        """most: images in one batch; note: called with the size of each batch."""
+    def __init__(self, most: int, observe: Callable[[int], None] = lambda images: None) -> None:
+        """most: images in one batch; observe: called with the size of each batch."""
         self.most = most
-        self.note = note
+        self.observe = observe
         self._jobs: deque[Job] = deque()
         self._ready = threading.Condition()
         self._open = True
@@ -63,7 +63,7 @@ class Batches:
 
     def _run(self) -> None:
         while jobs := self._take():
-            self.note(len(jobs))
+            self.observe(len(jobs))
             _answer(jobs)
 
     def _take(self) -> list[Job]:

@@ -51,7 +51,7 @@ class Served:
             if (last := self._last()) is None:
                 raise
             self.champion = self._load(last)
-            self._note(error)
+            self._keep_trouble(error)
 
     def look(self) -> bool:
         """Load the store's champion if it has changed; whether it has.
@@ -67,14 +67,14 @@ class Served:
             self.trouble = ""
             return changed
         except (LineError, OSError, ValueError, RuntimeError) as error:  # a damaged model included
-            self._note(error)
+            self._keep_trouble(error)
             return False
 
     def about(self) -> dict[str, Any]:
         """Product, release, algorithm, since when."""
         now = self.champion
-        told = {"product": self.product, "release": now.release, "algorithm": now.algorithm}
-        return {**told, "since": now.since, "trouble": self.trouble}
+        named = {"product": self.product, "release": now.release, "algorithm": now.algorithm}
+        return {**named, "since": now.since, "trouble": self.trouble}
 
     def _load(self, release: str | None) -> Champion:
         folder = fetch(self.store, self.product, release, self.cache)
@@ -91,7 +91,7 @@ class Served:
         path = self.cache / self.product / LAST
         return str(json.loads(path.read_text())["release"]) if path.is_file() else None
 
-    def _note(self, error: Exception) -> None:
+    def _keep_trouble(self, error: Exception) -> None:
         if not self.trouble:
             log.warning("%s stays with %s: %s", self.product, self.champion.release, error)
         self.trouble = str(error)

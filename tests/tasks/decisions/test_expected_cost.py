@@ -5,15 +5,15 @@ from scipy import stats
 from tasks.decisions.cross_fit import cross_fitted
 from tasks.decisions.edge import edge
 from tasks.decisions.expected_cost import cost_interval, expected
-from tasks.decisions.threshold import choose, choose_limits
-from tasks.spec.schema import Cost, Rule, Threshold
+from tasks.decisions.threshold import choose_limits, choose_threshold
+from tasks.spec.schema import Cost, Rule, ThresholdSpec
 
 GOOD = stats.norm(10, 1).ppf((np.arange(40) + 0.5) / 40)
 
 
 def chosen(bad, cost=None, overkill=0.01):
     rule = Rule(policy="min_cost", overkill=overkill)
-    return choose(rule, GOOD, bad, cost=cost).value
+    return choose_threshold(rule, GOOD, bad, cost=cost).value
 
 
 def test_many_defects_put_the_threshold_where_the_cost_is_least():
@@ -26,13 +26,13 @@ def test_many_defects_put_the_threshold_where_the_cost_is_least():
 
 
 def test_few_defects_move_the_threshold_little_and_more_of_them_more():
-    alone = choose(Rule(policy="normal_tail"), GOOD).value
+    alone = choose_threshold(Rule(policy="normal_tail"), GOOD).value
     moved = [abs(chosen([11.0] * count) - alone) for count in (1, 5, 50)]
     assert 0 <= moved[0] < moved[1] < moved[2]
 
 
 def test_a_defect_far_away_lets_the_threshold_near_the_promise():
-    alone = choose(Rule(policy="normal_tail"), GOOD).value
+    alone = choose_threshold(Rule(policy="normal_tail"), GOOD).value
     assert alone <= chosen([100.0]) < alone + 1
 
 
@@ -44,7 +44,7 @@ def test_the_unit_of_cost_has_no_influence(factor):
 
 def test_cross_fitting_judges_each_defect_by_the_others():
     defects, contents = [11.0, 12.5, 15.0, 15.0], ["a", "b", "c", "c"]
-    policy = Threshold()
+    policy = ThresholdSpec()
     found = cross_fitted(policy, GOOD, defects, contents)
     others = choose_limits(policy, GOOD, [12.5, 15.0, 15.0])
     assert found[0] == others
@@ -54,14 +54,14 @@ def test_cross_fitting_judges_each_defect_by_the_others():
 def test_cross_fitted_misses_are_those_of_new_defects():
     """Over draws, the reported miss is that of fresh defects."""
     rng = np.random.default_rng(0)
-    policy = Threshold(policy="max_miss")
+    policy = ThresholdSpec(policy="max_miss")
     crossed, itself, fresh = [], [], []
     for _ in range(150):
         bad = rng.normal(12, 1, 8)
         shipped = choose_limits(policy, GOOD, bad).reject.value
         limits = cross_fitted(policy, GOOD, bad.tolist(), [str(i) for i in range(8)])
         crossed.append(
-            np.mean([limit.decide(b) == "good" for limit, b in zip(limits, bad, strict=True)])
+            np.mean([limit.classify(b) == "good" for limit, b in zip(limits, bad, strict=True)])
         )
         itself.append((bad <= shipped).mean())
         fresh.append(stats.norm(12, 1).cdf(shipped))
@@ -84,7 +84,7 @@ def test_the_images_at_the_edge_and_what_they_cost():
     rows = [{"path": f"{i}.png", "score": repr(float(s))} for i, s in enumerate(GOOD)]
     rows += [{"path": "odd.png", "score": "30.0"}, {"path": "odder.png", "score": "31.0"}]
     bad = np.array([13.0, 14.0, 40.0, 41.0])
-    policy = Threshold(policy="normal_quantile")
+    policy = ThresholdSpec(policy="normal_quantile")
     found = edge(policy, rows, [], (GOOD, bad))
     assert [image["path"] for image in found["images"]] == ["odder.png", "odd.png"]
     assert (found["odd"], found["of"]) == (2, 42)

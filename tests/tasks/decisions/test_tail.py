@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from tasks.decisions.tail import Tail, odd_ones
-from tasks.decisions.threshold import choose
+from tasks.decisions.threshold import choose_threshold
 from tasks.spec.schema import Rule
 
 
@@ -15,7 +15,9 @@ def test_the_tail_keeps_its_promise_over_draws(scale, n):
     known = stats.norm(5, 1) if scale == "raw" else stats.lognorm(0.3, scale=2)
     real, bound, held = [], [], []
     for _ in range(600):
-        chosen = choose(Rule(policy="normal_tail", overkill=0.02), known.rvs(n, random_state=rng))
+        chosen = choose_threshold(
+            Rule(policy="normal_tail", overkill=0.02), known.rvs(n, random_state=rng)
+        )
         real.append(known.sf(chosen.value))
         bound.append(chosen.overkill_bound)
         held.append(real[-1] <= chosen.overkill_upper)
@@ -47,7 +49,7 @@ def test_two_copies_that_score_near_zero_do_not_widen_the_tail():
 
 def test_scores_that_are_not_normal_are_told_and_counted():
     scores = np.append(stats.norm(5, 0.1).ppf((np.arange(50) + 0.5) / 50), [9, 9.1, 9.2])
-    chosen = choose(Rule(policy="normal_tail"), scores)
+    chosen = choose_threshold(Rule(policy="normal_tail"), scores)
     over = int((scores > chosen.value).sum())
     assert over == 3
     assert "say that they are not" in chosen.note
@@ -58,15 +60,15 @@ def test_scores_that_are_not_normal_are_told_and_counted():
 @pytest.mark.parametrize("scores", [[1.0, 2, 3, 4], [2.0] * 20])
 def test_too_few_or_equal_scores_have_no_tail(scores):
     assert Tail.of(np.array(scores)) is None
-    assert choose(Rule(policy="normal_tail"), scores).value == max(scores)
+    assert choose_threshold(Rule(policy="normal_tail"), scores).value == max(scores)
 
 
 def test_auto_counts_where_it_can_and_models_where_it_cannot():
     rng = np.random.default_rng(1)
-    assert choose(Rule(), rng.normal(5, 1, 99)).used == "normal_quantile"
-    assert choose(Rule(), rng.normal(5, 1, 98)).used == "normal_tail"
-    assert choose(Rule(), rng.normal(5, 1, 4)).used == "normal_quantile"
-    assert choose(Rule(), rng.normal(5, 1, 98), [9.0]).used == "min_cost"
+    assert choose_threshold(Rule(), rng.normal(5, 1, 99)).used == "normal_quantile"
+    assert choose_threshold(Rule(), rng.normal(5, 1, 98)).used == "normal_tail"
+    assert choose_threshold(Rule(), rng.normal(5, 1, 4)).used == "normal_quantile"
+    assert choose_threshold(Rule(), rng.normal(5, 1, 98), [9.0]).used == "min_cost"
 
 
 def test_odd_ones_lie_above_the_fence():

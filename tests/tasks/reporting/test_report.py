@@ -25,10 +25,10 @@ from tests.tasks.workspaces import (
     NASTY,
     ROWS,
     cell,
-    decide,
     table,
     validated,
     workspace,
+    write_decision,
 )
 
 
@@ -91,7 +91,7 @@ def test_policy_admits_the_scripts_and_the_style_of_the_page(root: Path) -> None
 def test_names_and_texts_are_escaped(root: Path) -> None:
     made, bad = workspace(root), "<script>alert(1)</script>"
     cell(made, threshold_policy=bad)
-    decide(made, accepted=False, reasons=[bad], store=bad)
+    write_decision(made, accepted=False, reasons=[bad], store=bad)
     html = render(gather(made, {f"validate tile{bad}": f'12 "files" & {bad}'}))
     assert bad not in html and "onerror=alert(1)>" not in html
     assert f'12 "files" & {bad}' in Page(html).text  # shown as it is written
@@ -132,7 +132,7 @@ def test_damaged_figures_and_decisions_are_notes(root: Path) -> None:
     made = workspace(root)
     folder = cell(made)
     (folder / "metrics.json").write_text('{"image_auroc": "high"}')
-    decide(made, reasons="none")
+    write_decision(made, reasons="none")
     _, page = shown(root)
     assert "metrics.json cannot be read (metrics.json is damaged: image_auroc: " in page.text
     assert "tile.json is damaged: decision.reasons: " in page.text
@@ -208,7 +208,7 @@ def test_floors_show_value_limit_and_direction(root: Path) -> None:
     ]
     made = workspace(root)
     cell(made)
-    decide(made, accepted=False, floors=floors)
+    write_decision(made, accepted=False, floors=floors)
     _, page = shown(root)
     assert "✓ Miss 5.0% at most 10.0% passed" in page.text
     assert "✗ Image AUROC 0.800 at least 0.900 not passed" in page.text
@@ -261,7 +261,7 @@ def test_report_is_whole_or_absent(root: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_name_that_is_no_text_does_not_lose_the_page(root: Path) -> None:
     made = workspace(root)
     cell(made)
-    decide(made, reasons=["file \udcff"])
+    write_decision(made, reasons=["file \udcff"])
     assert "file ?" in write_report(made).read_text("utf-8")
 
 

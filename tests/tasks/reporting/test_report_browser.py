@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.decisions.threshold import decide
+from tasks.decisions.threshold import classify_score
 from tasks.models.figures import TestResult as EvaluationResult
 from tasks.models.figures import figures
 from tasks.report import write_report
 from tasks.spec.schema import Cost
 from tests.browser import Browser, browser
-from tests.tasks.workspaces import cell, validated, workspace
-from tests.tasks.workspaces import decide as decided
+from tests.tasks.workspaces import cell, validated, workspace, write_decision
 
 random = np.random.default_rng(0)
 LABELS = ["good"] * 40 + ["crack"] * 25 + ["stain"] * 15
@@ -28,7 +27,7 @@ def drawn(shift: float) -> list[tuple[str, str, float, str]]:
     """Rows of a model that tells defects apart by `shift`; its threshold is 2."""
     scores = random.normal(1, 0.7, len(LABELS)) + shift * (np.array(LABELS) != "good")
     return [
-        (path, label, float(score), decide(float(score), 2.0))
+        (path, label, float(score), classify_score(float(score), 2.0))
         for path, label, score in zip(PATHS, LABELS, scores, strict=True)
     ]
 
@@ -49,10 +48,11 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         details: dict[str, Any] = {"image_auroc": 0.9, "ms_per_image": 20.0}
         cell(made, algorithm=algorithm, rows=rows, severities=CRITICAL, **details)
     review = [
-        (path, label, score, decide(score, 2.0, 1.5)) for path, label, score, _ in MODELS["padim"]
+        (path, label, score, classify_score(score, 2.0, 1.5))
+        for path, label, score, _ in MODELS["padim"]
     ]
     cell(made, "gear", rows=review, accept=1.5)
-    decided(made, accepted=False)
+    write_decision(made, accepted=False)
     validated(made)
     return write_report(made)
 
@@ -82,7 +82,7 @@ def counted(tab: Browser, where: str, name: str = "count") -> Any:
     return tab.run(f"document.querySelector('.page.shown {where}').elements.{name}.value")
 
 
-def choose(tab: Browser, name: str, value: str) -> None:
+def choose_threshold(tab: Browser, name: str, value: str) -> None:
     """Take a choice of the page's form."""
     field = f"document.querySelector('.page.shown form.bar').elements.{name}"
     tab.run(f"{field}.value = {value!r}")
@@ -120,7 +120,7 @@ def test_the_slider_counts_as_the_command_line(at: Any, product: str, accept: fl
         }})()""")
         result = EvaluationResult([{"path": path, "label": label} for path, label, *_ in rows])
         result.scores = scores
-        result.decisions = [decide(score, float(value), accept) for score in scores]
+        result.decisions = [classify_score(score, float(value), accept) for score in scores]
         expected = figures(result, Cost())
         names = ("miss", "overkill", "review")
         assert shown[1:] == [f"{expected[name]:.1%}" for name in names], value
@@ -139,7 +139,7 @@ def test_pictures_of_the_data_page_come_when_it_is_opened(at: Any) -> None:
 
 def test_a_tried_threshold_moves_the_marks_and_the_gallery(at: Any) -> None:
     tab = at("p/tile/padim")
-    choose(tab, "outcome", "missed")
+    choose_threshold(tab, "outcome", "missed")
     before = counted(tab, "form.bar")
     tab.run("document.querySelector('.page.shown .slider').elements.step.focus()")
     tab.press("End")
@@ -159,15 +159,15 @@ def test_the_gallery_is_worst_first_and_filtered(at: Any) -> None:
     assert paths(tab) == [row[0] for row in reversed(by_wrong)][:48]
     tab.run("document.querySelector('.page.shown .more button').click()")
     assert len(paths(tab)) == 80
-    choose(tab, "label", "stain")
+    choose_threshold(tab, "label", "stain")
     assert len(paths(tab)) == 15 and all("stain" in path for path in paths(tab))
-    choose(tab, "label", "")
-    choose(tab, "severity", "critical")
+    choose_threshold(tab, "label", "")
+    choose_threshold(tab, "severity", "critical")
     assert len(paths(tab)) == 25 and all("crack" in path for path in paths(tab))
-    choose(tab, "outcome", "missed")
+    choose_threshold(tab, "outcome", "missed")
     missed = {row[0] for row in MODELS["padim"] if row[1] == "crack" and row[3] == "good"}
     assert set(paths(tab)) == missed and missed
-    choose(tab, "order", "path")
+    choose_threshold(tab, "order", "path")
     assert paths(tab) == sorted(missed)
 
 
@@ -194,16 +194,16 @@ def test_two_models_are_compared_on_the_same_images(at: Any) -> None:
         for key, rows in MODELS.items()
     }
     only_a, only_b = wrong["padim"] - wrong["patchcore"], wrong["patchcore"] - wrong["padim"]
-    choose(tab, "outcome", "a")
+    choose_threshold(tab, "outcome", "a")
     assert set(paths(tab)) == only_a
-    choose(tab, "outcome", "differ")
+    choose_threshold(tab, "outcome", "differ")
     assert set(paths(tab)) == only_a | only_b
     cells = "[...document.querySelectorAll('.page.shown [data-count]')].map(c => +c.textContent)"
     counts = np.array(tab.run(cells)).reshape(2, 4).sum(0)
     both = len(wrong["padim"] & wrong["patchcore"])
     assert list(counts) == [80 - len(only_a | only_b) - both, len(only_a), len(only_b), both]
-    choose(tab, "a", "patchcore")
-    choose(tab, "outcome", "a")
+    choose_threshold(tab, "a", "patchcore")
+    choose_threshold(tab, "outcome", "a")
     assert counted(tab, "form.bar").startswith("0 of 80")  # B is patchcore too
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.spec.schema import Rule, Severity, Threshold, fields_at
+from tasks.spec.schema import Rule, Severity, ThresholdSpec, fields_at
 
 
 def test_critical_defects_may_not_be_missed_unless_the_spec_says_a_share():
@@ -18,7 +18,7 @@ def test_critical_defects_may_not_be_missed_unless_the_spec_says_a_share():
         (Severity, {"types": {"good": "minor"}}, "names good, which is no defect"),
         (Rule, {"miss": 1.0}, "less than 1"),
         (Rule, {"value": float("inf")}, "finite"),
-        (Threshold, {"review": {"polcy": "fixed"}}, "Extra inputs"),
+        (ThresholdSpec, {"review": {"polcy": "fixed"}}, "Extra inputs"),
     ],
 )
 def test_mistakes_are_refused(kind, values, message):
@@ -27,6 +27,6 @@ def test_mistakes_are_refused(kind, values, message):
 
 
 def test_keys_of_a_section_that_may_be_null():
-    assert fields_at(Threshold, ["review"]) == ["policy", "overkill", "miss", "value"]
+    assert fields_at(ThresholdSpec, ["review"]) == ["policy", "overkill", "miss", "value"]
     assert fields_at(Severity, ["critical"]) == ["miss", "min_area"]
-    assert "review" in fields_at(Threshold, [])
+    assert "review" in fields_at(ThresholdSpec, [])
