@@ -14,9 +14,11 @@ from tasks.decisions.threshold import choose_limits, choose_threshold, classify_
 from tasks.documents.metrics import METRICS, Metrics
 from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.masks import image_mask, resize_mask
+from tasks.images.read_image import read_image
 from tasks.metrics.arrays import scores_by_label
 from tasks.metrics.pixel import PixelMetrics
 from tasks.models.device import choose_device
+from tasks.models.edge_maps import read_edge_maps
 from tasks.models.figures import Rows, TestResult, details, figures, labels
 from tasks.models.inspector import Inspector
 from tasks.models.result_pictures import ResultPictures, write_curves, write_scores
@@ -32,7 +34,7 @@ from tasks.spec.recipe import EvaluateRecipe, read_evaluate
 from tasks.spec.schema import Regions, Rule
 from tasks.workspace.files import folder_beside, read_rows, write_json
 from tasks.workspace.listener import Listener, main
-from tasks.workspace.paths import CALIBRATION, CARD, Workspace
+from tasks.workspace.paths import CALIBRATION, CARD, EDGE_MAPS, Workspace
 
 
 def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Listener) -> Path:
@@ -58,6 +60,9 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     behind = details(result, spec)
     tested = scores_by_label(result.scores, labels(result))
     behind["edge"] = edge(spec.threshold, normals, defects, tested[::-1])
+    maps = read_edge_maps(model / EDGE_MAPS)
+    for one in behind["edge"]["images"]:
+        pictures.add_edge(read_image(images / one["path"]), maps.get(one["path"]))
     critical = behind["severity"]["classes"]["critical"]
     metrics = Metrics(
         product=product,

@@ -16,7 +16,7 @@ from tasks.spec.recipe import read_fit
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import folder_beside, read_rows, sha256_of, write_json, write_rows
 from tasks.workspace.listener import Listener, main
-from tasks.workspace.paths import CALIBRATION, CARD, MODEL, Workspace
+from tasks.workspace.paths import CALIBRATION, CARD, EDGE_MAPS, MODEL, Workspace
 
 
 def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) -> Path:
@@ -68,6 +68,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
         detector.save(partial / MODEL)
         write_json(partial / CARD, card)
         write_rows(partial / CALIBRATION, ("path", "score", "peak"), scores)
+        job.edge.write(partial / EDGE_MAPS)
     checkpoint.unlink(missing_ok=True)
     return folder
 

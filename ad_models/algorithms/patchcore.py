@@ -198,7 +198,8 @@ class Patchcore(Detector):
 
     @torch.no_grad()
     def by_others(self, loader: Iterable[Batch], places: Places, run: Run) -> Iterator[Prediction]:
-        """Predictions of each group by a bank of the patches of all other images."""
+        """Predictions of each group by a bank of the patches of all other images, as large as the
+        bank that ships: with fewer entries the scores would be higher than its."""
         images, total = sum(len(group) for group in places), int(self.record["patches"])
         rows = self.bank.new_empty(images, total // images, self.bank.shape[1])
         owner = torch.empty(rows.shape[:2], dtype=torch.long, device=rows.device)
@@ -210,7 +211,13 @@ class Patchcore(Detector):
         flat, tick = rows.flatten(0, 1), run.tick("left out")
         narrow = project(flat, self.config.projected, self.config.seed)
         chosen = self.chosen.to(flat.device)  # type: ignore[union-attr]
-        banks = without_each(narrow, chosen, float(self.radius), owner.flatten(), self.count)
+        banks = without_each(
+            narrow,
+            chosen,
+            float(self.radius),
+            owner.flatten(),
+            lambda others: min(others, len(self.bank)),
+        )
         for number, (group, bank) in enumerate(zip(places, banks, strict=True), start=1):
             tick(number, len(places))
             memory = self.memory(flat[bank])

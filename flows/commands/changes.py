@@ -5,7 +5,7 @@ from typing import Any, get_args
 import click
 
 from flows.commands import current_workspace
-from tasks.spec.schema import PolicyName
+from tasks.spec.policy_names import PolicyName
 from tasks.workspace.errors import LineError
 
 policy_names = click.Choice(get_args(PolicyName))

@@ -12,7 +12,8 @@ import numpy as np
 from tasks.decisions.expected_cost import PRIOR, cheapest
 from tasks.decisions.tail import FEWEST, Tail
 from tasks.metrics.bounds import allowed_count, expected_share, upper_limit
-from tasks.spec.schema import Cost, PolicyName, Rule
+from tasks.spec.policy_names import PolicyName
+from tasks.spec.schema import Cost, Rule
 from tasks.workspace.errors import SpecError
 
 

@@ -20,6 +20,7 @@ from tasks.images.loader import CACHE, ImageLoader
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
 from tasks.models.device import choose_device
+from tasks.models.edge_maps import EdgeMaps
 from tasks.models.feature_loader import FeatureLoader
 from tasks.models.inspector import Inspection, Inspector
 from tasks.spec.algorithms import per_product
@@ -73,6 +74,7 @@ class FitJob:
     listener: Listener
     shared: SharedModel | None = None
     features: FeatureStore = field(default_factory=TemporaryFeatures)
+    edge: EdgeMaps = field(default_factory=EdgeMaps)
 
     def fit(self, rows: Rows, run: Run) -> tuple[Detector, int, Rows]:
         """The detector, the number of images it used, and the held-out rows.
@@ -163,8 +165,15 @@ class FitJob:
         """Score and highest map value of each image."""
         inspector = Inspector(detector, Preprocess(self.recipe.image))
         return [
-            score_row(row, inspector.inspect(read_image(self.images / row["path"]))) for row in rows
+            self.score_row(row, inspector.inspect(read_image(self.images / row["path"])))
+            for row in rows
         ]
+
+    def score_row(self, row: dict[str, str], found: Inspection) -> dict[str, Any]:
+        """A row of calibration.csv; repr keeps all digits."""
+        self.edge.add(row["path"], found)
+        peak = repr(float(found.map.max()))
+        return {"path": row["path"], "score": repr(found.score), "peak": peak}
 
     def loader(self, rows: Rows, shuffle: bool = False, keep: bool = True) -> ImageLoader:
         """Batches of the images in these rows; `keep`: cache decoded images for the next epoch."""
@@ -173,11 +182,6 @@ class FitJob:
         size = self.recipe.training.batch_size
         cache = CACHE if keep else 0
         return ImageLoader(paths, preprocess, size, shuffle, self.product, cache)
-
-
-def score_row(row: dict[str, str], found: Inspection) -> dict[str, Any]:
-    """A row of calibration.csv; repr keeps all digits."""
-    return {"path": row["path"], "score": repr(found.score), "peak": repr(float(found.map.max()))}
 
 
 def fingerprint_of(

@@ -2,23 +2,37 @@
 
 Some algorithms can leave images out of one fit. The others are fitted again without each part of
 the images, on features that have been computed once.
+
+A model that knows fewer images gives higher scores than the one that ships. Where images are few
+this is measured, by leaving out more of them, and taken off the scores.
 """
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 from ad_models import Detector, Prediction, Run
 from tasks.images.preprocess import Preprocess
 from tasks.images.tiles import count_tiles
+from tasks.models.edge_maps import EdgeMaps
 from tasks.models.feature_loader import FeatureLoader
-from tasks.models.fitting import FitJob, Rows, Scores, score_row
+from tasks.models.fitting import FitJob, Rows, Scores
 from tasks.models.inspector import inspections
 
+MOST_PARTS = 8  # where more images are left out, to measure what fewer images change
+FEW = 64  # images at most for which it is: with more it is small
 Groups = list[list[int]]  # numbers of the images that are left out together
 
 
 def left_out_scores(job: FitJob, detector: Detector, rows: Rows, run: Run) -> tuple[Scores, str]:
     """Scores of all rows, and how they were found; detector: fitted on all of them."""
-    scores, count = from_one_fit(job, detector, rows, run), job.folds(rows, refit=False)
+    count = job.folds(rows, refit=False)
+    scores = from_one_fit(job, detector, rows, count, run)
+    if scores is not None and MOST_PARTS < len(rows) <= FEW and job.recipe.training.order is None:
+        fewer = from_one_fit(replace(job, edge=EdgeMaps()), detector, rows, MOST_PARTS, run)
+        factor = shift(scores, count, fewer or [], MOST_PARTS)
+        scores = [scaled(row, factor) for row in scores]
     if scores is None:
         count = job.folds(rows)
         scores = from_refits(job, rows, count, run)
@@ -26,9 +40,31 @@ def left_out_scores(job: FitJob, detector: Detector, rows: Rows, run: Run) -> tu
     return sorted(scores, key=lambda row: row["path"]), how
 
 
-def from_one_fit(job: FitJob, detector: Detector, rows: Rows, run: Run) -> Scores | None:
-    """Scores of all rows by the detector without each part of them; None if it cannot do that."""
-    count = job.folds(rows, refit=False)
+def shift(scores: Scores, count: int, fewer: Scores, parts: int) -> float:
+    """How much lower scores are, as a factor of 0.8 to 1, if nothing is left out.
+
+    scores: with one of `count` parts left out; fewer: with one of `parts`, which are larger. Scores
+    are taken to fall with a power of the number of images. 1 where a score is not positive.
+    """
+    one = {row["path"]: float(row["score"]) for row in scores}
+    two = {row["path"]: float(row["score"]) for row in fewer}
+    if not fewer or min((*one.values(), *two.values())) <= 0:
+        return 1.0
+    change = sum(math.log(two[path] / one[path]) for path in one) / len(one)
+    known, less = math.log1p(-1 / count), math.log1p(-1 / parts)  # of the share that is known
+    return min(1.0, max(0.8, math.exp(change * known / (known - less))))
+
+
+def scaled(row: dict[str, Any], factor: float) -> dict[str, Any]:
+    """A row of calibration.csv with its score and its highest map value times a factor."""
+    return row | {name: repr(factor * float(row[name])) for name in ("score", "peak")}
+
+
+def from_one_fit(
+    job: FitJob, detector: Detector, rows: Rows, count: int, run: Run
+) -> Scores | None:
+    """Scores of all rows by the detector without each of `count` parts of them; None if it cannot
+    do that."""
     if not (count and detector.reads_features) or job.shared:
         return None
     groups = sorted(groups_of(job.parts(rows, count), count), key=len)
@@ -75,5 +111,5 @@ def scored(
         job.listener.report(f"left out {number + 1}/{len(groups)}", number / len(groups))
         shapes = [loader.shape(index) for index in group]
         seen = inspections(preprocess, prediction, [tiles] * len(group), shapes)
-        scores += [score_row(rows[i], one) for i, one in zip(group, seen, strict=True)]
+        scores += [job.score_row(rows[i], one) for i, one in zip(group, seen, strict=True)]
     return scores

@@ -5,6 +5,7 @@ has two or three pictures.
 
     image/0007.webp     row 7 of scores.csv: the region of interest
     heat/0007.webp      its map in colours, from 0 to `map_top` of threshold.json
+    edge_image/0000.webp, edge_heat/0000.webp   the same of good images that set the threshold
     rebuilt/0007.webp   the model's reconstruction, if it has one
     outlines.json       {"7": {"size": [width, height], "found": SVG path, "mask": SVG path}}
 """
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
+import torch
 
 from tasks.decisions.map_regions import reported_pixels
 from tasks.decisions.threshold import wrongness
@@ -39,6 +41,7 @@ class ResultPictures:
     def __init__(self, inspector: Inspector, decision: Thresholds, limit: int) -> None:
         self.inspector, self.decision, self.limit = inspector, decision, limit
         self.kept: list[tuple[float, int, dict[str, Any]]] = []  # a heap with the least wrong first
+        self.edge: list[dict[str, bytes]] = []
 
     def add(
         self,
@@ -77,6 +80,16 @@ class ResultPictures:
             },
         }
 
+    def add_edge(self, image: np.ndarray, map: np.ndarray | None) -> None:
+        """The next image (H, W, C) in 0..1 at the edge; map (h, w): by a model that left it out."""
+        seen = self.inspector.preprocess.region(image)
+        drawn = {"edge_image": encode_webp(shrink_picture(rgb_picture(seen), SIDE))}
+        if map is not None:
+            native = self.inspector.preprocess.restore(torch.from_numpy(map), seen.shape[:2])
+            top = self.decision.map_top
+            drawn["edge_heat"] = encode_webp(map_colours(native.numpy(), top, SIDE // 2))
+        self.edge.append(drawn)
+
     def _found(self, map: np.ndarray) -> np.ndarray | None:
         """Pixels of the regions that `predict` would report."""
         level = self.decision.pixel_threshold
@@ -92,7 +105,7 @@ class ResultPictures:
         content = io.BytesIO()
         with ZipFile(content, "w", ZIP_STORED) as archive:
             archive.writestr(ZipInfo("outlines.json"), json.dumps(outlines))
-            for index, drawn in kept:
+            for index, drawn in [*kept, *enumerate(self.edge)]:
                 for kind, data in sorted(drawn.items()):
                     archive.writestr(ZipInfo(f"{kind}/{index:04d}.webp"), data)
         return write_bytes(path, content.getvalue())

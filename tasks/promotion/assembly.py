@@ -14,7 +14,7 @@ from tasks.promotion.provenance import provenance
 from tasks.promotion.trial import normals
 from tasks.spec.read import read_product
 from tasks.workspace.files import read_rows, write_json, write_rows
-from tasks.workspace.paths import Workspace
+from tasks.workspace.paths import EDGE_MAPS, Workspace
 
 FROM_EVALUATION = (METRICS, THRESHOLD, "details.json", "scores.csv")
 
@@ -27,7 +27,8 @@ def assemble(
     Model, preprocessing, threshold, figures with intervals, and where all of it is from.
     """
     spec = read_product(workspace.root, product)
-    shutil.copytree(workspace.model(product, algorithm), folder)
+    kept = shutil.ignore_patterns(EDGE_MAPS)
+    shutil.copytree(workspace.model(product, algorithm), folder, ignore=kept)
     for name in FROM_EVALUATION:
         shutil.copy(workspace.evaluation(product, algorithm) / name, folder / name)
     train = read_rows(workspace.validation(product) / "train.csv")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.decisions.threshold import wrongness
-from tasks.reporting.small_pictures import ORIGINALS, PictureArchive, small_original
+from tasks.reporting.small_pictures import EDGE, ORIGINALS, PictureArchive, small_original
 from tasks.reporting.view import JsonObject, ModelView, ProductView
 
 BYTES = 24_000_000  # of all pictures together, as text; the file stays below 30 MB
@@ -51,6 +51,8 @@ def page_data(product: ProductView, sharing: int, live: bool) -> PageData:
             drawn = archives[picture].outlines.get(places[picture], {})
             about = {"from": picture, "size": drawn.get("size"), "masked": bool(drawn.get("mask"))}
             data["images"][image] |= about
+    if not live:
+        lines += edge_lines(product, archives)
     data["originals"] = data_page_images(product)
     if not live:
         lines += original_lines(product, data["originals"], space)
@@ -117,13 +119,21 @@ def image_lines(
                 yield f"{key}/{kind}/{row} {base64.b64encode(data).decode()}"
 
 
+def edge_lines(product: ProductView, archives: dict[str, PictureArchive]) -> Iterator[str]:
+    """The lines of the good images that set the threshold of each model."""
+    for model in product.models:
+        for place in range(len(model.edge)):
+            for kind in EDGE:
+                if data := archives[model.key].get(kind, place):
+                    yield f"{model.key}/{kind}/{place} {base64.b64encode(data).decode()}"
+
+
 def data_page_images(product: ProductView) -> dict[str, int]:
-    """Repeated and doubtful images, and those that set a threshold, with their index in `paths`."""
+    """Repeated and doubtful images on the data page, with their index in `paths`."""
     if product.data is None:
         return {}
     named = {path for pair in product.data.duplicates for path in (pair["path"], pair["other"])}
     named |= {row["path"] for row in product.data.doubtful}
-    named |= {image["path"] for model in product.models for image in model.edge}
     return {path: place for place, path in enumerate(product.data.paths) if path in named}
 
 

@@ -11,6 +11,7 @@ from tasks.workspace.errors import DataError
 from tasks.workspace.paths import Workspace
 
 KINDS = ("image", "heat", "rebuilt")
+EDGE = ("edge_image", "edge_heat")  # of good images that set a threshold, by their place
 ORIGINALS = "images"  # used like a model name: pictures of any image, by its row in the manifest
 
 
@@ -30,7 +31,7 @@ class PictureArchive:
 
     def get(self, kind: str, index: int) -> bytes | None:
         """A WebP picture."""
-        if self.archive is None or kind not in KINDS:
+        if self.archive is None or kind not in KINDS + EDGE:
             return None
         try:
             return self.archive.read(f"{kind}/{index:04d}.webp")

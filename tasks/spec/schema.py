@@ -7,18 +7,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from tasks.spec.algorithms import config_fields, known_algorithms, per_product
 from tasks.spec.automatic import AUTO
+from tasks.spec.policy_names import PolicyName
 from tasks.workspace.errors import hint
 
-PolicyName = Literal[
-    "auto",
-    "normal_quantile",
-    "normal_tail",
-    "max_overkill",
-    "min_cost",
-    "max_miss",
-    "f1_max",
-    "fixed",
-]
 SeverityName = Literal["critical", "major", "minor", "ignore"]
 NEEDS_DEFECTS = frozenset({"max_miss", "f1_max"})
 LEARNS_FROM_DEFECTS = NEEDS_DEFECTS | {"auto", "min_cost"}

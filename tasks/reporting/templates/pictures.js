@@ -73,7 +73,27 @@ function pane(product, model, i, kind) {
   return found;
 }
 
-for (const page of document.querySelectorAll(".page.data, .page.model")) {
+// Good images that set the threshold: the image with its heat map.
+for (const page of document.querySelectorAll(".page.model")) {
+  page.addEventListener("turned", () => {
+    for (const tile of page.querySelectorAll(".edge li:not(.drawn)")) {
+      tile.classList.add("drawn");
+      const { product, model } = page.dataset;
+      const found = document.getElementById("pane").content.cloneNode(true).firstElementChild;
+      for (const kind of ["edge_image", "edge_heat"]) {
+        const address = pictureOf(product, model, kind, tile.dataset.place);
+        if (!address) continue;
+        const image = photo(address, kind.slice(5), kind === "edge_heat" ? `heat map of ${tile.dataset.path}` : tile.dataset.path);
+        image.loading = "eager";
+        image.addEventListener("load", () => (found.style.aspectRatio = `${image.naturalWidth} / ${image.naturalHeight}`));
+        found.querySelector("svg").before(image);
+      }
+      if (found.querySelector("img")) tile.prepend(found);
+    }
+  });
+}
+
+for (const page of document.querySelectorAll(".page.data")) {
   page.addEventListener("turned", () => {
     for (const image of page.querySelectorAll("img.original:not([src])")) {
       const row = products[page.dataset.product].originals[image.dataset.path];

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy.stats import ks_2samp
 
 from ad_models import Run, create
 from ad_models.feature_folder import FeatureFolder
@@ -12,7 +13,7 @@ from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
 from tasks.models.fitting import FitJob
 from tasks.models.inspector import Inspector
-from tasks.models.left_out import left_out_scores
+from tasks.models.left_out import left_out_scores, shift
 from tasks.spec.recipe import FitRecipe
 
 SMALL = {"backbone": "resnet18", "weights": "random", "dims": 10}
@@ -202,3 +203,40 @@ def test_what_is_seen_once_is_not_kept_in_memory(tmp_path, rows):
     for loader in (once, again):
         assert sum(len(batch.image) for batch in loader) == len(rows)
     assert not once._kept and len(again._kept) == len(rows)
+
+
+LONG_RUN = {
+    "padim": SMALL,
+    "semi_orthogonal": SMALL,
+    "patchcore": {"backbone": "resnet18", "weights": "random", "ratio": 0.05, "projected": 384},
+}
+
+
+@pytest.mark.parametrize("algorithm", LONG_RUN)
+def test_calibration_scores_are_distributed_as_those_of_new_images(tmp_path, algorithm):
+    """In the long run of draws: each is a fit on 16 images, judged with 16 new ones."""
+    rng = np.random.default_rng(0)
+    pattern = rng.integers(60, 190, (40, 40, 3))
+    known, new = [], []
+    for draw in range(20):
+        rows = []
+        for number in range(32):
+            pixels = np.clip(pattern + rng.normal(0, 20, (40, 40, 3)), 0, 255).astype(np.uint8)
+            path = f"{draw}_{number}.png"
+            Image.fromarray(pixels).save(tmp_path / path)
+            rows.append({"path": path, "sha256": rng.bytes(32).hex()})
+        asked = job(tmp_path, algorithm, LONG_RUN[algorithm])
+        detector, _, _ = asked.fit(rows[:16], Run())
+        found, how = left_out_scores(asked, detector, rows[:16], Run())
+        assert how == "leave one out"
+        known += [float(row["score"]) for row in found]
+        new += [float(row["score"]) for row in asked.score(detector, rows[16:])]
+    assert ks_2samp(known, new).statistic < 0.12  # 320 against 320: 2 % of the time by chance
+
+
+def test_the_shift_is_that_of_a_power_of_the_number_of_images():
+    scores = [{"path": str(i), "score": repr(2.0 * (15 / 16) ** -0.5)} for i in range(16)]
+    fewer = [{"path": str(i), "score": repr(2.0 * (14 / 16) ** -0.5)} for i in range(16)]
+    assert shift(scores, 16, fewer, 8) == pytest.approx((15 / 16) ** 0.5)
+    assert shift(fewer, 16, scores, 8) == 1.0  # never upwards
+    assert shift([{"path": "0", "score": "-1.0"}], 16, [{"path": "0", "score": "1.0"}], 8) == 1.0
