@@ -4,7 +4,6 @@ They set the threshold, so a person should see where each is unusual. The model 
 them and would show nothing: the maps are those of the models that left the image out.
 """
 
-import heapq
 import io
 from pathlib import Path
 from typing import Any
@@ -21,21 +20,23 @@ class EdgeMaps:
     """Keeps the maps of the highest scores."""
 
     def __init__(self) -> None:
-        self.kept: list[tuple[float, str, np.ndarray]] = []  # a heap, the lowest first
+        self.kept: dict[str, tuple[float, np.ndarray]] = {}
 
     def add(self, path: str, found: Inspection) -> None:
         """Take the map (h, w) of an image, as the algorithm gave it, if its score is high."""
-        if len(self.kept) == MOST and (found.score, path) <= self.kept[0][:2]:
-            return
-        # half precision is enough for a picture; path is unique, so maps are never compared
-        heapq.heappush(self.kept, (found.score, path, found.model_map.astype(np.float16)))
+        # half precision is enough for a picture
+        self.kept[path] = found.score, found.model_map.astype(np.float16)
         if len(self.kept) > MOST:
-            heapq.heappop(self.kept)
+            del self.kept[min(self.kept, key=self._rank)]
+
+    def _rank(self, path: str) -> tuple[float, str]:
+        return self.kept[path][0], path
 
     def write(self, path: Path) -> None:
         """One array for each image, by its path."""
         content = io.BytesIO()
-        maps: dict[str, Any] = {name: map for _, name, map in sorted(self.kept)[::-1]}
+        order = sorted(self.kept, key=self._rank, reverse=True)
+        maps: dict[str, Any] = {name: self.kept[name][1] for name in order}
         np.savez_compressed(content, **maps)
         write_bytes(path, content.getvalue())
 
