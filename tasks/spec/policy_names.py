@@ -1,4 +1,4 @@
-"""Names of the policies that choose a threshold; apart, so that `--help` need not read the schema."""
+"""Names of the policies that choose a threshold: apart, so that `--help` reads no schema."""
 
 from typing import Literal
 

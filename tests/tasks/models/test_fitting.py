@@ -11,6 +11,7 @@ from ad_models.feature_folder import FeatureFolder
 from tasks.decisions.split import fold_numbers
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
+from tasks.models import left_out
 from tasks.models.fitting import FitJob
 from tasks.models.inspector import Inspector
 from tasks.models.left_out import left_out_scores, shift
@@ -43,7 +44,8 @@ def job(tmp_path, algorithm="padim", parameters=SMALL, **training):
     return FitJob("nut", algorithm, recipe, tmp_path, Silent())
 
 
-def test_folds_score_every_image_by_a_fit_without_it(tmp_path, rows):
+def test_folds_score_every_image_by_a_fit_without_it(tmp_path, rows, monkeypatch):
+    monkeypatch.setattr(left_out, "FEW", 0)  # no shift
     asked = job(tmp_path, folds=3)
     detector, seen, held = asked.fit(rows, Run())
     assert (seen, held) == (9, [])
@@ -96,6 +98,7 @@ def test_each_image_passes_the_backbone_once(tmp_path, rows, seen_once, tile, tw
 
 
 def test_refits_give_the_scores_of_the_detector_without_an_image(tmp_path, rows, monkeypatch):
+    monkeypatch.setattr(left_out, "FEW", 0)  # no shift
     """So that whoever lacks the memory for the one gets nearly the same threshold."""
     asked = job(tmp_path, folds=3)
     detector, _, _ = asked.fit(rows, Run())
