@@ -67,7 +67,7 @@ class ImageLoader:
             return self._kept[index]
         image = self.preprocess(read_image(self.paths[index]))
         tile = self.preprocess.spec.tile
-        tiles = cut_tiles(image, tile) if tile else image[None]
+        tiles = torch.from_numpy(cut_tiles(image, tile) if tile else image[None])
         if self._free >= (size := tiles.numel() * tiles.element_size()):
             self._kept[index] = tiles
             self._free -= size

@@ -19,6 +19,7 @@ from tasks.images.loader import CACHE, ImageLoader
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
 from tasks.models.inspector import Inspector
+from tasks.models.torch_model import TorchModel
 from tasks.spec.algorithms import per_product
 from tasks.spec.recipe import FitRecipe
 from tasks.workspace.errors import DataError, SpecError
@@ -150,7 +151,7 @@ class FitJob:
 
     def score(self, detector: Detector, rows: Rows) -> list[dict[str, Any]]:
         """Score and highest map value of each image; repr keeps all digits."""
-        inspector = Inspector(detector, Preprocess(self.recipe.image))
+        inspector = Inspector(TorchModel(detector), Preprocess(self.recipe.image))
         return [
             {"path": row["path"], "score": repr(found.score), "peak": repr(float(found.map.max()))}
             for row in rows
