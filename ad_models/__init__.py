@@ -2,20 +2,24 @@
 
 detector = create("padim", backbone="resnet18", dims=100).fit(train_loader)
 score, map = detector.predict(images)
+
+torch is imported when a name that needs it is used.
 """
 
 import importlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-
-from ad_models.base import FORMAT, MEAN, STD, Batch, Detector, Prediction, seeded
 from ad_models.errors import CheckpointError, ConfigError
-from ad_models.run import Progress, Run
+from ad_models.imagenet import MEAN, STD
 from ad_models.settings import checked, hint
+
+if TYPE_CHECKING:
+    import torch
+
+    from ad_models.base import Batch, Detector, Prediction, seeded
+    from ad_models.run import Progress, Run
 
 __all__ = [
     "ALGORITHMS",
@@ -60,21 +64,43 @@ ALGORITHMS = {  # name (also the module's) -> class
     "vae": "Vae",
 }
 
+WITH_TORCH = {  # name -> module
+    "Batch": "base",
+    "Detector": "base",
+    "Prediction": "base",
+    "Progress": "run",
+    "Run": "run",
+    "seeded": "base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The names that need torch, when they are used first."""
+    if name not in WITH_TORCH:
+        raise AttributeError(f"module 'ad_models' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"ad_models.{WITH_TORCH[name]}"), name)
+
 
 def config(name: str, **parameters: Any) -> Any:
     """The checked Config of an algorithm; a list in `parameters` becomes a tuple."""
     return checked(kind(name).Config, name, parameters)
 
 
-def create(name: str, **parameters: Any) -> Detector:
+def create(name: str, **parameters: Any) -> "Detector":
     """Build an unfitted detector; `parameters` are the fields of its Config."""
+    from ad_models.base import seeded
+
     chosen = config(name, **parameters)
     with seeded(chosen.seed):
         return kind(name)(chosen)
 
 
-def load(path: Path | str, device: torch.device | str = "cpu") -> Detector:
+def load(path: Path | str, device: "torch.device | str" = "cpu") -> "Detector":
     """Read a detector written by `Detector.save`. Runs no code from the file."""
+    from safetensors import SafetensorError, safe_open
+
+    from ad_models.base import FORMAT
+
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             about = json.loads((file.metadata() or {}).get("detector", "{}"))
@@ -95,7 +121,7 @@ def load(path: Path | str, device: torch.device | str = "cpu") -> Detector:
     return detector.eval()
 
 
-def kind(name: str) -> type[Detector]:
+def kind(name: str) -> "type[Detector]":
     """The class of an algorithm."""
     if name not in ALGORITHMS:
         raise ConfigError(f"unknown algorithm '{name}'{hint(name, ALGORITHMS)}")

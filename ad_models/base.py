@@ -17,8 +17,6 @@ from ad_models.errors import ExportError, InputError, NotFittedError, UpdateErro
 from ad_models.run import Run
 
 FORMAT = 1
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet, RGB in 0..1: every backbone was trained with them
-STD = (0.229, 0.224, 0.225)
 Places = Sequence[Sequence[int]]  # for each group: numbers of its images in the order of `learn`
 PIXELS = 2**20  # seen at once by a prediction: 16 images of 256 x 256, or one of 1024 x 1024
 

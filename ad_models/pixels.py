@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ad_models.base import MEAN, STD
+from ad_models.imagenet import MEAN, STD
 
 
 def unit(images: Tensor) -> Tensor:

@@ -25,10 +25,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import get_model
 
-from ad_models.base import MEAN, STD, Batch, Detector, Prediction
+from ad_models.base import Batch, Detector, Prediction
 from ad_models.budget import SMALLER, require_memory
 from ad_models.errors import ConfigError, InputError, NotFittedError
 from ad_models.features import stack
+from ad_models.imagenet import MEAN, STD
 from ad_models.maps import finish
 from ad_models.run import Run
 from ad_models.weights import load_weights

@@ -11,6 +11,7 @@ from flows.running import stop
 from flows.running.process import prepare
 from flows.running.progress import Terminal
 from tasks.build.records import Cells, Stage
+from tasks.models.device import may_have_gpu
 from tasks.spec.read import read_params
 from tasks.workspace.errors import CellError
 from tasks.workspace.journal import Journal
@@ -118,6 +119,8 @@ def devices(device: str) -> list[str]:
     """What cells may run on: every GPU for `auto`, or the CPU."""
     if device != "auto":
         return [device]
+    if not may_have_gpu():
+        return ["cpu"]
     import torch
 
     return [f"cuda:{n}" for n in range(torch.cuda.device_count())] or ["cpu"]

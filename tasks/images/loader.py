@@ -63,7 +63,8 @@ class ImageLoader:
         image = read_image(self.paths[index])
         seen, tile = self.preprocess(image), self.preprocess.spec.tile
         height, width = self.preprocess.region(image).shape[:2]
-        return cut_tiles(seen, tile) if tile else seen[None], (height, width)
+        tiles = cut_tiles(seen, tile) if tile else seen[None]
+        return torch.from_numpy(tiles), (height, width)
 
     def _image(self, index: int) -> Tensor:
         if index in self._kept:

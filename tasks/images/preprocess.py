@@ -3,11 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
-from ad_models.base import MEAN, STD
+from ad_models.imagenet import MEAN, STD
+from tasks.images.resample import Array, resize_image, resize_map
 from tasks.spec.schema import Image
 from tasks.workspace.errors import DataError
 
@@ -20,13 +18,13 @@ class Preprocess:
 
     spec: Image
 
-    def __call__(self, image: np.ndarray) -> Tensor:
+    def __call__(self, image: Array) -> Array:
         """Image (H, W, C) in 0..1, C 1 or 3 -> normalised (3, h, w) of the spec's size."""
-        pixels = torch.from_numpy(np.ascontiguousarray(self.region(image))).movedim(2, 0)
-        if pixels.shape[0] == 3 and self.spec.color == "grey":
-            pixels = (pixels * torch.tensor(GREY).view(3, 1, 1)).sum(0, keepdim=True)
-        resized = self._fit(pixels.expand(3, -1, -1))
-        return (resized - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+        pixels = self.region(image)
+        if pixels.shape[2] == 3 and self.spec.color == "grey":
+            pixels = pixels @ np.array(GREY, np.float32)[:, None]
+        mean, std = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
+        return (self._fit(pixels) - mean) / std
 
     def region(self, image: np.ndarray) -> np.ndarray:
         """The region of interest of an array (H, W, ...)."""
@@ -40,31 +38,30 @@ class Preprocess:
             )
         return image[top : top + height, left : left + width]
 
-    def restore(self, maps: Tensor, shape: tuple[int, int]) -> Tensor:
+    def restore(self, maps: Array, shape: tuple[int, int]) -> Array:
         """Map (h, w) -> (H, W) of a region of `shape`. Pixels outside a crop get the lowest
         value."""
         height, width = self._inner(shape)
         h, w = maps.shape
         if self.spec.resize == "pad":  # remove the padding
             top, left = (h - height) // 2, (w - width) // 2
-            return _resize(maps[top : top + height, left : left + width], shape)
+            return resize_map(maps[top : top + height, left : left + width], shape)
         if self.spec.resize == "crop":  # put the visible part into its place
             top, left = (height - h) // 2, (width - w) // 2
-            whole = maps.new_full((height, width), float(maps.min()))
+            whole = np.full((height, width), maps.min(), np.float32)
             whole[top : top + h, left : left + w] = maps
-            return _resize(whole, shape)
-        return _resize(maps, shape)
+            return resize_map(whole, shape)
+        return resize_map(maps, shape)
 
-    def _fit(self, pixels: Tensor) -> Tensor:
-        height, width = self._inner((pixels.shape[1], pixels.shape[2]))
-        resized = F.interpolate(
-            pixels[None], (height, width), mode="bilinear", antialias=True, align_corners=False
-        )[0]
+    def _fit(self, pixels: Array) -> Array:
+        """Pixels (H, W, C) -> (C, h, w) of the spec's size."""
+        height, width = self._inner((pixels.shape[0], pixels.shape[1]))
+        resized = resize_image(pixels, (height, width))
         h, w = self.spec.size
         if self.spec.resize == "pad":
             top, left = (h - height) // 2, (w - width) // 2
-            sides = (left, w - width - left, top, h - height - top)
-            return F.pad(resized[None], sides, mode="replicate")[0]
+            sides = ((0, 0), (top, h - height - top), (left, w - width - left))
+            return np.pad(resized, sides, mode="edge")
         top, left = (height - h) // 2, (width - w) // 2
         return resized[:, top : top + h, left : left + w]
 
@@ -77,7 +74,3 @@ class Preprocess:
         scale = pick(h / shape[0], w / shape[1])
         bound = (min, h, w) if self.spec.resize == "pad" else (max, h, w)
         return bound[0](round(shape[0] * scale), h), bound[0](round(shape[1] * scale), w)
-
-
-def _resize(maps: Tensor, shape: tuple[int, int]) -> Tensor:
-    return F.interpolate(maps[None, None], shape, mode="bilinear", align_corners=False)[0, 0]

@@ -23,6 +23,7 @@ from tasks.models.device import choose_device
 from tasks.models.edge_maps import EdgeMaps
 from tasks.models.feature_loader import FeatureLoader
 from tasks.models.inspector import Inspection, Inspector
+from tasks.models.torch_model import TorchModel
 from tasks.spec.algorithms import per_product
 from tasks.spec.read import read_params
 from tasks.spec.recipe import FitRecipe
@@ -163,7 +164,7 @@ class FitJob:
 
     def score(self, detector: Detector, rows: Rows) -> Scores:
         """Score and highest map value of each image."""
-        inspector = Inspector(detector, Preprocess(self.recipe.image))
+        inspector = Inspector(TorchModel(detector), Preprocess(self.recipe.image))
         return [
             self.score_row(row, inspector.inspect(read_image(self.images / row["path"])))
             for row in rows

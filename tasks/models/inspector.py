@@ -4,16 +4,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Self
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from ad_models import Prediction, load
-from ad_models.base import MEAN, STD, Detector
+from ad_models.imagenet import MEAN, STD
 from tasks.images.preprocess import Preprocess
 from tasks.images.tiles import cut_tiles, join_tiles
+from tasks.models.predictor import Predictor, Scored
 from tasks.spec.read import check
 from tasks.spec.schema import Image
 from tasks.workspace.errors import StoreError
@@ -26,10 +24,6 @@ class Inspection(NamedTuple):
     score: float
     map: np.ndarray  # (H, W) float32, at the resolution of the region
     model_map: np.ndarray  # (h, w) float32, output of the algorithm
-
-
-class Predictor(Protocol):
-    def predict(self, images: Tensor) -> Prediction: ...
 
 
 @dataclass
@@ -52,49 +46,48 @@ class Inspector:
 
     def inspect_all(self, images: list[np.ndarray]) -> list[Inspection]:
         """Score images of any sizes in one batch."""
-        inputs = [self.preprocess(image) for image in images]
-        tile = self.preprocess.spec.tile
-        parts = [cut_tiles(x, tile) if tile else x[None] for x in inputs]
+        parts = [self._tiles(image) for image in images]
         shapes = [self.preprocess.region(image).shape[:2] for image in images]
         counts = [len(part) for part in parts]
-        prediction = self.detector.predict(torch.cat(parts))
-        return inspections(self.preprocess, prediction, counts, shapes)
+        found = self.detector.predict(np.concatenate(parts))
+        return inspections(self.preprocess, found, counts, shapes)
 
     def reconstruct(self, image: np.ndarray) -> np.ndarray | None:
         """The model's reconstruction of the region of interest (H, W, 3) in 0..1; None if it has
         none."""
-        if not isinstance(self.detector, Detector):
-            return None
-        seen, tile = self.preprocess(image), self.preprocess.spec.tile
-        made = self.detector.reconstruction(cut_tiles(seen, tile) if tile else seen[None])
+        made = self.detector.reconstruct(self._tiles(image))
         if made is None:
             return None
-        parts = made.float().cpu()
-        shape = self.preprocess.region(image).shape[:2]
+        spec, shape = self.preprocess.spec, self.preprocess.region(image).shape[:2]
         planes = [
-            join_tiles(part, self.preprocess.spec.size) if tile else part[0]
-            for part in parts.movedim(1, 0)
+            join_tiles(part, spec.size) if spec.tile else part[0] for part in made.swapaxes(0, 1)
         ]
-        whole = torch.stack([self.preprocess.restore(plane, shape) for plane in planes], dim=2)
-        return (whole * torch.tensor(STD) + torch.tensor(MEAN)).clamp(0, 1).numpy()
+        whole = np.stack([self.preprocess.restore(plane, shape) for plane in planes], axis=2)
+        return (whole * np.array(STD, np.float32) + np.array(MEAN, np.float32)).clip(0, 1)
+
+    def _tiles(self, image: np.ndarray) -> np.ndarray:
+        """Tiles (N, 3, h, w) of an image (H, W, C) as the algorithm sees them; without tiling N is
+        1."""
+        seen, tile = self.preprocess(image), self.preprocess.spec.tile
+        return cut_tiles(seen, tile) if tile else seen[None]
 
 
 def inspections(
     preprocess: Preprocess,
-    prediction: Prediction,
+    found: Scored,
     counts: list[int],
     shapes: Sequence[tuple[int, ...]],
 ) -> list[Inspection]:
-    """Inspections of images from the prediction of all their tiles. counts: tiles of each image;
+    """Inspections of images from the output for all their tiles. counts: tiles of each image;
     shapes: height and width of each region of interest, pixels."""
-    scores = prediction.score.cpu().split(counts)
-    maps = prediction.map[:, 0].float().cpu().split(counts)
-    found = []
+    ends = np.cumsum(counts)[:-1]
+    scores, maps = np.split(found.score, ends), np.split(found.map, ends)
+    made = []
     for (height, width, *_), score, part in zip(shapes, scores, maps, strict=True):
         whole = join_tiles(part, preprocess.spec.size) if preprocess.spec.tile else part[0]
         native = preprocess.restore(whole, (height, width))
-        found.append(Inspection(float(score.max()), native.numpy(), whole.numpy()))
-    return found
+        made.append(Inspection(float(score.max()), native, whole))
+    return made
 
 
 def _detector(folder: Path, device: str) -> Predictor:
@@ -103,4 +96,6 @@ def _detector(folder: Path, device: str) -> Predictor:
         from tasks.models.onnx import OnnxDetector
 
         return OnnxDetector(folder / ONNX)
-    return load(folder / MODEL, device)
+    from tasks.models.torch_model import TorchModel
+
+    return TorchModel.load(folder / MODEL, device)

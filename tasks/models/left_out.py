@@ -19,6 +19,7 @@ from tasks.models.edge_maps import EdgeMaps
 from tasks.models.feature_loader import FeatureLoader
 from tasks.models.fitting import FitJob, Rows, Scores
 from tasks.models.inspector import inspections
+from tasks.models.torch_model import as_arrays
 
 MOST_PARTS = 8  # where more images are left out, to measure what fewer images change
 FEW = 64  # images at most for which it is: with more it is small
@@ -110,6 +111,6 @@ def scored(
     for number, (group, prediction) in enumerate(zip(groups, found, strict=True)):
         job.listener.report(f"left out {number + 1}/{len(groups)}", number / len(groups))
         shapes = [loader.shape(index) for index in group]
-        seen = inspections(preprocess, prediction, [tiles] * len(group), shapes)
+        seen = inspections(preprocess, as_arrays(prediction), [tiles] * len(group), shapes)
         scores += [job.score_row(rows[i], one) for i, one in zip(group, seen, strict=True)]
     return scores

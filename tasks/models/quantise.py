@@ -13,16 +13,16 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from torch import Tensor
+
+from tasks.images.resample import Array
 
 INPUTS = 16  # fewest input channels of a quantised convolution: the first layer stays float
 
 
-def quantise(path: Path, images: Iterable[Tensor]) -> None:
+def quantise(path: Path, images: Iterable[Array]) -> None:
     """Replace model.onnx by its 8-bit form, calibrated on preprocessed images (B, 3, H, W)."""
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, _silent():
         folded, small = Path(scratch) / "folded.onnx", Path(scratch) / "int8.onnx"
@@ -50,12 +50,12 @@ def convolutions_to_quantise(model: onnx.ModelProto) -> list[str]:
 
 
 class _Reader(CalibrationDataReader):
-    def __init__(self, images: Iterable[Tensor]) -> None:
-        self.images: Iterator[Tensor] = iter(images)
+    def __init__(self, images: Iterable[Array]) -> None:
+        self.images: Iterator[Array] = iter(images)
 
-    def get_next(self) -> dict[str, np.ndarray] | None:
+    def get_next(self) -> dict[str, Array] | None:
         image = next(self.images, None)
-        return None if image is None else {"images": image.numpy()}
+        return None if image is None else {"images": image}
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from tasks.decisions.map_regions import find_map_regions
 from tasks.decisions.threshold import classify_score
 from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.pictures import heat_map
-from tasks.models.device import choose_device
+from tasks.models.device import device_name
 from tasks.models.inspector import Inspection, Inspector
 from tasks.workspace.errors import StoreError
 
@@ -30,7 +30,7 @@ class ReleaseModel:
     def load(cls, folder: Path, device: str) -> Self:
         """Load a release from its folder."""
         decision = read_decision(folder)
-        return cls(Inspector.load(folder, str(choose_device(device))), decision)
+        return cls(Inspector.load(folder, device_name(device)), decision)
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
-import torch
 
 from tasks.decisions.map_regions import reported_pixels
 from tasks.decisions.threshold import wrongness
@@ -85,9 +84,9 @@ class ResultPictures:
         seen = self.inspector.preprocess.region(image)
         drawn = {"edge_image": encode_webp(shrink_picture(rgb_picture(seen), SIDE))}
         if map is not None:
-            native = self.inspector.preprocess.restore(torch.from_numpy(map), seen.shape[:2])
+            native = self.inspector.preprocess.restore(map, seen.shape[:2])
             top = self.decision.map_top
-            drawn["edge_heat"] = encode_webp(map_colours(native.numpy(), top, SIDE // 2))
+            drawn["edge_heat"] = encode_webp(map_colours(native, top, SIDE // 2))
         self.edge.append(drawn)
 
     def _found(self, map: np.ndarray) -> np.ndarray | None:

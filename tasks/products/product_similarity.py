@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -41,7 +42,8 @@ def feature_vector(net: Pyramid, paths: list[Path]) -> Tensor:
     """Unit feature vector of some images: mean and standard deviation of each channel over all
     positions, with equal weight for each layer."""
     preprocess = Preprocess(Image(size=(SIDE, SIDE)))
-    layers = net(torch.stack([preprocess(read_image(path)) for path in paths]))
+    images = np.stack([preprocess(read_image(path)) for path in paths])
+    layers = net(torch.from_numpy(images))
     parts = [
         F.normalize(torch.cat([f.mean((0, 2, 3)), f.std((2, 3)).mean(0)]), dim=0) for f in layers
     ]

@@ -7,7 +7,7 @@ from tasks.decisions.calibration import images_identity
 from tasks.documents.manifest import About
 from tasks.documents.metrics import METRICS, GateMetrics
 from tasks.documents.threshold import THRESHOLD
-from tasks.models.onnx import export_onnx
+from tasks.models.export import export_onnx
 from tasks.monitoring.findings import LOOKS, MEASURES
 from tasks.promotion.challenge import reported
 from tasks.promotion.provenance import provenance

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from tasks.documents.decision import Shipped
 from tasks.documents.threshold import THRESHOLD, Thresholds
@@ -27,11 +26,11 @@ from tasks.workspace.paths import MODEL, ONNX, Workspace
 CALIBRATING = 32  # good images whose ranges an 8-bit model takes for its own
 
 
-def normals(images: Path, rows: list[dict[str, Any]], spec: Product) -> list[Tensor]:
+def normals(images: Path, rows: list[dict[str, Any]], spec: Product) -> list[np.ndarray]:
     """Good training images, spread over all of them, as the algorithm sees them (B, 3, H, W)."""
     chosen = rows[:: max(1, len(rows) // CALIBRATING)][:CALIBRATING]
     paths = [images / row["path"] for row in chosen]
-    return [batch.image for batch in ImageLoader(paths, Preprocess(spec.image), 1, cache=0)]
+    return [batch.image.numpy() for batch in ImageLoader(paths, Preprocess(spec.image), 1, cache=0)]
 
 
 def shipped(

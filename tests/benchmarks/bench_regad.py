@@ -48,7 +48,7 @@ def tests(folder: Path, side: int) -> Tests:
     images, masks = [], []
     for path in sorted((folder / "test").glob("*/*")):
         kind = path.parent.name
-        images.append(preprocess(read_image(path)))
+        images.append(torch.from_numpy(preprocess(read_image(path))))
         mask = np.zeros((side, side), bool)
         if kind != "good":
             truth = read_mask(folder / "ground_truth" / kind / f"{path.stem}_mask.png")
@@ -121,7 +121,7 @@ def rows(folder: Path, options: argparse.Namespace) -> Iterator[str]:
         found = []
         for draw in range(options.draws):
             order = np.random.default_rng(draw).permutation(len(paths))[:shots]
-            support = torch.stack([preprocess(read_image(paths[i])) for i in order])
+            support = torch.from_numpy(np.stack([preprocess(read_image(paths[i])) for i in order]))
             for regad in (trained, fresh):
                 object.__setattr__(regad.config, "shots", shots)
             ways = (

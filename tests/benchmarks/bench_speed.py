@@ -63,15 +63,17 @@ def exported(detector: Detector, side: int, folder: Path) -> Run | None:
         return None
     path = folder / f"{type(detector).__name__}.onnx"
     detector.export(path, (side, side))
-    return OnnxDetector(path).predict
+    model = OnnxDetector(path)
+    return lambda images: model.predict(images.numpy())
 
 
 def in_8_bits(detector: Detector, side: int, folder: Path) -> Run:
     """The exported detector as it ships with `release.int8`."""
     name = type(detector).__name__
     path = Path(shutil.copy(folder / f"{name}.onnx", folder / f"{name}_int8.onnx"))
-    quantise(path, [torch.randn(1, 3, side, side) for _ in range(4)])
-    return OnnxDetector(path).predict
+    quantise(path, [torch.randn(1, 3, side, side).numpy() for _ in range(4)])
+    model = OnnxDetector(path)
+    return lambda images: model.predict(images.numpy())
 
 
 def peer(name: str, side: int) -> nn.Module | None:

@@ -15,6 +15,7 @@ from tasks.models import left_out
 from tasks.models.fitting import FitJob
 from tasks.models.inspector import Inspector
 from tasks.models.left_out import left_out_scores, shift
+from tasks.models.torch_model import TorchModel
 from tasks.spec.recipe import FitRecipe
 
 SMALL = {"backbone": "resnet18", "weights": "random", "dims": 10}
@@ -57,7 +58,7 @@ def test_folds_score_every_image_by_a_fit_without_it(tmp_path, rows, monkeypatch
     others = [row for row, part in zip(rows, parts, strict=True) if part != parts[4]]
     alone = create("padim", **SMALL).fit(asked.loader(others))
     image = read_image(tmp_path / "4.png")
-    expected = Inspector(alone, Preprocess(asked.recipe.image)).inspect(image).score
+    expected = Inspector(TorchModel(alone), Preprocess(asked.recipe.image)).inspect(image).score
     assert scores["4.png"] == pytest.approx(expected, rel=1e-4)
     assert scores["4.png"] > 2 * detector.predict(asked.loader([rows[4]])._image(0)).score.item()
 

@@ -5,12 +5,14 @@ import shutil
 import numpy as np
 import onnx
 import pytest
+import torch
 from PIL import Image
 
 from ad_models import Batch, create
 from tasks.images.read_image import read_image
+from tasks.models.export import export_onnx
 from tasks.models.inspector import Inspector
-from tasks.models.onnx import OnnxDetector, export_onnx
+from tasks.models.onnx import OnnxDetector
 from tasks.models.quantise import convolutions_to_quantise
 from tasks.promotion.trial import differences, golden
 from tasks.workspace.files import write_json
@@ -27,11 +29,8 @@ def release(tmp_path_factory):
         Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(folder / name)
     detector = create("patchcore", backbone="resnet18", weights="random", ratio=0.5)
     write_json(folder / CARD, {"image": {"size": [64, 64]}})
-    prepare = Inspector(detector, _preprocess()).preprocess
-    import torch
-
-    images = [prepare(read_image(folder / name)) for name in names]
-    detector.fit([Batch(torch.stack(images[:6]))]).save(folder / MODEL)
+    seen = np.stack([_preprocess()(read_image(folder / name)) for name in names[:6]])
+    detector.fit([Batch(torch.from_numpy(seen))]).save(folder / MODEL)
     inspector = Inspector.load(folder)
     scores = [inspector.inspect(read_image(folder / name)).score for name in names]
     export_onnx(folder, (64, 64))

@@ -69,11 +69,11 @@ def make_line(root):
     folder = root / "made"
     folder.mkdir()
     preprocess = Preprocess(ImageSpec(size=SIZE))
-    good = torch.stack([preprocess(read_image(path)) for path in images(root)[:GOOD]])
+    seen = torch.from_numpy(np.stack([preprocess(read_image(path)) for path in images(root)]))
     detector = create("padim", backbone="resnet18", dims=8, weights="random")
-    detector.fit([Batch(good, ["plate"] * GOOD)]).save(folder / MODEL)
+    detector.fit([Batch(seen[:GOOD], ["plate"] * GOOD)]).save(folder / MODEL)
     write_json(folder / CARD, {"image": {"size": SIZE}})
-    found = detector.predict(torch.stack([preprocess(read_image(p)) for p in images(root)]))
+    found = detector.predict(seen)
     limit = float(found.score[:GOOD].max() + found.score[GOOD:].min()) / 2
     decision = {"threshold": limit, "accept": limit, "pixel_threshold": limit, "map_top": 2 * limit}
     write_json(folder / "threshold.json", decision)
