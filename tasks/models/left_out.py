@@ -29,7 +29,7 @@ Groups = list[list[int]]  # numbers of the images that are left out together
 def left_out_scores(job: FitJob, detector: Detector, rows: Rows, run: Run) -> tuple[Scores, str]:
     """Scores of all rows, and how they were found; detector: fitted on all of them."""
     count = job.folds(rows, refit=False)
-    scores = from_one_fit(job, detector, rows, count, run)
+    scores, factor = from_one_fit(job, detector, rows, count, run), 1.0
     if scores is not None and MOST_PARTS < len(rows) <= FEW and job.recipe.training.order is None:
         fewer = from_one_fit(replace(job, edge=EdgeMaps()), detector, rows, MOST_PARTS, run)
         factor = shift(scores, count, fewer or [], MOST_PARTS)
@@ -38,6 +38,7 @@ def left_out_scores(job: FitJob, detector: Detector, rows: Rows, run: Run) -> tu
         count = job.folds(rows)
         scores = from_refits(job, rows, count, run)
     how = "leave one out" if 0 < count == len(rows) else f"{count} folds"
+    how += f", scores times {factor:.4f}" if factor < 1 else ""
     return sorted(scores, key=lambda row: row["path"]), how
 
 

@@ -51,7 +51,7 @@ def test_folds_score_every_image_by_a_fit_without_it(tmp_path, rows, monkeypatch
     detector, seen, held = asked.fit(rows, Run())
     assert (seen, held) == (9, [])
     found, how = left_out_scores(asked, detector, rows, Run())
-    assert how == "leave one out"
+    assert how.startswith("leave one out")
     scores = {row["path"]: float(row["score"]) for row in found}
     assert set(scores) == {row["path"] for row in rows}
     parts = fold_numbers([row["sha256"] for row in rows], 9)
@@ -95,7 +95,7 @@ def test_each_image_passes_the_backbone_once(tmp_path, rows, seen_once, tile, tw
     scores, how = left_out_scores(asked, detector, rows, Run())
     detectors = 1 + 9 * two_stage
     assert seen_once() == 9 * (4 if tile else 1) + detectors  # each finds its channels by one
-    assert how == "leave one out" and [row["path"] for row in scores] == [r["path"] for r in rows]
+    assert how.startswith("leave one out") and [row["path"] for row in scores] == [r["path"] for r in rows]
 
 
 def test_refits_give_the_scores_of_the_detector_without_an_image(tmp_path, rows, monkeypatch):
@@ -106,7 +106,7 @@ def test_refits_give_the_scores_of_the_detector_without_an_image(tmp_path, rows,
     found, _ = left_out_scores(asked, detector, rows, Run())
     monkeypatch.setattr(type(detector), "left_out", lambda *_: None)
     refitted, how = left_out_scores(asked, detector, rows, Run())
-    assert how == "leave one out"
+    assert how.startswith("leave one out")
     for one, other in zip(found, refitted, strict=True):
         assert one["path"] == other["path"]
         for key in ("score", "peak"):
@@ -232,7 +232,7 @@ def test_calibration_scores_are_distributed_as_those_of_new_images(tmp_path, alg
         asked = job(tmp_path, algorithm, LONG_RUN[algorithm])
         detector, _, _ = asked.fit(rows[:16], Run())
         found, how = left_out_scores(asked, detector, rows[:16], Run())
-        assert how == "leave one out"
+        assert how.startswith("leave one out")
         known += [float(row["score"]) for row in found]
         new += [float(row["score"]) for row in asked.score(detector, rows[16:])]
     assert ks_2samp(known, new).statistic < 0.12  # 320 against 320: 2 % of the time by chance
