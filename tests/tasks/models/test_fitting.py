@@ -95,7 +95,9 @@ def test_each_image_passes_the_backbone_once(tmp_path, rows, seen_once, tile, tw
     scores, how = left_out_scores(asked, detector, rows, Run())
     detectors = 1 + 9 * two_stage
     assert seen_once() == 9 * (4 if tile else 1) + detectors  # each finds its channels by one
-    assert how.startswith("leave one out") and [row["path"] for row in scores] == [r["path"] for r in rows]
+    assert how.startswith("leave one out") and [row["path"] for row in scores] == [
+        r["path"] for r in rows
+    ]
 
 
 def test_refits_give_the_scores_of_the_detector_without_an_image(tmp_path, rows, monkeypatch):
