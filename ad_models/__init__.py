@@ -113,7 +113,11 @@ def load(path: Path | str, device: "torch.device | str" = "cpu") -> "Detector":
     if "weights" in parameters:  # the file holds the backbone itself: nothing to look up
         parameters = parameters | {"weights": "random"}
     detector = create(about["algorithm"], **parameters).to(device)
-    detector.load_state_dict(state)
+    try:
+        detector.load_state_dict(state)
+    except RuntimeError as error:
+        what = f"{path} is a {about['algorithm']} of another version; fit it again"
+        raise CheckpointError(f"{what}: {error}") from error
     detector.config = config(about["algorithm"], **about["config"])
     for module in detector.modules():
         if hasattr(module, "source"):

@@ -1,10 +1,11 @@
-"""Patch features of a frozen backbone: averaged over a neighbourhood, and kept between epochs."""
+"""Patch features of a frozen backbone: pooled over a neighbourhood, and kept between epochs."""
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ad_models.base import Batch, blocks
 from ad_models.budget import SMALLER, announced, disk, free, require_memory, size
@@ -16,15 +17,40 @@ from ad_models.run import Run
 FEATURES = "the features of all images"
 
 
-def locally_aware(pyramid: list[Tensor], side: int) -> tuple[Tensor, torch.Size]:
-    """Patch embeddings (B, P, D) and the grid (h, w) they form, P = h * w.
+class PatchEmbedding(nn.Module):
+    """The surroundings of each position, with the same number of values of every layer (PatchCore,
+    section 3.1 and official code).
 
-    Each position becomes the mean of the side x side positions around it, then coarser maps are
-    resized to the first one's grid (PatchCore, section 3.1).
+    The official code flattens the side x side window of all channels, one after another, averages
+    it in `each` * layers runs, then these in runs of as many as there are layers. Runs of less than
+    a number share it with the next one. Both steps together are one convolution with fixed weights:
+    of WideResNet-50-2 with `each` 512, a window of layer2 with twice the weight at the centre, and
+    the mean window of each two channels of layer3.
+
+    channels: of each layer. side: of the window, positions. each: values of each layer. stored:
+    whether a model file holds the weights.
     """
-    pooled = [F.avg_pool2d(f, side, stride=1, padding=side // 2) for f in pyramid]
-    features = stack(pooled, mode="bilinear")
-    return features.flatten(2).mT, features.shape[-2:]
+
+    def __init__(self, channels: Sequence[int], side: int, each: int, stored: bool = True) -> None:
+        super().__init__()
+        layers = len(channels)
+        self.dims, self.padding = each * layers, side // 2
+        self.groups = [math.gcd(count, each) for count in channels]  # the pattern repeats
+        for layer, (count, groups) in enumerate(zip(channels, self.groups, strict=True)):
+            one = torch.eye(count // groups * side**2)[None]
+            runs = F.adaptive_avg_pool1d(one, each * layers // groups)
+            runs = F.adaptive_avg_pool1d(runs, each // groups)[0].mT
+            weight = runs.unflatten(1, (-1, side, side)).repeat(groups, 1, 1, 1)
+            self.register_buffer(f"runs{layer}", weight, persistent=stored)
+
+    def forward(self, pyramid: list[Tensor]) -> tuple[Tensor, torch.Size]:
+        """Patches (B, P, dims) and the grid (h, w) of the first layer that they form, P = h * w."""
+        pooled = [
+            F.conv2d(features, weight, padding=self.padding, groups=groups)
+            for features, weight, groups in zip(pyramid, self.buffers(), self.groups, strict=True)
+        ]
+        features = stack(pooled, mode="bilinear")
+        return features.flatten(2).mT, features.shape[-2:]
 
 
 def embedded(

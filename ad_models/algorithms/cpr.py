@@ -7,9 +7,14 @@ training images most similar to the query. Learned features compare each patch, 
 patches at nearly the same position of the ten images. Background patches count less. The features
 are trained to agree on normal patches and to differ on synthetic defects and other places.
 
-Differs from the paper: synthetic images are made while training, not 12,000 beforehand, and
-their defects are cut to the foreground, where the official code drops whole components;
-lightness is changed in RGB. The bank holds half precision.
+Differs from the paper: synthetic images are made while training, not 12,000 beforehand, and their
+defects are cut to the foreground, where the official code drops whole components; components of any
+size stay; lightness is changed in RGB. The reference of a pair is not changed in light or noise, as
+its features are known beforehand; the official code changes both. Where all pixels count, cells of
+other places are drawn with replacement from the grid, and there the query is the first of the pair;
+the official code draws normal pixels without replacement, and takes the reference first. The best
+of all references is taken before the map is enlarged. Batch norms have torch's epsilon. The bank
+holds half precision.
 """
 
 import math
@@ -198,8 +203,7 @@ class Cpr(Detector):
             if self.config.objects:
                 away = elsewhere(at, size, masks.shape[-2] / size[0])
                 before = found.flatten(2).chunk(2)
-                unlike = (picked(before[0], at) - picked(before[1], away)).square().sum(1)
-                share = unlike * unlike.numel() / unlike.sum().clamp(min=1e-12)
+                share = unlikeness(picked(before[0], at), picked(before[1], away))
                 differ.append((cosine(query, reference, at, away) - DIFFER) * share)
                 counted.append(torch.ones_like(share))
             negatives = torch.cat(differ, dim=1).clamp(min=0)
@@ -267,6 +271,13 @@ def elsewhere(at: Tensor, size: torch.Size, stride: float) -> Tensor:
 def picked(features: Tensor, at: Tensor) -> Tensor:
     """features (B, C, P) at places (B, K): (B, C, K)."""
     return features.gather(2, at.unsqueeze(1).expand(-1, features.shape[1], -1))
+
+
+def unlikeness(query: Tensor, reference: Tensor) -> Tensor:
+    """Weights (B, K) of pairs of features (B, C, K): their squared distance, with mean 1 in each
+    image (official code)."""
+    unlike = (query - reference).square().sum(1)
+    return unlike / unlike.mean(1, keepdim=True).clamp(min=1e-12)
 
 
 def cosine(query: Tensor, reference: Tensor, at: Tensor, there: Tensor) -> Tensor:

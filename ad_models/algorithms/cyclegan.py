@@ -10,7 +10,8 @@ normal images removes a defect and, because of the identity loss, does not chang
 changes are the anomaly map.
 
 Differs from the paper: the paper translates styles; the use for inspection is ours, and so are the
-second set (`ad_models.synthetic`), the map, its blur and its maximum as the score.
+second set (`ad_models.synthetic`), the map, its blur and its maximum as the score. A step takes the
+batch of the loader, there one image: a pass has fewer steps than theirs.
 """
 
 from collections.abc import Iterable

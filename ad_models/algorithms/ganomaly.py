@@ -9,7 +9,13 @@ distance between the codes is the image's score (equation 5).
 Differs from the paper: the score is the mean square of the difference, and the discriminator is
 initialised again when it has won, as in the official code. The paper has no anomaly map: ours is
 the difference to the decoder's image, |x - x'|. Scores are not rescaled by those of the test set.
-Images are resized to `size`, and channels stop doubling at 512.
+Images are resized to `size`, and channels stop doubling at 512. A step takes the batch of the
+loader, where the official code takes 64 images. Batch norms are in evaluation mode when scoring,
+where the official code takes the statistics of the test batch.
+
+The distance of the codes also says how well the second encoder imitates the first, and it follows
+the brightness of an image. `score` offers two others: the largest value of the map, and the mean
+square by which the discriminator's features of x and x' differ (as in AnoGAN's score).
 """
 
 from collections.abc import Iterable
@@ -41,12 +47,15 @@ class GanomalyConfig:
     adversarial: float = 1.0  # weights of the losses; section 4.2
     contextual: float = 50.0
     latent: float = 1.0  # "encoder loss" in the paper
+    score: str = "codes"  # equation 5; ours: "map", its largest value, or "features", equation 1
     sigma: float = 0.0  # blur of the map, pixels; ours
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_epoch(self.batches)
         widths(self.size, self.base)
+        if self.score not in ("codes", "map", "features"):
+            raise ConfigError(f"score must be codes, map or features, got {self.score!r}")
         for name in ("base", "code", "epochs"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -108,6 +117,13 @@ class Ganomaly(Detector):
         seen = signed(images, self.config.size)
         codes = self.encoder(seen)
         drawn = self.decoder(codes)
-        score = (codes - self.second(drawn)).square().mean(1)  # equation 5; official code
         maps = (seen - drawn).abs().mean(1, keepdim=True)
-        return Prediction(score, finish(maps, images.shape[-2:], self.config.sigma))
+        maps = finish(maps, images.shape[-2:], self.config.sigma)
+        if self.config.score == "map":
+            score = maps.amax(dim=(1, 2, 3))
+        elif self.config.score == "features":
+            real, fake = (self.discriminator.trunk(x) for x in (seen, drawn))
+            score = (real - fake).square().mean((1, 2, 3))  # equation 1, of each image
+        else:
+            score = (codes - self.second(drawn)).square().mean(1)  # equation 5; official code
+        return Prediction(score, maps)

@@ -10,9 +10,11 @@ location.
 Differs from the paper: maps are not scaled to 0..1 per image, which would give every good part a
 spot as bright as a defect, and there is no opening after a threshold. `localisation: features` is
 ours: it distributes the same score over its positions, needs no gradient and so can be exported.
-The default is the plain gradient of the text. The official code uses `guided`, which is for a chain
-of layers such as VGG-16; with the shortcuts of a residual network it located defects worse. Cloners
-of other backbones follow the shape of the VGG-16 cloner.
+The default is the plain gradient of the text. `guided` lets the ReLUs of both networks pass
+positive gradients only, the official code those of the cloner; with the shortcuts of a residual
+network it located defects worse. `smooth` averages maps of noisy copies; the official code squares
+the noise's deviation and scales each copy's map to 0..1 first. Cloners of other backbones follow
+the shape of the VGG-16 cloner. The paper's images have 128 pixels, its batches 64 images.
 """
 
 import math
@@ -49,9 +51,9 @@ class KdadConfig:
     epochs: int = 601  # official code for MVTec AD
     lr: float = 0.001  # of Adam; official code
     narrow: int = 16  # channels of the cloner between critical layers; official code
-    localisation: str = "gradient"  # section 3.3; or smooth, guided (official code), features
-    copies: int = 50  # noisy copies that `smooth` averages over; official code
-    noise: float = 0.05  # of these, in units of the image's range; official code
+    localisation: str = "gradient"  # section 3.3; or smooth, guided, features (ours)
+    copies: int = 50  # noisy copies that `smooth` averages over; ours
+    noise: float = 0.05  # of these, in units of the image's range; ours
     clip: float = 0.99  # share of the gradients below the largest shown; official code
     sigma: float = 4.0  # blur of the map, pixels; official code
     weights: str = "imagenet"  # of the backbone; see ad_models.weights

@@ -6,9 +6,12 @@ Idea (section 3): store the mid-level features of all normal patches, reduce the
 still covers them, and score a patch by the distance to its nearest neighbour there. The position
 has no influence, so parts may have any place and angle.
 
-Differs from the paper: channels are not changed, while the official code pools them to 1024; the
-neighbour search is exact. If the patches of all images do not fit into `memory_budget`, they are
-stored on disk, or each image is reduced separately first.
+Differs from the paper: each layer is pooled to as many dimensions as the narrowest layer has
+channels. This is the 1024 of the official code for WideResNet-50-2, and less for a smaller network.
+The neighbour search is exact. Distances are not squared, as in the paper, while the official code
+squares them: a map is blurred after that. The coreset starts at a drawn patch, the official one at
+the patch farthest from ten drawn ones. If the patches of all images do not fit into
+`memory_budget`, they are stored on disk, or each image is reduced separately first.
 """
 
 import time
@@ -26,7 +29,7 @@ from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
 from ad_models.neighbours import around, nearest
-from ad_models.patches import embedded, locally_aware
+from ad_models.patches import PatchEmbedding, embedded
 from ad_models.reservoir import FEWEST, Plan, Reservoir, plan
 from ad_models.run import Run
 
@@ -37,7 +40,7 @@ Memory = tuple[Tensor, Tensor]  # a bank (N, D), and the entries (N, b) around e
 class PatchcoreConfig:
     backbone: str = "wide_resnet50_2"  # section 4.1
     layers: tuple[str, ...] = ("layer2", "layer3")  # section 3.1
-    neighbourhood: int = 3  # side of the patch that is averaged, positions; section 4.4.1
+    neighbourhood: int = 3  # side of a patch, positions; section 4.4.1
     ratio: float = 0.1  # of patches kept; table 1 (0.25, 0.1 and 0.01)
     bank_size: int | None = None  # patches kept, instead of a ratio; ours
     memory_budget: float | None = None  # GB a fit may take; None: half of what is free; ours
@@ -72,6 +75,8 @@ class Patchcore(Detector):
     def __init__(self, config: PatchcoreConfig) -> None:
         super().__init__(config)
         self.pyramid = Pyramid(config.backbone, config.layers, config.weights)
+        each = min(self.pyramid.channels)  # of each layer; 512 of WideResNet-50-2: official code
+        self.patches = PatchEmbedding(self.pyramid.channels, config.neighbourhood, each)
         self.register_buffer("bank", torch.empty(0))  # (N, D)
         self.radius: Tensor  # all patches lie within it of the bank, in the projection
         self.register_buffer("radius", torch.tensor(0.0))
@@ -81,7 +86,7 @@ class Patchcore(Detector):
 
     def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
         """Patch embeddings (B, P, D) and the grid (h, w) they form, P = h * w."""
-        return locally_aware(self.pyramid(images), self.config.neighbourhood)
+        return self.patches(self.pyramid(images))
 
     @torch.no_grad()
     def learn(self, loader: Iterable[Batch], run: Run) -> None:

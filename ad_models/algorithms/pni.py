@@ -9,9 +9,14 @@ are excluded. The score of a patch is its distance to the nearest of the others.
 
 Differs from the paper: no refinement network (it adds a tenth of a correction learned from
 synthetic defects to the map), and one backbone, where the paper's best figures average three;
-channels are kept as they are, where the official code pools them to 1024; one bank is used for both
-conditions; the network is that of the last epoch. The official code includes the centre in its
-surroundings because of an off-by-one error; here it is left out, as in the paper.
+patches are PatchCore's, which are those of the official code for WideResNets; one bank is used for
+both conditions; the network is that of the last epoch. The official code includes the centre in its
+surroundings because of an off-by-one error; here it is left out, as in the paper. An image's score
+is the maximum of the blurred map, where the official code takes the maximum of the patches, and its
+script the mean of the highest hundredth. Patches at the border are counted and trained on too;
+there they are left out. Beyond `expected` entries the official code takes places in the bank for
+places among the expected ones; here `owner` leads from one to the other. The blur of 8 pixels is
+for images of 480 pixels.
 """
 
 import math
@@ -25,10 +30,10 @@ from torch import Tensor, nn
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.coreset import coreset
 from ad_models.errors import ConfigError, InputError
-from ad_models.features import Pyramid, stack
+from ad_models.features import Pyramid
 from ad_models.maps import finish
 from ad_models.neighbours import nearest
-from ad_models.patches import everything
+from ad_models.patches import PatchEmbedding, everything
 from ad_models.run import Run
 
 
@@ -36,7 +41,7 @@ from ad_models.run import Run
 class PniConfig:
     backbone: str = "wide_resnet101_2"  # section 4.2
     layers: tuple[str, ...] = ("layer2", "layer3")  # section 4.2
-    neighbourhood: int = 5  # side of the patch that is averaged, positions; official code
+    neighbourhood: int = 5  # side of a patch, positions; official code
     ratio: float = 0.01  # of patches kept; section 4.2
     projected: int = 128  # dims in which the coreset is chosen; ours: 300 to 370 in official code
     expected: int = 2048  # first entries of the bank that the network tells apart; section 4.2
@@ -132,16 +137,17 @@ class Pni(Detector):
     def __init__(self, config: PniConfig) -> None:
         super().__init__(config)
         self.pyramid = Pyramid(config.backbone, config.layers, config.weights)
-        self.expectation = Expectation(sum(self.pyramid.channels), config)
+        each = min(self.pyramid.channels)  # of each layer, as PatchCore
+        self.patches = PatchEmbedding(self.pyramid.channels, config.neighbourhood, each)
+        self.expectation = Expectation(self.patches.dims, config)
         self.register_buffer("bank", torch.empty(0))  # (N, D); its start is what to expect
         self.register_buffer("owner", torch.empty(0, dtype=torch.long))  # (N,) in 0..M-1
         self.register_buffer("here", torch.empty(0, dtype=torch.bool))  # (P, N): seen nearby
 
     def embed(self, images: Tensor) -> Tensor:
         """Patch embeddings (B, D, h, w)."""
-        side = self.config.neighbourhood
-        pooled = [F.avg_pool2d(f, side, stride=1, padding=side // 2) for f in self.pyramid(images)]
-        return stack(pooled, mode="bilinear")
+        patches, grid = self.patches(self.pyramid(images))
+        return patches.mT.unflatten(2, grid)
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         with torch.no_grad():

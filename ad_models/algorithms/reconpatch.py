@@ -7,10 +7,10 @@ together and to separate others. A slow copy of the layer gives the similarity o
 between 0 and 1: from their distance, and from the neighbours they share. PatchCore's memory and
 score then work on the layer's output.
 
-Differs from the paper: no official code exists; the constants are from re-implementations and
-reviews. The loss compares patches of one image at a time, at most `patches` of them. Channels of
-the backbone are kept as they are, where PatchCore pools them to 1024, and its features are kept in
-half precision while the layer is trained.
+Differs from the paper: no official code exists. `neighbours`, `margin`, `bandwidth`, `pairwise` and
+`momentum` are from reviews; one re-implementation has 3 neighbours and a margin of 0.1. The loss
+compares patches of one image at a time, at most `patches` of them. Patches are PatchCore's; they
+are kept in half precision while the layer is trained.
 """
 
 import copy
@@ -27,7 +27,7 @@ from ad_models.errors import ConfigError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
 from ad_models.neighbours import around, nearest
-from ad_models.patches import Kept, locally_aware
+from ad_models.patches import Kept, PatchEmbedding
 from ad_models.reservoir import Reservoir, plan
 from ad_models.run import Run
 
@@ -36,7 +36,7 @@ from ad_models.run import Run
 class ReconpatchConfig:
     backbone: str = "wide_resnet50_2"  # section 4
     layers: tuple[str, ...] = ("layer2", "layer3")  # section 4
-    neighbourhood: int = 3  # side of the patch that is averaged, positions; section 4
+    neighbourhood: int = 3  # side of a patch, positions; section 4
     dims: int = 512  # of the learned space; section 4
     epochs: int = 120  # section 4
     lr: float = 1e-5  # of AdamP, with cosine annealing; section 4
@@ -81,13 +81,15 @@ class Reconpatch(Detector):
     def __init__(self, config: ReconpatchConfig) -> None:
         super().__init__(config)
         self.pyramid = Pyramid(config.backbone, config.layers, config.weights)
-        self.layer = nn.Linear(sum(self.pyramid.channels), config.dims)  # f of section 3
+        each = min(self.pyramid.channels)  # of each layer, as PatchCore
+        self.patches = PatchEmbedding(self.pyramid.channels, config.neighbourhood, each)
+        self.layer = nn.Linear(self.patches.dims, config.dims)  # f of section 3
         self.register_buffer("bank", torch.empty(0))  # (N, D)
         self.register_buffer("around", torch.empty(0, dtype=torch.long))  # (N, b)
 
     def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
         """Features before the layer (B, P, C) and the grid (h, w) they form, P = h * w."""
-        return locally_aware(self.pyramid(images), self.config.neighbourhood)
+        return self.patches(self.pyramid(images))
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         kept = Kept(lambda images: self.embed(images)[0], loader, run, batch=1)

@@ -9,7 +9,8 @@ the two images differ at a defect. Cells of several sizes find defects of severa
 
 Differs from the paper: the sets of cells for prediction are drawn once and saved with the model, so
 that a score is not random; images have values in 0..1 in the loss and a sigmoid at the end; removed
-cells are mid-grey.
+cells are mid-grey. Images are not flipped in training, and a step takes the batch of the loader,
+where re-implementations take 4 images.
 """
 
 from collections.abc import Iterable

@@ -13,21 +13,19 @@ official code, which sees more than the mean of every channel that the text desc
 computed once and kept in half precision.
 """
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
-from ad_models.features import Pyramid, stack
+from ad_models.features import Pyramid
 from ad_models.maps import finish
-from ad_models.patches import Kept
+from ad_models.patches import Kept, PatchEmbedding
 from ad_models.run import Run
 
 
@@ -72,8 +70,11 @@ class Simplenet(Detector):
     def __init__(self, config: SimplenetConfig) -> None:
         super().__init__(config)
         self.pyramid = Pyramid(config.backbone, config.layers, config.weights)
-        self.windows = Windows(self.pyramid.channels, config.neighbourhood)
-        dims = self.windows.dims
+        channels = self.pyramid.channels
+        each = sum(channels) // len(channels)  # 1536 of WideResNet-50-2; official code
+        # models of version 0.1 hold no weights of it
+        self.patches = PatchEmbedding(channels, config.neighbourhood, each, stored=False)
+        dims = self.patches.dims
         self.adaptor = nn.Linear(dims, dims)  # section 3.2; no nonlinearity
         self.discriminator = nn.Sequential(
             nn.Linear(dims, config.hidden),
@@ -87,8 +88,7 @@ class Simplenet(Detector):
 
     def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
         """Patch features (B, P, D) and the grid (h, w) they form; section 3.1."""
-        features = stack(self.windows(self.pyramid(images)), mode="bilinear")
-        return features.flatten(2).mT, features.shape[-2:]
+        return self.patches(self.pyramid(images))
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         c = self.config
@@ -124,34 +124,6 @@ class Simplenet(Detector):
         distance = -verdicts.reshape(-1, 1, *grid)  # section 3.6
         maps = finish(distance, images.shape[-2:], self.config.sigma)
         return Prediction(score=distance.amax(dim=(1, 2, 3)), map=maps)  # section 3.6
-
-
-class Windows(nn.Module):
-    """The surroundings of a position, with the same number of values for every layer (PatchCore's
-    official code).
-
-    The side x side windows of all channels, one after another, are cut into equal runs, and each
-    run is averaged: of WideResNet-50-2, 4608 numbers of layer2 in runs of 6, 9216 of layer3 in
-    runs of 12. Two thirds of a channel's window, or one and a third: the layout within it stays.
-    """
-
-    def __init__(self, channels: Sequence[int], side: int) -> None:
-        super().__init__()
-        each = sum(channels) // len(channels)
-        self.dims, self.padding = each * len(channels), side // 2
-        self.groups = [math.gcd(count, each) for count in channels]  # the pattern repeats
-        for layer, (count, groups) in enumerate(zip(channels, self.groups, strict=True)):
-            one = torch.eye(count // groups * side**2)
-            runs = F.adaptive_avg_pool1d(one[None], each // groups)[0].mT
-            weight = runs.unflatten(1, (-1, side, side)).repeat(groups, 1, 1, 1)
-            self.register_buffer(f"runs{layer}", weight, persistent=False)
-
-    def forward(self, pyramid: list[Tensor]) -> list[Tensor]:
-        """Maps (B, dims / layers, h, w), each of its layer's size."""
-        return [
-            F.conv2d(features, weight, padding=self.padding, groups=groups)
-            for features, weight, groups in zip(pyramid, self.buffers(), self.groups, strict=True)
-        ]
 
 
 def truncated_l1(normal: Tensor, spoiled: Tensor, margin: float) -> Tensor:

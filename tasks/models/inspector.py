@@ -8,6 +8,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from ad_models.errors import CheckpointError
 from ad_models.imagenet import MEAN, STD
 from tasks.images.preprocess import Preprocess
 from tasks.images.tiles import cut_tiles, join_tiles
@@ -91,11 +92,22 @@ def inspections(
 
 
 def _detector(folder: Path, device: str) -> Predictor:
-    """On a CPU the ONNX model of a release; otherwise the torch model."""
-    if device == "cpu" and (folder / ONNX).is_file():
-        from tasks.models.onnx import OnnxDetector
-
-        return OnnxDetector(folder / ONNX)
+    """On a CPU the ONNX model of a release; otherwise the torch model. Where that is of another
+    version, a release runs by its ONNX model everywhere."""
+    shipped = (folder / ONNX).is_file()
+    if device == "cpu" and shipped:
+        return _onnx(folder)
     from tasks.models.torch_model import TorchModel
 
-    return TorchModel.load(folder / MODEL, device)
+    try:
+        return TorchModel.load(folder / MODEL, device)
+    except CheckpointError:
+        if shipped:
+            return _onnx(folder)
+        raise
+
+
+def _onnx(folder: Path) -> Predictor:
+    from tasks.models.onnx import OnnxDetector
+
+    return OnnxDetector(folder / ONNX)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 
 from ad_models import Batch, create
-from ad_models.algorithms.cpr import around, cosine, drawn, elsewhere, picked
+from ad_models.algorithms.cpr import around, cosine, drawn, elsewhere, picked, unlikeness
 from ad_models.errors import ConfigError
 from ad_models.retrieval import divergence, front_plane, lowest
 
@@ -131,6 +131,16 @@ def test_cosines_of_picked_places():
             expected = F.cosine_similarity(a[i, :, at[i, k]], b[i, :, there[i, k]], dim=0)
             assert float(found[i, k]) == pytest.approx(float(expected), abs=1e-5)
     assert torch.equal(picked(a, at)[1, :, 2], a[1, :, at[1, 2]])
+
+
+def test_other_places_count_by_their_distance_in_each_image():
+    a, b = torch.randn(2, 3, 6, 5)
+    a[1] *= 100  # an image of large features takes no weight from the others
+    found = unlikeness(a, b)
+    for i in range(3):
+        distances = [float((a[i, :, k] - b[i, :, k]).norm() ** 2) for k in range(5)]
+        expected = [5 * d / sum(distances) for d in distances]
+        assert found[i].tolist() == pytest.approx(expected, rel=1e-4)
 
 
 def test_agreeing_normals_and_opposite_defects_cost_nothing(fitted, monkeypatch):

@@ -102,7 +102,8 @@ def test_the_encoder_finds_codes_while_the_gan_stands_still():
 
 
 @pytest.mark.parametrize(
-    ("parameter", "value"), [("size", 40), ("critic_steps", 0), ("encoder_epochs", 0)]
+    ("parameter", "value"),
+    [("size", 40), ("critic_steps", 0), ("encoder_epochs", 0), ("score", "codes")],
 )
 def test_wrong_parameters(parameter, value):
     with pytest.raises(ConfigError, match=parameter):
@@ -114,3 +115,36 @@ def test_solves_a_painted_defect():
     model = small(critic_steps=2, lr=1e-3, encoder_lr=1e-3, **more)
     image, pixel = aurocs(model.fit(batches()))
     assert image > 0.95 and pixel > 0.9
+
+
+def test_the_start_is_the_official_code_s():
+    """Standard deviations of the official tflib: sqrt(2 / (fan in + fan out)), of 3 x 3
+    convolutions inside the blocks and at the generator's end sqrt(4 / (fan in + fan out))."""
+    model = create("f_anogan", size=64, base=32, code=128)
+    block = 9 * (64 + 64)
+    expected = {
+        "generator.start": 2 / (128 + 256 * 16),
+        "generator.body.0.first": 4 / (9 * (256 + 256)),
+        "generator.body.0.shortcut": 2 / (256 + 256),
+        "generator.body.6": 4 / (9 * (32 + 3)),
+        "critic.features.0": 2 / (9 * (3 + 32)),
+        "critic.features.2.first": 4 / block,
+        "critic.features.2.shortcut": 2 / (64 + 128),
+        "critic.last": 2 / (256 * 16 + 1),
+        "encoder.features.0": 2 / (9 * (3 + 32)),
+        "encoder.last": 2 / (256 * 16 + 128),
+    }
+    for name, variance in expected.items():
+        layer = model.get_submodule(name).requires_grad_(False)
+        assert float(layer.weight.std()) == pytest.approx(variance**0.5, rel=0.06), name
+        bound = (3 * variance) ** 0.5  # uniform
+        assert 0.97 * bound < float(layer.weight.abs().max()) <= bound
+        assert layer.bias is None or not layer.bias.any()
+
+
+def test_the_map_s_score_is_its_largest_value():
+    images = torch.randn(2, 3, 32, 32)
+    model = small(score="map", sigma=2.0).eval()
+    with torch.no_grad():
+        score, maps = model(images)
+    torch.testing.assert_close(score, maps.flatten(1).max(1).values)

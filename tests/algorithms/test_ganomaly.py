@@ -69,6 +69,20 @@ def test_score_is_the_distance_of_the_codes():
     assert model(images).score.max().item() < 1e-6
 
 
+@pytest.mark.parametrize("score", ["map", "features"])
+def test_other_scores_against_their_definitions(score):
+    model = small(score=score).eval()
+    images = torch.randn(3, 3, 32, 32)
+    with torch.no_grad():
+        found, maps = model(images)
+        std, mean = torch.tensor([[0.229, 0.224, 0.225], [0.485, 0.456, 0.406]]).view(2, 3, 1, 1)
+        seen = 2 * (images * std + mean) - 1
+        pair = [model.discriminator.trunk(x) for x in (seen, model.decoder(model.encoder(seen)))]
+    features = (pair[0] - pair[1]).flatten(1).pow(2).mean(1)
+    expected = maps.flatten(1).max(1).values if score == "map" else features
+    torch.testing.assert_close(found, expected)
+
+
 def test_a_discriminator_that_has_won_starts_anew(monkeypatch):
     images = [Batch(torch.randn(4, 3, 32, 32))]
     kept = small().fit(images).discriminator.trunk[3]
@@ -78,7 +92,9 @@ def test_a_discriminator_that_has_won_starts_anew(monkeypatch):
     assert int(anew.num_batches_tracked) == 0
 
 
-@pytest.mark.parametrize(("parameter", "value"), [("size", 40), ("code", 0), ("epochs", 0)])
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("size", 40), ("code", 0), ("epochs", 0), ("score", "x")]
+)
 def test_wrong_parameters(parameter, value):
     with pytest.raises(ConfigError, match=parameter):
         small(**{parameter: value})

@@ -62,10 +62,10 @@ def test_gaussians_that_do_not_fit_are_refused_with_dims_that_do(name, memory):
         detector.fit(images)
 
 
-@pytest.mark.parametrize("name", ["simplenet", "reconpatch"])
-def test_features_that_wait_on_disk_are_the_same(name, memory, tmp_path):
+@pytest.mark.parametrize(("name", "dims"), [("simplenet", 384), ("reconpatch", 256)])
+def test_features_that_wait_on_disk_are_the_same(name, dims, memory, tmp_path):
     kept = small(name).fit(IMAGES).predict(IMAGES[0].image)
-    held = 8 * 64 * 384 * 2  # images, patches, channels, bytes
+    held = 8 * 64 * dims * 2  # images, patches, dimensions, bytes
     memory(2 * held - 2)
     told = []
     run = Run(checkpoint=tmp_path / "fit.pt", say=told.append)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from sklearn.metrics import roc_auc_score
@@ -78,13 +80,22 @@ def test_map_is_the_sum_over_scales_and_the_score_the_top_of_their_product():
         assert maps[i].min() == 0
         product = torch.exp(sum(up(log[i : i + 1]) for log in logs))
         worst = (1 - product / product.max()).flatten().sort(descending=True).values
-        assert score[i].item() == pytest.approx(worst[: int(0.1 * 64 * 64)].mean().item(), rel=1e-5)
+        paper = worst[: int(0.1 * 64 * 64)].mean().item()
+        assert 1 - math.exp(-score[i].item()) == pytest.approx(paper, rel=1e-5)
+
+
+def test_scores_of_large_defects_do_not_tie():
+    z = [torch.zeros(2, 4, side, side) for side in (16, 8, 4)]
+    z[0][0, :, 4:12, 4:12], z[0][1, :, 4:12, 4:12] = 20.0, 21.0
+    score, _ = with_z(detector().eval(), z)
+    assert score[1] > score[0] + 1 > 100
 
 
 def test_where_all_is_equally_likely_the_map_is_zero():
     z = [torch.zeros(2, 4, side, side) for side in (16, 8, 4)]
     score, maps = with_z(detector().eval(), z)
-    assert not score.any() and not maps.any()
+    torch.testing.assert_close(score, torch.zeros(2))
+    assert not maps.any()
 
 
 def test_the_border_of_the_features_is_like_the_rest():

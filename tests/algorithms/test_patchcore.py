@@ -63,9 +63,9 @@ def test_the_bank_is_the_same_in_memory_and_on_disk(monkeypatch):
     images = torch.randn(8, 3, 64, 64)
     whole = fitted(images, ratio=0.1, projected=16)
     said = []
-    room = 4 * 50 * 384 + 512 * (4 * 16 + 24)  # the bank, and the projections of all patches
+    room = 4 * 50 * 256 + 512 * (4 * 16 + 24)  # the bank, and the projections of all patches
     monkeypatch.setattr(patchcore, "peak", lambda device: 0)
-    working = 4 * 8 * 64 * 384 * 4
+    working = 4 * 8 * 64 * 256 * 4
     bounded = create(
         "patchcore", backbone="resnet18", weights="random", ratio=0.1, projected=16,
         memory_budget=(room + working + 2000) / 1e9,
@@ -80,7 +80,7 @@ def test_a_fit_says_what_it_will_take_and_records_what_it_did():
     images = torch.randn(6, 3, 64, 64)
     detector = create("patchcore", backbone="resnet18", weights="random", bank_size=30)
     detector.fit(parted(images, 3), run)
-    assert len(said) == 1 and "a bank of 30 of 384 patches x 384, chosen from all" in said[0]
+    assert len(said) == 1 and "a bank of 30 of 384 patches x 256, chosen from all" in said[0]
     assert detector.record["bank"] == len(detector.bank) == 30
     assert seen[-1].metrics["covering_radius"] == pytest.approx(float(detector.radius))
     with torch.no_grad():

@@ -75,10 +75,10 @@ def test_a_position_allows_what_was_seen_near_it():
 
 def test_the_network_sees_the_neighbours_and_not_the_centre():
     detector = fitted(torch.randn(4, 3, 64, 64)).eval()
-    features = torch.randn(2, 384, 8, 8)
+    features = torch.randn(2, 256, 8, 8)
     with torch.no_grad():
         whole = detector.expectation(features).unflatten(1, (8, 8))
-        columns = F.unfold(features, 9, padding=4).mT.unflatten(2, (384, 9, 9))  # (B, P, D, 9, 9)
+        columns = F.unfold(features, 9, padding=4).mT.unflatten(2, (256, 9, 9))  # (B, P, D, 9, 9)
         each = detector.expectation.of_windows(columns.flatten(0, 1).movedim(1, -1).clone())
         torch.testing.assert_close(whole.flatten(0, 2), each, rtol=1e-3, atol=1e-4)
         features[:, :, 3, 5] += 100
@@ -130,7 +130,7 @@ def steepness(self: Pni, images: torch.Tensor) -> torch.Tensor:
     """In place of a backbone, which sees the whole of so small an image: change along x and y."""
     x = images[:, :1]
     both = torch.cat([(x - x.roll(1, dim)).square() for dim in (-1, -2)], dim=1)
-    return F.avg_pool2d(both, 8).repeat(1, 192, 1, 1)
+    return F.avg_pool2d(both, 8).repeat(1, 128, 1, 1)
 
 
 def test_a_normal_patch_in_the_wrong_place_is_found(monkeypatch):

@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from ad_models import Batch, Run, create
-from ad_models.algorithms.simplenet import Windows, late, truncated_l1
+from ad_models.algorithms.simplenet import late, truncated_l1
 from ad_models.errors import ConfigError, InputError
 
 
@@ -34,18 +34,6 @@ def test_verdicts_that_cannot_differ_cost_twice_the_margin_at_least():
     same = torch.linspace(-2, 2, 9)
     each = [float(truncated_l1(v[None], v[None], 0.5)) for v in same]
     assert min(each) == pytest.approx(1.0) and float(truncated_l1(same, same, 0.5)) > 1.0
-
-
-@pytest.mark.parametrize("channels", [(512, 1024), (6,), (24, 40, 112)])
-def test_windows_are_flattened_and_averaged_in_equal_runs(channels):
-    windows = Windows(channels, 3)
-    pyramid = [torch.randn(2, c, 5, 7) for c in channels]
-    each = sum(channels) // len(channels)
-    for features, found in zip(pyramid, windows(pyramid), strict=True):
-        flat = F.unfold(features, 3, padding=1)  # (B, C * 9, P), channel by channel
-        expected = F.adaptive_avg_pool1d(flat.mT, each).mT.unflatten(2, (5, 7))
-        torch.testing.assert_close(found, expected)
-    assert windows.dims == each * len(channels)
 
 
 def test_networks_have_the_paper_s_shapes():

@@ -29,7 +29,7 @@ PARAMS: dict[str, Any] = {
         "image": {"size": 64},
         "training": {"calibration": 0.3, "folds": 0},
         "threshold": {"overkill": 0.2},
-        "gates": {"image_auroc": 0.0},
+        "gates": {"image_auroc": 0.0, "miss": None},
         "evaluation": {"resamples": 200},
         "release": {"onnx": False},  # where a test is not about it: an export takes seconds
     },

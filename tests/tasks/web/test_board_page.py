@@ -152,7 +152,7 @@ def test_the_keyboard_sets_a_threshold(made, tab):
         tab_to(tab, ".shown [data-do=threshold]")
         tab.press("Enter")
         tab.wait("document.getElementById('change').open")
-        assert "normal_quantile, overkill 0.02" in shown(tab, "#change .what")
+        assert "auto, overkill 0.02" in shown(tab, "#change .what")
         type_in(tab, "#change [name=overkill]", "0.05")
         confirm(tab)
         assert "Threshold of tile" in shown(tab, "#now .notice")
