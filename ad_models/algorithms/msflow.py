@@ -209,8 +209,8 @@ class Msflow(Detector):
         summed = torch.stack([_resized((x - _largest(x)).exp(), size) for x in likely]).sum(dim=0)
         product = torch.stack([_resized(x, size) for x in likely]).sum(dim=0)  # of logarithms
         count = max(1, int(self.config.top * size[0] * size[1]))
-        likely = (product - _largest(product)).flatten(1).topk(count, dim=1, largest=False).values
-        score = math.log(count) - likely.logsumexp(dim=1)
+        worst = (product - _largest(product)).flatten(1).topk(count, dim=1, largest=False).values
+        score = math.log(count) - worst.logsumexp(dim=1)
         return Prediction(score=score, map=_largest(summed) - summed)
 
 
