@@ -157,9 +157,9 @@ def test_the_keyboard_sets_a_threshold(made, tab):
         confirm(tab)
         assert "Threshold of tile" in shown(tab, "#now .notice")
         history = shown(tab, "[id='p/tile'] .history")
-        assert "anna (board)" in history and "overkill 0.02 → normal_quantile" in history
+        assert "anna (board)" in history and "overkill 0.02 → auto" in history
     rule = read_product(made.root, "tile").threshold
-    assert (rule.policy, rule.overkill) == ("normal_quantile", 0.05)
+    assert (rule.policy, rule.overkill) == ("auto", 0.05)
 
 
 def test_the_slider_s_value_is_set_with_every_digit(made, tab):
