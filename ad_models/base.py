@@ -64,6 +64,7 @@ class Detector(nn.Module, ABC):
     reads_once: ClassVar[bool] = (
         False  # True: learn goes through its loader once; none need be kept
     )
+    exact_without: ClassVar[bool] = False  # True: `left_out` gives what a fit without them would
     fewest: ClassVar[int] = 1  # normal images that learn needs
     # The attribute with the frozen `Pyramid` through which alone `learn` reads images, so that they
     # may be `Seen` (one_pass: in `forward` too). Empty: it needs pixels

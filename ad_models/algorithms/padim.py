@@ -54,6 +54,7 @@ class PadimConfig:
 class Padim(Detector):
     Config = PadimConfig
     one_pass = reads_once = True
+    exact_without = True
     fewest = 2
     reads_features = "pyramid"
 

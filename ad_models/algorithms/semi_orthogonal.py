@@ -47,6 +47,7 @@ class SemiOrthogonalConfig:
 class SemiOrthogonal(Detector):
     Config = SemiOrthogonalConfig
     one_pass = reads_once = True
+    exact_without = True
     fewest = 2
     reads_features = "pyramid"
 

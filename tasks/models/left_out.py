@@ -4,7 +4,8 @@ Some algorithms can leave images out of one fit. The others are fitted again wit
 the images, on features that have been computed once.
 
 A model that knows fewer images gives higher scores than the one that ships. Where images are few
-this is measured, by leaving out more of them, and taken off the scores.
+this is measured, by leaving out more of them, and taken off the scores, if the algorithm leaves
+images out exactly. A memory of patches keeps its size instead.
 """
 
 import math
@@ -30,7 +31,8 @@ def left_out_scores(job: FitJob, detector: Detector, rows: Rows, run: Run) -> tu
     """Scores of all rows, and how they were found; detector: fitted on all of them."""
     count = job.folds(rows, refit=False)
     scores, factor = from_one_fit(job, detector, rows, count, run), 1.0
-    if scores is not None and MOST_PARTS < len(rows) <= FEW and job.recipe.training.order is None:
+    few = MOST_PARTS < len(rows) <= FEW and job.recipe.training.order is None
+    if scores is not None and detector.exact_without and few:
         fewer = from_one_fit(replace(job, edge=EdgeMaps()), detector, rows, MOST_PARTS, run)
         factor = shift(scores, count, fewer or [], MOST_PARTS)
         scores = [scaled(row, factor) for row in scores]
