@@ -10,6 +10,8 @@ from tasks.models.predictor import Scored
 class OnnxDetector:
     """A model.onnx with the same scores as the detector it was exported from."""
 
+    reconstructs = False
+
     def __init__(self, path: Path) -> None:
         import onnxruntime
 
