@@ -17,6 +17,7 @@ class OnnxDetector:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = cpu_threads()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = ["CPUExecutionProvider"]
         self.session = onnxruntime.InferenceSession(path, options, providers=providers)
 
