@@ -24,7 +24,7 @@ from tasks.models.inspector import Inspector
 from tasks.models.result_pictures import ResultPictures, write_curves, write_scores
 from tasks.models.scoring import (
     Report,
-    image_batches,
+    inspected,
     measure_latency,
     score_images,
     scores_and_peaks,
@@ -160,8 +160,8 @@ def test(
     native = spec.evaluation.resolution == "native"
     masks = any(row["mask"] for row in rows)
     with PixelMetrics(intervals=spec.evaluation.resamples) as metrics:
-        for part, batch in image_batches(images, rows):
-            for row, image, found in zip(part, batch, inspector.inspect_all(batch), strict=True):
+        for part, batch, seen in inspected(inspector, images, rows):
+            for row, image, found in zip(part, batch, seen, strict=True):
                 result.scores.append(found.score)
                 mask = image_mask(inspector.preprocess, images, row, image)
                 pictures.add(len(result.scores) - 1, row["label"], image, *found[:2], mask)

@@ -5,6 +5,7 @@ fraction of a second and not the seconds of the import.
 """
 
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -29,7 +30,12 @@ OUTCOMES = {
 
 
 def prepare(modules: list[str]) -> None:
-    """Name the modules that the server imports once for all processes."""
+    """Name the modules that the server imports once for all processes.
+
+    Threads of torch that wait for work sleep, if the user has not said otherwise: on a machine that
+    does something else too, threads that look for work all the time take more than the work.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     CONTEXT.set_forkserver_preload(modules)
 
 

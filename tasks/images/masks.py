@@ -22,6 +22,8 @@ def image_mask(
 
 def resize_mask(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The mask at another resolution, by nearest neighbour, still 0 or 1."""
+    if mask.shape == shape:
+        return mask
     rows, columns = (
         ((np.arange(n) + 0.5) * have / n).astype(int)
         for n, have in zip(shape, mask.shape, strict=True)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.metrics.counting import LevelCounts
 from tasks.metrics.intervals import draw_resamples, percentiles
 from tasks.metrics.ranking import Bools, Floats, Ranking, metric_bounds, ranking_metrics
 
@@ -44,7 +45,9 @@ class ImageCounts:
         chosen = score_bins(pixels, np.bincount(which, share, scores.size))
         first = np.flatnonzero(np.append(True, np.diff(chosen) > 0)[: scores.size])
         last = np.append(first[1:], scores.size)[: first.size] - 1
-        self.highest, self.lowest = scores[first], scores[last]
+        ends = np.unique((scores[first], scores[last]))
+        self.levels = LevelCounts(ends)
+        self.highest, self.lowest = (np.searchsorted(ends, scores[at]) for at in (first, last))
         self.merged: Bools = first != last
         self.above = np.zeros((images, first.size), np.uint32)
         self.reached = np.zeros_like(self.above)
@@ -56,10 +59,10 @@ class ImageCounts:
         self.pro = np.bincount(cell, share, shape[0] * shape[1]).reshape(shape)
 
     def visit(self, image: int, part: Floats) -> None:
-        """Count sorted background scores of an image."""
-        size = np.uint32(part.size)
-        self.above[image] += size - np.searchsorted(part, self.highest, "right").astype(np.uint32)
-        self.reached[image] += size - np.searchsorted(part, self.lowest, "left").astype(np.uint32)
+        """Count background scores of an image."""
+        below, equal = self.levels.below_and_equal(part)
+        self.above[image] += (part.size - (below + equal)[self.highest]).astype(np.uint32)
+        self.reached[image] += (part.size - below[self.lowest]).astype(np.uint32)
         self.negatives[image] += part.size
 
     def ranking(self, drawn: Floats, bad: Bools) -> Ranking:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from tasks.metrics.counting import Floats, LevelCounts
+
 Bools = NDArray[np.bool_]
 
 
@@ -59,26 +60,15 @@ def distinct_scores(scores: Floats) -> tuple[Floats, NDArray[np.int32]]:
 
 
 def count_negatives(distinct: Floats, blocks: Iterable[Floats]) -> Counts:
-    """Counts at distinct scores of the negatives in sorted blocks."""
+    """Counts at distinct scores, highest first, of the negatives in blocks of any order."""
+    at = LevelCounts(distinct[::-1])
     above, reached, total = np.zeros(distinct.size, int), np.zeros(distinct.size, int), 0
     for block in filter(len, blocks):
-        lower, equal = count_below_and_equal(block, distinct)
+        lower, equal = at.below_and_equal(block)
         reached += block.size - lower
         above += block.size - lower - equal
         total += block.size
-    return Counts(above, reached, total)
-
-
-def count_below_and_equal(
-    block: Floats, distinct: Floats
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many of a sorted block are below each score, and how many equal to it."""
-    below = np.searchsorted(block, distinct, side="left")
-    equal = np.zeros_like(below)
-    # The second search is only for ties: most float scores have none.
-    tied = np.flatnonzero(block[np.minimum(below, block.size - 1)] == distinct)
-    equal[tied] = np.searchsorted(block, distinct[tied], side="right") - below[tied]
-    return below, equal
+    return Counts(above[::-1], reached[::-1], total)
 
 
 def rank_positives(which: NDArray[np.int32], weights: Floats, counts: Counts) -> Ranking:

@@ -60,12 +60,12 @@ class Background:
             scores = scores[part.size :]
 
     def blocks(self, visit: Visit | None = None) -> Iterator[Floats]:
-        """The scores in sorted blocks; `visit` first gets the sorted part of each image."""
-        yield sorted_block(self.buffer[: self.filled], self.parts, visit)
+        """The scores in blocks; `visit` first gets the part of each image."""
+        yield visited(self.buffer[: self.filled], self.parts, visit)
         self.buffer, self.filled = np.empty(0, np.float32), 0
         for offset, size, dtype, parts in self.spilled:
             stored = np.memmap(self.file, dtype, "r", offset, (size,))  # type: ignore[call-overload]
-            yield sorted_block(np.array(stored), parts, visit) if self.by_image else stored
+            yield visited(np.array(stored), parts, visit)
 
     def close(self) -> None:
         """Delete all scores and the temporary file."""
@@ -87,8 +87,6 @@ class Background:
         if not self.filled:
             return
         current = self.buffer[: self.filled]
-        if not self.by_image:
-            current.sort()
         try:
             if self.file is None:
                 self.file = TemporaryFile(prefix="background-")  # noqa: SIM115 - until close
@@ -103,12 +101,9 @@ class Background:
             ) from error
 
 
-def sorted_block(block: Floats, parts: Iterable[Part], visit: Visit | None) -> Floats:
-    """Sort the block in place, after `visit` gets its parts."""
-    for image, start, stop in parts:
-        part = block[start:stop]
-        part.sort()
-        if visit:
-            visit(image, part)
-    block.sort()
+def visited(block: Floats, parts: Iterable[Part], visit: Visit | None) -> Floats:
+    """The block, after `visit` got its parts."""
+    if visit:
+        for image, start, stop in parts:
+            visit(image, block[start:stop])
     return block

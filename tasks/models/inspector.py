@@ -56,6 +56,8 @@ class Inspector:
     def reconstruct(self, image: np.ndarray) -> np.ndarray | None:
         """The model's reconstruction of the region of interest (H, W, 3) in 0..1; None if it has
         none."""
+        if not self.detector.reconstructs:
+            return None
         made = self.detector.reconstruct(self._tiles(image))
         if made is None:
             return None

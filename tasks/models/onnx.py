@@ -10,11 +10,14 @@ from tasks.models.predictor import Scored
 class OnnxDetector:
     """A model.onnx with the same scores as the detector it was exported from."""
 
+    reconstructs = False
+
     def __init__(self, path: Path) -> None:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = cpu_threads()
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         providers = ["CPUExecutionProvider"]
         self.session = onnxruntime.InferenceSession(path, options, providers=providers)
 

@@ -13,6 +13,10 @@ class Scored(NamedTuple):
 
 
 class Predictor(Protocol):
+    @property
+    def reconstructs(self) -> bool:
+        """Whether `reconstruct` can give anything."""
+
     def predict(self, images: Array) -> Scored:
         """Score normalised images (B, 3, h, w)."""
 

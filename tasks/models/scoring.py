@@ -2,21 +2,36 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tasks.images.read_image import read_image
 from tasks.models.figures import Rows
-from tasks.models.inspector import Inspector
+from tasks.models.inspector import Inspection, Inspector
 
 Report = Callable[..., None]
+Inspected = tuple[Rows, list[np.ndarray], list[Inspection]]  # rows, images (H, W, C), inspections
+T = TypeVar("T")
 BATCH = 8  # images scored together; has no effect on scores
+AHEAD = 1 << 29  # bytes of the largest batch that is decoded while another one is in use
 TIMED = 20  # images for the latency
 WARM_UP = 3  # images before them
 ROUNDS = 3  # times that each image is timed
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The items in their order; the next one is made in a thread while one is used."""
+    coming = iter(items)
+    with ThreadPoolExecutor(1) as pool:
+        later = pool.submit(next, coming, None)
+        while (item := later.result()) is not None:
+            later = pool.submit(next, coming, None)
+            yield item
 
 
 def image_batches(images: Path, rows: Rows) -> Iterator[tuple[Rows, list[np.ndarray]]]:
@@ -24,6 +39,21 @@ def image_batches(images: Path, rows: Rows) -> Iterator[tuple[Rows, list[np.ndar
     for start in range(0, len(rows), BATCH):
         part = rows[start : start + BATCH]
         yield part, [read_image(images / row["path"]) for row in part]
+
+
+def inspected(inspector: Inspector, images: Path, rows: Rows) -> Iterator[Inspected]:
+    """Rows with their images and inspections, `BATCH` at a time. One thread decodes and one runs
+    the model, ahead of the caller; not where so many images would not fit into memory."""
+    batches = image_batches(images, rows)
+    if (first := next(batches, None)) is None:
+        return
+    small = sum(image.nbytes for image in first[1]) <= AHEAD
+    batches = chain([first], batches)
+    found = (
+        (part, batch, inspector.inspect_all(batch))
+        for part, batch in (ahead(batches) if small else batches)
+    )
+    yield from ahead(found) if small else found
 
 
 def score_images(inspector: Inspector, images: Path, rows: Rows, report: Report) -> list[float]:
@@ -34,8 +64,8 @@ def score_images(inspector: Inspector, images: Path, rows: Rows, report: Report)
 def scores_and_peaks(inspector: Inspector, images: Path, rows: Rows, report: Report) -> Rows:
     """Score and highest map value of each image, by path; repr keeps every digit."""
     found: Rows = []
-    for part, batch in image_batches(images, rows):
-        for row, seen in zip(part, inspector.inspect_all(batch), strict=True):
+    for part, _, batch in inspected(inspector, images, rows):
+        for row, seen in zip(part, batch, strict=True):
             peak = repr(float(seen.map.max()))
             found.append({"path": row["path"], "score": repr(seen.score), "peak": peak})
         report("calibration", len(found) / len(rows), images=len(part))

@@ -12,6 +12,7 @@ from tasks.models.predictor import Scored
 class TorchModel:
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
+        self.reconstructs = type(detector).reconstruct is not Detector.reconstruct
 
     @classmethod
     def load(cls, path: Path, device: str) -> "TorchModel":
