@@ -13,6 +13,7 @@ from prefect.utilities.annotations import allow_failure
 from flows.prefect_server import artifacts
 from flows.running import stop
 from flows.running.plan import Plan
+from flows.running.progress import telling
 from flows.running.runner import Runner
 from flows.running.stages import at_once, cell, failed, failure, submit
 from tasks.build.records import Cells, Stage, push
@@ -31,7 +32,7 @@ def run_gate(runner: Runner, plan: Plan, product: str, by: str) -> Decision | No
     """Promote or refuse the best of the product's cells that are up to date."""
     stop.check()
     patience = read_params(plan.workspace.root).line.patience
-    with runner.recorded(f"gate {product}"):
+    with runner.shown(f"gate {product}"):
         current = plan.current(product)
         decision = patiently(lambda: gate(plan.workspace, product, by, current), patience)
     if decision:
@@ -102,8 +103,10 @@ def run_on_workers(
 
 def send(workspace: Workspace, stages: list[Stage]) -> dict[str, str]:
     """Push what these stages made to the DVC remote, if there is one; why that failed."""
+    if not stages:
+        return {}
     try:
-        if stages:
+        with telling("sending to the DVC remote"):
             push(workspace, [f"{workspace.root / s.file}:{s.name}" for s in stages])
     except StoreError as error:
         return {"push": str(error)}

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 import click
 
 from flows.prefect_server.notify import notify
+from flows.running.progress import telling
 from flows.tables import results_table
 from tasks.clones.claim import claim_products
 from tasks.clones.snapshot import remote_url
@@ -35,17 +36,19 @@ def run_line(
     """Bring cells up to date, decide, report; whether nothing failed."""
     products = chosen(workspace, products, algorithms)
     with run_lock(workspace), _alone(workspace, products):
-        from flows.running.plan import make_plan
+        with telling("comparing the workspace with what was made before"):
+            from flows.running.plan import make_plan
 
-        plan = make_plan(workspace, products, algorithms)
+            plan = make_plan(workspace, products, algorithms)
         failures: dict[str, str] = {}
         page = ""
         before = {product: last_decision(workspace, product) for product in products}
         if not plan.stages:
             click.echo("every cell is up to date: nothing to train")
         if plan.stages or any(_open(workspace, product) for product in products):
-            connect(workspace, verbose)
-            from flows.line import line
+            with telling("starting Prefect"):
+                connect(workspace, verbose)
+                from flows.line import line
 
             root = workspace.root
             failures, page = line(str(root), products, plan.stages, operator(), root.name)

@@ -1,8 +1,13 @@
-"""What a run shows while it works: a bar per running cell, or plain lines without a terminal."""
+"""What a run shows while it works: a bar per running cell, or plain lines where nobody watches.
+
+It is never silent for long: without other news a line tells every few seconds what goes on.
+"""
 
 import sys
+import threading
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -10,13 +15,54 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from tasks.workspace.listener import Remaining
 
+EVERY = 4.0  # seconds of silence after which a line tells what goes on; looked at each second
+SOON = 2.0  # seconds after which it is told first what takes so long
+
+
+class Repeated(AbstractContextManager):
+    """Inside, `tell` is called in a thread, after some seconds and then every few seconds."""
+
+    def __init__(self, tell: Callable[[], None], first: float, every: float) -> None:
+        self._tell, self._first, self._every = tell, first, every
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+
+    def _run(self) -> None:
+        wait = self._first
+        while not self._end.wait(wait):
+            self._tell()
+            wait = self._every
+
+    def __enter__(self) -> "Repeated":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+@contextmanager
+def telling(text: str, first: float = SOON, every: float = EVERY / 2) -> Iterator[None]:
+    """If what is done inside takes long, say so on stderr, again and again with the seconds."""
+    began = time.monotonic()
+
+    def tell() -> None:
+        print(f"{text}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+
+    with Repeated(tell, first, every):
+        yield
+
 
 class Terminal(AbstractContextManager):
     """Use as a context; `start`, `update` and `end` are safe from any thread."""
 
-    def __init__(self, total: int, title: str = "line", every: float = 15.0) -> None:
+    def __init__(self, total: int, title: str = "line", every: float = EVERY) -> None:
         self.console = Console(file=sys.stderr)
         self.every = every
+        self._said = time.monotonic() - every + min(every, SOON)
+        self._notes: dict[str, str] = {}  # of all that runs, how far it is
+        self._repeated = Repeated(self._remind, every / 4, every / 4)
         self._printed: dict[str, float] = {}
         self._rows: dict[str, TaskID] = {}
         self._began: dict[str, float] = {}
@@ -33,28 +79,45 @@ class Terminal(AbstractContextManager):
 
     def __enter__(self) -> "Terminal":
         self._bars.start()
+        if not self.console.is_terminal:  # there the bars count the seconds
+            self._repeated.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
+        if not self.console.is_terminal:
+            self._repeated.__exit__(*error)
         self._bars.stop()
 
     def say(self, text: str) -> None:
+        self._said = time.monotonic()
         self._bars.console.print(text, highlight=False, markup=False)
 
     def start(self, name: str) -> None:
         self._began[name] = self._printed[name] = time.monotonic()
         self._left[name] = Remaining()
+        self._notes[name] = ""
         self._rows[name] = self._bars.add_task(name, total=1.0, note="")
 
     def update(self, name: str, stage: str, fraction: float, metrics: dict[str, float]) -> None:
         figures = [f"{key} {value:.4g}" for key, value in metrics.items()]
         note = " ".join(filter(None, [stage, *figures, self._left[name].after(fraction)]))
         self._bars.update(self._rows[name], completed=fraction, note=note)
+        self._notes[name] = f"{fraction:.0%} {note}, "
         if not self.console.is_terminal and time.monotonic() - self._printed[name] >= self.every:
             self._printed[name] = time.monotonic()
             self.say(f"  {name}: {fraction:.0%} {note}")
 
     def end(self, name: str, outcome: str) -> None:
+        self._notes.pop(name)
         self._bars.remove_task(self._rows.pop(name))
         self._bars.advance(self._all)
         self.say(f"{outcome} {name} ({time.monotonic() - self._began[name]:.1f} s)")
+
+    def _remind(self) -> None:
+        """Say what goes on, if nothing was said for some seconds."""
+        now = time.monotonic()
+        if now - self._said < self.every:
+            return
+        for name, note in list(self._notes.items()):
+            self._printed[name] = now
+            self.say(f"  {name}: {note}{now - self._began[name]:.0f} s")

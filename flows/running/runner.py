@@ -45,7 +45,7 @@ class Runner(AbstractContextManager):
         self._free: queue.Queue[str] = queue.Queue()
         for slot in range(self.slots):
             self._free.put(self.devices[slot % len(self.devices)])
-        self.terminal = terminal or Terminal(len(stages))
+        self.terminal = terminal or Terminal(len(stages) + len(after))
         self.journal = Journal(workspace, [*map(str, stages), *after], self.slots)
         prepare(worth_importing(stages))
 
@@ -69,6 +69,18 @@ class Runner(AbstractContextManager):
             self.journal.end(name, state, str(error))
             raise
         self.journal.end(name, "done")
+
+    @contextmanager
+    def shown(self, name: str) -> Iterator[None]:
+        """What is done inside stands in the journal and on the terminal."""
+        self.terminal.start(name)
+        outcome = "failed "
+        try:
+            with self.recorded(name):
+                yield
+            outcome = "done   "
+        finally:
+            self.terminal.end(name, outcome)
 
     @contextmanager
     def slot(self, stage: Stage) -> Iterator["Slot"]:
