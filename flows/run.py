@@ -1,6 +1,6 @@
 """`inspectline run`: the flow, with its output for a person at a terminal."""
 
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 
 import click
 
@@ -12,7 +12,7 @@ from tasks.clones.snapshot import remote_url
 from tasks.documents.champion import Pointer
 from tasks.documents.decision import Decision
 from tasks.gate import undecided
-from tasks.leaderboard import read_results
+from tasks.leaderboard import champion_algorithms, champions, read_results
 from tasks.promotion.decision import last_decision, missing_gates
 from tasks.promotion.evaluated_cell import read_cell
 from tasks.report import write_report
@@ -20,14 +20,10 @@ from tasks.reporting.decision_lines import outcome, threshold_lines
 from tasks.spec.algorithms import known_algorithms
 from tasks.spec.read import read_params, read_product
 from tasks.spec.schema import Occasion
-from tasks.store.champion import champion
-from tasks.store.opening import store_of
 from tasks.workspace.errors import LineError, StoreError, hint
 from tasks.workspace.git import operator
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
-
-Pointers = dict[str, Pointer | None]
 
 
 def run_line(
@@ -113,15 +109,15 @@ def conclude(
 ) -> dict[str, str]:
     """Print table, champions, failures and report; the verdict on each product."""
     rows = read_results(workspace)
-    champions = read_champions(workspace, list(decided))
+    current = champions(workspace, list(decided))
     if rows:
         click.echo()
-        results_table(rows, {p: one.algorithm for p, one in champions.items() if one})
+        results_table(rows, champion_algorithms(current))
         click.echo()
-    verdicts = {p: verdict(p, decision, champions.get(p)) for p, decision in decided.items()}
+    verdicts = {p: verdict(p, decision, current.get(p)) for p, decision in decided.items()}
     for product, line in verdicts.items():
         click.echo(line)
-        for more in _meaning(workspace, product, decided[product], champions.get(product)):
+        for more in _meaning(workspace, product, decided[product]):
             click.echo(f"  {more}")
     for name, reason in failures.items():
         click.echo(f"failed: {name}: {reason}", err=True)
@@ -129,9 +125,7 @@ def conclude(
     return verdicts
 
 
-def _meaning(
-    workspace: Workspace, product: str, decision: Decision, now: Pointer | None
-) -> list[str]:
+def _meaning(workspace: Workspace, product: str, decision: Decision) -> list[str]:
     """What the decisions of the model that was weighed mean, and what to look at."""
     found = read_cell(workspace, product, decision.challenger.algorithm)
     if found is None:
@@ -140,14 +134,6 @@ def _meaning(
     lines += threshold_lines(found.thresholds, found.edge) if found.thresholds else []
     spec = read_product(workspace.root, product)
     return lines + missing_gates(spec.gates, found.metrics)
-
-
-def read_champions(workspace: Workspace, products: list[str]) -> Pointers:
-    """Who is champion in the store now; empty where it cannot be asked."""
-    with suppress(StoreError):
-        store = store_of(workspace)
-        return {product: champion(store, product) for product in products}
-    return {}
 
 
 def verdict(product: str, decision: Decision, now: Pointer | None) -> str:

@@ -4,14 +4,12 @@ import click
 from rich.table import Table
 
 from flows.tables import format_value, print_table
+from tasks.leaderboard import champion_algorithms, champions
 from tasks.promotion.decision import last_decision
 from tasks.promotion.evaluated_cell import EvaluatedCell, read_cell
 from tasks.reporting.alternatives import alternatives
 from tasks.reporting.decision_lines import outcome, threshold_lines
 from tasks.spec.read import read_product
-from tasks.store.champion import champion
-from tasks.store.opening import store_of
-from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 
 COLUMNS = ("overkill bound", "overkill", "miss", "expected cost")
@@ -58,12 +56,7 @@ def _figures(cell: EvaluatedCell) -> list[str]:
 def shown_algorithm(workspace: Workspace, product: str) -> str | None:
     """The champion's algorithm, if it is evaluated here, or the one of the last decision, or the
     first that is evaluated."""
-    names = []
-    try:
-        current = champion(store_of(workspace), product)
-        names += [current.algorithm] if current else []
-    except LineError:  # the store is away
-        pass
+    names = list(champion_algorithms(champions(workspace, [product])).values())
     decision = last_decision(workspace, product)
     names += [decision.challenger.algorithm] if decision else []
     names += read_product(workspace.root, product).algorithms

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from tasks.documents.champion import Pointer
 from tasks.documents.metrics import METRICS, Metrics
 from tasks.promotion.evaluated_cell import read_cell
 from tasks.spec.read import read_product
 from tasks.store.champion import champion
 from tasks.store.opening import store_of
-from tasks.workspace.errors import LineError
+from tasks.workspace.errors import StoreError
 from tasks.workspace.files import write_rows
 from tasks.workspace.listener import Listener, main
 from tasks.workspace.paths import Workspace
@@ -34,13 +35,17 @@ COLUMNS = (
 DECIDED = ("miss", "overkill", "review", "cost", "overkill_bound", "overkill_upper")
 
 
-def champions(workspace: Workspace) -> dict[str, str]:
-    """The algorithm of each product's champion; empty where the store cannot be asked."""
+def champions(workspace: Workspace, products: list[str]) -> dict[str, Pointer | None]:
+    """The champion of each product; empty where the store cannot be asked."""
     try:
         store = store_of(workspace)
-        found = {product: champion(store, product) for product in workspace.products}
-    except LineError:
+        return {product: champion(store, product) for product in products}
+    except StoreError:
         return {}
+
+
+def champion_algorithms(found: dict[str, Pointer | None]) -> dict[str, str]:
+    """The algorithm of each champion, by product."""
     return {product: pointer.algorithm for product, pointer in found.items() if pointer}
 
 

@@ -56,11 +56,11 @@ def run(
 def results(ctx: click.Context, as_json: bool) -> None:
     """Show the figures of every evaluated cell."""
     from flows.tables import results_table
-    from tasks.leaderboard import champions, read_results, result
+    from tasks.leaderboard import champion_algorithms, champions, read_results, result
 
     workspace = current_workspace(ctx)
     cells = read_results(workspace)
-    best = champions(workspace)
+    best = champion_algorithms(champions(workspace, workspace.products))
     if as_json:
         click.echo(json.dumps([result(workspace, cell, best) for cell in cells], indent=1))
     elif cells:

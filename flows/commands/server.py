@@ -67,13 +67,13 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
 def _products(workspace: Any) -> list[dict[str, Any]]:
     """Champion and last decision of each product."""
-    from flows.run import read_champions
+    from tasks.leaderboard import champions
     from tasks.promotion.decision import last_decision
 
-    champions = read_champions(workspace, workspace.products)
+    current = champions(workspace, workspace.products)
     found = []
     for product in workspace.products:
-        champion, decision = champions.get(product), last_decision(workspace, product)
+        champion, decision = current.get(product), last_decision(workspace, product)
         outcome = ("promoted" if decision.accepted else "refused") if decision else ""
         found.append(
             {

@@ -28,9 +28,8 @@ def cheapest(tail: Tail, bad: np.ndarray, overkill: float, cost: Cost) -> float:
 
     missed, rejected = weights(cost)
     promised = float(t.isf(overkill, tail.n - 1))
-    dense = rejected * float(t.pdf(promised, tail.n - 1)) / missed if missed else 0.0
-    at = tail.z(bad)
-    at = np.clip(at, -20.0, 50.0)  # farther away makes no difference
+    dense = rejected * float(t.pdf(promised, tail.n - 1)) / missed
+    at = np.clip(tail.z(bad), -20.0, 50.0)  # farther away makes no difference
     grid = np.linspace(min(-2.0, promised), max(12.0, 2 * promised), GRID)
     known = norm.cdf((grid[:, None] - at) / kernel_width(at)).mean(axis=1)
     miss = (len(at) * known + PRIOR * dense * (grid - promised)) / (len(at) + PRIOR)

@@ -37,7 +37,8 @@ def alternatives(
     kept = workspace.model(product, algorithm) / CALIBRATION
     calibration = read_rows(kept) if kept.is_file() else []
     normals = [float(row["score"]) for row in calibration]
-    known = scores[bad] if policy.learns_from_defects else scores[:0]
+    crossed = policy.learns_from_defects and policy.calibration_defects is None
+    known = scores[bad] if crossed else scores[:0]
     found = []
     for rule in rules(policy, len(normals), len(known)):
         if lacking(rule.policy, len(normals), len(known), policy.min_defects) or not normals:

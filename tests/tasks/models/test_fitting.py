@@ -102,7 +102,7 @@ def test_each_image_passes_the_backbone_once(tmp_path, rows, seen_once, tile, tw
 
 def test_refits_give_the_scores_of_the_detector_without_an_image(tmp_path, rows, monkeypatch):
     monkeypatch.setattr(left_out, "FEW", 0)  # no shift
-    """So that whoever lacks the memory for the one gets nearly the same threshold."""
+    """With too little memory for one fit, the threshold is nearly the same."""
     asked = job(tmp_path, folds=3)
     detector, _, _ = asked.fit(rows, Run())
     found, _ = left_out_scores(asked, detector, rows, Run())
