@@ -59,6 +59,10 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     card = json.loads((model / CARD).read_text())
     behind = details(result, spec)
     tested = scores_by_label(result.scores, labels(result))
+    behind["calibration"] = {
+        "good": [float(row["score"]) for row in normals],
+        "defects": [float(score) for score in defects],
+    }
     behind["edge"] = edge(spec.threshold, normals, defects, tested[::-1])
     maps = read_edge_maps(model / EDGE_MAPS)
     for one in behind["edge"]["images"]:
