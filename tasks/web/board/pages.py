@@ -17,7 +17,7 @@ from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 
 TEMPLATES = Path(__file__).with_name("templates")
-PARTS = {name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image")}
+PARTS = {name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image", "edge")}
 RESULTS = (  # files that a page depends on
     "params.yaml",
     "data/*/product.yaml",
