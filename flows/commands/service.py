@@ -2,10 +2,7 @@
 
 import json
 import os
-import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +46,7 @@ def serve(
 
     PRODUCT is a name, or s3://bucket/prefix/PRODUCT of a store.
     """
+    from tasks.web.listening import serve_app
     from tasks.web.serving.app import create_app
     from tasks.web.serving.upload import Settings
 
@@ -56,6 +54,7 @@ def serve(
     token = os.environ.get(TOKEN, "")
     if not token and host not in LOOPBACK:
         click.echo(f"warning: anybody who can reach {host} may use this; set {TOKEN}", err=True)
+    warn_of_token(token)
     app = create_app(served, Settings(**bounds, log=log), token, every)
     serve_app(
         app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True)
@@ -74,25 +73,17 @@ def _load(workspace: Path | None, product: str, device: str) -> Any:
     return served
 
 
-def serve_app(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests in progress are answered."""
-    import uvicorn
+SHORT = 16  # characters of a token, below which it can be guessed
 
-    config = uvicorn.Config(
-        app,
-        host,
-        port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=30,
-        proxy_headers=False,  # the client is the connected one; headers cannot change it
-    )
-    listening = config.bind_socket()
-    listening.listen(config.backlog)  # connections are accepted before the address is printed
-    say(f"http://{host}:{listening.getsockname()[1]}")
-    sys.stderr.flush()
-    with suppress(KeyboardInterrupt):  # the usual way to stop it
-        uvicorn.Server(config).run([listening])
+
+def warn_of_token(token: str) -> None:
+    """Tell of a token that others may find by trying."""
+    if token and len(token) < SHORT:
+        click.echo(
+            f"warning: {TOKEN} has {len(token)} characters and can be guessed; "
+            "`openssl rand -hex 24` makes a good one",
+            err=True,
+        )
 
 
 @click.command()

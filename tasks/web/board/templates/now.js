@@ -100,6 +100,7 @@
     fold("failed", told.failures, `${told.failures.length} failed`, failure);
     part("fresh").hidden = told.stamp === shown;
     part("logout").hidden = !told.private;
+    part("login").hidden = told.may_change;
     document.documentElement.classList.toggle("readonly", !told.may_change);
     return told.run?.state === "working";
   }
