@@ -78,7 +78,8 @@ class Guard:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                _make_safe(MutableHeaders(scope=message))
+                if message["status"] != 304:  # its headers would replace those of the kept answer
+                    _make_safe(MutableHeaders(scope=message))
                 if message["status"] >= 400:
                     self.count(message["status"])
             await send(message)

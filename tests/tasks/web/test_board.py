@@ -387,6 +387,10 @@ def test_every_answer_has_its_guards(made):
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] in ("no-store", "private, no-cache")
         assert "access-control-allow-origin" not in headers
+        assert ("default-src 'none'" in headers["content-security-policy"]) == (path != "/")
+    known = {"If-None-Match": asks.get("/").headers["etag"]}
+    same = asks.get("/", headers=known)  # what it says would hold for the page that is kept
+    assert same.status_code == 304 and "content-security-policy" not in same.headers
 
 
 def test_the_page_is_made_anew_when_something_changed_and_only_then(made):

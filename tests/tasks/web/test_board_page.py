@@ -43,7 +43,8 @@ def visit(tab: Browser, address: str, key: str = KEY) -> None:
     """Open the board there, logged in by the link that it shows, and wait for its first news."""
     if key:
         tab.open(f"{address.partition('/#')[0].rstrip('/')}/login#key={key}")
-        tab.wait("document.querySelector('#now') && !location.hash.includes('key')")
+        tab.wait("document.querySelector('#now') !== null")
+        tab.open("about:blank")  # or a page that differs by its hash alone would not load
     tab.open(address)
     tab.wait(
         "document.querySelector('#now .told')?.textContent.match(/run/) "
