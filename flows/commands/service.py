@@ -21,8 +21,16 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--upload-mb", default=20.0, show_default=True, help="Largest upload.")
 @click.option("--megapixels", default=50.0, show_default=True, help="Largest image.")
+@click.option(
+    "--at-work",
+    default=64.0,
+    show_default=True,
+    help="Megapixels at work at once, some 40 MB of memory for each; more wait.",
+)
+@click.option("--heat-side", default=1024, show_default=True, help="Longer side of a heat map.")
 @click.option("--batch", default=8, show_default=True, help="Images scored together at most.")
 @click.option("--waiting", default=64, show_default=True, help="Requests in progress at most.")
+@click.option("--waiting-mb", default=256.0, show_default=True, help="Their uploads at most.")
 @click.option(
     "--every", default=10.0, show_default=True, help="Seconds between checks for a new champion."
 )
@@ -68,7 +76,7 @@ def _load(workspace: Path | None, product: str, device: str) -> Any:
     store, name, cache = source_of(workspace, product)
     served = Served(store, name, cache, device)
     now = served.champion
-    note = f" (the store is away: {served.trouble})" if served.trouble else ""
+    note = f" (the store's champion cannot be had: {served.trouble})" if served.trouble else ""
     click.echo(f"{name}: {now.algorithm} {now.release}{note}", err=True)
     return served
 

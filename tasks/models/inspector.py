@@ -27,6 +27,13 @@ class Inspection(NamedTuple):
     model_map: np.ndarray  # (h, w) float32, output of the algorithm
 
 
+class Prepared(NamedTuple):
+    """An image as the algorithm sees it: all that scoring needs, whatever the image's size."""
+
+    tiles: np.ndarray  # (N, 3, h, w); without tiling N is 1
+    shape: tuple[int, int]  # height and width of its region of interest, pixels
+
+
 @dataclass
 class Inspector:
     detector: Predictor
@@ -47,11 +54,18 @@ class Inspector:
 
     def inspect_all(self, images: list[np.ndarray]) -> list[Inspection]:
         """Score images of any sizes in one batch."""
-        parts = [self._tiles(image) for image in images]
-        shapes = [self.preprocess.region(image).shape[:2] for image in images]
-        counts = [len(part) for part in parts]
-        found = self.detector.predict(np.concatenate(parts))
-        return inspections(self.preprocess, found, counts, shapes)
+        return self.inspect_prepared([self.prepare(image) for image in images])
+
+    def prepare(self, image: np.ndarray) -> Prepared:
+        """What scoring needs of an image (H, W, C) in 0..1."""
+        height, width = self.preprocess.region(image).shape[:2]
+        return Prepared(self._tiles(image), (height, width))
+
+    def inspect_prepared(self, images: list[Prepared]) -> list[Inspection]:
+        """Score prepared images in one batch."""
+        counts = [len(one.tiles) for one in images]
+        found = self.detector.predict(np.concatenate([one.tiles for one in images]))
+        return inspections(self.preprocess, found, counts, [one.shape for one in images])
 
     def reconstruct(self, image: np.ndarray) -> np.ndarray | None:
         """The model's reconstruction of the region of interest (H, W, 3) in 0..1; None if it has
