@@ -96,8 +96,6 @@ class Guard:
 
 def _make_safe(headers: MutableHeaders) -> None:
     html = headers.get("content-type", "").startswith("text/html")
-    headers.setdefault(
-        "Content-Security-Policy", PAGE if html else f"default-src 'none'; {PAGE}"
-    )
+    headers.setdefault("Content-Security-Policy", PAGE if html else f"default-src 'none'; {PAGE}")
     for name, value in SAFE.items():
         headers.setdefault(name, value)

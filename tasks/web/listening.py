@@ -119,7 +119,9 @@ class PatientProtocol(H11Protocol):
 
     def _send_away(self, status: int, text: str, *headers: str) -> None:
         """Answer if nothing was answered yet, and end the connection."""
-        fresh = self.cycle is None or not self.cycle.response_started or self.cycle.response_complete
+        fresh = (
+            self.cycle is None or not self.cycle.response_started or self.cycle.response_complete
+        )
         if fresh and not self.transport.is_closing():
             self.transport.write(plain_answer(status, text, *headers))
             self.transport.close()
@@ -178,9 +180,7 @@ def server_of(
 ) -> tuple[uvicorn.Server, socket.socket]:
     """A server and the socket on which it listens already; `run([socket])` serves."""
     limits = limits or Limits()
-    protocol = type(
-        "Protocol", (PatientProtocol,), {"limits": limits, "at_once": limits.at_once}
-    )
+    protocol = type("Protocol", (PatientProtocol,), {"limits": limits, "at_once": limits.at_once})
     config = uvicorn.Config(
         app,
         host,

@@ -31,7 +31,12 @@ def add_login(app: FastAPI, access: Access) -> None:
         answer = Answer({})
         secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
         answer.set_cookie(
-            COOKIE, access.sessions.begin(), SESSION, httponly=True, samesite="strict", secure=secure
+            COOKIE,
+            access.sessions.begin(),
+            SESSION,
+            httponly=True,
+            samesite="strict",
+            secure=secure,
         )
         return answer
 

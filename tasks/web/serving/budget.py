@@ -16,7 +16,9 @@ class PixelBudget:
         """most: pixels at once; an image that is larger waits until it is alone."""
         self.most = most
         self.at_work = 0
-        self._turn = asyncio.Lock()  # its waiters go one by one, so that a large image is not passed
+        self._turn = (
+            asyncio.Lock()
+        )  # its waiters go one by one, so that a large image is not passed
         self._freed = asyncio.Event()
 
     @asynccontextmanager
