@@ -101,7 +101,7 @@ class PatientProtocol(H11Protocol):
         """Begin a time limit where the client is waited for something new."""
         waiting = {h11.IDLE: "head", h11.SEND_BODY: "body"}
         phase = waiting.get(self.conn.their_state, "")
-        if phase == self._phase or self._phase == "gone":
+        if self._phase in (phase, "gone"):
             return
         self._phase = phase
         if self._timer is not None:

@@ -154,7 +154,7 @@ class Refusal:
 
 
 class ChampionWatch:
-    """Looks for new champions at a fixed interval, in its own thread, whatever happens to a look."""
+    """Looks for new champions at a fixed interval, in its own thread, whatever comes up."""
 
     def __init__(self, served: Sequence[Served], every: float) -> None:
         self.served = served

@@ -201,7 +201,7 @@ with served(app(), Limits(spare={spare})) as url:
             held.append(connected(url))
         except OSError:  # our own descriptors are at their limit too
             break
-    time.sleep(3)
+    time.sleep(1.5)
     for one in held:
         one.close()
     for attempt in range(50):

@@ -188,6 +188,8 @@ def test_a_form_and_an_unknown_product_are_told_the_remedy(client):
     assert form.status_code == 415 and "--data-binary" in form.json()["error"]
     assert "did you mean 'plate'?" in post(client, png(8, 8), "plat").json()["error"]
     assert client.get("/nowhere").json() == {"error": "Not Found"}
+    odd = post(client, png(8, 8), params={"heat_map": "zz"})
+    assert odd.status_code == 422 and odd.json()["error"].startswith("heat_map: input should be")
 
 
 def test_a_token_is_asked_for_everywhere_but_for_health(served, line):
@@ -484,7 +486,8 @@ from pathlib import Path
 from tests.tasks.web.test_serving import *
 served = served_from(Path({str(line)!r}))
 data = png(7000, 7000, 90)
-with listening(create_app([served], Settings(log=Path({str(tmp_path)!r})))) as client, ThreadPoolExecutor(3) as pool:
+app = create_app([served], Settings(log=Path({str(tmp_path)!r})))
+with listening(app) as client, ThreadPoolExecutor(3) as pool:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     ask = lambda _: post(client, data, params={{"heat_map": True}}, timeout=300).status_code
     assert list(pool.map(ask, range(3))) == [200] * 3
