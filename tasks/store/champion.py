@@ -60,9 +60,9 @@ C = TypeVar("C", bound=Linked)
 def in_order(changes: Mapping[str, C], last: str) -> list[C]:
     """Changes of a product by the key of their record, oldest first.
 
-    Each names the one before it, so that the clocks of machines need not agree. Those that name none
-    (of version 0.1) and those that nothing leads to come first, by the time in their key. last: key
-    of the latest change.
+    Each names the one before it, so that the clocks of machines need not agree. Those that name
+    none (of version 0.1), and those to which nothing leads, come first, by the time in their key.
+    last: key of the latest change.
     """
     left = dict(changes)
     chain: list[C] = []

@@ -460,7 +460,6 @@ def test_the_order_of_changes_is_their_chain_whatever_the_clocks_say(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Drawn changes by machines whose clocks differ by an hour: what was rolled back is known."""
-    ids = None
     for seed in range(12):
         random = np.random.default_rng(seed)
         store = open_store(tmp_path / f"store {seed}")
