@@ -1,9 +1,10 @@
 """Data Docs pages that open without a network and are the same for the same results; their index.
 
-The original pages load styles, scripts and a logo from nine external hosts, and write names of files
-as they are. We remove these references and every script. Our own small style sheet and script do the
-layout, the icons and the folding; a policy in each page lets no other one run. Characters of names
-that mean something in HTML are given to Great Expectations as stand-ins, and become entities here.
+The original pages load styles, scripts and a logo from nine external hosts, and write names of
+files as they are. We remove these references and every script. Our own small style sheet and script
+do the layout, the icons and the folding; a policy in each page lets no other one run. Characters of
+names that mean something in HTML are given to Great Expectations as stand-ins, and become entities
+here.
 """
 
 import base64
@@ -127,7 +128,8 @@ def write_index(
     )
     outcome = "passed" if passed else "failed"
     (docs / "index.html").write_text(
-        f'<!DOCTYPE html><html><head>{META}<meta charset="utf-8"><title>Validation {outcome}</title>'
+        f'<!DOCTYPE html><html><head>{META}<meta charset="utf-8">'
+        f"<title>Validation {outcome}</title>"
         f'{STYLE}</head><body><div class="container-fluid"><h2>Validation {outcome}</h2>'
         f"{findings_html('Failures', failures)}{findings_html('Warnings', warnings)}"
         f"<h3>Expectation suites and their results</h3><ul>{links}</ul></div></body></html>\n",

@@ -19,6 +19,7 @@ from tasks.store.fetch_release import fetch
 from tasks.workspace import clock
 from tasks.workspace.errors import AwayError, LineError, StoreError
 from tasks.workspace.files import write_json
+from tasks.workspace.secrets import without_secrets
 
 LAST = (
     "served.json"  # in the product's cache: the last served release, for a start without the store
@@ -124,7 +125,9 @@ class Served:
 
 
 def in_words(error: BaseException) -> str:
-    return str(error) if isinstance(error, LineError) else f"{type(error).__name__}: {error}"
+    if isinstance(error, LineError):
+        return str(error)
+    return without_secrets(f"{type(error).__name__}: {error}")
 
 
 def _told(product: str, error: Exception) -> LineError:
