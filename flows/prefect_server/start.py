@@ -76,7 +76,7 @@ def server_url(verbose: bool = False) -> str:
 def open_to_all(url: str) -> str:
     """A warning, where a server elsewhere lets everybody in who reaches it; otherwise empty.
 
-    It is asked without the password or key that is set here. One that does not answer is not judged.
+    It is asked without the password or key that is set here. One that is silent is not judged.
     """
     import httpx
 
@@ -90,8 +90,8 @@ def open_to_all(url: str) -> str:
     if not answer.is_success:
         return ""
     return (
-        f"warning: whoever reaches the Prefect server at {address} can run commands on its workers, "
-        "because it asks for no password; keep it in a closed network, and start it with "
+        f"warning: whoever reaches the Prefect server at {address} can run commands on its "
+        "workers, because it asks for no password; keep it in a closed network, and start it with "
         "PREFECT_SERVER_API_AUTH_STRING (docs/deployment.md)"
     )
 

@@ -1,4 +1,4 @@
-"""Errors of a DVC remote, in one line: DVC passes on what the client of each kind of remote raises."""
+"""Errors of a DVC remote, in one line: DVC passes on whatever the remote's client raises."""
 
 from tasks.workspace.errors import AwayError, LineError, MachineError, StoreError
 from tasks.workspace.files import disk_full

@@ -19,6 +19,7 @@ NAMES = re.compile(
     r"(SECRET|TOKEN|PASSWORD|PASSWD|API_KEY|ACCESS_KEY|AUTH_STRING)(?!.*_(FILE|DIR|PATH)$)"
 )
 IN_ADDRESS = re.compile(r"\b([a-z][a-z0-9+.-]*://)[^\s/'\"<>]*@", re.IGNORECASE)
+PAIR = re.compile(r"(?<![\w/:@])[\w.+-]+:[^\s/'\"<>:@]+@(?=\w)")  # of such an address, cut up
 IN_QUERY = re.compile(
     r"([?&;][\w.-]*(?:signature|sig|token|key|secret|password|credential|auth)[\w.-]*=)[^&\s'\"<>]+",
     re.IGNORECASE,
@@ -26,6 +27,7 @@ IN_QUERY = re.compile(
 IN_HEADER = re.compile(r"\b(authorization['\"]?\s*[:=]\s*['\"]?\w+\s+)[^\s'\"]+", re.IGNORECASE)
 IN_VALUE = re.compile(r"://[^/]*?:(.*)@")  # the password of an address, whatever it holds
 
+BARE_SLASH = re.compile(r"[a-z]+://[^/@]*:[^/@\d\]][^/@]*/.*@", re.IGNORECASE)
 HELPER = re.compile(r"[A-Za-z][\w-]*::")  # of git, as codecommit::https://...
 
 
@@ -33,7 +35,7 @@ def without_secrets(text: str) -> str:
     """The text as it may be shown."""
     for value in _values():
         text = text.replace(value, HIDDEN)
-    text = IN_ADDRESS.sub(r"\1", text)
+    text = PAIR.sub("", IN_ADDRESS.sub(r"\1", text))
     return IN_HEADER.sub(rf"\1{HIDDEN}", IN_QUERY.sub(rf"\1{HIDDEN}", text))
 
 
@@ -54,7 +56,10 @@ def without_password(address: str) -> str:
     `user@` of ssh stays: without it git does not get in.
     """
     helper = found[0] if (found := HELPER.match(address)) else ""
-    parts = urlsplit(address.removeprefix(helper))
+    plain = address.removeprefix(helper)
+    if BARE_SLASH.match(plain):  # of a password: git and we would read another host
+        plain = plain.partition("://")[0] + "://" + plain.rpartition("@")[2]
+    parts = urlsplit(plain)
     user, _, host = parts.netloc.rpartition("@")
     if parts.scheme in ("http", "https"):
         return helper + urlunsplit(parts._replace(netloc=host, query="", fragment=""))
