@@ -39,6 +39,13 @@ class Inspection(NamedTuple):
         return {"path": path, **scores, "peak": repr(float(self.map.max()))}
 
 
+class Prepared(NamedTuple):
+    """An image as the algorithm sees it: all that scoring needs, whatever the image's size."""
+
+    tiles: np.ndarray  # (N, 3, h, w); without tiling N is 1
+    shape: tuple[int, int]  # height and width of its region of interest, pixels
+
+
 @dataclass
 class Inspector:
     detector: Predictor
@@ -62,11 +69,18 @@ class Inspector:
 
     def inspect_all(self, images: list[np.ndarray]) -> list[Inspection]:
         """Score images of any sizes in one batch."""
-        parts = [self._tiles(image) for image in images]
-        shapes = [self.preprocess.region(image).shape[:2] for image in images]
-        counts = [len(part) for part in parts]
-        found = self.detector.predict(np.concatenate(parts))
-        made = inspections(self.preprocess, found, counts, shapes)
+        return self.inspect_prepared([self.prepare(image) for image in images])
+
+    def prepare(self, image: np.ndarray) -> Prepared:
+        """What scoring needs of an image (H, W, C) in 0..1."""
+        height, width = self.preprocess.region(image).shape[:2]
+        return Prepared(self._tiles(image), (height, width))
+
+    def inspect_prepared(self, images: list[Prepared]) -> list[Inspection]:
+        """Score prepared images in one batch."""
+        counts = [len(one.tiles) for one in images]
+        found = self.detector.predict(np.concatenate([one.tiles for one in images]))
+        made = inspections(self.preprocess, found, counts, [one.shape for one in images])
         return [one._replace(score=one.by(self.rule)) for one in made]
 
     def reconstruct(self, image: np.ndarray) -> np.ndarray | None:

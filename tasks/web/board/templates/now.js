@@ -101,6 +101,7 @@
     pending(told.pending);
     part("fresh").hidden = told.stamp === shown;
     part("logout").hidden = !told.private;
+    part("login").hidden = told.may_change;
     document.documentElement.classList.toggle("readonly", !told.may_change);
     return told.run?.state === "working";
   }
