@@ -22,10 +22,10 @@ from PIL import (
     TiffImagePlugin,
 )
 
-from tasks.images.deep_colour import bits_of, deep_pixels, is_deep_colour, turn_pixels
+from tasks.images.bounds import check_bounds
+from tasks.images.deep_colour import bits_of, deep_pixels, is_deep_colour, tags, turn_pixels
 from tasks.workspace.errors import DataError
 
-MAX_MEGAPIXELS = 400
 READABLE = "PNG, JPEG, BMP or TIFF"
 SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -34,7 +34,8 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
 )
-# The constructors are called directly: Image.open would apply Pillow's process-wide bomb limit.
+LONGEST_SIGNATURE = max(len(start) for start, _ in SIGNATURES)
+Image.MAX_IMAGE_PIXELS = None  # bounds.py decides; Pillow's own limit is lower, and for TIFF only
 DECODERS: dict[str, type[ImageFile.ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -58,11 +59,15 @@ DECODING_ERRORS = (
     EOFError,
     RuntimeError,
     NotImplementedError,
-    OverflowError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
     struct.error,
     zlib.error,
 )
 ORIENTATION = 0x0112  # EXIF tag
+FORMAT, UNSIGNED, UNDEFINED = 339, 1, 4  # TIFF: kind of numbers
+PLAIN = {UNSIGNED, UNDEFINED}
 
 
 @dataclass(frozen=True)
@@ -85,8 +90,11 @@ class Picture:
 def decode_image(data: bytes, name: PurePath | str) -> Picture:
     """The picture in the bytes of a file; `name` is used in messages."""
     form = file_format(data, name)
+    promise = check_bounds(data, form, name)
     try:
         image = DECODERS[form](io.BytesIO(data))
+        if sorted(image.size) != sorted((promise.width, promise.height)):  # a second header
+            raise SyntaxError(f"{image.size} pixels and {promise}")
         check_pixels(image, name)
         if form == "PNG":
             DECODERS[form](io.BytesIO(data)).verify()  # CRC of every chunk
@@ -103,10 +111,9 @@ def decode_image(data: bytes, name: PurePath | str) -> Picture:
 
 
 def file_format(data: bytes, name: PurePath | str) -> str:
-    """The format, from the first bytes of the file."""
-    for signature, form in SIGNATURES:
-        if data.startswith(signature):
-            return form
+    """The format, from the first bytes of the file; a DataError for any other file."""
+    if form := known_format(data):
+        return form
     if not data:
         raise DataError(f"{name}: the file is empty (0 bytes); copy or export it again")
     kind = next((kind for start, kind in FOREIGN.items() if data.startswith(start)), None)
@@ -115,19 +122,17 @@ def file_format(data: bytes, name: PurePath | str) -> str:
     raise DataError(f"{name}: {found}; export it as {READABLE}")
 
 
+def known_format(data: bytes) -> str | None:
+    """The format by the first bytes of a file; None if it is not read here."""
+    return next((form for start, form in SIGNATURES if data.startswith(start)), None)
+
+
 def check_pixels(image: Image.Image, name: PurePath | str) -> None:
-    """DataError for a decompression bomb and for a TIFF with several pages or an unsupported bit
-    depth."""
-    width, height = image.size
-    if width * height > MAX_MEGAPIXELS * 1_000_000:
-        raise DataError(
-            f"{name}: {width} x {height} pixels, above the limit of {MAX_MEGAPIXELS} megapixels; "
-            "scale the image down or cut it into tiles"
-        )
-    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-        raise DataError(f"{name}: holds several pages; save every page as a separate file")
+    """DataError for a bit depth or a kind of number that is not read as what it means."""
     if max(bits_of(image)) not in (1, 2, 4, 8, 16):
         raise DataError(f"{name}: {max(bits_of(image))} bits a channel; export it with 8 or 16")
+    if image.format == "TIFF" and not set(tags(image).get(FORMAT, (UNSIGNED,))) <= PLAIN:
+        raise DataError(f"{name}: signed or fractional values; export it with unsigned ones")
 
 
 def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray:
@@ -141,6 +146,8 @@ def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> 
         return np.asarray(seen.convert("L"))[..., None]
     if seen.mode in ("LA", "La"):
         return np.asarray(seen.getchannel("L"))[..., None]
+    if seen.mode in ("I", "F"):  # other values would be clipped to 0..255
+        raise DataError(f"{name}: values that are not 8 or 16 bits; export it with 8 or 16")
     if seen.mode == "P" and "transparency" in seen.info:
         seen = seen.convert("RGBA")  # otherwise Pillow warns about transparency bytes
     return np.asarray(seen.convert("RGB"))

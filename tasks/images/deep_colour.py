@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile, TiffImagePlugin
 
+from tasks.images.bounds import AGAIN, MAX_SAMPLES
 from tasks.workspace.errors import DataError
 
 GREY, RGB = 1, 2  # TIFF: photometric interpretation
@@ -21,7 +22,12 @@ def is_deep_colour(image: ImageFile.ImageFile, data: bytes) -> bool:
 
 def bits_of(image: Image.Image) -> tuple[int, ...]:
     """Bits of each channel of a TIFF; (8,) for other formats."""
-    return image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,)) if image.format == "TIFF" else (8,)  # type: ignore[attr-defined]
+    return tags(image).get(TiffImagePlugin.BITSPERSAMPLE, (1,)) if image.format == "TIFF" else (8,)
+
+
+def tags(image: Image.Image) -> dict[int, Any]:
+    """The tags of a TIFF."""
+    return image.tag_v2  # type: ignore[attr-defined]
 
 
 def deep_pixels(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray:
@@ -34,6 +40,8 @@ def deep_pixels(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -
     else:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages.first
+            if page.nbytes > image.width * image.height * MAX_SAMPLES * 2:  # other tags than ours
+                raise DataError(f"{name}: damaged TIFF ({page.shape} values); {AGAIN}")
             pixels = page.asarray()
             if page.photometric not in (GREY, RGB):
                 raise DataError(f"{name}: neither grey nor RGB; export it as RGB")

@@ -1,10 +1,12 @@
 """Read images and masks as arrays. A DataError names the file and the remedy."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
-from tasks.images.decode import Picture, decode_image
+from tasks.images.bounds import check_size
+from tasks.images.decode import LONGEST_SIGNATURE, Picture, decode_image, known_format
 from tasks.workspace.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -26,9 +28,16 @@ def mask_pixels(picture: Picture) -> np.ndarray:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file; DataError if it cannot be read."""
+    """The content of an image file; DataError if it cannot be read, or is larger than its header
+    allows."""
     try:
-        return Path(path).read_bytes()
+        if path.exists() and not path.is_file():  # a pipe would wait for ever
+            raise DataError(f"{path}: cannot be read (not a file); give an image")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            check_size(file, size, known_format(file.read(LONGEST_SIGNATURE)), path)
+            file.seek(0)
+            return file.read()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None
     except PermissionError:
