@@ -1,12 +1,15 @@
 """Store images and masks in a product one by one, each exactly once."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tasks.arrival.known_images import KnownImages
 from tasks.arrival.offer import Arrival
+from tasks.arrival.safe_paths import LONGEST_PART, printable
 from tasks.images.decode import decode_image
+from tasks.images.layout import normalised_name
 from tasks.images.read_image import mask_pixels, read_bytes
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import put
@@ -27,13 +30,23 @@ class IngestReport:
     def changed(self) -> bool:
         return bool(self.new or self.masks)
 
+    @property
+    def images(self) -> list[str]:
+        """Those of the source that are in the product now."""
+        return [*self.new, *self.known]
+
     def summary(self) -> str:
-        """One line of counts, then the refused files with their reasons."""
+        """A line of counts, a line of labels, then the refused files with their reasons."""
         lines = [
             f"{len(self.new)} new images, {len(self.known)} known, "
             f"{len(self.masks)} new masks, {len(self.refused)} files refused"
         ]
-        lines += [f"  refused {name}: {reason}" for name, reason in self.refused[:LISTED]]
+        if places := Counter("/".join(PurePosixPath(one).parts[:2]) for one in self.images):
+            lines.append("  " + ", ".join(f"{place} {n}" for place, n in sorted(places.items())))
+        lines += [
+            f"  refused {printable(name)}: {printable(reason)}"
+            for name, reason in self.refused[:LISTED]
+        ]
         if len(self.refused) > LISTED:
             lines.append(f"  and {len(self.refused) - LISTED} more refused")
         return "\n".join(lines)
@@ -45,7 +58,7 @@ class Intake:
     def __init__(
         self, folder: Path, known_images: KnownImages, scratch: Path, report: IngestReport
     ) -> None:
-        self.folder = folder  # that names in the report are relative to
+        self.folder = folder  # of the source
         self.known_images = known_images
         self.scratch = scratch
         self.report = report
@@ -53,15 +66,15 @@ class Intake:
     def take(self, arrival: Arrival) -> None:
         """Store one image in the images folder. Its mask is stored first."""
         try:
-            data = self.read(arrival.file)
+            data = self.read(arrival.path)
             digest = hashlib.sha256(data).hexdigest()
-            place, known = self.destination(arrival, data, digest)
+            place, known = self.destination(arrival.place, data, digest)
             if not known:
-                decode_image(data, arrival.file)
+                decode_image(data, arrival.path)
         except DataError as error:
-            self.refuse(arrival.file, error)
+            self.refuse(arrival.path, error)
             if arrival.mask:
-                self.refuse(arrival.mask, f"its image {self.name(arrival.file)} was refused")
+                self.refuse(arrival.mask, f"its image {arrival.path} was refused")
             return
         if arrival.mask:
             self.take_mask(arrival.mask, data, place, known)
@@ -73,7 +86,9 @@ class Intake:
         self.known_images.hashes[place] = digest
         self.report.new.append(str(place))
 
-    def take_mask(self, mask: Path, image: bytes, place: PurePosixPath, known: bool) -> None:
+    def take_mask(
+        self, mask: PurePosixPath, image: bytes, place: PurePosixPath, known: bool
+    ) -> None:
         """Store the mask of the image at `place` in the images folder."""
         there = self.known_images.mask_of(place)
         try:
@@ -82,7 +97,7 @@ class Intake:
                 return
             if there and known:
                 raise DataError(f"{place} has another mask, {there}; delete that one to replace it")
-            check_mask(data, image, self.name(mask))
+            check_mask(data, image, mask)
         except DataError as error:
             self.refuse(mask, error)
             return
@@ -92,10 +107,13 @@ class Intake:
         self.known_images.add_mask(target)
         self.report.masks.append(str(target))
 
-    def destination(self, arrival: Arrival, data: bytes, digest: str) -> tuple[PurePosixPath, bool]:
+    def destination(
+        self, wanted: PurePosixPath, data: bytes, digest: str
+    ) -> tuple[PurePosixPath, bool]:
         """The place of an image, and whether it is already there."""
+        place = self.known_images.as_spelled(wanted)
         same = self.known_images.same_content(data, digest)
-        here = [path for path in same if path.parent == arrival.place.parent]
+        here = [path for path in same if path.parent == place.parent]
         if here:
             return here[0], True
         if same:
@@ -103,24 +121,22 @@ class Intake:
                 f"same content as {same[0]}, and an image has one label; "
                 "delete the wrong one, then ingest again"
             )
-        return self.known_images.free_place(arrival.place, digest), False
+        return self.known_images.free_place(place, digest), False
 
-    def read(self, file: Path) -> bytes:
-        if not file.name.isprintable() or not file.parent.name.isprintable():
+    def read(self, path: PurePosixPath) -> bytes:
+        """The content of a file of the source."""
+        if not path.name.isprintable() or not path.parent.name.isprintable():
             raise DataError("a name that cannot be printed; rename the file")
-        return read_bytes(file)
+        if any(len(normalised_name(part).encode()) > LONGEST_PART for part in path.parts[-2:]):
+            raise DataError(f"a name of more than {LONGEST_PART} bytes; rename the file")
+        return read_bytes(self.folder / path)
 
-    def refuse(self, file: Path, reason: DataError | str) -> None:
-        text = str(reason).removeprefix(f"{file}: ")
-        self.report.refused.append((self.name(file), text))
-
-    def name(self, file: Path) -> str:
-        """The file name in the source, printable even if its bytes are not UTF-8."""
-        name = file.relative_to(self.folder).as_posix()
-        return name.encode("utf-8", "backslashreplace").decode()
+    def refuse(self, path: PurePosixPath, reason: DataError | str) -> None:
+        text = str(reason).removeprefix(f"{self.folder / path}: ").removeprefix(f"{path}: ")
+        self.report.refused.append((str(path), text))
 
 
-def check_mask(data: bytes, image: bytes, name: str) -> None:
+def check_mask(data: bytes, image: bytes, name: PurePosixPath) -> None:
     """DataError unless the mask fits its image and marks a defect."""
     mask = mask_pixels(decode_image(data, name))  # (H, W)
     height, width = decode_image(image, name).pixels.shape[:2]

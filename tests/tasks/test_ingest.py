@@ -343,10 +343,6 @@ def test_sources_that_are_not_one_product(source: Path, images: Path, tmp_path: 
         take(source / "test", images)
     with pytest.raises(DataError, match="is a part of"):
         take(source / "test" / "crack", images)
-    save(tmp_path / "sorted/good/1.png")
-    save(tmp_path / "sorted/broken/1.png")
-    with pytest.raises(DataError, match="broken, good may hold more than good images"):
-        take(tmp_path / "sorted", images)
     save(tmp_path / "can/train/good/1.png")
     with pytest.raises(DataError, match=r"several products \(bottle, can\)"):
         take(tmp_path, tmp_path / "elsewhere" / "images")

@@ -1,4 +1,4 @@
-"""No file takes more time or memory than its pixels: drawn headers, and the worst of each format."""
+"""No file takes more time or memory than its pixels: drawn headers, the worst of each format."""
 
 import io
 import json
