@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from tasks.arrival.intake import IngestReport
+from tasks.arrival.labels import read_labels
 from tasks.ingest import ingest
 from tasks.workspace import files as workspace_files
 from tasks.workspace.errors import DataError
@@ -346,6 +347,94 @@ def test_sources_that_are_not_one_product(source: Path, images: Path, tmp_path: 
     save(tmp_path / "can/train/good/1.png")
     with pytest.raises(DataError, match=r"several products \(bottle, can\)"):
         take(tmp_path, tmp_path / "elsewhere" / "images")
+
+
+def test_capitals_are_the_same_layout_and_the_summary_counts_labels(images: Path, tmp_path: Path):
+    root = tmp_path / "Drop"
+    for name in ("Train/Good/0.png", "Train/Good/1.png", "Test/OK/2.png", "Test/Scratch/3.png"):
+        save(root / name)
+    save(root / "Ground_Truth/Scratch/3_MASK.png", square())
+    report = take(root, images)
+    assert list(files(images)) == [
+        "ground_truth/scratch/3_mask.png",
+        "test/good/2.png",
+        "test/scratch/3.png",
+        "train/good/0.png",
+        "train/good/1.png",
+    ]
+    assert report.summary().splitlines() == [
+        "4 new images, 0 known, 1 new masks, 0 files refused",
+        "  test/good 1, test/scratch 1, train/good 2",
+    ]
+    assert "0 new images, 4 known" in take(root, images).summary()
+
+
+def test_a_label_keeps_the_spelling_that_the_product_has(images: Path, tmp_path: Path):
+    save(images / "test/Scratch/0.png")
+    save(tmp_path / "more/test/SCRATCH/1.png")
+    assert take(tmp_path / "more", images).new == ["test/Scratch/1.png"]
+
+
+def test_answers_and_folders_that_are_not_there(images: Path, tmp_path: Path):
+    save(tmp_path / "drop/kind a/1.png")
+    save(tmp_path / "drop/kind b/2.png")
+    with pytest.raises(DataError, match=r"kind a \(1\), kind b \(1\).*--labels 'good=kind a'"):
+        take(tmp_path / "drop", images)
+    assert not images.exists()
+    scratch = images.parent / "scratch"
+    with pytest.raises(DataError, match="no images in a folder 'kind c'"):
+        ingest(tmp_path / "drop", images, scratch, labels=read_labels(["good=kind c"]))
+    labels = read_labels(["good=kind A", "crack=kind b"])
+    ingest(tmp_path / "drop", images, scratch, labels=labels)
+    assert list(files(images)) == ["test/crack/2.png", "train/good/1.png"]
+
+
+def test_links_to_folders_are_followed_and_loops_end(images: Path, tmp_path: Path):
+    save(tmp_path / "store/a.png")
+    save(tmp_path / "store/deep/b.png")
+    (tmp_path / "store/deep/up").symlink_to(tmp_path / "store")
+    (tmp_path / "store/other").symlink_to(tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/back").symlink_to(tmp_path / "store")
+    save(tmp_path / "other/c.png")
+    (tmp_path / "drop/train").mkdir(parents=True)
+    (tmp_path / "drop/train/good").symlink_to(tmp_path / "store")
+    report = take(tmp_path / "drop", images)
+    assert report.new == ["train/good/a.png"]
+    assert sorted(name for name, _ in report.refused) == [
+        "train/good/deep/b.png",
+        "train/good/other/c.png",
+    ]
+
+
+@pytest.mark.parametrize("length", [100, 230, 231, 250])
+def test_long_names_are_taken_with_mask_and_double_or_refused_by_name(
+    images: Path, tmp_path: Path, length: int
+):
+    name = "n" * (length - 4) + ".png"
+    for source in ("first", "second"):
+        save(tmp_path / source / "test/crack" / name)
+        save(tmp_path / source / "ground_truth/crack" / name, square())
+        save(tmp_path / source / "train/good/short.png")
+        report = take(tmp_path / source, images)
+        if length > 230:
+            assert next(reason for _, reason in report.refused) == (
+                "a name of more than 230 bytes; rename the file"
+            )
+            assert len(report.new) == 1
+        else:
+            assert (len(report.new), len(report.masks), report.refused) == (2, 1, [])
+
+
+def test_names_of_refused_files_cannot_write_on_the_terminal(images: Path, tmp_path: Path):
+    save(tmp_path / "drop/train/good/0.png")
+    odd = "train/good/\x1b[2J\nall is well.png"
+    save(tmp_path / "drop" / odd)
+    (tmp_path / "drop/train/good/line\u2028end.gif").touch()
+    summary = take(tmp_path / "drop", images).summary()
+    assert len(summary.splitlines()) == 4
+    assert all(line.isprintable() for line in summary.splitlines())
+    assert "\\x1b[2J\\nall is well.png: a name that cannot be printed" in summary
 
 
 CRASH = """
