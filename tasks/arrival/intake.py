@@ -1,14 +1,19 @@
 """Store images and masks in a product one by one, each exactly once."""
 
 import hashlib
+import io
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+from PIL import Image
+
 from tasks.arrival.known_images import KnownImages
 from tasks.arrival.offer import Arrival
 from tasks.arrival.safe_paths import LONGEST_PART, printable
-from tasks.images.decode import decode_image
+from tasks.images.decode import decode_image, orientation_of
+from tasks.images.deep_colour import SIDEWAYS, turn_pixels
 from tasks.images.layout import normalised_name
 from tasks.images.read_image import mask_pixels, read_bytes
 from tasks.workspace.errors import DataError
@@ -93,17 +98,21 @@ class Intake:
         there = self.known_images.mask_of(place)
         try:
             data = self.read(mask)
-            if there and read_bytes(self.known_images.images / there) == data:
+            before = read_bytes(self.known_images.images / there) if there else None
+            if before == data:
+                return
+            fitted = fitting_mask(data, image, mask)
+            if before == fitted:
                 return
             if there and known:
                 raise DataError(f"{place} has another mask, {there}; delete that one to replace it")
-            check_mask(data, image, mask)
         except DataError as error:
             self.refuse(mask, error)
             return
         # a mask without its image was left by a run that was interrupted
-        target = there or self.known_images.mask_place(place, mask.suffix)
-        put(data, self.known_images.images / target, self.scratch)
+        suffix = mask.suffix if fitted == data else ".png"
+        target = there or self.known_images.mask_place(place, suffix)
+        put(fitted, self.known_images.images / target, self.scratch)
         self.known_images.add_mask(target)
         self.report.masks.append(str(target))
 
@@ -136,14 +145,32 @@ class Intake:
         self.report.refused.append((str(path), text))
 
 
-def check_mask(data: bytes, image: bytes, name: PurePosixPath) -> None:
-    """DataError unless the mask fits its image and marks a defect."""
-    mask = mask_pixels(decode_image(data, name))  # (H, W)
-    height, width = decode_image(image, name).pixels.shape[:2]
-    if mask.shape != (height, width):
+def fitting_mask(data: bytes, image: bytes, name: PurePosixPath) -> bytes:
+    """The bytes of a mask that lies on its image as a viewer shows it; DataError unless it fits and
+    marks a defect.
+
+    Where EXIF turns the image and not the mask, the mask was drawn on what is stored if it has that
+    size: it is turned alike.
+    """
+    marks = mask_pixels(data, name)  # (H, W)
+    shown = decode_image(image, name).pixels.shape[:2]
+    turn = orientation_of(image, name) if orientation_of(data, name) == 1 else 1
+    stored = shown[::-1] if turn in SIDEWAYS else shown
+    if marks.shape not in (shown, stored):
         raise DataError(
-            f"{mask.shape[1]} x {mask.shape[0]} pixels, but its image has {width} x {height}; "
-            "draw the mask on the image as it is stored"
+            f"{marks.shape[1]} x {marks.shape[0]} pixels, but its image has "
+            f"{shown[1]} x {shown[0]}; draw the mask on the whole image, as a viewer shows it"
         )
-    if not mask.any():
+    if not marks.any():
         raise DataError("the mask is empty; mark the defect, or leave the mask out")
+    if turn == 1 or (marks.shape == shown != stored):
+        return data
+    if shown == stored:
+        raise DataError(
+            f"a viewer turns its image (EXIF orientation {turn}), and nothing tells whether the "
+            "mask was drawn before or after; save the image upright and draw the mask on that"
+        )
+    file = io.BytesIO()
+    turned = turn_pixels(marks[..., None], turn)[..., 0]
+    Image.fromarray(turned.astype(np.uint8) * 255).save(file, "PNG")
+    return file.getvalue()

@@ -89,7 +89,7 @@ def describe_image(
         grey = luminance(picture)
         row |= image_facts(picture, grey)
         if mask:
-            row |= mask_facts(mask_pixels(decode_image(read_bytes(images / mask), mask)))
+            row |= mask_facts(mask_pixels(read_bytes(images / mask), mask))
     except DataError as error:
         row["error"] = str(error).replace(f"{images}/", "").removeprefix(f"{path}: ")
         return row, None

@@ -23,7 +23,14 @@ from PIL import (
 )
 
 from tasks.images.bounds import check_bounds
-from tasks.images.deep_colour import bits_of, deep_pixels, is_deep_colour, tags, turn_pixels
+from tasks.images.deep_colour import (
+    bits_of,
+    deep_pixels,
+    is_deep_colour,
+    tags,
+    turn_pixels,
+    without_alpha,
+)
 from tasks.workspace.errors import DataError
 
 READABLE = "PNG, JPEG, BMP or TIFF"
@@ -72,10 +79,12 @@ PLAIN = {UNSIGNED, UNDEFINED}
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels (H, W, C) as uint8 or uint16, C 1 or 3, and the format of the file."""
+    """Pixels (H, W, C) as uint8 or uint16, C 1 or 3, and the format of the file. alpha (H, W): of a
+    mask that has it."""
 
     pixels: np.ndarray
     format: str
+    alpha: np.ndarray | None = None
 
     @property
     def bits(self) -> int:
@@ -87,8 +96,8 @@ class Picture:
         return np.divide(self.pixels, np.iinfo(self.pixels.dtype).max, dtype=np.float32)
 
 
-def decode_image(data: bytes, name: PurePath | str) -> Picture:
-    """The picture in the bytes of a file; `name` is used in messages."""
+def decode_image(data: bytes, name: PurePath | str, alpha: bool = False) -> Picture:
+    """The picture in the bytes of a file; `name` is used in messages. alpha: keep it."""
     form = file_format(data, name)
     promise = check_bounds(data, form, name)
     try:
@@ -98,7 +107,8 @@ def decode_image(data: bytes, name: PurePath | str) -> Picture:
         check_pixels(image, name)
         if form == "PNG":
             DECODERS[form](io.BytesIO(data)).verify()  # CRC of every chunk
-        return Picture(np.ascontiguousarray(pixels_of(image, data, name)), form)
+        pixels = np.ascontiguousarray(pixels_of(image, data, name))
+        return Picture(pixels, form, alpha_of(image, data, name) if alpha else None)
     except DataError:
         raise
     except MemoryError:
@@ -138,7 +148,7 @@ def check_pixels(image: Image.Image, name: PurePath | str) -> None:
 def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray:
     """Pixels (H, W, C) with the EXIF orientation applied."""
     if is_deep_colour(image, data):
-        return turn_pixels(deep_pixels(image, data, name), image.getexif().get(ORIENTATION, 1))
+        return without_alpha(turned_deep_pixels(image, data, name))
     seen = apply_orientation(image)
     if seen.mode.startswith("I;16"):
         return np.asarray(seen).astype(np.uint16)[..., None]
@@ -151,6 +161,32 @@ def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> 
     if seen.mode == "P" and "transparency" in seen.info:
         seen = seen.convert("RGBA")  # otherwise Pillow warns about transparency bytes
     return np.asarray(seen.convert("RGB"))
+
+
+def alpha_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray | None:
+    """Alpha (H, W) with the EXIF orientation applied; None if the image has none."""
+    if is_deep_colour(image, data):
+        pixels = turned_deep_pixels(image, data, name)
+        return pixels[..., -1] if pixels.shape[2] in (2, 4) else None
+    if not image.has_transparency_data or image.mode.startswith("I"):
+        return None
+    return np.asarray(apply_orientation(image).convert("RGBA").getchannel("A"))
+
+
+def turned_deep_pixels(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray:
+    """Pixels (H, W, C) as uint16 with the EXIF orientation applied, alpha included."""
+    return turn_pixels(deep_pixels(image, data, name), image.getexif().get(ORIENTATION, 1))
+
+
+def orientation_of(data: bytes, name: PurePath | str) -> int:
+    """The EXIF orientation of an image file, 1..8; 1 without one."""
+    form = file_format(data, name)
+    check_bounds(data, form, name)
+    try:
+        found = DECODERS[form](io.BytesIO(data)).getexif().get(ORIENTATION, 1)
+    except DECODING_ERRORS:
+        return 1
+    return found if found in range(1, 9) else 1
 
 
 def apply_orientation(image: ImageFile.ImageFile) -> Image.Image:

@@ -11,6 +11,7 @@ from tasks.images.bounds import AGAIN, MAX_SAMPLES
 from tasks.workspace.errors import DataError
 
 GREY, RGB = 1, 2  # TIFF: photometric interpretation
+SIDEWAYS = range(5, 9)  # EXIF orientations that change width and height
 
 
 def is_deep_colour(image: ImageFile.ImageFile, data: bytes) -> bool:
@@ -31,7 +32,7 @@ def tags(image: Image.Image) -> dict[int, Any]:
 
 
 def deep_pixels(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray:
-    """Pixels (H, W, C) as uint16, without alpha."""
+    """Pixels (H, W, C) as uint16, alpha included."""
     import imagecodecs
     import tifffile
 
@@ -49,12 +50,17 @@ def deep_pixels(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -
                 pixels = np.moveaxis(pixels, 0, -1)
     if pixels.ndim != 3 or pixels.dtype != np.uint16:
         raise DataError(f"{name}: {pixels.dtype} pixels {pixels.shape}; export it as 16-bit RGB")
+    return pixels
+
+
+def without_alpha(pixels: np.ndarray) -> np.ndarray:
+    """The first 3 channels, or the first, of pixels (H, W, C)."""
     return pixels[..., : 3 if pixels.shape[2] >= 3 else 1]
 
 
 def turn_pixels(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Pixels (H, W, C), rotated and mirrored by the EXIF orientation 1..8."""
-    if orientation >= 5:
+    if orientation in SIDEWAYS:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]

@@ -1,12 +1,13 @@
 """Read images and masks as arrays. A DataError names the file and the remedy."""
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
 from tasks.images.bounds import check_size
-from tasks.images.decode import LONGEST_SIGNATURE, Picture, decode_image, known_format
+from tasks.images.decode import LONGEST_SIGNATURE, decode_image, known_format
+from tasks.images.marks import marked_pixels
 from tasks.workspace.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -18,13 +19,13 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Mask (H, W) as bool: True where any channel is above 0."""
-    return mask_pixels(decode_image(read_bytes(path), path))
+    """Mask (H, W) as bool: True where it marks a defect."""
+    return mask_pixels(read_bytes(path), path)
 
 
-def mask_pixels(picture: Picture) -> np.ndarray:
-    """Mask (H, W) as bool of a decoded picture."""
-    return np.any(picture.pixels > 0, axis=2)
+def mask_pixels(data: bytes, name: PurePath | str) -> np.ndarray:
+    """Mask (H, W) as bool of the bytes of a file."""
+    return marked_pixels(decode_image(data, name, alpha=True), name)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from tasks.arrival.intake import IngestReport
 from tasks.arrival.labels import read_labels
+from tasks.images.read_image import read_mask
 from tasks.ingest import ingest
 from tasks.workspace import files as workspace_files
 from tasks.workspace.errors import DataError
@@ -440,6 +441,7 @@ def test_names_of_refused_files_cannot_write_on_the_terminal(images: Path, tmp_p
 CRASH = """
 import os, signal, sys
 from pathlib import Path
+from tasks.images.read_image import read_mask
 from tasks.ingest import ingest
 left = int(sys.argv[3])
 replace = Path.replace
@@ -515,3 +517,52 @@ def test_product_names_that_are_corrected(name: str, better: str):
     with pytest.raises(DataError, match=f"for example '{better}'"):
         check_product_name(name)
     assert check_product_name(better) == better
+
+
+TURNS = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: np.rot90(a, 2),
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a.swapaxes(0, 1), 2),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("side", [16, 24], ids=["square", "wide"])
+def test_a_mask_lies_on_its_image_as_it_is_shown_or_is_held_up(
+    tmp_path: Path, images: Path, orientation: int, side: int
+):
+    """A mask drawn on the stored pixels, one on what a viewer shows, and one with the same tag."""
+    stored = RNG.integers(0, 256, (16, side), dtype=np.uint8)
+    mask = np.zeros((16, side), np.uint8)
+    mask[2:5, 3:9] = 255
+    shown = TURNS[orientation](mask)
+    exif = Image.Exif()
+    exif[274] = orientation
+    root = tmp_path / "phone"
+    for name, drawn, options in (
+        ("stored", mask, {}),
+        ("shown", shown, {}),
+        ("with tag", mask, {"exif": exif}),
+    ):
+        save(root / f"train/good/{name}.png")
+        for path, pixels, how in (
+            (root / f"test/crack/{name}.png", stored ^ len(name), {"exif": exif}),
+            (root / f"ground_truth/crack/{name}.png", drawn, options),
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.ascontiguousarray(pixels)).save(path, **how)
+    report = take(root, images)
+    kept = {Path(name).stem.removesuffix("_mask") for name in report.masks}
+    unsure = orientation != 1 and (orientation < 5 or side == 16)
+    assert kept == ({"with tag"} if unsure else {"stored", "shown", "with tag"})
+    for name, reason in report.refused:
+        assert Path(name).stem in ("stored", "shown") and "drawn before or after" in reason
+    for name in kept:
+        found = read_mask(images / f"ground_truth/crack/{name}_mask.png")
+        np.testing.assert_array_equal(found, shown > 0)
+    assert not take(root, images).changed
