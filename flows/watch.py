@@ -47,6 +47,7 @@ class Watched:
     labels: Labels = field(default_factory=Labels)
     not_before: float = 0.0
     last_error: str = ""  # already reported
+    asks: bool = False  # whether it is a question, which waiting does not answer
     refused: set[str] = field(default_factory=set)  # names already reported
     corrections: float = 0.0  # write time of the last seen corrections
 
@@ -80,6 +81,13 @@ class Watcher:
         due = any(one.state.due for one in self.watched)
         return self._run is None and not due and all(MASKS in path.parts for path in waits)
 
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing runs, and all that waits is a question to somebody."""
+        waits = [one for one in self.watched if one.waiting.new]
+        due = any(one.state.due for one in self.watched)
+        return self._run is None and not due and bool(waits) and all(one.asks for one in waits)
+
     def _attempt(self, one: Watched, free: bool) -> None:
         """A failure is reported once and tried again later; other sources continue."""
         try:
@@ -89,10 +97,11 @@ class Watcher:
             if free and self.clock() >= one.not_before:
                 self._take(one)
                 self._reread(one)
-                one.last_error = ""
+                one.last_error, one.asks = "", False
         except (LineError, OSError) as error:
             if not isinstance(error, BusyError):
                 one.not_before = self.clock() + RETRY
+            one.asks = isinstance(error, DataError)
             if str(error) != one.last_error:
                 one.last_error = str(error)
                 self.say(f"{one.product}: {error}")

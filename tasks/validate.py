@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from tasks.arrival.safe_paths import printable
 from tasks.checks.appearance import appearance_bounds
 from tasks.checks.datadocs import write_index
 from tasks.checks.duplicates import content_leaks, exact_duplicates, near_duplicates
@@ -165,7 +166,7 @@ def failure_text(result: ValidationResult, limit: int = 20) -> str:
     lines = [f"{line['file'] or 'product'}: {line['reason']}" for line in result.failures[:limit]]
     if len(result.failures) > limit:
         lines.append(f"and {len(result.failures) - limit} more")
-    return "\n".join([*lines, f"all findings: {result.docs}"])
+    return "\n".join([*map(printable, lines), f"all findings: {result.docs}"])
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ def predict(
     s3://bucket/prefix/PRODUCT of a store.
     """
     from flows.tables import prediction_line
+    from tasks.arrival.safe_paths import printable
     from tasks.monitoring.log import PredictionLog
     from tasks.predict import image_paths, predict_images
     from tasks.store.opening import locate, release_of
@@ -50,9 +51,10 @@ def predict(
         if as_json or "error" not in found:
             click.echo(json.dumps(found) if as_json else prediction_line(found))
         else:
-            click.echo(f"Error: {found['error']}", err=True)
+            click.echo(f"Error: {printable(found['error'])}", err=True)
         if "warning" in found:
-            click.echo(f"Warning: {found['image']}: {found['warning']}", err=True)
+            text = printable(f"{found['image']}: {found['warning']}")
+            click.echo(f"Warning: {text}", err=True)
     ctx.exit(1 if unusable else 0)
 
 

@@ -201,6 +201,6 @@ def watch(
     watcher = Watcher(workspace, watched, start, lambda text: click.echo(text, err=True))
     while True:
         watcher.step()
-        if once and watcher.idle:
-            return
+        if once and (watcher.idle or watcher.stuck):
+            ctx.exit(0 if watcher.idle else 1)
         time.sleep(every)

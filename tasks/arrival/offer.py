@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from tasks.arrival.annotations import annotated_stems
 from tasks.arrival.labels import GOOD, MASK, SHAPE, SKIP, Labels
 from tasks.arrival.safe_paths import printable
 from tasks.arrival.words import (
@@ -83,7 +84,24 @@ def read_offer(folder: Path, source: str, labels: Labels | None = None) -> Offer
     known = labels or Labels()
     if unused := known.unused(path.parent for path in paths):
         raise DataError(f"{source}: no images in a folder {unused[0]!r}, which --labels names")
-    return sort_paths(paths, source, known)
+    offer = sort_paths(paths, source, known)
+    check_annotations(offer, annotated_stems(folder), source, known)
+    return offer
+
+
+def check_annotations(offer: Offer, annotated: set[str], source: str, labels: Labels) -> None:
+    """DataError where images are good because nothing says otherwise, and files beside them mark
+    something in them."""
+    asked = Counter(
+        one.path.parent.as_posix()
+        for one in offer.arrivals
+        if one.place.parts[1] == GOOD
+        and plain(one.path.stem) in annotated
+        and Says.GOOD not in map(says, one.path.parts[:-1])
+        and not labels.of(one.path.parent)
+    )
+    if asked:
+        raise question(source, asked, "files of annotations mark something in that many of them")
 
 
 def sort_paths(paths: list[PurePosixPath], source: str, labels: Labels) -> Offer:

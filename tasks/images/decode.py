@@ -8,7 +8,9 @@ against its CRC, so that a damaged file is never used as an image.
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 
 import numpy as np
@@ -43,7 +45,7 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 LONGEST_SIGNATURE = max(len(start) for start, _ in SIGNATURES)
 Image.MAX_IMAGE_PIXELS = None  # bounds.py decides; Pillow's own limit is lower, and for TIFF only
-DECODERS: dict[str, type[ImageFile.ImageFile]] = {
+PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
@@ -99,14 +101,11 @@ class Picture:
 def decode_image(data: bytes, name: PurePath | str, alpha: bool = False) -> Picture:
     """The picture in the bytes of a file; `name` is used in messages. alpha: keep it."""
     form = file_format(data, name)
-    promise = check_bounds(data, form, name)
     try:
-        image = DECODERS[form](io.BytesIO(data))
-        if sorted(image.size) != sorted((promise.width, promise.height)):  # a second header
-            raise SyntaxError(f"{image.size} pixels and {promise}")
+        image = open_image(form, io.BytesIO(data), name)
         check_pixels(image, name)
         if form == "PNG":
-            DECODERS[form](io.BytesIO(data)).verify()  # CRC of every chunk
+            PLUGINS[form](io.BytesIO(data)).verify()  # CRC of every chunk
         pixels = np.ascontiguousarray(pixels_of(image, data, name))
         return Picture(pixels, form, alpha_of(image, data, name) if alpha else None)
     except DataError:
@@ -118,6 +117,22 @@ def decode_image(data: bytes, name: PurePath | str, alpha: bool = False) -> Pict
         raise DataError(
             f"{name}: damaged or truncated {form} ({reason}); copy or export it again"
         ) from None
+
+
+def open_image(form: str, file: io.BytesIO, name: PurePath | str = "image") -> ImageFile.ImageFile:
+    """An image of this format whose header is read and no pixel; DataError where it would take too
+    much."""
+    promise = check_bounds(file.getvalue(), form, name)
+    image = PLUGINS[form](file)
+    if sorted(image.size) != sorted((promise.width, promise.height)):
+        raise SyntaxError("two headers")
+    return image
+
+
+# For those who only want the size
+DECODERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    form: partial(open_image, form) for form in PLUGINS
+}
 
 
 def file_format(data: bytes, name: PurePath | str) -> str:
@@ -180,10 +195,9 @@ def turned_deep_pixels(image: ImageFile.ImageFile, data: bytes, name: PurePath |
 
 def orientation_of(data: bytes, name: PurePath | str) -> int:
     """The EXIF orientation of an image file, 1..8; 1 without one."""
-    form = file_format(data, name)
-    check_bounds(data, form, name)
+    image = open_image(file_format(data, name), io.BytesIO(data), name)
     try:
-        found = DECODERS[form](io.BytesIO(data)).getexif().get(ORIENTATION, 1)
+        found = image.getexif().get(ORIENTATION, 1)
     except DECODING_ERRORS:
         return 1
     return found if found in range(1, 9) else 1

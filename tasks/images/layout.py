@@ -43,14 +43,17 @@ def image_like(path: PurePosixPath) -> bool:
 def image_files(folder: Path) -> Iterator[PurePosixPath]:
     """Paths relative to `folder` of all files that look like images, sorted. Links to folders are
     followed, but not to one that the path is already in."""
-    yield from sorted(images_below(folder, PurePosixPath(), ()), key=str)
+    yield from sorted(filter(image_like, files_below(folder)), key=str)
 
 
-def images_below(
-    folder: Path, path: PurePosixPath, inside: tuple[tuple[int, int], ...], links: int = 0
+def files_below(
+    folder: Path,
+    path: PurePosixPath = PurePosixPath(),  # noqa: B008, it cannot change
+    inside: tuple[tuple[int, int], ...] = (),
+    links: int = 0,
 ) -> Iterator[PurePosixPath]:
-    """Images of the folder at `path`. inside: the folders that it lies in, as disk and number;
-    links: how many of them are links."""
+    """Paths relative to `folder` of the files of the folder at `path` that are not hidden. inside:
+    the folders that it lies in, as disk and number; links: how many of them are links."""
     try:
         about = (folder / path).stat()
         entries = list(os.scandir(folder / path))
@@ -66,8 +69,8 @@ def images_below(
         if entry.is_dir():
             more = links + entry.is_symlink()
             if not hidden(entry.name) and more <= MAX_LINKS:
-                yield from images_below(folder, below, within, more)
-        elif image_like(below) and entry.is_file():
+                yield from files_below(folder, below, within, more)
+        elif not hidden(entry.name) and entry.is_file():
             yield below
 
 

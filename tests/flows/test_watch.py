@@ -255,6 +255,7 @@ def test_a_question_is_told_once_and_an_answer_goes_on(scene):
     scene.wait(200)
     asked = [text for text in scene.said if "--labels" in text]
     assert len(asked) == 1 and "odd ones (1)" in asked[0] and not scene.images()
+    assert scene.watcher.stuck and not scene.watcher.idle
     scene.restart("crack=odd ones", "good=.")
     scene.wait(60)
     found = [path.relative_to(scene.workspace.images("cap")).as_posix() for path in scene.images()]

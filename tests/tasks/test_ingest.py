@@ -390,6 +390,42 @@ def test_answers_and_folders_that_are_not_there(images: Path, tmp_path: Path):
     assert list(files(images)) == ["test/crack/2.png", "train/good/1.png"]
 
 
+BOXES = {
+    "YOLO": ("labels/1.txt", "0 0.5 0.5 0.1 0.1\n"),
+    "Pascal VOC": ("Annotations/1.xml", "<annotation><object><name>x</name></object></annotation>"),
+    "COCO": (
+        "result.json",
+        '{"images": [{"id": 7, "file_name": "images\\/1.png"}], "annotations": [{"image_id": 7}]}',
+    ),
+    "Label Studio": (
+        "export.json",
+        '[{"data": {"image": "/data/1.png"}, "annotations": [{"result": [{"type": "x"}]}]}]',
+    ),
+}
+
+
+@pytest.mark.parametrize("form", BOXES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_images_with_boxes_are_not_good_without_a_word(
+    images: Path, tmp_path: Path, form: str, packed: bool
+):
+    import shutil
+
+    root = tmp_path / "export"
+    for name in ("images/1.png", "images/2.png"):
+        save(root / name)
+    file, content = BOXES[form]
+    for name, text in ((file, content), ("labels/2.txt", ""), ("classes.txt", "scratch")):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text)
+    source = shutil.make_archive(str(tmp_path / "export"), "zip", root) if packed else root
+    with pytest.raises(DataError, match=r"annotations mark something .*images \(1\).*--labels"):
+        take(source, images)
+    labels = read_labels(["good=images"])
+    report = ingest(source, images, images.parent / "scratch", labels=labels)
+    assert len(report.new) == 2 and report.refused == []
+
+
 def test_links_to_folders_are_followed_and_loops_end(images: Path, tmp_path: Path):
     save(tmp_path / "store/a.png")
     save(tmp_path / "store/deep/b.png")

@@ -18,7 +18,7 @@ import tifffile
 from PIL import Image
 
 from tasks.images.bounds import EXTRA_BYTES, FREE_SCANS, MAX_PARTS
-from tasks.images.decode import decode_image
+from tasks.images.decode import DECODERS, decode_image, file_format
 from tasks.images.read_image import read_bytes
 from tasks.workspace.errors import DataError
 
@@ -209,6 +209,8 @@ def test_the_worst_of_each_format_is_refused_at_once(case: str):
     began = time.process_time()
     with pytest.raises(DataError, match=words):
         decode_image(data, "worst")
+    with pytest.raises((DataError, SyntaxError)):  # as a service looks at the size first
+        DECODERS[file_format(data, "worst")](io.BytesIO(data))
     assert time.process_time() - began < 1.0
 
 
