@@ -10,12 +10,12 @@ from typing import Protocol
 from flows.ingest import ingest_product
 from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.labels import Labels
+from tasks.arrival.mask_pairs import masks_among
 from tasks.arrival.safe_paths import printable
 from tasks.arrival.sources import scratch_folder
 from tasks.arrival.waiting import Waiting
 from tasks.arrival.watch_state import WatchState
 from tasks.arrival.watched import Source, open_source, ready_files
-from tasks.images.layout import MASKS
 from tasks.monitoring.due import due, news
 from tasks.workspace.errors import BusyError, DataError, LineError, SpecError
 from tasks.workspace.lock import run_lock
@@ -77,9 +77,10 @@ class Watcher:
     @property
     def idle(self) -> bool:
         """Whether nothing runs or waits, except masks without an image."""
-        waits = (path for one in self.watched for path in one.waiting.new)
+        waits = [path for one in self.watched for path in one.waiting.new]
+        masks = masks_among(waits, Labels())
         due = any(one.state.due for one in self.watched)
-        return self._run is None and not due and all(MASKS in path.parts for path in waits)
+        return self._run is None and not due and len(masks) == len(waits)
 
     @property
     def stuck(self) -> bool:
@@ -123,7 +124,7 @@ class Watcher:
         known = one.state.taken.get(one.source.address, {})
         whole |= {path for path, stamp in listing.items() if known.get(path) == stamp}
         offer = ready_files(listing, one.waiting.new, whole, one.source.address, one.labels)
-        misplaced = {path for path, _ in offer.refused}
+        misplaced = {path for path, _ in offer.refused} | set(offer.skipped)
         paths = {path for arrival in offer.arrivals for path in arrival.files}
         if not paths | misplaced:
             return

@@ -6,7 +6,8 @@ from pathlib import Path
 from tasks.arrival.intake import IngestReport, Intake
 from tasks.arrival.known_images import KnownImages
 from tasks.arrival.labels import Labels
-from tasks.arrival.offer import Offer, read_offer
+from tasks.arrival.offer import Offer
+from tasks.arrival.sorting import read_offer
 from tasks.arrival.sources import scratch_folder, source_folder
 from tasks.images.layout import image_files
 from tasks.workspace.errors import DataError

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.buckets import SCHEME, image_keys
 from tasks.arrival.labels import Labels
-from tasks.arrival.offer import Offer, sort_paths
+from tasks.arrival.offer import Offer
+from tasks.arrival.sorting import sort_paths
 from tasks.images.layout import image_files
 from tasks.workspace.aws import client
 from tasks.workspace.errors import DataError, StoreError
@@ -142,4 +143,5 @@ def ready_files(
     return Offer(
         [one for one in offer.arrivals if one.files & new and one.files <= whole],
         [(path, reason) for path, reason in offer.refused if path in new & whole],
+        [path for path in offer.skipped if path in new & whole],
     )

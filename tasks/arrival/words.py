@@ -98,7 +98,8 @@ def says(name: str) -> Says:
     if kinds := whole or [kind for kind, known in LABELS.items() if letters & known]:
         return judged(letters, kinds) if not whole else whole[0]
     digits = "".join(known - letters)
-    groups = letters <= GROUPS if letters else len(digits) > SHORT_NUMBER
+    named = {word for word in letters if len(word) > 1}  # a letter says no more than a number
+    groups = named and named <= GROUPS if letters else len(digits) > SHORT_NUMBER
     return Says.NOTHING if groups else Says.UNKNOWN
 
 

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 import pytest
 
 from tasks.arrival.labels import Labels, read_labels
-from tasks.arrival.offer import Arrival, Offer, sort_paths
+from tasks.arrival.offer import Arrival, Offer
+from tasks.arrival.sorting import sort_paths
 from tasks.arrival.words import Says, says, split_of
 from tasks.workspace.errors import DataError
 
