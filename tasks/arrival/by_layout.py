@@ -1,4 +1,4 @@
-"""Images of a source that has `train`, `test` or `ground_truth`, in any letter case and spelling."""
+"""Images of a source that has `train`, `test` or `ground_truth`, however they are spelled."""
 
 from collections import Counter
 from pathlib import PurePosixPath

@@ -58,7 +58,7 @@ GROUPS = _words(
     "frame frames capture captures data dataset raw cam cams camera cameras kamera station "
     "line linie shift schicht batch batches lot lots charge day days week weeks kw month date "
     "am pm early late night morning evening top bottom left right front back side view light "
-    "pos position serial upload uploads export exports png jpg jpeg bmp tif tiff rgb monday "
+    "position serial upload uploads export exports png jpg jpeg bmp tif tiff rgb monday "
     "tuesday wednesday thursday friday saturday sunday mon tue wed thu fri sat sun montag "
     "dienstag mittwoch donnerstag freitag samstag sonntag january february march april may "
     "june july august september october november december jan feb mar apr jun jul aug sep oct "

@@ -256,10 +256,14 @@ def test_a_question_is_told_once_and_an_answer_goes_on(scene):
     asked = [text for text in scene.said if "--labels" in text]
     assert len(asked) == 1 and "odd ones (1)" in asked[0] and not scene.images()
     assert scene.watcher.stuck and not scene.watcher.idle
-    scene.restart("crack=odd ones", "good=.")
+    put(scene.drop, 4, "rubbish")
+    scene.restart("crack=odd ones", "good=.", "skip=rubbish")
     scene.wait(60)
     found = [path.relative_to(scene.workspace.images("cap")).as_posix() for path in scene.images()]
     assert found == ["test/crack/002.png", "train/good/003.png"] and len(scene.runs) == 1
+    scene.runs[0].code = 0
+    scene.wait(60)
+    assert scene.watcher.idle  # what is skipped waits for nothing
     assert any("test/crack 1, train/good 1" in text for text in scene.said)
 
 

@@ -105,6 +105,20 @@ def test_letter_case_changes_nothing(case: str, pick: Callable[[str], str]):
     assert len(masks(offer)) == len(drawn)
 
 
+def test_a_mask_belongs_to_the_nearest_image_of_its_name():
+    days = ("monday", "tuesday")
+    images = [f"{day}/NG/1.png" for day in days] + ["monday/OK/1.png", "wednesday/NG/2.png"]
+    drawn = {f"{day}/masks/1.png": f"{day}/NG/1.png" for day in days}
+    offer = offer_of(*images, *drawn, "masks/2.png")
+    assert {mask: image for image, mask in masks(offer).items()} == drawn | {
+        "masks/2.png": "wednesday/NG/2.png"
+    }
+    [(path, reason)] = offer_of(*images, "masks/1.png").refused
+    assert str(path) == "masks/1.png" and "monday/NG/1.png and tuesday/NG/1.png" in reason
+    spelled = offer_of("test/Crack/1.png", "test/crack/1.png", "ground_truth/crack/1.png")
+    assert masks(spelled) == {} and len(spelled.refused) == 1
+
+
 UNCERTAIN = {
     "loose images beside a defect": (["0.png", "NG/1.png"], {"."}),
     "an unknown name": (["0.png", "oddity/1.png"], {"oddity"}),
@@ -141,8 +155,8 @@ SURE = {
     Says.GOOD: ["good", "OK", "Normal", "pass", "ok_2", "defect-free", "合格"],
     Says.DEFECT: ["NG", "ng_01", "defect", "Scratch", "not ok", "bent_wire", "不良", "KO"],
     Says.MASKS: ["mask", "Masks", "ground_truth", "GroundTruth", "labels", "gt"],
-    Says.NOTHING: ["2024-05", "monday", "cam 1", "images", "batch_7"],
-    Says.UNKNOWN: ["oddity", "7", "good_maybe", "type a", "neg"],
+    Says.NOTHING: ["2024-05", "monday", "cam 1", "images", "batch_7", "line_A"],
+    Says.UNKNOWN: ["oddity", "7", "A", "good_maybe", "type a", "neg", "pos", "pos 1"],
 }
 
 
