@@ -196,6 +196,7 @@ class Image(Section):
     resize: Literal["stretch", "pad", "crop"] = "stretch"
     roi: tuple[int, int, int, int] | None = None  # left, top, width, height
     tile: Side | None = None
+    bits: Annotated[int, Field(strict=True, ge=8, le=16)] | None = None  # used of 16; null: all
 
     @model_validator(mode="after")
     def _tile_fits(self) -> "Image":
