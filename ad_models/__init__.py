@@ -39,6 +39,7 @@ __all__ = [
 
 ALGORITHMS = {  # name (also the module's) -> class
     "anogan": "Anogan",
+    "anomalydino": "Anomalydino",
     "autoencoder": "Autoencoder",
     "cpr": "Cpr",
     "cyclegan": "Cyclegan",

@@ -90,6 +90,10 @@ class Detector(nn.Module, ABC):
     def forward(self, images: Tensor) -> Prediction:
         """Score images (B, 3, H, W). Pure tensor code: this is what `export` traces."""
 
+    def announce(self, images: int) -> None:
+        """Told how many images `learn` will be given, by who knows it, before features of them are
+        computed: few may be seen in more ways."""
+
     def learn_more(self, loader: Iterable[Batch], run: Run) -> None:
         """Implements `update`, if the algorithm supports it."""
         raise UpdateError(

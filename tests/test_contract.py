@@ -12,6 +12,7 @@ from ad_models.errors import Cancelled, ConfigError, ExportError, InputError, No
 from ad_models.run import Progress
 
 SMALL = {  # parameters that make a fit take a second
+    "anomalydino": {"backbone": "test_vit", "size": 160, "block": 1, "turns": 2},
     "anogan": {"size": 32, "base": 8, "code": 8, "epochs": 30, "steps": 20, "lr": 2e-3},
     "cyclegan": {"size": 32, "base": 4, "blocks": 1, "epochs": 6, "lr": 2e-3, "sigma": 0}
     | {"decay_epochs": 2, "pool": 4},
