@@ -45,6 +45,7 @@ ALGORITHMS = {  # name (also the module's) -> class
     "cyclegan": "Cyclegan",
     "denoising_autoencoder": "DenoisingAutoencoder",
     "diffusionad": "Diffusionad",
+    "dinomaly": "Dinomaly",
     "efficientad": "Efficientad",
     "f_anogan": "FAnogan",
     "fastflow": "Fastflow",

@@ -5,7 +5,7 @@ timm has the networks; it is imported when the first one is built.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from ad_models.vit_weights import load_vit
 FREE = "apache-2.0"  # of DINOv2: nothing to tell
 
 Size = int | tuple[int, int]
+Groups = Sequence[Sequence[int]]
 
 
 class Tokens(nn.Module):
@@ -28,21 +29,22 @@ class Tokens(nn.Module):
     mean of the outputs of its blocks.
 
     backbone: a name of timm, such as `vit_small_patch14_dinov2.lvd142m`. groups: numbers of blocks,
-    from 0; negative ones count from the last, -1. Blocks after the last one asked for do not run.
+    from 0, or a function that gives them for the number of blocks that there are; negative ones
+    count from the last, -1. Blocks after the last one asked for do not run.
     size: pixels that the ViT sees, of a side or (height, width), made multiples of its patch;
     images of another size are resampled. It is fixed, because the position embedding is resampled
     for it once, here: inside an exported graph OpenVINO computes that wrongly. norm: whether the
     network's final LayerNorm is applied to each output. prefix: gives (B, D, N, 1), with the
     `prefixes` class and register tokens before those of the `grid`, row by row.
 
-    `channels`: D. `size`: what is seen. `source`: of the weights, with their licence. Where
-    features of images are given (`Seen`), they are the output.
+    `channels`: D. `heads`: of its attention. `size`: what is seen. `source`: of the weights, with
+    their licence. Where features of images are given (`Seen`), they are the output.
     """
 
     def __init__(
         self,
         backbone: str,
-        groups: Sequence[Sequence[int]],
+        groups: Groups | Callable[[int], Groups],
         size: Size,
         weights: str = "pretrained",
         norm: bool = False,
@@ -51,6 +53,7 @@ class Tokens(nn.Module):
         super().__init__()
         self.net, self.source, self.licence = load_vit(backbone, weights)
         depth = len(self.net.blocks)
+        groups = groups(depth) if callable(groups) else groups
         self.groups = [[block % depth for block in group] for group in groups]
         if wrong := [b for group in groups for b in group if not -depth <= b < depth]:
             raise ConfigError(f"{backbone} has blocks 0 to {depth - 1}, and no block {wrong[0]}")
@@ -64,6 +67,7 @@ class Tokens(nn.Module):
         self.net.prune_intermediate_layers([last], prune_norm=not norm, prune_head=True)
         self.prefixes: int = self.net.num_prefix_tokens
         self.channels: int = self.net.embed_dim
+        self.heads: int = self.net.blocks[0].attn.num_heads
         self.requires_grad_(False)
         self.train(False)
 

@@ -19,6 +19,8 @@ SMALL = {  # parameters that make a fit take a second
     "f_anogan": {"size": 16, "base": 4, "code": 8, "epochs": 20, "encoder_epochs": 15}
     | {"critic_steps": 2, "lr": 2e-3, "encoder_lr": 2e-3},
     "ganomaly": {"size": 16, "base": 8, "code": 10, "epochs": 60},
+    "dinomaly": {"backbone": "test_vit", "size": 112, "blocks": (0, 1), "steps": 40, "batch": 8}
+    | {"warmup": 5, "mining": 30},
     "efficientad": {
         "layers": ("layer1", "layer2"),
         "width": 16,
@@ -56,8 +58,8 @@ SMALL = {  # parameters that make a fit take a second
 REBUILDS = {"anogan", "autoencoder", "cyclegan", "denoising_autoencoder", "diffusionad", "f_anogan"}
 REBUILDS |= {"favae", "ganomaly", "riad", "vae"}  # those that make an image of an image
 # those that use Run.mixed
-MIXED = {"autoencoder", "denoising_autoencoder", "diffusionad", "fastflow", "favae", "fcdd"}
-MIXED |= {"ganomaly", "kdad", "msflow", "reverse_distillation", "riad", "simplenet", "vae"}
+MIXED = {"autoencoder", "denoising_autoencoder", "diffusionad", "dinomaly", "fastflow", "favae"}
+MIXED |= {"fcdd", "ganomaly", "kdad", "msflow", "reverse_distillation", "riad", "simplenet", "vae"}
 # Those in MIXED first, in the order of their own test: pytest groups tests by the place in a list,
 # and so fits each only once.
 NAMES = [*sorted(MIXED), *(name for name in ALGORITHMS if name not in MIXED)]

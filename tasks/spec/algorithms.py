@@ -22,6 +22,18 @@ def config_fields(algorithm: str) -> tuple[str, ...]:
 
 
 @cache
+def config_texts(algorithm: str) -> dict[str, str]:
+    """The parameters of an algorithm whose default is a text, with it."""
+    configs = [node for node in _classes(algorithm) if node.name.endswith("Config")]
+    fields = [n for config in configs for n in config.body if isinstance(n, ast.AnnAssign)]
+    return {
+        ast.unparse(field.target): field.value.value
+        for field in fields
+        if isinstance(field.value, ast.Constant) and isinstance(field.value.value, str)
+    }
+
+
+@cache
 def per_product(algorithm: str) -> tuple[str, ...]:
     """`Detector.per_product` of an algorithm, read without importing it; empty for nearly all."""
     lines = [n for node in _classes(algorithm) for n in node.body if isinstance(n, ast.Assign)]
