@@ -63,6 +63,7 @@ ALGORITHMS = {  # name (also the module's) -> class
     "riad": "Riad",
     "semi_orthogonal": "SemiOrthogonal",
     "simplenet": "Simplenet",
+    "subspacead": "Subspacead",
     "vae": "Vae",
 }
 

@@ -47,6 +47,7 @@ SMALL = {  # parameters that make a fit take a second
     "regad": {"epochs": 2, "shots": 2},
     "semi_orthogonal": {"dims": 20},
     "simplenet": {"hidden": 32, "epochs": 8},
+    "subspacead": {"backbone": "test_vit", "size": 112, "blocks": (0, 1), "turns": 2},
     "riad": {"cells": (8,), "widths": (8, 16), "window": 7, "epochs": 6, "lr": 3e-3},
     "vae": {"side": 64, "code": 16, "width": 8, "epochs": 12, "lr": 2e-3, "batches": 2},
     "fastflow": {"steps": 2, "epochs": 4},

@@ -30,7 +30,7 @@ from ad_models.budget import free
 from ad_models.coreset import cover, is_long, project
 from ad_models.coreset_without import without_each
 from ad_models.errors import ConfigError, InputError
-from ad_models.maps import finish
+from ad_models.maps import finish, highest
 from ad_models.neighbours import nearest
 from ad_models.patches import everything
 from ad_models.run import Run
@@ -174,8 +174,3 @@ class Anomalydino(Detector):
         radius = float(self.radius)
         found = without_each(narrow, chosen, radius, owner, lambda others: min(others, size))
         return (tokens[rows] for rows in found)
-
-
-def highest(values: Tensor, share: float) -> Tensor:
-    """Mean (B,) of this share of the values (B, P), the largest; of one of them at least."""
-    return values.topk(max(1, int(share * values.shape[1])), dim=1).values.mean(dim=1)

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.epoch import epoch
 from ad_models.errors import ConfigError
+from ad_models.maps import highest, window
 from ad_models.patches import Kept
 from ad_models.run import Run
 from ad_models.stable_adamw import StableAdamW
@@ -183,9 +184,8 @@ class Dinomaly(Detector):
         maps = F.interpolate(coarse, size=size, mode="bilinear", align_corners=True)
         maps = maps.mean(dim=1, keepdim=True)
         maps = blurred(F.interpolate(maps, size=(SCORED, SCORED), mode="bilinear"))
-        highest = maps.flatten(1).topk(max(1, int(self.config.top * SCORED**2)), dim=1).values
         full = F.interpolate(maps, size=tuple(images.shape[-2:]), mode="bilinear")
-        return Prediction(score=highest.mean(dim=1), map=full)
+        return Prediction(score=highest(maps.flatten(1), self.config.top), map=full)
 
 
 def encoder_of(config: DinomalyConfig) -> Tokens:
@@ -233,15 +233,8 @@ def loose_loss(wanted: Tensor, rebuilt: Tensor, share: float, eased: float) -> T
     return (1 - F.cosine_similarity(wanted.flatten(2), rebuilt.flatten(2), dim=-1)).mean()
 
 
-def gaussian(side: int, sigma: float) -> Tensor:
-    """A Gaussian window (side, side) whose sum is 1."""
-    at = torch.arange(side) - (side - 1) / 2
-    line = torch.exp(-0.5 * (at / sigma) ** 2)
-    return torch.outer(line, line) / line.sum() ** 2
-
-
 def blurred(maps: Tensor) -> Tensor:
     """Maps (B, 1, H, W) under a small Gaussian. Beyond the border are zeros, as in the official
     code, so that the rim counts less."""
-    kernel = gaussian(BLUR, SIGMA).to(maps)
+    kernel = window(BLUR, SIGMA).to(maps)
     return F.conv2d(maps, kernel[None, None], padding=BLUR // 2)

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from ad_models import Batch, Run, create
-from ad_models.algorithms.anomalydino import highest
 from ad_models.errors import ConfigError, InputError
+from ad_models.maps import highest
 from ad_models.seen import Seen
 
 TINY = {"backbone": "test_vit", "block": 0, "weights": "random", "size": 64, "sigma": 0}

@@ -9,12 +9,12 @@ from ad_models.algorithms.dinomaly import (
     LinearAttention,
     apart,
     blurred,
-    gaussian,
     loose_loss,
     mined,
     rate,
 )
 from ad_models.errors import Cancelled, ConfigError
+from ad_models.maps import window
 from ad_models.stable_adamw import StableAdamW
 
 TINY = {"backbone": "test_vit", "size": 32, "weights": "random", "steps": 3, "batch": 4}
@@ -141,10 +141,10 @@ def test_the_rate():
 
 
 def test_the_window():
-    window = gaussian(5, 4.0)
+    kernel = window(5, 4.0)
     first = [0.035204, 0.038664, 0.039891, 0.038664, 0.035204]
-    assert window[0].tolist() == pytest.approx(first, abs=1e-6)
-    assert float(window[2, 2]) == pytest.approx(0.045203, abs=1e-6)
+    assert kernel[0].tolist() == pytest.approx(first, abs=1e-6)
+    assert float(kernel[2, 2]) == pytest.approx(0.045203, abs=1e-6)
     flat = blurred(torch.ones(1, 1, 7, 7))[0, 0]
     assert float(flat[3, 3]) == pytest.approx(1) and float(flat[0, 3]) < 0.7  # zeros beyond
 
