@@ -64,6 +64,7 @@ ALGORITHMS = {  # name (also the module's) -> class
     "semi_orthogonal": "SemiOrthogonal",
     "simplenet": "Simplenet",
     "subspacead": "Subspacead",
+    "unified_dinomaly": "UnifiedDinomaly",
     "vae": "Vae",
 }
 

@@ -56,11 +56,13 @@ SMALL = {  # parameters that make a fit take a second
     "patchcore": {"ratio": 0.1},
     "reverse_distillation": {"epochs": 3, "loss": "position"},
 }
+SMALL["unified_dinomaly"] = SMALL["dinomaly"]
 REBUILDS = {"anogan", "autoencoder", "cyclegan", "denoising_autoencoder", "diffusionad", "f_anogan"}
 REBUILDS |= {"favae", "ganomaly", "riad", "vae"}  # those that make an image of an image
 # those that use Run.mixed
 MIXED = {"autoencoder", "denoising_autoencoder", "diffusionad", "dinomaly", "fastflow", "favae"}
 MIXED |= {"fcdd", "ganomaly", "kdad", "msflow", "reverse_distillation", "riad", "simplenet", "vae"}
+MIXED |= {"unified_dinomaly"}
 # Those in MIXED first, in the order of their own test: pytest groups tests by the place in a list,
 # and so fits each only once.
 NAMES = [*sorted(MIXED), *(name for name in ALGORITHMS if name not in MIXED)]
