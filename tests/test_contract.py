@@ -211,6 +211,8 @@ def test_export_equals_predict(fitted, tmp_path):
         with pytest.raises(ExportError, match="cannot be exported: "):
             fitted.export(tmp_path / "model.onnx", (SIDE, SIDE))
         return
+    if "forward" not in vars(type(fitted)):
+        return  # its graph is that of the algorithm that it extends
     fitted.export(tmp_path / "model.onnx", (SIDE, SIDE))
     session = onnxruntime.InferenceSession(
         tmp_path / "model.onnx", providers=["CPUExecutionProvider"]

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from ad_models import Batch, Run, create
+from ad_models.algorithms import anomalydino
 from ad_models.errors import ConfigError, InputError
 from ad_models.maps import highest
 from ad_models.seen import Seen
@@ -100,8 +101,25 @@ def test_a_coreset_leaves_images_out_without_a_bias():
     assert found.mean() > 1.05 * detector.predict(images).score.mean()
 
 
-def test_after_an_update_images_cannot_be_left_out():
-    detector = detector_of(turns=1, bank_size=20).fit([Batch(textured(2))])
+def test_the_background_counts_as_normal(monkeypatch):
+    images = textured(3)
+    left = torch.zeros(4, 4)
+    left[:, :2] = 1
+    monkeypatch.setattr(anomalydino, "foreground", lambda maps: left.expand(len(maps), 4, 4))
+    detector = detector_of(turns=1, masked=True).fit([Batch(images)])
+    whole = detector_of(turns=1).fit([Batch(images)])
+    assert torch.equal(detector.bank, whole.bank)  # of references nothing is masked
+    strange = torch.randn(2, 3, 64, 64)
+    found, expected = detector.predict(strange).map, whole.predict(strange).map
+    assert found[..., 48:].abs().max() == 0 and (expected[..., 48:] > 0).all()
+    torch.testing.assert_close(found[..., :24], expected[..., :24])
+    for one in left_out(detector, images, [[0], [1, 2]]):
+        assert one.map[..., 48:].abs().max() == 0 < one.map.max()
+
+
+@pytest.mark.parametrize("size", [20, 1000])
+def test_after_an_update_images_cannot_be_left_out(size):
+    detector = detector_of(turns=1, bank_size=size).fit([Batch(textured(2))])
     detector.update([Batch(3 * textured(2))])
     assert detector.left_out([], [], Run()) is None
 
@@ -154,7 +172,7 @@ def resized(path):
 
 def test_no_graph_resamples_the_position_embedding(tmp_path):
     """OpenVINO computes a cubic one wrongly, without a word."""
-    detector = detector_of().fit([Batch(textured(2, 60))])
+    detector = detector_of(masked=True).fit([Batch(textured(2, 60))])
     detector.export(tmp_path / "model.onnx", (60, 60))
     # the image to what the ViT sees, and the map
     assert resized(tmp_path / "model.onnx") == [b"linear", b"linear"]
