@@ -31,10 +31,12 @@ def load_vit(backbone: str, weights: str) -> tuple[Any, str, str]:
     if here is not None:
         state = read_state(here)
         net = _create(backbone, f"{here} is of another network", state_dict=state)
-        return net, f"{fingerprint(here)}, licence {licence}", licence
+        return net, f"{backbone} of {fingerprint(here)}, licence {licence}", licence
     if given == "pretrained":
         net = _create(backbone, f"weights of {backbone} cannot be had; {remedy(backbone)}")
-        return net, f"timm {backbone}, licence {licence}", licence
+        here = at_hand(backbone, weights)  # what was downloaded
+        source = fingerprint(here) if here else "timm"
+        return net, f"{backbone} of {source}, licence {licence}", licence
     return _network(backbone, pretrained=False), "random", licence
 
 

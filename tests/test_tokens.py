@@ -136,7 +136,8 @@ def test_files_with_the_keys_of_timm_and_of_meta(tmp_path, shallow, monkeypatch)
         torch.testing.assert_close(tokens(images)[0], expected, rtol=1e-4, atol=1e-4)
         assert "sha256:" in tokens.source and tokens.source.endswith("licence apache-2.0")
     monkeypatch.setenv("INSPECTLINE_WEIGHTS", str(meta))
-    assert Tokens(REGISTERS, ((0,),), 28).source.startswith("dinov2_vits14_reg4_pretrain.pth")
+    found = Tokens(REGISTERS, ((0,),), 28).source
+    assert found.startswith(f"{REGISTERS} of dinov2_vits14_reg4_pretrain.pth sha256:")
     assert Tokens(REGISTERS, ((0,),), 28, "random").source == "random"
 
 
@@ -152,6 +153,22 @@ def test_a_file_of_another_network_and_code_in_a_file(tmp_path, shallow):
     torch.save({"cls_token": pytest.raises}, tmp_path / "code.pth")
     with pytest.raises(WeightsError, match="no readable state dict"):
         Tokens(DINO, ((0,),), 28, str(tmp_path / "code.pth"))
+
+
+def test_a_download_is_recorded_as_it_is_when_it_is_there(tmp_path, shallow, monkeypatch):
+    hub = tmp_path / f"HF_HOME/hub/models--timm--{DINO}/snapshots/1"
+
+    def download(*_, **__):
+        hub.mkdir(parents=True)
+        state = small(DINO).state_dict()
+        save_file(state, hub / "model.safetensors")
+        return state
+
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", download)
+    first, again = (Tokens(DINO, ((0,),), 28) for _ in range(2))
+    assert first.source == again.source and "model.safetensors sha256:" in first.source
+    images = torch.randn(1, 3, 28, 28)
+    assert torch.equal(first(images)[0], again(images)[0])
 
 
 def test_without_weights_it_is_said_how_and_auto_goes_on(tmp_path, shallow, monkeypatch):

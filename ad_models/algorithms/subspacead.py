@@ -128,8 +128,11 @@ class Subspacead(Detector):
 
 def moments(maps: list[Tensor]) -> Moments:
     """Of all tokens of maps (B, D, h, w); in float64, so that some can be taken out again."""
-    tokens = torch.cat([one.movedim(1, -1).flatten(0, -2) for one in maps]).double()
-    return tokens.new_tensor(len(tokens)), tokens.sum(dim=0), tokens.mT @ tokens
+    count, total, outer = torch.zeros(3, dtype=torch.float64, device=maps[0].device).unbind()
+    for one in maps:  # one after the other: in float64 they are large
+        tokens = one.movedim(1, -1).flatten(0, -2).double()
+        count, total, outer = count + len(tokens), total + tokens.sum(0), outer + tokens.mT @ tokens
+    return count, total, outer
 
 
 def subspace(known: Moments, variance: float) -> tuple[Tensor, Tensor]:
