@@ -97,6 +97,7 @@ class FitJob:
 
     def normals(self, detector: Detector, rows: Rows, run: Run) -> Iterable[Batch]:
         """What the detector learns from: images, or their features where it reads nothing else."""
+        detector.announce(len(rows))
         if detector.reads_features:
             return self.feature_loader(detector, rows, run, shuffle=not detector.one_pass)
         # images that are read once are not cached: the algorithm needs the memory

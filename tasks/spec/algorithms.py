@@ -16,9 +16,18 @@ def known_algorithms() -> tuple[str, ...]:
 @cache
 def config_fields(algorithm: str) -> tuple[str, ...]:
     """Parameters of an algorithm: the fields of its Config, read without importing it."""
-    configs = [node for node in _classes(algorithm) if node.name.endswith("Config")]
-    fields = [n for config in configs for n in config.body if isinstance(n, ast.AnnAssign)]
-    return tuple(field.target.id for field in fields if isinstance(field.target, ast.Name))
+    return tuple(_fields(algorithm))
+
+
+@cache
+def config_texts(algorithm: str) -> dict[str, str]:
+    """The parameters of an algorithm whose default is a text, with it."""
+    values = {name: field.value for name, field in _fields(algorithm).items()}
+    return {
+        name: value.value
+        for name, value in values.items()
+        if isinstance(value, ast.Constant) and isinstance(value.value, str)
+    }
 
 
 @cache
@@ -29,6 +38,27 @@ def per_product(algorithm: str) -> tuple[str, ...]:
     return tuple(ast.literal_eval(named[0])) if named else ()
 
 
+def _fields(algorithm: str) -> dict[str, ast.AnnAssign]:
+    """The fields of its Config by name, after those of the Config that it extends."""
+    found: dict[str, ast.AnnAssign] = {}
+    for config in (node for node in _classes(algorithm) if node.name.endswith("Config")):
+        for base in map(ast.unparse, config.bases):
+            found |= _fields(_origin(algorithm, base))
+        own = [node for node in config.body if isinstance(node, ast.AnnAssign)]
+        found |= {ast.unparse(field.target): field for field in own}
+    return found
+
+
+def _origin(algorithm: str, name: str) -> str:
+    """The other algorithm from which this one imports a name."""
+    imports = [node for node in _tree(algorithm).body if isinstance(node, ast.ImportFrom)]
+    (module,) = [n.module for n in imports if name in [alias.name for alias in n.names]]
+    return str(module).rpartition(".")[2]
+
+
 def _classes(algorithm: str) -> list[ast.ClassDef]:
-    tree = ast.parse((PACKAGE / "ad_models" / "algorithms" / f"{algorithm}.py").read_text())
-    return [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    return [node for node in _tree(algorithm).body if isinstance(node, ast.ClassDef)]
+
+
+def _tree(algorithm: str) -> ast.Module:
+    return ast.parse((PACKAGE / "ad_models" / "algorithms" / f"{algorithm}.py").read_text())
