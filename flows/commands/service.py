@@ -198,8 +198,11 @@ def watch(
         require_server()
     start = (start_announced if announce else start_run)(workspace)
     watcher = Watcher(workspace, watched, start, lambda text: click.echo(text, err=True))
-    while True:
-        watcher.step()
-        if once and (watcher.idle or watcher.stuck):
-            ctx.exit(0 if watcher.idle else 1)
-        time.sleep(every)
+    try:
+        while True:
+            watcher.step()
+            if once and (watcher.idle or watcher.stuck):
+                ctx.exit(0 if watcher.idle else 1)
+            time.sleep(every)
+    finally:
+        watcher.close()
