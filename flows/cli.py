@@ -8,7 +8,8 @@ import click
 
 from flows.commands import board, changes, line, products, releases, schema, server, service
 from tasks.workspace.errors import BusyError, LineError
-from tasks.workspace.files import disk_full
+from tasks.workspace.files import SHARED_FOLDER, disk_full
+from tasks.workspace.secrets import guard_output, without_secrets
 
 
 class Commands(click.Group):
@@ -18,6 +19,7 @@ class Commands(click.Group):
         return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> object:
+        guard_output()
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -43,9 +45,17 @@ def expected(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno != errno.EPIPE:
         where = f"{error.filename}: " if error.filename else ""
-        remedy = "; make room, then run again" if disk_full(error) else ""
-        return f"{where}{error.strerror or error}{remedy}"
+        return without_secrets(f"{where}{error.strerror or error}{remedy(error)}")
     return None
+
+
+def remedy(error: OSError) -> str:
+    """What helps against an error of the machine, where something does."""
+    if disk_full(error):
+        return "; make room, then run again"
+    if isinstance(error, PermissionError):
+        return f"; {SHARED_FOLDER}"
+    return ""
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

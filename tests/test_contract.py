@@ -227,13 +227,6 @@ def test_export_equals_predict(name, fitted, tmp_path):
         torch.testing.assert_close(torch.from_numpy(maps), expected.map.cpu(), rtol=1e-3, atol=1e-4)
 
 
-def test_one_seed_one_result(name, watched):
-    again = unfitted(name).fit(batches(), normals=support())
-    assert torch.equal(
-        watched.detector.predict(texture(2, 9)).map, again.predict(texture(2, 9)).map
-    )
-
-
 @pytest.mark.parametrize("name", sorted(MIXED), scope="module")
 def test_half_the_digits_in_training_find_the_square_too(name, watched):
     fitted = unfitted(name).fit(batches(), Run(precision=torch.bfloat16), support())
@@ -246,6 +239,8 @@ def test_half_the_digits_in_training_find_the_square_too(name, watched):
 
 
 def test_a_stopped_fit_goes_on_to_the_same_model(name, watched, tmp_path):
+    """And so one seed gives one result."""
+
     def fit(should_stop):
         run = Run(checkpoint=tmp_path / "fit.ckpt", save_every=0, should_stop=should_stop)
         return unfitted(name).fit(batches(), run, support())

@@ -1,11 +1,16 @@
 """The Prefect server of a run: the one of PREFECT_API_URL, or one started for the run."""
 
 import atexit
+import ipaddress
 import os
 import signal
 import subprocess
+from urllib.parse import urlsplit
 
 from tasks.workspace.errors import LineError
+from tasks.workspace.secrets import without_password
+
+PATIENCE = 10.0  # seconds for a server to answer
 
 SETTINGS = {  # settings of Prefect, if the user has not set them
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -66,6 +71,38 @@ def server_url(verbose: bool = False) -> str:
             "PREFECT_API_URL, for example http://127.0.0.1:4200/api"
         )
     return url
+
+
+def open_to_all(url: str) -> str:
+    """A warning, where a server elsewhere lets everybody in who reaches it; otherwise empty.
+
+    It is asked without the password or key that is set here. One that is silent is not judged.
+    """
+    import httpx
+
+    if on_this_machine(url):
+        return ""
+    address = without_password(url)
+    try:
+        answer = httpx.post(f"{address}/work_pools/filter", json={}, timeout=PATIENCE)
+    except httpx.HTTPError:
+        return ""
+    if not answer.is_success:
+        return ""
+    return (
+        f"warning: whoever reaches the Prefect server at {address} can run commands on its "
+        "workers, because it asks for no password; keep it in a closed network, and start it with "
+        "PREFECT_SERVER_API_AUTH_STRING (docs/deployment.md)"
+    )
+
+
+def on_this_machine(url: str) -> bool:
+    """Whether an address is of this machine alone."""
+    name = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
 
 
 def end_server() -> None:

@@ -17,6 +17,7 @@ from tasks.build.records import Stage
 from tasks.workspace.errors import LineError, ValidationError
 from tasks.workspace.files import disk_full
 from tasks.workspace.paths import Workspace
+from tasks.workspace.secrets import without_secrets
 
 WITHOUT_PARENT = 10.0  # seconds that a step may go on after its run has ended
 
@@ -108,8 +109,8 @@ def _crash(error: Exception, log: Path) -> tuple[str, str]:
         where = f" ({error.filename})" if error.filename else ""
         return "full", f"{error.strerror}{where}; make room, then run again"
     with contextlib.suppress(OSError):
-        traceback.print_exc()
-    last = traceback.format_exc().strip().splitlines()[-1]
+        print(without_secrets(traceback.format_exc()), file=sys.stderr)
+    last = without_secrets(traceback.format_exc()).strip().splitlines()[-1]
     return "crashed", f"{last}; see {log}"
 
 

@@ -172,10 +172,9 @@ class FitJob:
         ]
 
     def score_row(self, row: dict[str, str], found: Inspection) -> dict[str, Any]:
-        """A row of calibration.csv; repr keeps all digits."""
+        """A row of calibration.csv."""
         self.edge.add(row["path"], found)
-        peak = repr(float(found.map.max()))
-        return {"path": row["path"], "score": repr(found.score), "peak": peak}
+        return found.row(row["path"])
 
     def loader(self, rows: Rows, shuffle: bool = False, keep: bool = True) -> ImageLoader:
         """Batches of the images in these rows; `keep`: cache decoded images for the next epoch."""

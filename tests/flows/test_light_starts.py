@@ -22,8 +22,8 @@ RUN = """
 import re, sys
 from pathlib import Path
 from flows.cli import main
-from flows.commands import service
-service.serve_app = lambda app, host, port, say: say(type(app).__name__)
+from tasks.web import listening
+listening.serve_app = lambda app, host, port, say: say(type(app).__name__)
 try:
     main()
 finally:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_sources
+from tasks.arrival.labels import read_labels
 from tasks.arrival.watch_state import WatchState
 from tasks.checks.manifest import manifest_frame, scan_images, write_image_manifest
 from tasks.workspace.errors import LineError
@@ -59,8 +61,9 @@ class Scene:
         self.clock = Clock()
         self.restart()
 
-    def restart(self):
-        watched = watched_sources(self.workspace, [f"cap={self.drop}"], (5, 30, 600))
+    def restart(self, *labels):
+        said = read_labels(labels)
+        watched = watched_sources(self.workspace, [f"cap={self.drop}"], (5, 30, 600), None, said)
         self.watcher = Watcher(self.workspace, watched, self.start, self.said.append, self.clock)
 
     def start(self, products):
@@ -242,6 +245,36 @@ def record(scene, *paths):
     path = scene.workspace.corrections("cap")
     path.write_text("".join(f"{p}: {{label: drop, by: anna, why: blurred}}\n" for p in paths))
     os.utime(path, (len(paths), len(paths)))
+
+
+def test_a_question_is_told_once_and_an_answer_goes_on(scene):
+    put(scene.drop, 1)
+    put(scene.drop, 2, "odd ones")
+    shutil.rmtree(scene.drop / "train")
+    put(scene.drop, 3, "")
+    scene.wait(200)
+    asked = [text for text in scene.said if "--labels" in text]
+    assert len(asked) == 1 and "odd ones (1)" in asked[0] and not scene.images()
+    assert scene.watcher.stuck and not scene.watcher.idle
+    put(scene.drop, 4, "rubbish")
+    scene.restart("crack=odd ones", "good=.", "skip=rubbish")
+    scene.wait(60)
+    found = [path.relative_to(scene.workspace.images("cap")).as_posix() for path in scene.images()]
+    assert found == ["test/crack/002.png", "train/good/003.png"] and len(scene.runs) == 1
+    scene.runs[0].code = 0
+    scene.wait(60)
+    assert scene.watcher.idle  # what is skipped waits for nothing
+    assert any("test/crack 1, train/good 1" in text for text in scene.said)
+
+
+def test_a_source_of_which_all_is_refused_is_told_and_not_asked_again(scene):
+    (scene.drop / "train/good/1.png").write_text("no image")
+    scene.wait(200)
+    told = [text for text in scene.said if "refused train/good/1.png" in text]
+    assert len(told) == 1 and not scene.runs and scene.watcher.idle
+    put(scene.drop, 2)
+    scene.wait(60)
+    assert len(scene.images()) == 1 and len(scene.runs) == 1
 
 
 def test_wrong_sources_are_named(workspace, command, tmp_path):

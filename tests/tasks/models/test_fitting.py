@@ -244,7 +244,7 @@ def test_calibration_scores_are_distributed_as_those_of_new_images(tmp_path, alg
     rng = np.random.default_rng(0)
     pattern = rng.integers(60, 190, (40, 40, 3))
     known, new = [], []
-    for draw in range(20):
+    for draw in range(12):
         rows = []
         for number in range(32):
             pixels = np.clip(pattern + rng.normal(0, 20, (40, 40, 3)), 0, 255).astype(np.uint8)
@@ -257,7 +257,7 @@ def test_calibration_scores_are_distributed_as_those_of_new_images(tmp_path, alg
         assert how.startswith("leave one out")
         known += [float(row["score"]) for row in found]
         new += [float(row["score"]) for row in asked.score(detector, rows[16:])]
-    assert ks_2samp(known, new).statistic < 0.12  # 320 against 320: 2 % of the time by chance
+    assert ks_2samp(known, new).statistic < 0.155  # 192 against 192: 2 % of the time by chance
 
 
 def test_the_shift_is_that_of_a_power_of_the_number_of_images():
