@@ -1,6 +1,6 @@
 """What of an image is the part and what is background, by the tokens of a ViT.
 
-AnomalyDINO, section 3.3: the first principal component of the tokens of one image tells them apart.
+AnomalyDINO: the first principal component of the tokens of one image tells them apart.
 Plain tensor code, so that a graph can hold it: the component by power iteration, morphology by
 maxima.
 """

@@ -1,6 +1,6 @@
 """StableAdamW: AdamW whose step is shorter where a gradient is far larger than those before it.
 
-Wortsman et al., NeurIPS 2023, https://arxiv.org/abs/2304.13013, algorithm 2
+Wortsman et al., NeurIPS 2023, https://arxiv.org/abs/2304.13013
 """
 
 from typing import Any

@@ -2,7 +2,7 @@
 
 Damm et al., WACV 2025, https://arxiv.org/abs/2405.14529
 
-Idea (section 3): tokens of a self-supervised ViT (DINOv2) are so telling that they need neither
+Idea: tokens of a self-supervised ViT (DINOv2) are so telling that they need neither
 training nor adaptation. The tokens of one to a few normal images, which are also turned by eights
 of a circle, are the memory. A token of an image is as anomalous as it is far from the nearest one
 there; the image, as its 1 % of tokens that are farthest.
@@ -43,15 +43,15 @@ SAME = 1e-3  # largest distance of two unit vectors that rounding explains
 
 @dataclass(frozen=True)
 class AnomalydinoConfig:
-    backbone: str = "vit_small_patch14_dinov2.lvd142m"  # section 4.1; any plain ViT of timm
-    size: Size = 448  # pixels that the ViT sees, of a side or (height, width); section 4.1
+    backbone: str = "vit_small_patch14_dinov2.lvd142m"  # official code; any plain ViT of timm
+    size: Size = 448  # pixels that the ViT sees, of a side or (height, width); official code
     block: int = -1  # whose output is compared, after the final norm; official code
-    turns: int = 8  # of each image, by even angles; section 4.1, "agnostic"
+    turns: int = 8  # of each image, by even angles; official code, "agnostic"
     turned_below: int = 17  # images; from so many on they are not turned; ours
     bank_size: int = 32768  # tokens kept: of 4 turned images of 448 pixels, all; ours
     projected: int = 128  # dims in which a coreset is chosen; as PatchCore
-    masked: bool = False  # whether the background counts as normal; section 3.3
-    top: float = 0.01  # share of the tokens whose mean is the score of an image; section 3.2
+    masked: bool = False  # whether the background counts as normal; official code
+    top: float = 0.01  # share of the tokens whose mean is the score of an image; official code
     sigma: float = 4.0  # blur of the final map, pixels; official code
     weights: str = "pretrained"  # of the backbone; see ad_models.vit_weights
     seed: int = 0  # of the projection and the first coreset point

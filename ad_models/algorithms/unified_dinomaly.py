@@ -2,7 +2,7 @@
 
 Guo et al., CVPR 2025, https://arxiv.org/abs/2405.14325
 
-Idea (section 1): the decoder of `dinomaly` is held back so much that one model can hold the normal
+Idea: the decoder of `dinomaly` is held back so much that one model can hold the normal
 tokens of many products. This is the case that the paper is about. A product needs no learning of
 its own: each only sets its threshold, with images that were not learned from.
 
@@ -14,11 +14,11 @@ Published image AUROC of one model for all products, ViT-B: MVTec AD .996, VisA 
 
 from dataclasses import dataclass
 
-from ad_models.algorithms.dinomaly import Dinomaly, DinomalyConfig
+from ad_models.loose_decoder import LooseConfig, LooseDecoder
 
 
 @dataclass(frozen=True)
-class UnifiedDinomalyConfig(DinomalyConfig):
+class UnifiedDinomalyConfig(LooseConfig):
     steps: int = 10000  # for MVTec AD or VisA; official code (50000 for Real-IAD)
     epsilon: float = 1e-10  # of StableAdamW; official code
 
@@ -28,6 +28,6 @@ class UnifiedDinomalyConfig(DinomalyConfig):
         return 0
 
 
-class UnifiedDinomaly(Dinomaly):
+class UnifiedDinomaly(LooseDecoder):
     Config = UnifiedDinomalyConfig
     per_product = ("top",)

@@ -40,25 +40,32 @@ def per_product(algorithm: str) -> tuple[str, ...]:
 
 def _fields(algorithm: str) -> dict[str, ast.AnnAssign]:
     """The fields of its Config by name, after those of the Config that it extends."""
+    tree = _tree(f"ad_models.algorithms.{algorithm}")
     found: dict[str, ast.AnnAssign] = {}
-    for config in (node for node in _classes(algorithm) if node.name.endswith("Config")):
-        for base in map(ast.unparse, config.bases):
-            found |= _fields(_origin(algorithm, base))
-        own = [node for node in config.body if isinstance(node, ast.AnnAssign)]
-        found |= {ast.unparse(field.target): field for field in own}
+    for config in (node for node in _classes_of(tree) if node.name.endswith("Config")):
+        found |= _fields_of(config, tree)
     return found
 
 
-def _origin(algorithm: str, name: str) -> str:
-    """The other algorithm from which this one imports a name."""
-    imports = [node for node in _tree(algorithm).body if isinstance(node, ast.ImportFrom)]
-    (module,) = [n.module for n in imports if name in [alias.name for alias in n.names]]
-    return str(module).rpartition(".")[2]
+def _fields_of(config: ast.ClassDef, tree: ast.Module) -> dict[str, ast.AnnAssign]:
+    found: dict[str, ast.AnnAssign] = {}
+    for base in map(ast.unparse, config.bases):
+        imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+        (module,) = [n.module for n in imports if base in [alias.name for alias in n.names]]
+        other = _tree(str(module))
+        (above,) = [node for node in _classes_of(other) if node.name == base]
+        found |= _fields_of(above, other)
+    own = [node for node in config.body if isinstance(node, ast.AnnAssign)]
+    return found | {ast.unparse(field.target): field for field in own}
 
 
 def _classes(algorithm: str) -> list[ast.ClassDef]:
-    return [node for node in _tree(algorithm).body if isinstance(node, ast.ClassDef)]
+    return _classes_of(_tree(f"ad_models.algorithms.{algorithm}"))
 
 
-def _tree(algorithm: str) -> ast.Module:
-    return ast.parse((PACKAGE / "ad_models" / "algorithms" / f"{algorithm}.py").read_text())
+def _classes_of(tree: ast.Module) -> list[ast.ClassDef]:
+    return [node for node in tree.body if isinstance(node, ast.ClassDef)]
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())

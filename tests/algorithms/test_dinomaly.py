@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from ad_models import Batch, Run, config, create
-from ad_models.algorithms.dinomaly import (
+from ad_models.errors import Cancelled, ConfigError
+from ad_models.loose_decoder import (
     LinearAttention,
     apart,
     blurred,
@@ -13,7 +14,6 @@ from ad_models.algorithms.dinomaly import (
     mined,
     rate,
 )
-from ad_models.errors import Cancelled, ConfigError
 from ad_models.maps import window
 from ad_models.stable_adamw import StableAdamW
 
