@@ -18,6 +18,7 @@ Name = PurePath | str
 MAX_MEGAPIXELS = 400
 PIXEL_BYTES = 8.0  # of a file at most: four channels of 16 bits, not compressed
 EXTRA_BYTES = 64 << 20  # beside the pixels: previews, profiles, notes of the camera
+LARGEST_FILE = MAX_MEGAPIXELS * 1_000_000 * int(PIXEL_BYTES) + EXTRA_BYTES  # bytes
 MAX_PARTS = 100_000  # chunks of a PNG, segments of a JPEG, strips or tiles of a TIFF
 MAX_JUNK = 1 << 16  # bytes between the segments of a JPEG: Pillow skips them one by one
 FREE_SCANS = 16  # of a JPEG of any size: encoders write about ten
