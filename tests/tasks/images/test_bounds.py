@@ -18,8 +18,8 @@ import tifffile
 from PIL import Image
 
 from tasks.images.bounds import EXTRA_BYTES, FREE_SCANS, MAX_PARTS
-from tasks.images.decode import DECODERS, decode_image, file_format
-from tasks.images.read_image import read_bytes
+from tasks.images.decode import DECODERS, decode_image, file_format, orientation_of
+from tasks.images.read_image import mask_pixels, read_bytes
 from tasks.workspace.errors import DataError
 
 REPOSITORY = Path(__file__).parents[3]
@@ -98,7 +98,9 @@ def fuzz(seed: int, count: int) -> None:
         began = time.process_time()
         try:
             decode_image(data, "drawn")
+            orientation_of(data, "drawn")
             kinds["read"] += 1
+            mask_pixels(data, "drawn")
         except DataError:
             kinds["refused"] += 1
         slowest = max(slowest, (time.process_time() - began, data[:64].hex()))
@@ -148,6 +150,22 @@ def many_scans() -> bytes:
     return data[:-2] + 100 * last + b"\xff\xd9"
 
 
+def many_scans_in_a_tiff() -> bytes:
+    """One strip, which is a JPEG as above."""
+    data = many_scans()
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((16, 16), np.uint8))
+    out = bytearray(file.getvalue())
+    at = struct.unpack_from("<I", out, 4)[0]
+    for n in range(struct.unpack_from("<H", out, at)[0]):
+        place = at + 2 + 12 * n
+        tag = struct.unpack_from("<H", out, place)[0]
+        value = {256: 4000, 257: 4000, 259: 7, 273: len(out), 278: 4000, 279: len(data)}.get(tag)
+        if value is not None:
+            struct.pack_into("<HII", out, place + 2, 4, 1, value)
+    return bytes(out) + data
+
+
 def many_segments() -> bytes:
     data = encoded("JPEG")
     return data[:2] + (MAX_PARTS * 2) * b"\xff\xfe\0\2" + data[2:]
@@ -190,6 +208,7 @@ WORST = {
     "a PNG of many chunks": (many_chunks, "more than 100,000 chunks"),
     "a PNG with two headers": (second_header, "damaged"),
     "a JPEG of many scans": (many_scans, "scans, which takes too long"),
+    "a TIFF of many scans": (many_scans_in_a_tiff, "scans, which takes too long"),
     "a JPEG of many segments": (many_segments, "segments"),
     "a JPEG with a gap": (junk, "gaps between its segments"),
     "a TIFF of a volume": (lambda: tagged(32997, 4, 1, 3000), "volume"),
