@@ -6,6 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
+import numpy as np
+
 from tasks.reporting.view import ProductView
 from tasks.workspace.errors import DataError
 from tasks.workspace.paths import Workspace
@@ -81,7 +83,7 @@ def small_original(path: Path) -> bytes | None:
         return None
     deep = {"": int(picture.pixels.max())} if picture.bits == 16 else {}
     bits = used_bits(deep)
-    shown = picture.unit * gain(bits) if bits else picture.unit
+    shown = picture.unit * np.float32(gain(bits)) if bits else picture.unit
     return encode_webp(shrink_picture(rgb_picture(shown), SIDE // 2))
 
 
