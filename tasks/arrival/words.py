@@ -62,7 +62,8 @@ GROUPS = _words(
     "tuesday wednesday thursday friday saturday sunday mon tue wed thu fri sat sun montag "
     "dienstag mittwoch donnerstag freitag samstag sonntag january february march april may "
     "june july august september october november december jan feb mar apr jun jul aug sep oct "
-    "nov dec"
+    "nov dec "
+    "sn id unit units piece pieces order job tray session sample samples"
 )
 SPLITS = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),

@@ -5,6 +5,7 @@ that passes is as large as its header says, has no more parts than a writer need
 So Pillow, libjpeg, libtiff and tifffile take time and memory in proportion to its pixels.
 """
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ EXTRA_BYTES = 64 << 20  # beside the pixels: previews, profiles, notes of the ca
 LARGEST_FILE = MAX_MEGAPIXELS * 1_000_000 * int(PIXEL_BYTES) + EXTRA_BYTES  # bytes
 MAX_PARTS = 100_000  # chunks of a PNG, segments of a JPEG, strips or tiles of a TIFF
 MAX_JUNK = 1 << 16  # bytes between the segments of a JPEG: Pillow skips them one by one
-START_OF_SCAN = b"\xff\xda"
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xd9"
+MARKER = re.compile(rb"\xff+([\x02-\xcf\xd8-\xfe])")  # between scans; in one are 00 and d0 to d7
 FREE_SCANS = 16  # of a JPEG of any size: encoders write about ten
 SCANNED_MEGAPIXELS = 1000  # scans times megapixels, where there are more scans
 ARITHMETIC = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})  # JPEG: less than a bit a block
@@ -68,14 +70,30 @@ def check_bounds(data: bytes, form: str, name: Name) -> Promise:
     file = BytesIO(data)
     promise = checked(file, len(data), form, name)
     if promise.jpegs:
-        start = file.tell() if form == "JPEG" else 0  # behind a preview in its notes
-        scans = max(1, data.count(START_OF_SCAN, start) + (form == "JPEG")) / promise.jpegs
+        alone = form == "JPEG"
+        scans = count_scans(data, file.tell()) if alone else data.count(START_OF_SCAN)
+        scans = max(1, scans // promise.jpegs)
         work = scans * promise.width * promise.height / 1e6
         if scans > FREE_SCANS and work > SCANNED_MEGAPIXELS:
             raise DataError(
-                f"{name}: a JPEG of {scans:.0f} scans, which takes too long to decode; {AGAIN}"
+                f"{name}: a JPEG of {scans} scans, which takes too long to decode; {AGAIN}"
             )
     return promise
+
+
+def count_scans(data: bytes, at: int) -> int:
+    """Scans of a JPEG whose first one begins at `at`; what follows its end, as the film of a phone,
+    does not count."""
+    scans = 1
+    for _ in range(MAX_PARTS):
+        found = MARKER.search(data, at)
+        if found is None or found[1] == END_OF_IMAGE:
+            break
+        scans += found[1] == START_OF_SCAN[1:]
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    else:
+        return MAX_PARTS
+    return scans
 
 
 def check_size(file: BinaryIO, size: int, form: str | None, name: Name) -> None:
