@@ -64,9 +64,13 @@ def test_the_bits_are_told_and_no_repeats_are_found_for_being_dark(tmp_path: Pat
 
 
 def test_validation_holds_the_images_against_the_spec(tmp_path: Path):
-    result = check_images(product(tmp_path, 12), tmp_path / "a", bits=10)
-    assert result.passed and {one["check"] for one in result.warnings} == {"bits_used"}
-    assert "image.bits 10 has none above 1023" in result.warnings[0]["reason"]
+    images = product(tmp_path, 12)
+    Image.fromarray(np.eye(32, dtype=np.uint8) * 90 + 100).save(images / "train/good/8.png")
+    result = check_images(images, tmp_path / "a", bits=10)
+    reasons = {one["check"]: one["reason"] for one in result.warnings}
+    assert "image.bits 10 has none above 1023" in reasons["bits_used"]
+    [failure] = [one for one in result.failures if one["check"] == "bits_used"]
+    assert failure["file"] == "train/good/8.png" and not result.passed
 
 
 @pytest.mark.parametrize("bits", CAMERAS)
