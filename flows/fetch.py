@@ -16,6 +16,7 @@ from tasks.arrival.sources import scratch_folder
 from tasks.images.layout import image_like
 from tasks.workspace.errors import DataError, hint
 from tasks.workspace.files import need_space, writing
+from tasks.workspace.secrets import without_password
 
 ARCHIVES = ".archives"  # folder for the archives of all sets
 
@@ -55,7 +56,8 @@ def fetch_set(
                 known, file, expected_checksum(known, folder, sha256), archive is None, terminal
             )
         counts = unpack_and_write(known, file, folder, wanted, terminal)
-    table = write_source_files(name, known, folder, url or str(archive or known.url), digest)
+    address = without_password(url) if url else str(archive or known.url)
+    table = write_source_files(name, known, folder, address, digest)
     lines = [f"{category}: {text}" for category, text in counts.items()]
     absent = [category for category in wanted if category not in counts]
     if absent:

@@ -32,8 +32,8 @@ def ingest_product(
     if not spec.exists():
         write_text(spec, f"# The spec of {product}; params.yaml holds the defaults of every key.\n")
     version(workspace, workspace.images(product))
-    push(workspace, [str(workspace.product(product) / "images.dvc")])
     sync(workspace)
+    push(workspace, [str(workspace.product(product) / "images.dvc")])  # last: it may be away
     return report
 
 

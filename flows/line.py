@@ -22,7 +22,7 @@ from tasks.gate import gate
 from tasks.leaderboard import all_evaluated, read_results
 from tasks.report import write_report
 from tasks.spec.read import read_params
-from tasks.workspace.errors import StoreError
+from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 from tasks.workspace.retry import patiently
 
@@ -108,6 +108,6 @@ def send(workspace: Workspace, stages: list[Stage]) -> dict[str, str]:
     try:
         with telling("sending to the DVC remote"):
             push(workspace, [f"{workspace.root / s.file}:{s.name}" for s in stages])
-    except StoreError as error:
+    except LineError as error:
         return {"push": str(error)}
     return {}

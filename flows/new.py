@@ -164,8 +164,8 @@ def product_from_row(workspace: Workspace, row: dict[str, Any]) -> NewProduct:
 def version_and_sync(workspace: Workspace, products: list[str]) -> None:
     """Version the images of products with DVC, and write the graph for their specs."""
     version(workspace, *(workspace.images(product) for product in products))
-    push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
     sync(workspace)
+    push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
 
 
 def find_problems(workspace: Workspace, product: str) -> list[str]:

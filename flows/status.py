@@ -24,6 +24,7 @@ from flows.line import line
 from flows.prefect_server.names import CELLS, POOL
 from flows.scheduled import scheduled
 from tasks.workspace.errors import LineError
+from tasks.workspace.secrets import without_password, without_secrets
 
 EVERY = 5.0  # seconds between requests while a page is open
 
@@ -57,7 +58,7 @@ def server_state() -> dict[str, Any] | None:
     if not (url := PREFECT_API_URL.value()):
         return None
     state: dict[str, Any] = {
-        "ui": PREFECT_UI_URL.value() or url.removesuffix("/api"),
+        "ui": without_password(PREFECT_UI_URL.value() or url.removesuffix("/api")),
         "runs": [],
         "queue": [],
         "trouble": "",
@@ -71,7 +72,8 @@ def server_state() -> dict[str, Any] | None:
     except LineError as error:
         return state | {"trouble": str(error)}
     except Exception as error:  # any error of the server: the board works without it
-        return state | {"trouble": f"the Prefect server at {url}: {error}"}
+        text = f"the Prefect server at {url}: {error}"
+        return state | {"trouble": without_secrets(text)}
     return state | {"runs": found.runs, "queue": found.queue}
 
 

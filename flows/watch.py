@@ -25,6 +25,7 @@ from tasks.workspace.paths import Workspace
 
 RETRY = 60.0  # seconds after a failure
 TRIES = 3  # further runs after a failed one: a store may be unavailable for a while
+PATIENCE = 90.0  # seconds that a run may take to stop
 FAILED = 1  # exit code of a run that ended with failures
 SERVER_AWAY = 75  # exit code if the server did not get the event
 
@@ -75,6 +76,17 @@ class Watcher:
             self._attempt(one, free)
         if free:
             self._begin()
+
+    def close(self) -> None:
+        """End the run that is in progress, if there is one: it keeps its checkpoints."""
+        if not isinstance(self._run, subprocess.Popen) or self._run.poll() is not None:
+            return
+        self.say(f"stopping the run of {', '.join(self._running)}; its checkpoints are kept")
+        self._run.terminate()
+        try:
+            self._run.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._run.kill()
 
     @property
     def idle(self) -> bool:
@@ -213,7 +225,8 @@ def start_run(workspace: Workspace) -> Start:
     def start(products: list[str]) -> "subprocess.Popen[bytes]":
         named = [word for product in products for word in ("-p", product)]
         command = [sys.executable, "-m", "flows.cli", "-w", str(workspace.root), "run", *named]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        # in a session of its own: what stops the watcher is passed on once, by `close`
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
     return start
 

@@ -18,10 +18,12 @@ def deploy(ctx: click.Context) -> None:
     automation. The automation starts a run when `watch --announce` or `drift --announce` reports
     that one is due.
     """
-    from flows.prefect_server.start import require_server
+    from flows.prefect_server.start import open_to_all, require_server, server_url
 
     workspace = current_workspace(ctx)
     require_server()
+    if warning := open_to_all(server_url()):
+        click.echo(warning, err=True)
     from flows.deploy import deploy_workspace
 
     for text in deploy_workspace(workspace):
@@ -40,9 +42,13 @@ def worker(directory: Path, name: str | None) -> None:
     below DIRECTORY. The environment must have the credentials of the git and DVC remotes.
     """
     from flows.fleet.machine import run_worker
-    from flows.prefect_server.start import server_url
+    from flows.prefect_server.start import open_to_all, server_url
+    from tasks.workspace.secrets import without_password
 
-    click.echo(f"serving {server_url()} from {directory}; Ctrl-C ends it", err=True)
+    url = server_url()
+    if warning := open_to_all(url):
+        click.echo(warning, err=True)
+    click.echo(f"serving {without_password(url)} from {directory}; Ctrl-C ends it", err=True)
     run_worker(directory, name)
 
 

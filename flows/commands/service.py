@@ -2,10 +2,7 @@
 
 import json
 import os
-import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +21,16 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--upload-mb", default=20.0, show_default=True, help="Largest upload.")
 @click.option("--megapixels", default=50.0, show_default=True, help="Largest image.")
+@click.option(
+    "--at-work",
+    default=64.0,
+    show_default=True,
+    help="Megapixels at work at once, some 40 MB of memory for each; more wait.",
+)
+@click.option("--heat-side", default=1024, show_default=True, help="Longer side of a heat map.")
 @click.option("--batch", default=8, show_default=True, help="Images scored together at most.")
 @click.option("--waiting", default=64, show_default=True, help="Requests in progress at most.")
+@click.option("--waiting-mb", default=256.0, show_default=True, help="Their uploads at most.")
 @click.option(
     "--every", default=10.0, show_default=True, help="Seconds between checks for a new champion."
 )
@@ -49,6 +54,7 @@ def serve(
 
     PRODUCT is a name, or s3://bucket/prefix/PRODUCT of a store.
     """
+    from tasks.web.listening import serve_app
     from tasks.web.serving.app import create_app
     from tasks.web.serving.upload import Settings
 
@@ -56,6 +62,7 @@ def serve(
     token = os.environ.get(TOKEN, "")
     if not token and host not in LOOPBACK:
         click.echo(f"warning: anybody who can reach {host} may use this; set {TOKEN}", err=True)
+    warn_of_token(token)
     app = create_app(served, Settings(**bounds, log=log), token, every)
     serve_app(
         app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True)
@@ -69,30 +76,22 @@ def _load(workspace: Path | None, product: str, device: str) -> Any:
     store, name, cache = source_of(workspace, product)
     served = Served(store, name, cache, device)
     now = served.champion
-    note = f" (the store is away: {served.trouble})" if served.trouble else ""
+    note = f" (the store's champion cannot be had: {served.trouble})" if served.trouble else ""
     click.echo(f"{name}: {now.algorithm} {now.release}{note}", err=True)
     return served
 
 
-def serve_app(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests in progress are answered."""
-    import uvicorn
+SHORT = 16  # characters of a token, below which it can be guessed
 
-    config = uvicorn.Config(
-        app,
-        host,
-        port,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=30,
-        proxy_headers=False,  # the client is the connected one; headers cannot change it
-    )
-    listening = config.bind_socket()
-    listening.listen(config.backlog)  # connections are accepted before the address is printed
-    say(f"http://{host}:{listening.getsockname()[1]}")
-    sys.stderr.flush()
-    with suppress(KeyboardInterrupt):  # the usual way to stop it
-        uvicorn.Server(config).run([listening])
+
+def warn_of_token(token: str) -> None:
+    """Tell of a token that others may find by trying."""
+    if token and len(token) < SHORT:
+        click.echo(
+            f"warning: {TOKEN} has {len(token)} characters and can be guessed; "
+            "`openssl rand -hex 24` makes a good one",
+            err=True,
+        )
 
 
 @click.command()
@@ -199,8 +198,11 @@ def watch(
         require_server()
     start = (start_announced if announce else start_run)(workspace)
     watcher = Watcher(workspace, watched, start, lambda text: click.echo(text, err=True))
-    while True:
-        watcher.step()
-        if once and (watcher.idle or watcher.stuck):
-            ctx.exit(0 if watcher.idle else 1)
-        time.sleep(every)
+    try:
+        while True:
+            watcher.step()
+            if once and (watcher.idle or watcher.stuck):
+                ctx.exit(0 if watcher.idle else 1)
+            time.sleep(every)
+    finally:
+        watcher.close()

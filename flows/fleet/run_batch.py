@@ -35,6 +35,7 @@ from tasks.workspace.files import disk_full
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace, link_package
 from tasks.workspace.retry import patiently
+from tasks.workspace.secrets import guard_output, without_secrets
 
 LASTING = 3600.0  # seconds to retry the last status if the server is not available
 RETRYABLE_ERRORS = (CellError, MachineError, StoreError, BusyError)  # another machine may succeed
@@ -48,6 +49,7 @@ def cells(name: str, workspace: str, url: str, ref: str, commit: str, stages: li
     """
     from prefect.context import FlowRunContext
 
+    guard_output()
     context = FlowRunContext.get()
     if context is None or context.flow_run is None:
         raise LineError("a batch runs for a coordinator, on a Prefect server")
@@ -65,7 +67,7 @@ def cells(name: str, workspace: str, url: str, ref: str, commit: str, stages: li
         except stop.Stopped:
             raise
         except Exception as error:  # an error of this machine: other machines continue
-            traceback.print_exc()
+            print(without_secrets(traceback.format_exc()))
             reason = _reason(error)
             with poster.changing() as now:
                 now.elsewhere.update(dict.fromkeys(_left(now, wanted), reason))
@@ -83,6 +85,7 @@ def _left(now: BatchStatus, stages: list[Stage]) -> list[str]:
 
 def _reason(error: Exception) -> str:
     text = str(error) if isinstance(error, LineError) else f"{type(error).__name__}: {error}"
+    text = without_secrets(text)
     return "no space left on the disk; make room" if disk_full(error) else text
 
 

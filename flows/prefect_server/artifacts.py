@@ -2,6 +2,7 @@
 worst pictures, and the path of the report."""
 
 import base64
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -68,21 +69,33 @@ def decision_artifact(workspace: Workspace, decided: Decision) -> None:
     product, algorithm = decided.product, decided.challenger.algorithm
     outcome = "promoted" if decided.accepted else "refused"
     lines = [f"## {product}: {algorithm} {outcome}", ""]
-    lines += [f"- {reason}" for reason in decided.reasons]
+    lines += [f"- {plain(reason)}" for reason in decided.reasons]
     lines += ["", "| gate | limit | value | passed |", "|---|---|---|---|"]
     for check in decided.floors:
         lines.append(f"| {check.name} | {check.limit} | {check.value} | {check.passed} |")
     if release := decided.challenger.release:
-        lines += ["", f"Release: `{decided.store}/releases/{product}/{release}`"]
+        lines += ["", f"Release: {code(f'{decided.store}/releases/{product}/{release}')}"]
     for wrong in worst_decisions(workspace.evaluation(product, algorithm)):
-        lines += ["", caption(wrong), "", f"![{wrong.path}]({data_url(wrong.picture)})"]
+        lines += ["", caption(wrong), "", f"![]({data_url(wrong.picture)})"]
     with suppress(*AWAY):
         create_markdown_artifact("\n".join(lines), key=f"decision-{safe_name(product)}")
 
 
 def caption(wrong: WrongDecision) -> str:
     """The caption of a picture: path, outcome and score."""
-    return f"`{wrong.path}` **{wrong.outcome}**, score {wrong.score:.4g}"
+    return f"{code(wrong.path)} **{wrong.outcome}**, score {wrong.score:.4g}"
+
+
+def plain(text: str) -> str:
+    """One line that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>!|#&~])", r"\\\1", " ".join(text.split()))
+
+
+def code(text: str) -> str:
+    """One line in code marks, more than it holds itself: nothing acts between them."""
+    line = " ".join(text.split())
+    marks = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
+    return f"{marks}{line}{marks}" if len(marks) == 1 else f"{marks} {line} {marks}"
 
 
 def data_url(picture: bytes) -> str:

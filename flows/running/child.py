@@ -17,6 +17,7 @@ from tasks.build.records import Stage
 from tasks.workspace.errors import LineError, ValidationError
 from tasks.workspace.files import disk_full
 from tasks.workspace.paths import Workspace
+from tasks.workspace.secrets import without_secrets
 
 WITHOUT_PARENT = 10.0  # seconds that a step may go on after its run has ended
 
@@ -33,6 +34,8 @@ class Messenger:
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # the parent gets it too, and decides
         signal.signal(signal.SIGTERM, self._ask)
+        # the server that forked this process blocks them
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
         threading.Thread(target=self._end_with_parent, daemon=True).start()
 
     def _ask(self, *_: Any) -> None:
@@ -108,8 +111,8 @@ def _crash(error: Exception, log: Path) -> tuple[str, str]:
         where = f" ({error.filename})" if error.filename else ""
         return "full", f"{error.strerror}{where}; make room, then run again"
     with contextlib.suppress(OSError):
-        traceback.print_exc()
-    last = traceback.format_exc().strip().splitlines()[-1]
+        print(without_secrets(traceback.format_exc()), file=sys.stderr)
+    last = without_secrets(traceback.format_exc()).strip().splitlines()[-1]
     return "crashed", f"{last}; see {log}"
 
 

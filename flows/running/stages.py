@@ -13,6 +13,7 @@ from flows.running.process import kill_all, run_step
 from flows.running.runner import Runner
 from tasks.build.records import Stage
 from tasks.workspace.errors import CellError
+from tasks.workspace.secrets import without_secrets
 
 
 def crashed(_task: Any, _run: Any, state: Any) -> bool:
@@ -61,4 +62,4 @@ def failure(state: Any) -> str:
     """Why a task failed; empty if it did not, or if it never began because another one failed."""
     if state.is_completed() or state.name == "NotReady":
         return ""
-    return str(state.result(raise_on_failure=False)) or state.name
+    return without_secrets(str(state.result(raise_on_failure=False))) or state.name

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.workspace.errors import StoreError, WorkspaceError
+from tasks.build.remote import remote_error
+from tasks.workspace.errors import WorkspaceError
 from tasks.workspace.paths import Workspace
 
 PATIENCE = 120.0  # seconds to wait for another DVC command
@@ -157,15 +158,16 @@ def version(workspace: Workspace, *paths: Path) -> None:
             repo.add([str(path) for path in paths])
         except DvcException as error:
             names = ", ".join(str(path.relative_to(workspace.root)) for path in paths)
-            raise WorkspaceError(f"dvc add {names}: {error}") from error
+            remedy = "; take that out of .gitignore" if "ignored" in str(error) else ""
+            raise WorkspaceError(f"dvc add {names}: {error}{remedy}") from error
 
 
 def push(workspace: Workspace, targets: list[str]) -> int | None:
-    """Files sent to the DVC remote; None where none is set (`dvc remote add -d NAME URL`).
+    """Files sent to the DVC remote; None where none is set (`dvc remote add -d NAME URL`). A
+    StoreError says what hinders it, whatever the remote's client raises.
 
     targets: files of DVC, or stages as `data/bottle/dvc.yaml:fit-padim`.
     """
-    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     with Repo(str(workspace.root)) as repo:
@@ -173,7 +175,5 @@ def push(workspace: Workspace, targets: list[str]) -> int | None:
             return None
         try:
             return repo.push(targets=targets)
-        except (DvcException, OSError) as error:
-            raise StoreError(
-                f"dvc push failed: {error}; run `dvc push` once it is fixed"
-            ) from error
+        except Exception as error:
+            raise remote_error(error, "push") from error

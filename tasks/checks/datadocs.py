@@ -1,9 +1,14 @@
 """Data Docs pages that open without a network and are the same for the same results; their index.
 
-The original pages load styles, scripts and a logo from nine external hosts. We remove these
-references. Our own small style sheet and script do the layout, the icons and the folding.
+The original pages load styles, scripts and a logo from nine external hosts, and write names of
+files as they are. We remove these references and every script. Our own small style sheet and script
+do the layout, the icons and the folding; a policy in each page lets no other one run. Characters of
+names that mean something in HTML are given to Great Expectations as stand-ins, and become entities
+here.
 """
 
+import base64
+import hashlib
 import re
 import shutil
 from html import escape
@@ -17,6 +22,8 @@ OUTSIDE = re.compile(
     r"""|background:\s*url\('https?://[^;]*;""",
     re.DOTALL,
 )
+SCRIPTS = re.compile(r"<script\b.*?</script\s*>", re.DOTALL | re.IGNORECASE)
+HANDLERS = re.compile(r"""\son[a-z]+="(\w*)[^"]*\"""", re.IGNORECASE)
 IDENTIFIER = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 LOAD_TIME = re.compile(r"\b20\d{6}T\d{6}\.\d{6}Z(?!/)")
 RUN_TIME = re.compile(r"2000-01-01T00:00:00(Z|\+00:00)|2000-01-01 00:00:00(\+00:00)?")
@@ -39,7 +46,7 @@ td,th{border-bottom:1px solid #ddd;padding:5px;text-align:left;vertical-align:to
 .cooltip .top{display:none} .fa-info-circle:before{content:"i"}
 .sticky{position:static!important}
 </style>"""
-SCRIPT = """<script>
+SCRIPT = """
 document.addEventListener("click",function(event){
   var link=event.target.closest('[data-toggle="collapse"]');
   if(!link)return;
@@ -53,9 +60,38 @@ function showSucceeded(shown){
     if(row)row.style.display=shown?"":"none";
   });
 }
-function showAllValidations(){showSucceeded(true)}
-function hideSucceededValidations(){showSucceeded(false)}
-</script>"""
+var SHOWN={showAllValidations:true,hideSucceededValidations:false};
+document.addEventListener("click",function(event){
+  var button=event.target.closest("[data-call]");
+  if(button&&button.dataset.call in SHOWN)showSucceeded(SHOWN[button.dataset.call]);
+});
+"""
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+    f"script-src 'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'"
+)
+META = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+
+# Stand-ins are of Unicode's private area, so that no name has them; one that has is marked.
+MEANING = "<>&\"'`$"
+FIRST, MARK, BYTE = 0xE000, 0xE00F, 0xE00E
+STAND_INS = {ord(sign): chr(FIRST + place) for place, sign in enumerate(MEANING)}
+STAND_INS |= {code: chr(MARK) + chr(code + 0x10) for code in range(FIRST, FIRST + 0x10)}
+STAND_INS |= {code: chr(BYTE) + chr(0xE100 + code - 0xDC80) for code in range(0xDC80, 0xDD00)}
+STANDS_IN = re.compile(r"\\u(e00[0-9a-f])|([\ue000-\ue00f])")
+
+
+def stand_in(text: str) -> str:
+    """The text without a character that means something in HTML, nor a byte that is no Unicode.
+    Different texts stay different."""
+    return text.translate(STAND_INS)
+
+
+def _entity(found: re.Match[str]) -> str:
+    code = int(found[1], 16) if found[1] else ord(found[2])
+    if code == MARK:
+        return ""
+    return "&#xfffd;" if code == BYTE else f"&#{ord(MEANING[code - FIRST])};"
 
 
 def make_portable(docs: Path) -> None:
@@ -67,12 +103,14 @@ def make_portable(docs: Path) -> None:
 
 def portable_page(page: str) -> str:
     """A page without external references, random identifiers and times."""
-    page = OUTSIDE.sub("", page)
+    page = SCRIPTS.sub("", OUTSIDE.sub("", page))
+    page = HANDLERS.sub(r' data-call="\1"', page)
     page = re.sub(r"<link\b[^>]*static/images/favicon[^>]*>", "", page)
     names: dict[str, str] = {}
     page = IDENTIFIER.sub(lambda m: names.setdefault(m[0], f"part-{len(names) + 1}"), page)
-    page = RUN_TIME.sub("-", LOAD_TIME.sub("-", page))
-    return page.replace("</head>", f"{STYLE}</head>", 1).replace("</body>", f"{SCRIPT}</body>", 1)
+    page = STANDS_IN.sub(_entity, RUN_TIME.sub("-", LOAD_TIME.sub("-", page)))
+    page = page.replace("<head>", f"<head>{META}", 1).replace("</head>", f"{STYLE}</head>", 1)
+    return page.replace("</body>", f"<script>{SCRIPT}</script></body>", 1)
 
 
 def write_index(
@@ -90,7 +128,8 @@ def write_index(
     )
     outcome = "passed" if passed else "failed"
     (docs / "index.html").write_text(
-        f'<!DOCTYPE html><html><head><meta charset="utf-8"><title>Validation {outcome}</title>'
+        f'<!DOCTYPE html><html><head>{META}<meta charset="utf-8">'
+        f"<title>Validation {outcome}</title>"
         f'{STYLE}</head><body><div class="container-fluid"><h2>Validation {outcome}</h2>'
         f"{findings_html('Failures', failures)}{findings_html('Warnings', warnings)}"
         f"<h3>Expectation suites and their results</h3><ul>{links}</ul></div></body></html>\n",

@@ -12,7 +12,7 @@ from great_expectations.data_context.types.base import (
     ProgressBarsConfig,
 )
 
-from tasks.checks.datadocs import make_portable
+from tasks.checks.datadocs import make_portable, stand_in
 from tasks.checks.expectations import Check
 
 if TYPE_CHECKING:
@@ -37,12 +37,13 @@ def run_suite(
             "unexpected_index_column_names": ["path"],
         },
     )
+    shown = table.map(lambda value: stand_in(value) if isinstance(value, str) else value)
     outcome = context.checkpoints.add(checkpoint).run(
-        batch_parameters={"dataframe": table}, run_id=RunIdentifier(name, NO_TIME)
+        batch_parameters={"dataframe": shown}, run_id=RunIdentifier(name, NO_TIME)
     )
     context.build_data_docs(site_names=[SITE])
     make_portable(docs)
-    rows = {row["path"]: row for row in table.to_dict("records")}
+    rows = dict(zip(shown["path"], table.to_dict("records"), strict=True))
     results = [result for run in outcome.run_results.values() for result in run.results]
     results.sort(key=position_of)
     return [
@@ -95,7 +96,8 @@ def validation_definitions(context: Any, checks: list[Check]) -> list[gx.Validat
 def result_findings(
     check: Check, result: Any, rows: dict[str, dict[str, Any]]
 ) -> list[tuple[bool, dict[str, str]]]:
-    """Findings of one expectation; one finding per file if it is about files."""
+    """Findings of one expectation; one finding per file if it is about files. rows: by the path as
+    the expectation saw it."""
     if result.success:
         return []
     severe = result.expectation_config.severity == "critical"
@@ -103,11 +105,11 @@ def result_findings(
     if unexpected is None:
         reason = check.reason.format(found=result.result.get("observed_value"))
         return [(severe, {"check": check.name, "file": "", "reason": reason})]
-    paths = [item["path"] for item in unexpected]
+    found = [rows[item["path"]] for item in unexpected]
     return [
         (
             severe,
-            {"check": check.name, "file": path, "reason": check.reason.format(**rows[path])},
+            {"check": check.name, "file": row["path"], "reason": check.reason.format(**row)},
         )
-        for path in paths
+        for row in found
     ]

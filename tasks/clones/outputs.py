@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from tasks.build.records import Cells, Stage
-from tasks.workspace.errors import AwayError, LineError, MachineError, StoreError, WorkspaceError
-from tasks.workspace.files import disk_full
+from tasks.build.remote import remote_error
+from tasks.workspace.errors import AwayError, LineError, StoreError, WorkspaceError
 
 Entry = dict[str, Any]  # entry of dvc.lock: cmd, deps, params, outs
 
@@ -194,18 +194,11 @@ class _remote_errors:  # noqa: N801
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         from dvc.config import NoRemoteError
-        from dvc.exceptions import DvcException
 
         if isinstance(error, NoRemoteError):
             raise WorkspaceError(
                 "workers on other machines share a DVC remote, and none is set; "
                 "`dvc remote add -d NAME URL`"
             ) from error
-        if disk_full(error):
-            raise MachineError(f"dvc {self.what}: no space left on the disk; make room") from error
-        if isinstance(error, PermissionError):
-            raise StoreError(f"the DVC remote refuses a {self.what}: {error}") from error
-        if isinstance(error, LineError) or not isinstance(error, Exception):
-            return
-        if isinstance(error, DvcException | OSError) or "boto" in type(error).__module__:
-            raise AwayError(f"dvc {self.what} failed: {error or type(error).__name__}") from error
+        if isinstance(error, Exception) and not isinstance(error, LineError):
+            raise remote_error(error, self.what) from error

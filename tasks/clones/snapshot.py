@@ -8,12 +8,13 @@ import hashlib
 import shutil
 import tempfile
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from tasks.workspace.errors import WorkspaceError
 from tasks.workspace.git import git
 from tasks.workspace.names import safe_name
 from tasks.workspace.paths import Workspace
+from tasks.workspace.secrets import without_password
 
 REFS = "refs/inspectline"
 LINE = ("params.yaml", "dvc.yaml", "dvc.lock", ".dvc", ".dvcignore", ".gitignore", "data")
@@ -34,10 +35,7 @@ def remote_url(workspace: Workspace, remote: str) -> str:
             f"fetch what they train from; `git remote add {remote} URL`, or name another one in "
             "line.workers.git of params.yaml"
         ) from error
-    parts = urlsplit(url)
-    if parts.scheme in ("http", "https"):
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return url
+    return without_password(url)
 
 
 def push_snapshot(workspace: Workspace, remote: str, name: str) -> str:

@@ -28,6 +28,9 @@ class Pointer(Stored):
         default=[], description="Releases that one can go back to, the latest first."
     )
     record: Text = Field(description="Key of the record of this change in the store.")
+    after: Text | None = Field(
+        default=None, description="Key of the record of the change before this one; null: none."
+    )
     decision: Decision | None = Field(
         default=None, description="The gate's decision; null where a person promoted it."
     )
@@ -43,6 +46,9 @@ class ChangeRecord(Document):
     remedy: ClassVar[str] = "delete it"
 
     kind: Text = Field(default="record", description="What was done.")
+    after: Text | None = Field(
+        default=None, description="Of a promotion or rollback: key of the one before; null: none."
+    )
     time: Text = Field(default="", description="When: UTC, ISO 8601.")
     product: Text = Field(default="", description="Name of the product.")
     algorithm: Text = Field(default="", description="Of the release that the change is about.")

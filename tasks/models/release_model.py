@@ -11,6 +11,7 @@ from tasks.decisions.map_regions import find_map_regions
 from tasks.decisions.threshold import classify_score
 from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.pictures import heat_map
+from tasks.images.resample import resize_image
 from tasks.models.device import device_name
 from tasks.models.inspector import Inspection, Inspector
 from tasks.workspace.errors import StoreError
@@ -57,6 +58,25 @@ class ReleaseModel:
         """The heat map over the region of interest of an image (H, W, C) in 0..1."""
         seen = self.inspector.preprocess.view(image)
         return heat_map(seen, found.map, self.decision.map_top)
+
+    def background(self, image: np.ndarray, side: int) -> np.ndarray:
+        """The region of interest of an image (H, W, C) in 0..1 in grey (h, w, 1), no side of it
+        above `side` pixels: what `small_picture` draws on."""
+        grey = self.inspector.preprocess.region(image).mean(axis=2, keepdims=True)
+        return resize_image(grey, bounded(grey.shape, side)).transpose(1, 2, 0)
+
+    def small_picture(self, background: np.ndarray, found: Inspection) -> "Image":
+        """The heat map over a background (h, w, 1), at its size."""
+        height, width = background.shape[:2]
+        map = resize_image(found.map[..., None], (height, width))[0]
+        return heat_map(background, map, self.decision.map_top)
+
+
+def bounded(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Height and width of the same proportions, the longer one at most `side` pixels."""
+    height, width = shape[:2]
+    scale = min(1.0, side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def display_span(decision: Thresholds) -> float:

@@ -31,7 +31,19 @@ def record_of(
 
     image: its name, where it has one.
     """
+    return record_of_look(look(picture), verdict, release, image)
+
+
+def look(picture: Picture) -> dict[str, Any]:
+    """What is logged of how an image looked: size, brightness, sharpness."""
     facts = image_facts(picture, luminance(picture))
+    return {key: facts[key] for key in IMAGE_KEYS}
+
+
+def record_of_look(
+    looked: dict[str, Any], verdict: dict[str, Any], release: str | None, image: str | None
+) -> Prediction:
+    """As `record_of`, where the picture itself is not kept."""
     time = clock.now("milliseconds")
     return Prediction(
         time=time,
@@ -39,7 +51,7 @@ def record_of(
         image=image,
         **{key: verdict[key] for key in VERDICT_KEYS},
         regions=len(verdict["regions"]),
-        **{key: facts[key] for key in IMAGE_KEYS},
+        **looked,
     )
 
 

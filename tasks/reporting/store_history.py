@@ -9,10 +9,10 @@ from tasks.documents.metrics import Metrics
 from tasks.reporting.reading import json_object, metrics, nested_object, score_rows
 from tasks.reporting.view import Event, ModelView
 from tasks.store.base import Store
-from tasks.store.champion import champion
+from tasks.store.champion import champion, in_order
 from tasks.store.release import folder_of
 from tasks.store.releases import Release, fetch_pictures, releases
-from tasks.workspace.errors import LineError, StoreError
+from tasks.workspace.errors import AwayError, LineError, StoreError
 from tasks.workspace.paths import Workspace
 
 EVENTS = 40  # of a product's records, the latest
@@ -31,9 +31,30 @@ class StoreRecords:
 def read_store_records(store: Store, product: str) -> StoreRecords:
     """Read the records from the store; StoreError if it is not available."""
     keys = sorted(store.keys(f"records/{product}/"), reverse=True)[:EVENTS]
-    bodies = [ChangeRecord.parse(store.get(key) or b"{}", f"'{key}'") for key in keys]
+    current = champion(store, product)
+    bodies = latest_first(
+        {key: read_record(store, key) for key in keys}, current.record if current else ""
+    )
     events = [history_line(body) for body in bodies]
-    return StoreRecords(champion(store, product), releases(store, product), events)
+    return StoreRecords(current, releases(store, product), events)
+
+
+def read_record(store: Store, key: str) -> ChangeRecord:
+    """A record; one that is damaged is shown as such, and breaks no page."""
+    try:
+        return ChangeRecord.parse(store.get(key) or b"{}", f"'{key}'")
+    except AwayError:
+        raise
+    except LineError as error:
+        return ChangeRecord(kind="damaged", what=str(error))
+
+
+def latest_first(records: dict[str, ChangeRecord], last: str) -> list[ChangeRecord]:
+    """Records by their key, of all kinds: by time, but promotions and rollbacks among themselves in
+    the order in which they followed each other. last: key of the champion's record."""
+    changes = {key: one for key, one in records.items() if one.kind in ("promote", "rollback")}
+    ordered = iter(in_order(changes, last)[::-1])
+    return [next(ordered) if key in changes else records[key] for key in sorted(records)[::-1]]
 
 
 def history_line(body: ChangeRecord) -> Event:

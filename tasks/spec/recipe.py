@@ -49,6 +49,7 @@ FIRST = {
 }
 # Each key that came later, with the value that it came with: what cells made before it did.
 LATER: dict[str, Any] = {
+    "threshold.score": "model",
     "image.bits": None,
     "threshold.cost": {"miss": 20.0, "overkill": 1.0, "review": 0.2, "defects": 0.05},
     "threshold.cost.miss": 20.0,

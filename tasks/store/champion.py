@@ -7,7 +7,8 @@ next change writes it.
 import hashlib
 import logging
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
 
 from tasks.documents.champion import Pointer
 from tasks.documents.decision import Decision
@@ -31,15 +32,45 @@ def rolled_back(store: Store, product: str) -> dict[str, Pointer]:
     """Releases that somebody went back from and nobody promoted since, with that change."""
     found: dict[str, Pointer] = {}
     keys = [k for k in store.keys(f"records/{product}/") if "-promote-" in k or "-rollback-" in k]
-    known = {f"'{key}' in the store {store.address}": store.get(key) for key in keys}
-    changes = [Pointer.parse(body, where) for where, body in known.items() if body]
+    known = {key: store.get(key) for key in keys}
+    changes = {
+        key: Pointer.parse(body, f"'{key}' in the store {store.address}")
+        for key, body in known.items()
+        if body
+    }
     if (current := champion(store, product)) is not None:
-        changes.append(current)  # its record may follow later
-    for change in sorted(changes, key=lambda one: one.since):
+        changes[current.record] = current  # its record may follow later
+    for change in in_order(changes, current.record if current else ""):
         found.pop(change.release, None)
         if change.instead_of is not None:
             found[change.instead_of] = change
     return found
+
+
+class Linked(Protocol):
+    """A change that names the one before it."""
+
+    @property
+    def after(self) -> str | None: ...
+
+
+C = TypeVar("C", bound=Linked)
+
+
+def in_order(changes: Mapping[str, C], last: str) -> list[C]:
+    """Changes of a product by the key of their record, oldest first.
+
+    Each names the one before it, so that the clocks of machines need not agree. Those that name
+    none (of version 0.1), and those to which nothing leads, come first, by the time in their key.
+    last: key of the latest change.
+    """
+    left = dict(changes)
+    chain: list[C] = []
+    key: str | None = last
+    while key is not None and key in left:
+        chain.append(left.pop(key))
+        key = chain[-1].after
+    return [left[key] for key in sorted(left)] + chain[::-1]
 
 
 def promote(
@@ -66,7 +97,7 @@ def promote(
         return current
     _check_decision(record, current, product)
     earlier = [current.release, *current.history] if current is not None else []
-    pointer = _pointer("promote", manifest, earlier, reason, by)
+    pointer = _pointer("promote", manifest, current, earlier, reason, by)
     return _change(store, current, tag, pointer.model_copy(update={"decision": record}))
 
 
@@ -85,7 +116,7 @@ def rollback(
         )
     earlier = current.history
     manifest = check_whole(store, product, earlier[0])
-    pointer = _pointer("rollback", manifest, earlier[1:], reason, by)
+    pointer = _pointer("rollback", manifest, current, earlier[1:], reason, by)
     pointer = pointer.model_copy(update={"instead_of": current.release})
     return _change(store, current, tag, pointer)
 
@@ -106,7 +137,14 @@ def _read(store: Store, product: str) -> tuple[Pointer | None, str | None]:
     return Pointer.parse(found[0], f"'{key}' in the store {store.address}"), found[1]
 
 
-def _pointer(kind: str, manifest: Manifest, earlier: list[str], reason: str, by: str) -> Pointer:
+def _pointer(
+    kind: str,
+    manifest: Manifest,
+    current: Pointer | None,
+    earlier: list[str],
+    reason: str,
+    by: str,
+) -> Pointer:
     pointer = Pointer(
         format=FORMAT,
         kind=kind,
@@ -118,6 +156,7 @@ def _pointer(kind: str, manifest: Manifest, earlier: list[str], reason: str, by:
         reason=reason,
         previous=earlier[0] if earlier else None,
         history=earlier[:DEPTH],
+        after=current.record if current is not None else None,
         record="",
     )
     key = _record_key(pointer.product, kind, pointer.since, pointer.dump())

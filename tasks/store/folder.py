@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
@@ -71,12 +72,13 @@ class FolderStore(Store):
         """Key and bytes of each file below the prefix."""
         top = self._path(prefix.rpartition("/")[0] or ".")
         with disk(self._names(prefix)):
-            files = [path for path in top.rglob("*") if path.is_file()]
-            sizes = {
-                path.relative_to(self.folder).as_posix(): path.stat().st_size
-                for path in files
-                if not (path.name.startswith(".") and path.name.endswith(HIDDEN))
-            }
+            sizes = {}
+            for path in top.rglob("*"):
+                if path.name.startswith(".") and path.name.endswith(HIDDEN):
+                    continue
+                with suppress(FileNotFoundError):  # somebody removes it just now
+                    if stat.S_ISREG((about := path.stat()).st_mode):
+                        sizes[path.relative_to(self.folder).as_posix()] = about.st_size
         return {key: sizes[key] for key in sorted(sizes) if key.startswith(prefix)}
 
     @contextmanager

@@ -17,7 +17,7 @@ from tasks.store.release import (
     read_manifest,
     release_id,
 )
-from tasks.workspace.errors import DataError, StoreError
+from tasks.workspace.errors import AwayError, DataError, LineError, StoreError
 from tasks.workspace.files import disk
 from tasks.workspace.names import valid_name
 from tasks.workspace.paths import Workspace
@@ -100,7 +100,8 @@ class Release:
 
 
 def releases(store: Store, product: str) -> list[Release]:
-    """Every whole release, oldest first."""
+    """Every whole release, oldest first. A stray folder, or a manifest that is damaged, is left out
+    with a word in the log."""
     top = f"releases/{valid_name(product)}/"
     current = champion(store, product)
     found = []
@@ -108,7 +109,13 @@ def releases(store: Store, product: str) -> list[Release]:
         release, _, name = key.removeprefix(top).partition("/")
         if name != MANIFEST:
             continue
-        manifest = read_manifest(store, product, release)
+        try:
+            manifest = read_manifest(store, product, release)
+        except AwayError:
+            raise
+        except LineError as error:
+            log.warning("left out of the releases of %s: %s", product, error)
+            continue
         leads = current is not None and current.release == release
         size = sum(entry.bytes for entry in manifest.files.values())
         about = (manifest.algorithm, manifest.created, leads, size, manifest.about.metrics)

@@ -17,9 +17,14 @@ LineError
 import difflib
 from collections.abc import Iterable
 
+from tasks.workspace.secrets import without_secrets
+
 
 class LineError(Exception):
-    """A user's mistake or an outside failure, with the remedy in its message."""
+    """A user's mistake or an outside failure, with the remedy in its message, and no secret."""
+
+    def __str__(self) -> str:
+        return without_secrets(super().__str__())
 
 
 class SpecError(LineError, ValueError): ...

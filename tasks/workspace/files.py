@@ -16,6 +16,10 @@ from typing import Any
 from tasks.workspace.errors import DataError, StoreError
 
 CHUNK = 1 << 20  # bytes
+SHARED_FOLDER = (  # what helps where another user made a file
+    "another user made it: give commands as one user, or share the workspace "
+    "(`chgrp -R GROUP DIR; chmod -R g+rwX DIR`, and `umask 002` for all of them)"
+)
 LEFT_BEHIND = 24 * 3600.0  # seconds after which an unfinished file is nobody's
 
 

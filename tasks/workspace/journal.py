@@ -23,6 +23,7 @@ from tasks.workspace.paths import Workspace
 
 EVERY = 1.0  # seconds between two writes of progress; a begin and an end are written at once
 KEPT = 50  # journals of a workspace
+KEYS = frozenset({"pid", "host", "began", "told", "ended", "slots", "stages"})
 JsonObject = dict[str, Any]
 
 
@@ -111,7 +112,8 @@ def journals(workspace: Workspace) -> list[JsonObject]:
     """The journals there are, newest first, each with `alive`: whether its run still goes on."""
     found = []
     for path in sorted((workspace.scratch / "runs").glob("*.json"), reverse=True):
-        with suppress(OSError, ValueError):  # one that is gone again, or was cut by a full disk
+        # one that is gone again, was cut by a full disk, or is no journal
+        with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
             record = parsed(path, path.stat().st_mtime_ns)
             alive = record["ended"] is None and is_held(path.with_suffix(".lock"))
             found.append(record | {"alive": alive})
@@ -121,7 +123,12 @@ def journals(workspace: Workspace) -> list[JsonObject]:
 @lru_cache(maxsize=2 * KEPT)
 def parsed(path: Path, written: int) -> JsonObject:
     """A journal as it was `written` (nanoseconds); most are over and never change again."""
-    return dict(json.loads(path.read_text()))
+    record = dict(json.loads(path.read_text()))
+    if lacking := KEYS - set(record):
+        raise ValueError(f"{path} lacks {lacking}")
+    if not all("state" in stage for stage in record["stages"].values()):
+        raise ValueError(f"{path} has a stage without a state")
+    return record
 
 
 def hold(path: Path) -> Any:

@@ -16,14 +16,14 @@ from tasks.store.releases import publish
 from tasks.workspace.files import write_json
 from tasks.workspace.paths import CARD, MODEL, ONNX, Workspace
 
-HEAVY = {"torch", "torchvision", "prefect", "great_expectations", "sklearn", "pandas"}
+HEAVY = {"torch", "torchvision", "timm", "prefect", "great_expectations", "sklearn", "pandas"}
 MEGABYTES = 250  # at most, of a prediction
 RUN = """
 import re, sys
 from pathlib import Path
 from flows.cli import main
-from flows.commands import service
-service.serve_app = lambda app, host, port, say: say(type(app).__name__)
+from tasks.web import listening
+listening.serve_app = lambda app, host, port, say: say(type(app).__name__)
 try:
     main()
 finally:

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import PurePosixPath
@@ -338,3 +339,39 @@ def watch_until_idle(workspace, drop):
             return
         assert time.monotonic() < until, PurePosixPath(drop)
         time.sleep(0.02)
+
+
+def test_what_stops_the_watcher_stops_its_run(workspace, drop):
+    """SIGTERM to the watcher alone: one line, an exit code, and no run goes on."""
+    run = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    said = []
+    watched = watched_sources(workspace, [f"cap={drop}"], (5, 30, 600), None)
+    watcher = Watcher(workspace, watched, lambda products: run, said.append)
+    watched[0].state.due = True
+    watcher.step()
+    watcher.close()
+    assert run.poll() == -signal.SIGTERM
+    assert said[-1] == "stopping the run of cap; its checkpoints are kept"
+
+
+def catches(pid, number):
+    """Whether a process has a handler of its own for a signal."""
+    with open(f"/proc/{pid}/status") as file:
+        [caught] = [line.split()[1] for line in file if line.startswith("SigCgt")]
+    return int(caught, 16) >> (number - 1) & 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_signal_ends_the_command_with_one_line(workspace, drop):
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "-w", str(workspace.root), "watch", f"cap={drop}"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 60
+    while not catches(watching.pid, signal.SIGTERM) and time.monotonic() < until:
+        time.sleep(0.05)
+    watching.send_signal(signal.SIGTERM)
+    _, said = watching.communicate(timeout=60)
+    assert watching.returncode == 130
+    assert said == "Error: stopped; the same command again goes on\n"

@@ -1,14 +1,12 @@
 """A workspace with something to change, and the board of it, for tests."""
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
 
 from tasks.documents.manifest import About
 from tasks.documents.metrics import GateMetrics
@@ -18,6 +16,7 @@ from tasks.store.releases import publish
 from tasks.web.board.access import Access
 from tasks.web.board.app import create_app
 from tasks.workspace.paths import Workspace
+from tests.tasks.web.listeners import served
 from tests.tasks.workspaces import ROWS, cell, workspace
 
 SPEC = "# ask Maria\nalgorithms: [padim, patchcore]\nthreshold:\n  overkill: 0.02  # agreed\n"
@@ -55,34 +54,30 @@ class Client:
     def __init__(self, app: Any, url: str, peer: tuple[str, int]) -> None:
         self.app, self.url, self.peer = app, url, peer
         self.cookies = httpx.Cookies()
+        self.headers: dict[str, str] = {}  # of every request
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return asyncio.run(self._ask("GET", path, options))
+        return asyncio.run(self.ask("GET", path, options))
 
     def post(self, path: str, **options: Any) -> httpx.Response:
-        return asyncio.run(self._ask("POST", path, options))
+        return asyncio.run(self.ask("POST", path, options))
 
-    async def _ask(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
+    async def ask(self, method: str, path: str, options: dict[str, Any]) -> httpx.Response:
         transport = httpx.ASGITransport(self.app, client=self.peer)
         about: dict[str, Any] = {"base_url": self.url, "cookies": self.cookies}
+        about["headers"] = self.headers
         async with httpx.AsyncClient(transport=transport, **about) as client:
             answer = await client.request(method, path, **options)
             self.cookies = client.cookies
         return answer
 
 
+KEY = "the-key-of-the-tests"
+
+
 @contextmanager
 def listening(made: Workspace, token: str = "", server: Any = lambda: None) -> Iterator[str]:
-    """The address of the board, which listens on a port of its own."""
-    app = create_app(made, Access(token), server)
-    config = uvicorn.Config(app, port=0, log_level="warning", proxy_headers=False)
-    socket = config.bind_socket()
-    socket.listen()  # or a request that comes before the server does is refused
-    service = uvicorn.Server(config)
-    thread = threading.Thread(target=service.run, args=([socket],))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{socket.getsockname()[1]}"
-    finally:
-        service.should_exit = True
-        thread.join(60)
+    """The address of the board, which listens on a port of its own. KEY is its key."""
+    app = create_app(made, Access(token, key=KEY), server)
+    with served(app) as url:
+        yield url

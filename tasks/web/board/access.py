@@ -8,9 +8,11 @@ cookie.
 import hashlib
 import hmac
 import ipaddress
+import secrets
 import socket
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -22,16 +24,49 @@ HEADER = (
     "x-inspectline"  # another site can send it only after a CORS preflight, which is never allowed
 )
 SESSION = 12 * 3600  # seconds that a login lasts
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+MOST = 1000  # sessions at once; the oldest ends
+
+
+class Sessions:
+    """Logins that go on. A restart of the board ends them all. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._ends: dict[bytes, float] = {}  # by the hash of the cookie: seconds since 1970
+        self._busy = threading.Lock()
+
+    def begin(self) -> str:
+        """The value of a new session's cookie."""
+        value = secrets.token_urlsafe(32)
+        with self._busy:
+            now = time.time()
+            self._ends = {name: end for name, end in self._ends.items() if end > now}
+            while len(self._ends) >= MOST:
+                del self._ends[next(iter(self._ends))]
+            self._ends[_hashed(value)] = now + SESSION
+        return value
+
+    def has(self, value: str) -> bool:
+        return time.time() < self._ends.get(_hashed(value), 0.0)
+
+    def end(self, value: str) -> None:
+        with self._busy:
+            self._ends.pop(_hashed(value), None)
+
+
+def _hashed(value: str) -> bytes:
+    return hashlib.sha256(value.encode("utf-8", "surrogatepass")).digest()
 
 
 @dataclass(frozen=True)
 class Access:
-    """token: the token that clients must send, if any. names: allowed host names besides
-    `localhost`, this machine's name, and IP addresses."""
+    """token: what clients must send, if any. names: allowed host names besides `localhost`, this
+    machine's name, and IP addresses. key: what changes need where there is no token; who starts the
+    board is shown it. No header tells a person at this machine from a proxy on it."""
 
     token: str = ""
     names: tuple[str, ...] = ()
+    key: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    sessions: Sessions = field(default_factory=Sessions, repr=False)
 
     def check_name(self, request: Request) -> None:
         """Refused if the host name in the request is not allowed."""
@@ -42,7 +77,7 @@ class Access:
     def check(self, request: Request) -> None:
         """Refused unless the request may read."""
         self.check_name(request)
-        if self.token and not (has_token(request, self.token) or self.has_session(request)):
+        if self.token and not self.may_change(request):
             raise unauthorised()
 
     def check_write(self, request: Request) -> None:
@@ -52,14 +87,13 @@ class Access:
         if not self.may_change(request):
             raise Refused(
                 403,
-                "without a token changes are made from this machine alone; set INSPECTLINE_TOKEN "
-                "where the board starts",
+                "to change something, open the link that the board showed where it was started; "
+                "or set INSPECTLINE_TOKEN there, and log in with it",
             )
 
     def may_change(self, request: Request) -> bool:
-        """Whether a request that may read may also change something: with a token, or from this
-        machine."""
-        return bool(self.token) or is_local(request)
+        """Whether a request shows the token, or the key, or that its client logged in with it."""
+        return has_token(request, self.token or self.key) or self.has_session(request)
 
     def check_page(self, request: Request) -> None:
         """Refused if a page of another site may have sent the request."""
@@ -79,22 +113,12 @@ class Access:
         return {name.lower() for name in ("localhost", socket.gethostname(), *self.names)}
 
     def fits(self, token: str) -> bool:
-        """Whether this is the right token; compared in constant time."""
-        return bool(self.token) and hmac.compare_digest(token.encode(), self.token.encode())
-
-    def session(self, now: float | None = None) -> str:
-        """The value of a session cookie, with its end time."""
-        end = str(int((time.time() if now is None else now) + SESSION))
-        return f"{end}.{self._sign(end)}"
+        """Whether this is the token, or the key; compared in constant time."""
+        given = token.encode("utf-8", "surrogatepass")
+        return hmac.compare_digest(given, (self.token or self.key).encode())
 
     def has_session(self, request: Request) -> bool:
-        end, _, signed = request.cookies.get(COOKIE, "").partition(".")
-        genuine = hmac.compare_digest(signed.encode(), self._sign(end).encode())
-        return genuine and end.isdigit() and time.time() < int(end)
-
-    def _sign(self, end: str) -> str:
-        key = hashlib.sha256(f"board {self.token}".encode()).digest()
-        return hmac.new(key, end.encode(), "sha256").hexdigest()
+        return self.sessions.has(request.cookies.get(COOKIE, ""))
 
 
 def host_name(header: str) -> str:
@@ -112,15 +136,3 @@ def is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def is_local(request: Request) -> bool:
-    """Whether a request comes from this machine and not from a proxy on it."""
-    proxied = any(name in request.headers for name in FORWARDED)
-    try:
-        near = ipaddress.ip_address(request.client.host if request.client else "").is_loopback
-    except ValueError:
-        return False
-    name = host_name(request.headers.get("host", ""))
-    loop = name == "localhost" or (is_address(name) and ipaddress.ip_address(name).is_loopback)
-    return near and loop and not proxied

@@ -1,29 +1,22 @@
-"""Answers of the board: limited bodies, errors as JSON, the same headers everywhere."""
+"""Answers of the board: bodies within limits, the status of each error of ours."""
 
+import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Never
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import ValidationError
-from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
+from tasks.web.answers import Answer, add_answers, error_answer
 from tasks.web.board.changes import Change
 from tasks.web.refused import Refused
 from tasks.workspace.errors import BusyError, ChangedError, ConflictError, LineError, StoreError
 
 LARGEST = 65536  # largest body of a change, bytes
-SAFE = {  # besides the policy inside a page
-    "Content-Security-Policy": "frame-ancestors 'none'; base-uri 'none'; object-src 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
+PATIENCE = 10.0  # seconds for a client to send it
 STATUS: list[tuple[type[LineError], int]] = [
     (ChangedError, 409),
     (ConflictError, 409),
@@ -33,49 +26,49 @@ STATUS: list[tuple[type[LineError], int]] = [
 ]
 
 
-def add_answers(app: FastAPI) -> None:
-    """Errors as `{"error": ...}`, and the SAFE headers on every answer."""
-
-    @app.middleware("http")
-    async def guard(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
-        answer = await call(request)
-        for name, value in SAFE.items():
-            answer.headers.setdefault(name, value)
-        return answer
-
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, error.status, error.headers)
+def add_board_answers(app: FastAPI) -> None:
+    """What every service answers, and our errors and those of the machine with their status."""
+    add_answers(app)
 
     @app.exception_handler(LineError)
-    async def wrong(_: Request, error: LineError) -> JSONResponse:
-        status = next(status for kind, status in STATUS if isinstance(error, kind))
-        return JSONResponse({"error": str(error)}, status)
+    async def wrong(_: Request, error: LineError) -> Answer:
+        return error_answer(status_of(error), str(error))
 
     @app.exception_handler(OSError)
-    async def machine(_: Request, error: OSError) -> JSONResponse:
+    async def machine(_: Request, error: OSError) -> Answer:
         where = f"{error.filename}: " if error.filename else ""
-        return JSONResponse({"error": f"{where}{error.strerror or error}"}, 507)
+        return error_answer(507, f"{where}{error.strerror or error}")
 
-    @app.exception_handler(HTTPException)
-    async def unknown(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+def status_of(error: LineError) -> int:
+    return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
 async def json_body(request: Request) -> dict[str, Any]:
     """The JSON object in a request; a body that is too large is not read to its end."""
     data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > LARGEST:
-            raise Refused(413, f"a change has at most {LARGEST} bytes")
     try:
-        found = json.loads(data)
-    except ValueError as error:
-        raise Refused(400, f"this is not JSON: {error}") from None
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                data += chunk
+                if len(data) > LARGEST:
+                    raise Refused(413, f"a change has at most {LARGEST} bytes")
+    except TimeoutError:
+        raise Refused(408, f"no whole body within {PATIENCE:g} s; send it again") from None
+    except ClientDisconnect:
+        raise Refused(400, "the client went away") from None
+    try:
+        found = json.loads(data, parse_constant=no_number)
+        json.dumps(found, ensure_ascii=False).encode()  # a lone surrogate is no text
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, f"this is not JSON: {str(error) or 'it is nested too deeply'}") from None
     if not isinstance(found, dict):
         raise Refused(400, "send a JSON object")
     return found
+
+
+def no_number(name: str) -> Never:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def parse_change(kind: Callable[..., Change], body: dict[str, Any]) -> Change:

@@ -8,7 +8,7 @@ from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
 from tasks.web.board.access import Access
-from tasks.web.board.answers import add_answers, cached_response, json_body, parse_change
+from tasks.web.board.answers import add_board_answers, cached_response, json_body, parse_change
 from tasks.web.board.changes import CHANGES, product_state
 from tasks.web.board.login import add_login
 from tasks.web.board.now import current_state
@@ -27,7 +27,7 @@ def create_app(workspace: Workspace, access: Access, server: Server = lambda: No
     pages = Pages(workspace)
     add_page(app, access, pages)
     add_login(app, access)
-    add_answers(app)
+    add_board_answers(app)
     app.include_router(read_routes(workspace, access, pages, server))
     app.include_router(change_routes(workspace, access))
     return app
@@ -64,8 +64,9 @@ def read_routes(workspace: Workspace, access: Access, pages: Pages, server: Serv
         return {
             **current_state(workspace),
             "stamp": pages.stamp(),
+            "pending": pages.pending(),
             "server": server(),
-            "private": bool(access.token),  # the client has logged in and may log out
+            "private": access.has_session(request),  # the client may log out
             "may_change": access.may_change(request),
         }
 

@@ -3,37 +3,40 @@
 import asyncio
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 
+from tasks.web.answers import Answer
 from tasks.web.board.access import COOKIE, SESSION, Access
 from tasks.web.board.answers import json_body
 from tasks.web.board.pages import login_page
 from tasks.web.refused import Refused
 
-WRONG = 1.0  # seconds of delay after a wrong token, one request at a time
+WRONG = 1.0  # seconds of delay after a wrong token; the right one waits for nobody
 
 
 def add_login(app: FastAPI, access: Access) -> None:
-    one_by_one = asyncio.Lock()
-
     @app.get("/login")
     async def form(request: Request) -> Response:
         access.check_name(request)
-        return HTMLResponse(login_page()) if access.token else RedirectResponse("/", 303)
+        return HTMLResponse(login_page())
 
     @app.post("/login")
     async def login(request: Request) -> Response:
         access.check_name(request)
         access.check_page(request)
         given = str((await json_body(request)).get("token", ""))
-        async with one_by_one:
-            if not access.fits(given):
-                await asyncio.sleep(WRONG)
-                raise Refused(401, "this is not the token that the board was started with")
-        answer = JSONResponse({})
+        if not access.fits(given):
+            await asyncio.sleep(WRONG)
+            raise Refused(401, "this is not the token that the board was started with")
+        answer = Answer({})
         secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
         answer.set_cookie(
-            COOKIE, access.session(), SESSION, httponly=True, samesite="strict", secure=secure
+            COOKIE,
+            access.sessions.begin(),
+            SESSION,
+            httponly=True,
+            samesite="strict",
+            secure=secure,
         )
         return answer
 
@@ -41,6 +44,7 @@ def add_login(app: FastAPI, access: Access) -> None:
     async def logout(request: Request) -> Response:
         access.check_name(request)
         access.check_page(request)
-        answer = JSONResponse({})
+        access.sessions.end(request.cookies.get(COOKIE, ""))
+        answer = Answer({})
         answer.delete_cookie(COOKIE)
         return answer

@@ -6,10 +6,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
 
+from tasks.web.answers import add_answers
 from tasks.web.refused import Refused, has_token, unauthorised
 from tasks.web.serving.batching import Batches
 from tasks.web.serving.handling import RequestHandler
@@ -42,12 +41,13 @@ def create_app(
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
-        """degraded: it inspects, but the last check for a champion failed."""
-        return {"status": "degraded" if any(one.trouble for one in served) else "ok"}
+        """degraded: it inspects, but the last look for a champion failed, or none is made."""
+        trouble = watch.trouble or any(one.trouble for one in served)
+        return {"status": "degraded" if trouble else "ok"}
 
     @private.get("/metrics")
     async def scrape() -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(metrics.text(handler.budget.at_work), media_type=CONTENT_TYPE_LATEST)
 
     @private.get("/products")
     async def champions() -> list[dict[str, Any]]:
@@ -57,24 +57,16 @@ def create_app(
     async def inspect(product: str, request: Request, heat_map: bool = False) -> dict[str, Any]:
         if product not in products:
             raise Refused(404, f"no product '{product}' is served; {hint(product, products)}")
-        async with handler.slot():
+        async with handler.slot() as count:
             with metrics.waiting.track_inprogress():
-                data = await read_body(request, settings)
+                data = await read_body(request, settings, count)
                 began = time.perf_counter()
                 answer = await handler.inspect(products[product], data, heat_map)
         metrics.seconds.labels(product).observe(time.perf_counter() - began)
         metrics.decisions.labels(product, answer["decision"]).inc()
         return answer
 
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> JSONResponse:
-        metrics.refused.labels(error.status).inc()
-        return JSONResponse({"error": str(error)}, error.status, error.headers)
-
-    @app.exception_handler(HTTPException)
-    async def unknown(_: Request, error: HTTPException) -> JSONResponse:
-        return JSONResponse({"error": error.detail}, error.status_code, error.headers)
-
+    add_answers(app, lambda status: metrics.refused.labels(status).inc())
     app.include_router(private)
     return app
 

@@ -10,29 +10,21 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-import numpy as np
-
-from tasks.models.inspector import Inspection
+from tasks.models.inspector import Inspection, Prepared
 from tasks.models.release_model import ReleaseModel
-from tasks.web.serving.served import Champion, Served
+from tasks.web.serving.served import Champion
 
 # If a score is within this share of a threshold, the image is scored again alone: the batch size
 # changes the last digits, and the decision must be the same as that of `predict`.
 NEAR = 1e-3
 
 
-class Answer(NamedTuple):
-    by: Champion
-    found: Inspection
-
-
 @dataclass(eq=False)  # each is itself
 class Job:
-    served: Served
-    image: np.ndarray  # (H, W, C) in 0..1
-    future: "Future[Answer]" = field(default_factory=Future)
+    by: Champion  # that the image was prepared for
+    image: Prepared
+    future: "Future[Inspection]" = field(default_factory=Future)
 
 
 class Batches:
@@ -48,8 +40,8 @@ class Batches:
         self._thread = threading.Thread(target=self._run, name="batches", daemon=True)
         self._thread.start()
 
-    def submit(self, served: Served, image: np.ndarray) -> "Future[Answer]":
-        job = Job(served, image)
+    def submit(self, by: Champion, image: Prepared) -> "Future[Inspection]":
+        job = Job(by, image)
         with self._ready:
             self._jobs.append(job)
             self._ready.notify()
@@ -67,41 +59,42 @@ class Batches:
             _answer(jobs)
 
     def _take(self) -> list[Job]:
-        """The oldest job and the next jobs of its product; empty at the end."""
+        """The oldest job and the next jobs of its champion; empty at the end."""
         with self._ready:
             self._ready.wait_for(lambda: self._jobs or not self._open)
             if not self._jobs:
                 return []
-            served = self._jobs[0].served
-            taken = [job for job in self._jobs if job.served is served][: self.most]
+            by = self._jobs[0].by
+            taken = [job for job in self._jobs if job.by is by][: self.most]
             for job in taken:
                 self._jobs.remove(job)
         return [job for job in taken if job.future.set_running_or_notify_cancel()] or self._take()
 
 
 def _answer(jobs: list[Job]) -> None:
-    """Answer each job with the present champion. A job that fails does not affect the others."""
-    by = jobs[0].served.champion
+    """Answer each job. One that fails does not affect the others, nor the thread: a library in
+    another language may raise what is no Exception."""
     try:
-        found = inspect_together(by.model, [job.image for job in jobs])
-    except Exception as error:
+        found = inspect_together(jobs[0].by.model, [job.image for job in jobs])
+    except BaseException as error:
         if len(jobs) == 1:
-            jobs[0].future.set_exception(error)
+            known = isinstance(error, Exception)
+            jobs[0].future.set_exception(error if known else RuntimeError(repr(error)))
             return
         for job in jobs:
             _answer([job])
         return
     for job, one in zip(jobs, found, strict=True):
-        job.future.set_result(Answer(by, one))
+        job.future.set_result(one)
 
 
-def inspect_together(model: ReleaseModel, images: list[np.ndarray]) -> list[Inspection]:
+def inspect_together(model: ReleaseModel, images: list[Prepared]) -> list[Inspection]:
     """Score all images in one batch, and again alone if a score is near a threshold."""
-    found = model.inspector.inspect_all(images)
+    found = model.inspector.inspect_prepared(images)
     if len(images) == 1:
         return found
     return [
-        model.inspector.inspect(image) if near_limit(model, one.score) else one
+        model.inspector.inspect_prepared([image])[0] if near_limit(model, one.score) else one
         for image, one in zip(images, found, strict=True)
     ]
 

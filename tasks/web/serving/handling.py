@@ -1,84 +1,119 @@
-"""Handle one request from its bytes to its answer, with a limit on requests in memory."""
+"""Handle one request from its bytes to its answer, with limits on what is in memory at once."""
 
 import asyncio
 import base64
 import io
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
-from tasks.images.decode import Picture
-from tasks.monitoring.log import PredictionLog, record_of
+from tasks.models.inspector import Inspection, Prepared
+from tasks.monitoring.log import PredictionLog, look, record_of_look
 from tasks.web.refused import Refused
-from tasks.web.serving.batching import Answer, Batches
-from tasks.web.serving.served import Served
-from tasks.web.serving.upload import Settings, decode_upload
+from tasks.web.serving.batching import Batches
+from tasks.web.serving.budget import PixelBudget
+from tasks.web.serving.served import Champion, Served
+from tasks.web.serving.upload import Settings, decode_upload, pixels_of_upload
 from tasks.workspace.errors import DataError
 
 THREADS = 4  # that decode and draw
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What is kept of an image until its answer: little, whatever its size."""
+
+    prepared: Prepared
+    background: np.ndarray | None  # (h, w, 1) of the heat map, if one was asked for
+    looked: dict[str, Any] | None  # for the log, if there is one
+
+
 class RequestHandler:
     def __init__(self, batches: Batches, settings: Settings) -> None:
         self.batches = batches
         self.settings = settings
+        self.budget = PixelBudget(round(settings.at_work * 1e6))
         self._active = 0
+        self._bytes = 0
         self._threads = CapacityLimiter(THREADS)
-        # uploads are small; decoded images are large: only enough for the next batch
-        self._decoded = asyncio.Semaphore(2 * settings.batch)
 
     @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """A place for one request, from its first byte to its answer; Refused if all are taken."""
+    async def slot(self) -> AsyncIterator[Callable[[int], None]]:
+        """A place for one request, from its first byte to its answer; Refused if all are taken.
+
+        It gives a function that is told of bytes that came, and refuses where they are too many.
+        """
         if self._active >= self.settings.waiting:
-            text = f"{self._active} images are being inspected; send this one again in a second"
-            raise Refused(503, text, {"Retry-After": "1"})
+            raise later(f"{self._active} images are being inspected")
+        held = 0
+
+        def count(more: int) -> None:
+            nonlocal held
+            if self._bytes + more > self.settings.waiting_mb * 1e6:
+                raise later(f"uploads of {self._bytes / 1e6:.0f} MB are being inspected")
+            held += more
+            self._bytes += more
+
         self._active += 1
         try:
-            yield
+            yield count
         finally:
             self._active -= 1
+            self._bytes -= held
 
     async def inspect(self, served: Served, data: bytes, heat_map: bool) -> dict[str, Any]:
-        """The same result as `predict`, and the heat map if requested."""
-        async with self._decoded:
-            picture = await self._aside(decode_upload, data, self.settings)
-            image = await self._aside(_unit, picture)
+        """The same result as `predict`, and the heat map if requested.
+
+        The champion of the present moment decides, also where another one comes up meanwhile.
+        """
+        pixels = await self._aside(pixels_of_upload, data, self.settings)
+        async with self.budget.spend(pixels):
+            by = served.champion
             try:
-                answer = await asyncio.wrap_future(self.batches.submit(served, image))
-                return await self._aside(self._answer, served, answer, picture, image, heat_map)
+                seen = await self._aside(self._see, by, data, heat_map)
+                found = await asyncio.wrap_future(self.batches.submit(by, seen.prepared))
+                return await self._aside(self._answer, served.product, by, seen, found)
+            except Refused:
+                raise
             except DataError as error:  # it is smaller than the region of interest, or such
                 raise Refused(422, str(error)) from None
             except Exception:  # otherwise it would close the connection
                 log.exception("%s: an inspection failed", served.product)
                 raise Refused(500, "the inspection failed; the service's log says why") from None
 
-    def _answer(
-        self, served: Served, answer: Answer, picture: Picture, image: np.ndarray, heat_map: bool
-    ) -> dict[str, Any]:
-        by = answer.by
-        result = by.model.result(answer.found)
-        self._log(served.product, picture, result, by.release)
-        who = {"product": served.product, "release": by.release, "algorithm": by.algorithm}
+    def _see(self, by: Champion, data: bytes, heat_map: bool) -> Seen:
+        picture = decode_upload(data)
+        looked = look(picture) if self.settings.log is not None else None
+        image = picture.unit
+        del picture
+        side = self.settings.heat_side
+        background = by.model.background(image, side) if heat_map else None
+        return Seen(by.model.inspector.prepare(image), background, looked)
+
+    def _answer(self, product: str, by: Champion, seen: Seen, found: Inspection) -> dict[str, Any]:
+        result = by.model.result(found)
+        self._log(product, seen, result, by.release)
+        who = {"product": product, "release": by.release, "algorithm": by.algorithm}
         body = {**who, **result}
-        if heat_map:
+        if seen.background is not None:
             memory = io.BytesIO()
-            by.model.picture(image, answer.found).save(memory, "PNG", compress_level=1)
+            by.model.small_picture(seen.background, found).save(memory, "PNG", compress_level=1)
             body["heat_map"] = base64.b64encode(memory.getvalue()).decode()
         return body
 
-    def _log(self, product: str, picture: Picture, result: dict[str, Any], release: str) -> None:
+    def _log(self, product: str, seen: Seen, result: dict[str, Any], release: str) -> None:
         """If the disk is full, the record is lost but the inspection succeeds."""
-        if self.settings.log is None:
+        if self.settings.log is None or seen.looked is None:
             return
         try:
-            record = record_of(picture, result, release, None)
+            record = record_of_look(seen.looked, result, release, None)
             PredictionLog(self.settings.log, product).add(record)
         except OSError as error:
             log.error("%s: the prediction is not logged: %s", product, error)
@@ -87,5 +122,5 @@ class RequestHandler:
         return await run_sync(function, *arguments, limiter=self._threads)
 
 
-def _unit(picture: Picture) -> np.ndarray:
-    return picture.unit
+def later(reason: str) -> Refused:
+    return Refused(503, f"{reason}; send this one again in a second", {"Retry-After": "1"})

@@ -34,6 +34,7 @@ class Metrics:
             "inspectline_batch_images", "Images of a batch", buckets=IMAGES, registry=registry
         )
         self.waiting = Gauge("inspectline_waiting", "Requests in progress", registry=registry)
+        self.pixels = Gauge("inspectline_pixels", "Pixels at work", registry=registry)
         self.champion = Gauge(
             "inspectline_champion",
             "1 for the release that inspects",
@@ -47,8 +48,9 @@ class Metrics:
             registry=registry,
         )
 
-    def text(self) -> bytes:
-        """In Prometheus' text format."""
+    def text(self, pixels: int) -> bytes:
+        """In Prometheus' text format. pixels: at work."""
+        self.pixels.set(pixels)
         self.champion.clear()
         for one in self.served:
             now = one.champion

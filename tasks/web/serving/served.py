@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,15 @@ from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.fetch_release import fetch
 from tasks.workspace import clock
-from tasks.workspace.errors import LineError, StoreError
+from tasks.workspace.errors import AwayError, LineError, StoreError
 from tasks.workspace.files import write_json
+from tasks.workspace.secrets import without_secrets
 
 LAST = (
     "served.json"  # in the product's cache: the last served release, for a start without the store
 )
+PATIENCE = 300.0  # seconds for a look at all products; a large release takes a while to load
+SHORTEST, LONGEST = 30.0, 600.0  # seconds before a release that could not be used is tried again
 log = logging.getLogger(__name__)
 
 
@@ -39,34 +43,46 @@ class Served:
     """Read `champion` once per image: it can change at any time."""
 
     def __init__(self, store: Store, product: str, cache: Path, device: str) -> None:
-        """Load the champion; if the store is not available, the last served release."""
+        """Load the champion; if that fails, the last served release."""
         self.store = store
         self.product = product
         self.cache = cache
         self.device = device
-        self.trouble = ""  # why the last check of the store failed
+        self.trouble = ""  # why the last look at the store failed
+        self._refused = Refusal()
         try:
             self.champion = self._load(None)
-        except StoreError as error:
+        except Exception as error:  # whatever a store or a model may bring up
             if (last := self._last()) is None:
-                raise
+                raise _told(product, error) from error
             self.champion = self._load(last)
             self._keep_trouble(error)
 
     def look(self) -> bool:
         """Load the store's champion if it has changed; whether it has.
 
-        After a failure the present one stays in use.
+        After a failure, whatever it is, the present one stays in use. A release that cannot be used
+        is not tried again at every look.
         """
         try:
             pointer = champion(self.store, self.product)
-            changed = pointer is not None and pointer.release != self.champion.release
-            if changed and pointer is not None:
+            if pointer is None or pointer.release == self.champion.release:
+                self.trouble = ""
+                return False
+            if not self._refused.due(pointer.release):
+                self.trouble = self._refused.reason
+                return False
+            try:
                 self.champion = self._load(pointer.release)
-                log.info("%s is now inspected by %s", self.product, self.champion.release)
+            except AwayError:
+                raise
+            except Exception as error:
+                self._refused.note(pointer.release, in_words(error))
+                raise
+            log.info("%s is now inspected by %s", self.product, self.champion.release)
             self.trouble = ""
-            return changed
-        except (LineError, OSError, ValueError, RuntimeError) as error:  # a damaged model included
+            return True
+        except Exception as error:
             self._keep_trouble(error)
             return False
 
@@ -80,39 +96,99 @@ class Served:
         folder = fetch(self.store, self.product, release, self.cache)
         manifest = Manifest.read(folder / MANIFEST)
         model = ReleaseModel.load(folder, self.device)
-        height, width = model.inspector.preprocess.spec.size
-        if not model.inspector.preprocess.spec.roi:  # the first image pays for no warming up
-            model.inspector.inspect(np.zeros((height, width, 3), np.float32))
-        write_json(self.cache / self.product / LAST, {"release": manifest.release})
-        since = clock.now()
-        return Champion(model, manifest.release, manifest.algorithm, since)
+        spec = model.inspector.preprocess.spec
+        height, width = spec.size
+        if spec.roi:
+            left, top, width, height = spec.roi
+            height, width = top + height, left + width
+        # the first image pays for no warming up, and a model that cannot score is not taken up
+        model.inspector.inspect(np.zeros((height, width, 3), np.float32))
+        try:
+            write_json(self.cache / self.product / LAST, {"release": manifest.release})
+        except OSError as error:
+            log.error("%s: a start without the store would not know it: %s", self.product, error)
+        return Champion(model, manifest.release, manifest.algorithm, clock.now())
 
     def _last(self) -> str | None:
-        path = self.cache / self.product / LAST
-        return str(json.loads(path.read_text())["release"]) if path.is_file() else None
+        """The release that was served last; None where that is not known."""
+        try:
+            found = json.loads((self.cache / self.product / LAST).read_text())["release"]
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+        return found if isinstance(found, str) else None
 
     def _keep_trouble(self, error: Exception) -> None:
         if not self.trouble:
-            log.warning("%s stays with %s: %s", self.product, self.champion.release, error)
-        self.trouble = str(error)
+            stays = self.champion.release
+            log.warning("%s stays with %s: %s", self.product, stays, in_words(error))
+        self.trouble = in_words(error)
+
+
+def in_words(error: BaseException) -> str:
+    if isinstance(error, LineError):
+        return str(error)
+    return without_secrets(f"{type(error).__name__}: {error}")
+
+
+def _told(product: str, error: Exception) -> LineError:
+    if isinstance(error, LineError):
+        return error
+    return StoreError(
+        f"the champion of {product} cannot be loaded ({in_words(error)}); promote another release, "
+        "or roll back"
+    )
+
+
+class Refusal:
+    """A release that could not be used, and when it is tried again."""
+
+    def __init__(self) -> None:
+        self.release, self.reason, self._pause, self._not_before = "", "", 0.0, 0.0
+
+    def due(self, release: str) -> bool:
+        return release != self.release or time.monotonic() >= self._not_before
+
+    def note(self, release: str, reason: str) -> None:
+        """It failed now, for this reason; the pause doubles."""
+        self.reason = reason
+        again = release == self.release
+        self._pause = min(2 * self._pause, LONGEST) if again else SHORTEST
+        self.release, self._not_before = release, time.monotonic() + self._pause
 
 
 class ChampionWatch:
-    """Checks for new champions at a fixed interval, in its own thread."""
+    """Looks for new champions at a fixed interval, in its own thread, whatever comes up."""
 
     def __init__(self, served: Sequence[Served], every: float) -> None:
         self.served = served
         self.every = every
         self._end = threading.Event()
+        self._looked = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="champions", daemon=True)
 
     def start(self) -> None:
+        self._looked = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
         self._end.set()
 
+    @property
+    def trouble(self) -> str:
+        """Why champions are not looked for just now; empty where they are."""
+        silent = time.monotonic() - self._looked
+        if self._thread.ident is not None and not self._thread.is_alive():
+            return "nobody looks for champions any more; restart the service"
+        if silent > self.every + PATIENCE:
+            return f"the look for champions has taken {silent:.0f} s"
+        return ""
+
     def _run(self) -> None:
         while not self._end.wait(self.every):
             for one in self.served:
-                one.look()
+                try:
+                    one.look()
+                except BaseException as error:  # a library in another language raises no Exception
+                    one.trouble = in_words(error)
+                    log.error("%s: %s", one.product, one.trouble)
+            self._looked = time.monotonic()

@@ -8,17 +8,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tasks.documents.champion import Pointer
 from tasks.documents.decision import Decision, Side
 from tasks.documents.manifest import About
 from tasks.documents.metrics import GateMetrics
+from tasks.reporting.store_history import read_store_records
 from tasks.store.base import Store
-from tasks.store.champion import champion, promote, record, rollback
+from tasks.store.champion import champion, promote, record, rollback, rolled_back
 from tasks.store.fetch_release import fetch
 from tasks.store.opening import open_store
 from tasks.store.releases import publish, releases
@@ -312,7 +315,9 @@ def manifest(**keys: Any) -> bytes:
         (b'{"format": 2}', "has format 2, this version reads 1; upgrade"),
     ],
 )
-def test_damaged_manifest(content: bytes, reason: str, make: Make, tmp_path: Path) -> None:
+def test_damaged_manifest(
+    content: bytes, reason: str, make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = open_store(tmp_path / "store")
     release = publish(make(), "nut", store, ABOUT)
     key = f"releases/nut/{release}/manifest.json"
@@ -321,10 +326,10 @@ def test_damaged_manifest(content: bytes, reason: str, make: Make, tmp_path: Pat
         lambda: fetch(store, "nut", release, tmp_path / "cache"),
         lambda: promote(store, "nut", release, **WHY),
         lambda: publish(make(), "nut", store, ABOUT),
-        lambda: releases(store, "nut"),
     ):
         with pytest.raises(StoreError, match=rf"manifest\.json' .* {reason}"):
             use()
+    assert releases(store, "nut") == [] and reason in caplog.text
     store.delete(key)
     assert publish(make(), "nut", store, ABOUT) == release
 
@@ -449,3 +454,79 @@ def kill_when(server: Any, disk: Path) -> None:
             if any(path.stat().st_size > 1 << 20 for path in disk.rglob("*")):
                 break
     server.kill()
+
+
+def test_the_order_of_changes_is_their_chain_whatever_the_clocks_say(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn changes by machines whose clocks differ by an hour: what was rolled back is known."""
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        store = open_store(tmp_path / f"store {seed}")
+        ids = [publish(make(number), "nut", store, ABOUT) for number in range(4)]
+        wrong: set[str] = set()
+        for _ in range(15):
+            skew = timedelta(seconds=float(random.uniform(-3600, 3600)))
+            when = (datetime.now(UTC) + skew).isoformat(timespec="microseconds")
+            monkeypatch.setattr("tasks.store.champion.now", lambda when=when: when)
+            current = champion(store, "nut")
+            if current is not None and current.history and random.random() < 0.4:
+                wrong.add(current.release)
+                back = rollback(store, "nut", **WHY)
+                wrong.discard(back.release)
+            else:
+                wrong.discard(promote(store, "nut", str(random.choice(ids)), **WHY).release)
+            assert set(rolled_back(store, "nut")) == wrong
+        told = read_store_records(store, "nut").history
+        first = [json.loads(store.get(key) or b"") for key in store.keys("records/nut/")]
+        assert len(told) == len(first)
+        assert told[0].time == champion(store, "nut").since  # type: ignore[union-attr]
+
+
+def test_changes_of_an_earlier_version_come_first_by_their_time(make: Make, tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+    ids = [publish(make(number), "nut", store, ABOUT) for number in range(3)]
+    for release in ids:
+        promote(store, "nut", release, **WHY)
+    rollback(store, "nut", **WHY)
+    for path in (tmp_path / "store").glob("*/nut*"):  # as version 0.1 wrote them
+        for file in [path] if path.is_file() else path.glob("*.json"):
+            if file.parent.name == "releases":
+                continue
+            body = json.loads(file.read_text())
+            body.pop("after", None)
+            file.write_text(json.dumps(body))
+    assert set(rolled_back(store, "nut")) == {ids[2]}
+    promote(store, "nut", ids[2], **WHY)
+    assert rolled_back(store, "nut") == {}
+
+
+STRAY = {
+    "releases/nut/notes/manifest.json": b"{}",
+    "releases/nut/0123456789abcdef/manifest.json": b"{",
+    "releases/nut/0123456789abcdee/manifest.json": b"[]",
+    "releases/nut/0123456789abcded/manifest.json": b"\xff\xfe",
+    "releases/nut/0123456789abcdec/manifest.json": b'{"format": 9}',
+    "releases/nut/README/deep/manifest.json": b"",
+    "releases/nut/manifest.json": b"",
+    "records/nut/20260101T000000Z-refusal-00000000.json": b'{"kind": "refus',
+    "records/nut/20260101T000001Z-threshold-00000000.json": b"[]",
+    "records/nut/notes.txt": b"hello",
+    "records/nut/empty": b"",
+}
+
+
+def test_stray_folders_and_torn_records_break_no_listing(
+    store: Store, make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    release = publish(make(), "nut", store, ABOUT)
+    promote(store, "nut", release, **WHY)
+    for key, content in STRAY.items():
+        assert store.put(key, content)
+    assert [one.id for one in releases(store, "nut")] == [release]
+    assert "left out of the releases of nut" in caplog.text
+    told = read_store_records(store, "nut")
+    assert [one.id for one in told.releases] == [release] and told.champion is not None
+    kinds = [one.kind for one in told.history]
+    assert "promote" in kinds and kinds.count("damaged") >= 3
+    assert rolled_back(store, "nut") == {}

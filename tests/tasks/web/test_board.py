@@ -1,5 +1,6 @@
 """The board lets in whom it should, and changes by hand what the command line would."""
 
+import asyncio
 import json
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from tasks.web.board.access import COOKIE, Access
 from tasks.web.board.app import create_app
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
-from tests.tasks.boards import SPEC, Client, line
+from tests.tasks.boards import KEY, SPEC, Client, line
 
 TOKEN = "tøken of the line"
 HERE = ("127.0.0.1", 50000)
@@ -32,9 +33,19 @@ def made(tmp_path: Path) -> Workspace:
     return line(tmp_path / "ws")
 
 
-def client(made: Workspace, token: str = "", peer: tuple[str, int] = HERE, host: str = "localhost"):
-    app = create_app(made, Access(token, ("board.example",)))
-    return Client(app, f"http://{host}:8090", peer)
+def client(
+    made: Workspace,
+    token: str = "",
+    peer: tuple[str, int] = HERE,
+    host: str = "localhost",
+    key: str = KEY,
+):
+    """A client of a board of its own; without a token it shows the board's key, or none."""
+    app = create_app(made, Access(token, ("board.example",), key=KEY))
+    made_client = Client(app, f"http://{host}:8090", peer)
+    if not token and key:
+        made_client.headers = {"Authorization": f"Bearer {key}"}
+    return made_client
 
 
 def seen(made: Workspace) -> str:
@@ -132,12 +143,47 @@ def test_bad_input_is_refused_with_what_is_wrong(made, path, body, status, words
     assert untouched(made) and not made.corrections("tile").exists()
 
 
-def test_what_is_no_json_or_too_much_of_it_is_refused(made):
+NO_JSON = {
+    b"{": 400,
+    b"\xff": 400,
+    b" " * 70000: 413,
+    b"[" * 60000: 400,
+    b'{"token":' * 7000: 400,
+    b'{"token": "\\ud800"}': 400,
+    b'{"\\udfff": 1}': 400,
+    b'{"token": NaN}': 400,
+    b'{"token": ' + b"9" * 6000 + b"}": 400,
+    b'"token"': 400,
+}
+
+
+@pytest.mark.parametrize("path", ["/products/tile/label", "/products/tile/threshold", "/login"])
+def test_what_is_no_json_or_too_much_of_it_is_refused(made, path):
     headers = {**OURS, "Content-Type": "application/json"}
     asks = client(made)
-    for content, status in ((b"{", 400), (b"\xff", 400), (b" " * 70000, 413)):
-        answer = asks.post("/products/tile/label", content=content, headers=headers)
-        assert answer.status_code == status
+    for content, status in NO_JSON.items():
+        answer = asks.post(path, content=content, headers=headers)
+        assert (answer.status_code, list(answer.json())) == (status, ["error"]), content[:40]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/pictures/tile/padim/heat/x", 422), ("/nothing", 404), ("/products/\ud800", 404)],
+)
+def test_every_error_is_json_with_one_key(made, path, status):
+    answer = client(made).get(path.encode("utf-8", "surrogatepass").decode("latin-1"))
+    assert (answer.status_code, list(answer.json())) == (status, ["error"])
+    assert client(made).post("/progress").json() == {"error": "Method Not Allowed"}
+
+
+def test_a_failure_of_the_board_is_an_answer_too(made, monkeypatch, caplog):
+    def broken(_):
+        raise ZeroDivisionError("the reason")
+
+    monkeypatch.setattr("tasks.web.board.app.current_state", broken)
+    answer = client(made).get("/progress")
+    assert answer.status_code == 500 and "log says why" in answer.json()["error"]
+    assert "the reason" in caplog.text and "the reason" not in answer.text
 
 
 def test_an_unknown_product_is_no_path(made):
@@ -186,8 +232,8 @@ def test_no_other_file_is(made, path):
         ({"Host": "evil.example:8090"}, 421, "--name evil.example"),
         ({"Host": "localhost.evil.example"}, 421, "not known"),
         ({"Host": ""}, 421, "not known"),
-        ({"X-Forwarded-For": "192.0.2.7"}, 403, "from this machine alone"),
-        ({"Host": "192.0.2.1:8090"}, 403, "from this machine alone"),
+        ({"Authorization": ""}, 403, "open the link"),
+        ({"Authorization": "Bearer "}, 403, "open the link"),
     ],
 )
 def test_a_page_elsewhere_changes_nothing(made, headers, status, words):
@@ -208,15 +254,24 @@ def test_a_name_that_points_here_by_itself_sees_nothing(made, path):
         assert client(made, host=host).get(path).status_code == 200
 
 
-@pytest.mark.parametrize("peer", [ELSEWHERE, ("2001:db8::1", 5), ("testclient", 5)])
-def test_without_a_token_others_look_and_change_nothing(made, peer):
-    asks = client(made, peer=peer)
+@pytest.mark.parametrize("peer", [HERE, ELSEWHERE, ("2001:db8::1", 5), ("testclient", 5)])
+@pytest.mark.parametrize("origin", [{}, {"Origin": "http://localhost:8090"}])
+def test_without_a_token_everybody_looks_and_only_the_key_changes(made, peer, origin):
+    """Not even this machine may: a proxy on it sends what it likes."""
+    asks = client(made, peer=peer, key="")
     assert asks.get("/").status_code == 200
     assert asks.get("/progress").json()["may_change"] is False
-    answer = post(asks, "threshold", threshold(made))
+    answer = post(asks, "threshold", threshold(made), **origin)
     assert answer.status_code == 403 and "INSPECTLINE_TOKEN" in answer.json()["error"]
     assert untouched(made)
-    assert client(made).get("/progress").json()["may_change"] is True
+    assert log_in(asks, KEY).status_code == 200
+    assert asks.get("/progress").json()["may_change"] is True
+    assert post(asks, "threshold", threshold(made), **origin).status_code == 200
+
+
+def test_every_board_has_a_key_of_its_own():
+    assert len(Access().key) > 20 and Access().key != Access().key
+    assert Access().key not in repr(Access(key="a")) and "key" not in repr(Access())
 
 
 @pytest.mark.parametrize("path", LOOKS)
@@ -269,26 +324,59 @@ def test_a_login_over_tls_keeps_its_cookie_there(made):
     assert "; secure" in answer.headers["set-cookie"].lower()
 
 
-def test_a_cookie_cannot_be_made_up_or_lengthened(made):
-    good = Access(TOKEN).session()
-    end, signed = good.split(".")
-    longer, other = f"{int(end) + 9}.{signed}", Access("other").session()
-    for forged in ("", ".", end, longer, other, f"x.{signed}"):
+def test_a_session_ends_with_its_logout_and_with_the_board(made):
+    asks = client(made, TOKEN)
+    log_in(asks, TOKEN)
+    stolen = asks.cookies.get(COOKIE)
+    thief, restarted = Client(asks.app, asks.url, ELSEWHERE), client(made, TOKEN)
+    for one in (thief, restarted):
+        one.cookies.set(COOKIE, stolen)
+    assert thief.get("/progress").status_code == 200
+    assert restarted.get("/progress").status_code == 401
+    asks.post("/logout", json={}, headers=OURS)
+    assert thief.get("/progress").status_code == 401
+
+
+def test_sessions_are_bounded_and_the_oldest_goes(monkeypatch):
+    monkeypatch.setattr(access, "MOST", 3)
+    sessions = access.Sessions()
+    begun = [sessions.begin() for _ in range(5)]
+    assert [sessions.has(one) for one in begun] == [False, False, True, True, True]
+
+
+def test_a_cookie_cannot_be_made_up(made):
+    other = Access(TOKEN).sessions.begin()
+    for forged in ("", ".", "1", other, other[:-1], "x" * 3000):
         asks = client(made, TOKEN)
         asks.cookies.set(COOKIE, forged)
         assert asks.get("/progress").status_code == 401, forged
+
+
+def test_a_page_elsewhere_has_no_use_of_a_session(made):
     asks = client(made, TOKEN)
-    asks.cookies.set(COOKIE, good)
-    assert asks.get("/progress").status_code == 200
+    log_in(asks, TOKEN)
     stranger = post(asks, "threshold", threshold(made), Origin="http://evil.example")
     assert stranger.status_code == 403 and untouched(made)
 
 
-def test_without_a_token_no_cookie_opens_anything(made):
-    asks = client(made, peer=ELSEWHERE)
-    asks.cookies.set(COOKIE, Access("").session())
-    assert post(asks, "threshold", threshold(made)).status_code == 403
-    assert log_in(asks, "").status_code == 401
+def test_wrong_tokens_keep_nobody_from_the_right_one(made, monkeypatch):
+    """Forty wrong ones wait side by side, and the right one waits for none of them."""
+    monkeypatch.setattr("tasks.web.board.login.WRONG", 0.5)
+    asks = client(made, TOKEN)
+
+    async def all_at_once():
+        began = time.monotonic()
+
+        async def one(token):
+            body = {"json": {"token": token}, "headers": OURS}
+            answer = await asks.ask("POST", "/login", body)
+            return answer.status_code, time.monotonic() - began
+
+        return await asyncio.gather(*(one(f"wrong {n}") for n in range(40)), one(TOKEN))
+
+    *wrong, right = asyncio.run(all_at_once())
+    assert {status for status, _ in wrong} == {401} and right[0] == 200
+    assert right[1] < min(took for _, took in wrong) and max(took for _, took in wrong) < 10
 
 
 def test_every_answer_has_its_guards(made):
@@ -299,6 +387,10 @@ def test_every_answer_has_its_guards(made):
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] in ("no-store", "private, no-cache")
         assert "access-control-allow-origin" not in headers
+        assert ("default-src 'none'" in headers["content-security-policy"]) == (path != "/")
+    known = {"If-None-Match": asks.get("/").headers["etag"]}
+    same = asks.get("/", headers=known)  # what it says would hold for the page that is kept
+    assert same.status_code == 304 and "content-security-policy" not in same.headers
 
 
 def test_the_page_is_made_anew_when_something_changed_and_only_then(made):

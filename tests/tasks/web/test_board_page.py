@@ -20,7 +20,7 @@ from tasks.workspace.journal import Journal
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
 from tests.browser import Browser, browser
-from tests.tasks.boards import line, listening
+from tests.tasks.boards import KEY, line, listening
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +39,12 @@ def shown(tab: Browser, selector: str) -> str:
     return tab.run(f"document.querySelector({json.dumps(selector)})?.textContent ?? ''")
 
 
-def visit(tab: Browser, address: str) -> None:
-    """Open the board there, and wait for its first news."""
+def visit(tab: Browser, address: str, key: str = KEY) -> None:
+    """Open the board there, logged in by the link that it shows, and wait for its first news."""
+    if key:
+        tab.open(f"{address.partition('/#')[0].rstrip('/')}/login#key={key}")
+        tab.wait("document.querySelector('#now') !== null")
+        tab.open("about:blank")  # or a page that differs by its hash alone would not load
     tab.open(address)
     tab.wait(
         "document.querySelector('#now .told')?.textContent.match(/run/) "
@@ -180,7 +184,7 @@ def test_the_slider_s_value_is_set_with_every_digit(made, tab):
 def test_the_keyboard_marks_a_label(made, tab):
     with listening(made) as url:
         visit(tab, f"{url}/#p/tile/padim")
-        tab_to(tab, ".shown .tiles button")
+        tab_to(tab, ".shown .tiles:not(.edge) button")
         tab.press("Enter")
         tab.wait("document.getElementById('viewer').open")
         path = tab.run("document.getElementById('viewer').dataset.path")
@@ -191,6 +195,24 @@ def test_the_keyboard_marks_a_label(made, tab):
         confirm(tab)
     [one] = read_corrections(made.corrections("tile"))
     assert (one.path, one.entry.label, one.entry.why) == (path, "drop", "seen")
+
+
+def test_a_good_image_that_sets_the_threshold_is_marked_where_it_is_shown(made, tab):
+    (made.product("tile") / "dvc.lock").write_text("stages: {validate: {deps: []}}")  # it ran
+    file = made.evaluation("tile", "padim") / "details.json"
+    edge = {"images": [{"path": "train/good/0.png", "score": 1.9}], "of": 5, "odd": 0}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"edge": edge}))
+    with listening(made) as url:
+        visit(tab, f"{url}/#p/tile/padim")
+        tab_to(tab, ".shown .edge [data-do=edge]")
+        tab.press("Enter")
+        tab.wait("document.getElementById('change').open")
+        type_in(tab, "#change [name=label]", "drop")
+        confirm(tab)
+        tab.wait("!document.querySelector('#now .pending').hidden")
+        assert "tile: corrections.yaml changed" in shown(tab, "#now .pending")
+    marked = {one.path: one.entry.label for one in read_corrections(made.corrections("tile"))}
+    assert marked["train/good/0.png"] == "drop"
 
 
 def test_the_keyboard_rolls_back_and_promotes(made, tab):
@@ -231,7 +253,7 @@ def test_what_somebody_else_changed_meanwhile_stands_and_is_told(made, tab):
 def test_a_token_is_asked_for_once_and_leads_back(made, tab):
     tab.errors.clear()
     with listening(made, "secret") as url:
-        visit(tab, f"{url}/#p/tile")
+        visit(tab, f"{url}/#p/tile", key="")
         tab.wait("document.activeElement.name === 'token'")
         tab.press(*"secret", "Enter")
         tab.wait("document.querySelector('.page.shown')?.id === 'p/tile'")
@@ -242,9 +264,8 @@ def test_a_token_is_asked_for_once_and_leads_back(made, tab):
     assert tab.errors == []
 
 
-def test_without_the_right_to_change_there_are_no_buttons(made, tab, monkeypatch):
-    monkeypatch.setattr("tasks.web.board.access.is_local", lambda request: False)
+def test_without_the_right_to_change_there_are_no_buttons(made, tab):
     with listening(made) as url:
-        visit(tab, f"{url}/#p/tile")
+        visit(tab, f"{url}/#p/tile", key="")
         tab.wait("document.documentElement.classList.contains('readonly')")
         assert not tab.run("document.querySelector('.shown [data-do]').checkVisibility()")

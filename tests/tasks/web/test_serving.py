@@ -1,19 +1,23 @@
 """The HTTP service decides as `predict` does, refuses what it should, and exchanges champions."""
 
+import asyncio
 import base64
 import io
 import json
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 import torch
-import uvicorn
 from PIL import Image
 
 from ad_models import Batch, create
@@ -25,18 +29,21 @@ from tasks.models.release_model import ReleaseModel
 from tasks.monitoring.log import PredictionLog, read_log
 from tasks.predict import predict_images
 from tasks.spec.schema import Image as ImageSpec
-from tasks.store.champion import champion, promote
+from tasks.store.champion import champion, promote, rollback
 from tasks.store.fetch_release import fetch
 from tasks.store.opening import locate, source_of, store_of
 from tasks.store.release import read_manifest
 from tasks.store.releases import publish
 from tasks.web.serving.app import create_app
 from tasks.web.serving.batching import Batches
-from tasks.web.serving.served import LAST, Served
+from tasks.web.serving.budget import PixelBudget
+from tasks.web.serving.handling import RequestHandler
+from tasks.web.serving.served import LAST, ChampionWatch, Served
 from tasks.web.serving.upload import Settings
-from tasks.workspace.errors import StoreError
+from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.files import write_json
-from tasks.workspace.paths import CARD, MODEL, find
+from tasks.workspace.paths import CARD, MODEL, ONNX, find
+from tests.tasks.web import listeners
 
 SIZE = 64
 GOOD, BAD = 6, 3
@@ -99,21 +106,13 @@ def client(served):
 
 
 @contextmanager
-def listening(app):
+def listening(app, limits=None):
     """A client of the service, which listens on a port of its own."""
-    config = uvicorn.Config(app, port=0, log_level="warning")
-    listening = config.bind_socket()
-    listening.listen()  # or a request that comes before the server does is refused
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listening],))
-    thread.start()
-    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    try:
-        with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
-            yield client
-    finally:
-        server.should_exit = True
-        thread.join(60)
+    with (
+        listeners.served(app, limits) as url,
+        httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
+    ):
+        yield client
 
 
 def images(root):
@@ -189,6 +188,8 @@ def test_a_form_and_an_unknown_product_are_told_the_remedy(client):
     assert form.status_code == 415 and "--data-binary" in form.json()["error"]
     assert "did you mean 'plate'?" in post(client, png(8, 8), "plat").json()["error"]
     assert client.get("/nowhere").json() == {"error": "Not Found"}
+    odd = post(client, png(8, 8), params={"heat_map": "zz"})
+    assert odd.status_code == 422 and odd.json()["error"].startswith("heat_map: input should be")
 
 
 def test_a_token_is_asked_for_everywhere_but_for_health(served, line):
@@ -245,7 +246,7 @@ def test_a_failure_of_the_model_is_an_answer_too(copy):
     def broken(_):
         raise RuntimeError("out of memory")
 
-    served.champion.model.inspector.inspect_all = broken
+    served.champion.model.inspector.inspect_prepared = broken
     with listening(create_app([served], Settings())) as client:
         answer = post(client, images(copy)[0].read_bytes())
         assert answer.status_code == 500 and "log says why" in answer.json()["error"]
@@ -345,7 +346,10 @@ def gone(root):
 
 
 def test_an_image_that_fails_fails_alone(served, line):
-    good = np.asarray(Image.open(images(line)[0]).convert("RGB"), np.float32) / np.float32(255)
+    pixels = np.asarray(Image.open(images(line)[0]).convert("RGB"), np.float32) / np.float32(255)
+    by = served.champion
+    good = by.model.inspector.prepare(pixels)
+    bad = good._replace(tiles=np.zeros((1, 4, 4, 2)))
     begun, held = threading.Event(), threading.Event()
     sizes = []
 
@@ -355,12 +359,11 @@ def test_an_image_that_fails_fails_alone(served, line):
         held.wait(30)
 
     batches = Batches(8, note)
-    first = batches.submit(served, good)  # the thread waits with it while the others gather
+    first = batches.submit(by, good)  # the thread waits with it while the others gather
     begun.wait(30)
-    jobs = [batches.submit(served, one) for one in (good, np.zeros((4, 4, 2, 2)), good)]
+    jobs = [batches.submit(by, one) for one in (good, bad, good)]
     held.set()
-    assert first.result(60).found.score == jobs[0].result(60).found.score
-    assert jobs[2].result(60).found.score == jobs[0].result(60).found.score
+    assert first.result(60).score == jobs[0].result(60).score == jobs[2].result(60).score
     assert jobs[1].exception(60) is not None
     assert sizes == [1, 3]
     batches.close()
@@ -372,13 +375,277 @@ def test_a_score_near_the_threshold_is_taken_as_predict_takes_it(served, monkeyp
 
     model = served.champion.model
     asked: list[int] = []
-    whole = model.inspector.inspect_all
-    images = [np.full((64, 64, 3), shade, np.float32) for shade in (0.2, 0.5, 0.9)]
+    whole = model.inspector.inspect_prepared
+    shades = (np.full((64, 64, 3), shade, np.float32) for shade in (0.2, 0.5, 0.9))
+    images = [model.inspector.prepare(shade) for shade in shades]
     scores = [one.score for one in whole(images)]
     model = ReleaseModel(model.inspector, Thresholds(threshold=scores[1], accept=scores[1]))
     monkeypatch.setattr(
-        model.inspector, "inspect_all", lambda many: asked.append(len(many)) or whole(many)
+        model.inspector, "inspect_prepared", lambda many: asked.append(len(many)) or whole(many)
     )
     inspect_together(model, images)
     near = sum(abs(score - scores[1]) <= 1e-3 * abs(scores[1]) for score in scores)
     assert near < 3 and asked == [3] + [1] * near
+
+
+# How much is in memory at once
+
+
+def large(side):
+    """A PNG of `side` x `side` pixels that is quick to decode."""
+    memory = io.BytesIO()
+    Image.new("L", (side, side), 100).save(memory, "PNG", compress_level=1)
+    return memory.getvalue()
+
+
+def test_pixels_at_work_are_bounded_and_all_are_answered(served, monkeypatch):
+    """However many come at once, and one that is above the bound is inspected alone."""
+    most, held = [], threading.Lock()
+    whole = RequestHandler._see
+
+    def noted(handler, *arguments):
+        with held:
+            most.append(handler.budget.at_work)
+        return whole(handler, *arguments)
+
+    monkeypatch.setattr(RequestHandler, "_see", noted)
+    settings = Settings(at_work=0.25)
+    with listening(create_app([served], settings)) as client, ThreadPoolExecutor(12) as pool:
+        sides = [300, 400, 700, 200, 300, 64] * 3
+        answers = list(pool.map(lambda side: post(client, large(side)).status_code, sides))
+        assert "inspectline_pixels 0.0" in client.get("/metrics").text
+    assert set(answers) == {200}
+    assert max(most) == 250_000
+
+
+def test_the_budget_is_kept_in_any_order_of_come_and_go():
+    async def run(seed):
+        random = np.random.default_rng(seed)
+        budget, seen, order = PixelBudget(100), [], []
+
+        async def one(number, pixels, pause, patience):
+            async def work():
+                async with budget.spend(pixels):
+                    order.append(number)
+                    seen.append(budget.at_work)
+                    await asyncio.sleep(pause)
+
+            with suppress(TimeoutError):
+                await asyncio.wait_for(work(), patience)
+
+        draws = [(int(random.integers(1, 160)), *random.random(2)) for _ in range(30)]
+        jobs = [one(n, p, 0.002 * a, 0.01 + 0.05 * b) for n, (p, a, b) in enumerate(draws)]
+        await asyncio.gather(*jobs)
+        assert budget.at_work == 0 and max(seen) <= 100
+        assert order == sorted(order)  # a large one is not passed by smaller ones
+
+    for seed in range(5):
+        asyncio.run(run(seed))
+
+
+def test_uploads_in_memory_are_bounded(served, line):
+    data = images(line)[0].read_bytes()
+    with listening(create_app([served], Settings(waiting_mb=len(data) / 2e6))) as client:
+        answer = post(client, data)
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+        assert list(answer.json()) == ["error"]
+    with listening(create_app([served], Settings(waiting_mb=1.5 * len(data) / 1e6))) as client:
+        assert [post(client, data).status_code for _ in range(3)] == [200] * 3  # it is given back
+
+
+@pytest.mark.parametrize(("height", "width"), [(300, 64), (64, 300), (40, 50), (1, 200)])
+def test_a_heat_map_is_drawn_at_a_bounded_size(served, height, width):
+    data = png(height, width, 90)
+    with listening(create_app([served], Settings(heat_side=100))) as client:
+        told = post(client, data, params={"heat_map": True}).json()
+    drawn = Image.open(io.BytesIO(base64.b64decode(told["heat_map"])))
+    scale = min(1, 100 / max(height, width))
+    assert drawn.size == (max(1, round(width * scale)), max(1, round(height * scale)))
+
+
+def test_a_bounded_heat_map_shows_what_the_whole_one_shows(served):
+    random = np.random.default_rng(3)
+    image = random.random((200, 120, 3), np.float32)
+    model = served.champion.model
+    found = model.inspector.inspect(image)
+    whole = model.picture(image, found).resize((60, 100), Image.Resampling.BOX)
+    drawn = model.small_picture(model.background(image, 100), found)
+    assert drawn.size == (60, 100)
+    difference = np.abs(np.asarray(whole, float) - np.asarray(drawn, float))
+    assert difference.mean() < 8
+
+
+@pytest.mark.slow
+def test_three_images_of_fifty_megapixels_at_once_need_little_memory(line, tmp_path):
+    """In a process of its own, whose peak is measured."""
+    code = f"""
+import resource, sys
+sys.path.insert(0, {str(Path(__file__).parents[3])!r})
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tests.tasks.web.test_serving import *
+served = served_from(Path({str(line)!r}))
+data = png(7000, 7000, 90)
+app = create_app([served], Settings(log=Path({str(tmp_path)!r})))
+with listening(app) as client, ThreadPoolExecutor(3) as pool:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ask = lambda _: post(client, data, params={{"heat_map": True}}, timeout=300).status_code
+    assert list(pool.map(ask, range(3))) == [200] * 3
+    print(before // 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    before, peak = map(int, ended.stdout.split())
+    assert peak - before < 3000, (before, peak)  # MB; it was 13,000
+
+
+# The watch over champions
+
+
+def break_model(folder):
+    (folder / MODEL).write_bytes(b"no model at all")
+
+
+def break_onnx(folder):
+    (folder / ONNX).write_bytes(b"\x08garbage")
+
+
+def break_card(folder):
+    (folder / CARD).write_text("{}")
+
+
+def break_limits(folder):
+    (folder / "threshold.json").write_text('{"threshold": "high"}')
+
+
+def lose_model(folder):
+    (folder / MODEL).unlink()
+
+
+BROKEN = [break_model, break_onnx, break_card, break_limits, lose_model]
+
+
+def broken_release(root, tmp_path, how):
+    store = store_of(find(root))
+    first = champion(store, "plate").release
+    folder = fetch(store, "plate", first, tmp_path / how.__name__)
+    (folder / "manifest.json").unlink()
+    how(folder)
+    return publish(folder, "plate", store, read_manifest(store, "plate", first).about)
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_whatever_a_champion_is_the_present_one_stays_and_a_rollback_is_seen(copy, tmp_path, how):
+    served = served_from(copy)
+    first = served.champion
+    store = store_of(find(copy))
+    bad = broken_release(copy, tmp_path, how)
+    promote(store, "plate", bad, reason="test", by="test")
+    with listening(create_app([served], Settings(), every=0.02)) as client:
+        until(lambda: served.trouble)
+        assert served.champion is first
+        assert client.get("/healthz").json() == {"status": "degraded"}
+        assert post(client, images(copy)[0].read_bytes()).json()["release"] == first.release
+        rollback(store, "plate", reason="test", by="test")
+        until(lambda: not served.trouble)
+        assert client.get("/healthz").json() == {"status": "ok"}
+        good = another_release(copy, tmp_path, display_span=2.0)
+        promote(store, "plate", good, reason="test", by="test")
+        until(lambda: served.champion.release == good)
+
+
+POINTERS = [
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b"\xff\xfe",
+    b'{"format": 1}',
+    b'{"format": 9}',
+    b"[" * 9000,
+    b'{"format": 1, "product": "plate", "release": "../..", "algorithm": "a", "since": "x", '
+    b'"record": ""}',
+    b'{"format": 1, "product": "plate", "release": "0123456789abcdef", "algorithm": "a", '
+    b'"since": "x", "record": ""}',
+]
+
+
+@pytest.mark.parametrize("pointer", POINTERS)
+def test_whatever_the_pointer_says_the_watch_goes_on(copy, pointer):
+    served = served_from(copy)
+    path = copy / "store" / "champions" / "plate.json"
+    good = path.read_bytes()
+    path.write_bytes(pointer)
+    assert not served.look() and served.trouble
+    path.write_bytes(good)
+    assert not served.look() and not served.trouble
+
+
+class Panic(BaseException):
+    """As libraries in Rust raise it."""
+
+
+@pytest.mark.parametrize("error", [Panic("rust"), MemoryError(), RecursionError(), KeyError("x")])
+def test_the_watch_survives_anything_and_says_so(copy, error, monkeypatch):
+    served = served_from(copy)
+
+    def fails(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tasks.web.serving.served.champion", fails)
+        with listening(create_app([served], Settings(), every=0.02)) as client:
+            until(lambda: served.trouble)
+            assert client.get("/healthz").json() == {"status": "degraded"}
+            patch.undo()
+            until(lambda: not served.trouble)
+            assert client.get("/healthz").json() == {"status": "ok"}
+
+
+def test_a_watch_that_hangs_or_is_gone_is_told(served, monkeypatch):
+    watch = ChampionWatch([served], 0.01)
+    assert watch.trouble == ""
+    watch.start()
+    assert watch.trouble == ""
+    watch.stop()
+    watch._thread.join(10)
+    assert "nobody looks" in watch.trouble
+    slow = ChampionWatch([served], 0.01)
+    monkeypatch.setattr("tasks.web.serving.served.PATIENCE", -1.0)
+    assert "has taken" in slow.trouble
+
+
+def test_a_release_that_cannot_be_used_is_not_tried_at_every_look(copy, tmp_path, monkeypatch):
+    served = served_from(copy)
+    tried = []
+    whole = Served._load
+    monkeypatch.setattr(Served, "_load", lambda self, one: tried.append(one) or whole(self, one))
+    bad = broken_release(copy, tmp_path, break_model)
+    promote(store_of(find(copy)), "plate", bad, reason="test", by="test")
+    for _ in range(5):
+        served.look()
+    assert tried == [bad] and served.trouble
+    monkeypatch.setattr("tasks.web.serving.served.time.monotonic", lambda: 1e12)
+    served.look()
+    assert tried == [bad, bad]
+
+
+def test_a_start_with_a_broken_champion_serves_what_was_served_last(copy, tmp_path):
+    first = served_from(copy).champion.release
+    bad = broken_release(copy, tmp_path, break_model)
+    promote(store_of(find(copy)), "plate", bad, reason="test", by="test")
+    again = served_from(copy)
+    assert again.champion.release == first and again.trouble
+    for torn in ("", "{", "[]", '{"release": 1}'):
+        (copy / ".inspectline/releases/plate" / LAST).write_text(torn)
+        with pytest.raises(LineError, match="promote another release"):
+            served_from(copy)
+
+
+def until(true):
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)

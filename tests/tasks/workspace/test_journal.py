@@ -124,7 +124,12 @@ def test_the_newest_come_first_and_the_oldest_go(workspace, monkeypatch):
 def test_a_journal_that_was_cut_is_passed_over(workspace):
     with Journal(workspace, ["a"]) as told:
         pass
-    told.path.with_name("99990101T000000.json").write_text('{"pid": 1, "sta')
+    torn = ['{"pid": 1, "sta', "[]", "{}", "null", '"text"', '{"ended": null}', "\udcff"]
+    whole = json.loads(told.path.read_text())
+    torn += [json.dumps(whole | wrong) for wrong in ({"stages": []}, {"stages": {"a": 1}})]
+    for number, text in enumerate(torn):
+        path = told.path.with_name(f"99990101T00000{number}.json")
+        path.write_bytes(text.encode("utf-8", "surrogateescape"))
     assert [list(record["stages"]) for record in journals(workspace)] == [["a"]]
 
 

@@ -1,6 +1,7 @@
 {
   const form = document.getElementById("login");
   const wrong = form.querySelector("[role=alert]");
+  const [, key] = location.hash.match(/^#key=([\w-]+)$/) ?? []; // of the link that the board shows at its start
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const button = form.querySelector("button");
@@ -8,7 +9,7 @@
     wrong.hidden = true;
     try {
       await ask("/login", { token: form.elements.token.value });
-      location.replace("/" + location.hash);
+      location.replace("/" + (key ? "" : location.hash));
     } catch (error) {
       wrong.textContent = error.message;
       wrong.hidden = false;
@@ -17,4 +18,9 @@
       button.disabled = false;
     }
   });
+  if (key) {
+    history.replaceState(null, "", "/login");
+    form.elements.token.value = key;
+    form.requestSubmit();
+  }
 }
