@@ -109,12 +109,20 @@ def apply_overrides(text: str, overrides: dict[str, Any]) -> str:
 def new_product(
     workspace: Workspace, product: str, source: str, like: str | None, agree: Agree
 ) -> NewProduct:
-    """Create one product, version and validate it."""
-    if product in workspace.products:
+    """Create one product, version and validate it. After an interruption, wherever it was, the same
+    command continues; a spec that was written stays."""
+    check_product_name(product)
+    unfinished = workspace.scratch / "new" / f"{product}.begun"
+    if product in workspace.products and not unfinished.exists():
         raise LineError(f"{product} is there already; `inspectline ingest` brings in more images")
-    begun = begin_product(workspace, product, source, like, agree)
+    if product in workspace.products:
+        begun = NewProduct(product, summary=bring_in(workspace, product, source).summary())
+    else:
+        write_text(unfinished, f"{source}\n")
+        begun = begin_product(workspace, product, source, like, agree)
     version_and_sync(workspace, [product])
     begun.remarks += find_problems(workspace, product)
+    unfinished.unlink(missing_ok=True)
     return begun
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from tasks.build.graph import sync
 from tasks.spec.read import PARAMS
 from tasks.workspace.files import write_text
-from tasks.workspace.git import git
+from tasks.workspace.git import git, said
 from tasks.workspace.paths import Workspace
 
 IGNORED = (".inspectline/", "/store/", "/report/", ".*.partial")
@@ -17,8 +17,11 @@ def init(directory: Path) -> list[str]:
     root = directory.resolve()
     done = []
     if not (root / ".git").exists():
+        around = hide_from_parent(root)
         git(root, "init", "--quiet")
         done.append("git repository")
+        if around:
+            done.append(f"a line in {around}, because git cannot add a repository inside another")
     if not (root / ".dvc").is_dir():
         make_dvc(root)
         done.append("DVC repository")
@@ -30,6 +33,21 @@ def init(directory: Path) -> list[str]:
         done.append(".gitignore")
     done += [str(path.relative_to(root)) for path in sync(Workspace(root))]
     return [f"made {name}" for name in done] or [f"{root} is a workspace already"]
+
+
+def hide_from_parent(root: Path) -> Path | None:
+    """Have the git repository around a new workspace ignore it, without a change to its files: the
+    file that says so; None where there is none around, or it ignores the folder already."""
+    top = said(root, "rev-parse", "--show-toplevel")
+    if top is None or said(root, "check-ignore", "--quiet", str(root)) is not None:
+        return None
+    path = Path(git(root, "rev-parse", "--path-format=absolute", "--git-path", "info/exclude"))
+    line = "/" + root.relative_to(Path(top).resolve()).as_posix() + "/"
+    lines = path.read_text().splitlines() if path.exists() else []
+    if line in lines:
+        return None
+    write_text(path, "\n".join([*lines, line]) + "\n")
+    return path
 
 
 def make_dvc(root: Path) -> None:
