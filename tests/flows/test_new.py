@@ -53,7 +53,7 @@ def test_a_new_product_gets_a_spec_with_remarks(workspace, samples, command):
     assert again.exit_code == 1 and "is there already" in again.output
 
 
-@pytest.mark.parametrize("where", ["bring_in", "proposed_spec", "version", "sync", "find_problems"])
+@pytest.mark.parametrize("where", ["proposed_spec", "find_problems"])
 def test_a_new_product_that_was_cut_off_is_completed_by_the_same_command(
     workspace, samples, command, monkeypatch, where
 ):

@@ -62,16 +62,19 @@ class Odd(Exception):
         (LineError("known"), LineError),
     ],
 )
-def test_whatever_a_client_raises_is_one_line(workspace, monkeypatch, error, kind):
+def test_whatever_a_client_raises_is_one_line(error, kind):
     told = remote_error(error, "push")
     assert type(told) is kind and "\n" not in str(told) and len(str(told)) < 700
+
+
+def test_a_push_that_fails_in_any_way_is_an_error_of_ours(workspace, monkeypatch):
     dvc(workspace, "remote", "add", "-d", "far", str(workspace.root.parent / "far"))
 
     def fails(*_, **__):
-        raise error
+        raise Odd("no such host")
 
     monkeypatch.setattr("dvc.repo.Repo.push", fails)
-    with pytest.raises(kind):
+    with pytest.raises(AwayError, match="no such host; run `dvc push`"):
         push(workspace, [])
 
 
