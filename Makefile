@@ -32,7 +32,7 @@ test: .venv/ready  ## the same and all quick tests, side by side
 	$(MAKE) -j2 --output-sync=target check test-quick
 
 test-quick: .venv/ready  ## all quick tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 3 --dist loadfile
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/ready  ## tests of minutes, on real images where they are found
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow

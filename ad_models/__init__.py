@@ -39,11 +39,13 @@ __all__ = [
 
 ALGORITHMS = {  # name (also the module's) -> class
     "anogan": "Anogan",
+    "anomalydino": "Anomalydino",
     "autoencoder": "Autoencoder",
     "cpr": "Cpr",
     "cyclegan": "Cyclegan",
     "denoising_autoencoder": "DenoisingAutoencoder",
     "diffusionad": "Diffusionad",
+    "dinomaly": "Dinomaly",
     "efficientad": "Efficientad",
     "f_anogan": "FAnogan",
     "fastflow": "Fastflow",
@@ -61,6 +63,8 @@ ALGORITHMS = {  # name (also the module's) -> class
     "riad": "Riad",
     "semi_orthogonal": "SemiOrthogonal",
     "simplenet": "Simplenet",
+    "subspacead": "Subspacead",
+    "unified_dinomaly": "UnifiedDinomaly",
     "vae": "Vae",
 }
 

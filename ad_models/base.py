@@ -66,8 +66,8 @@ class Detector(nn.Module, ABC):
     )
     exact_without: ClassVar[bool] = False  # True: `left_out` gives what a fit without them would
     fewest: ClassVar[int] = 1  # normal images that learn needs
-    # The attribute with the frozen `Pyramid` through which alone `learn` reads images, so that they
-    # may be `Seen` (one_pass: in `forward` too). Empty: it needs pixels
+    # The attribute with the frozen `Pyramid`, `Tokens` or `Turned` through which alone `learn`
+    # reads images, so that they may be `Seen` (one_pass: in `forward` too). Empty: it needs pixels
     reads_features: ClassVar[str] = ""
     no_export: str = ""  # why ONNX export is impossible; empty if it is possible
     # Not empty: `learn` runs once over several products, which share what it learned; each only
@@ -89,6 +89,10 @@ class Detector(nn.Module, ABC):
     @abstractmethod
     def forward(self, images: Tensor) -> Prediction:
         """Score images (B, 3, H, W). Pure tensor code: this is what `export` traces."""
+
+    def announce(self, images: int) -> None:
+        """Told how many images `learn` will be given, by who knows it, before features of them are
+        computed: few may be seen in more ways."""
 
     def learn_more(self, loader: Iterable[Batch], run: Run) -> None:
         """Implements `update`, if the algorithm supports it."""

@@ -31,6 +31,18 @@ def smooth(maps: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
 
 
+def window(side: int, sigma: float) -> Tensor:
+    """A Gaussian window (side, side) of `sigma` pixels, however small; its sum is 1."""
+    at = torch.arange(side) - (side - 1) / 2
+    line = torch.exp(-0.5 * (at / sigma) ** 2)
+    return torch.outer(line, line) / line.sum() ** 2
+
+
+def highest(values: Tensor, share: float) -> Tensor:
+    """Mean (B,) of this share of the values (B, N), the largest; of one of them at least."""
+    return values.topk(max(1, int(share * values.shape[1])), dim=1).values.mean(dim=1)
+
+
 def finish(distances: Tensor, size: Sequence[int], sigma: float) -> Tensor:
     """Upsample distances (B, 1, h, w) to `size`, then smooth: (B, 1, H, W)."""
     return smooth(

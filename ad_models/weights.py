@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from ad_models.errors import WeightsError
+from ad_models.weight_files import ENVIRONMENT, file_in
 
-ENVIRONMENT = "INSPECTLINE_WEIGHTS"  # a file, or a folder of files named by backbone
 PATIENCE = 5.0  # seconds in which a download must start with weights `auto`
 
 
@@ -40,14 +40,10 @@ def _named(path: Path, backbone: str) -> Path:
         return path
     if not path.is_dir():
         raise WeightsError(f"no weights file at {path}; give a state dict, `imagenet` or `random`")
-    # `resnet18.pth`, `resnet18-f37072fd.pth` (torchvision's own name) or `resnet18_mine.pth`
-    marks = (".", "-", "_")
-    found = [
-        f for f in sorted(path.iterdir()) if f.name.startswith(tuple(backbone + m for m in marks))
-    ]
-    if not found:
+    found = file_in(path, (backbone,))
+    if found is None:
         raise WeightsError(f"{path} has no weights for {backbone}; {_remedy(backbone)}")
-    return min(found, key=lambda f: marks.index(f.name[len(backbone)]))
+    return found
 
 
 def _from_file(net: nn.Module, path: Path) -> str:

@@ -1,7 +1,11 @@
 """The command line. Heavy packages are imported by the command that needs them."""
 
 import errno
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -9,6 +13,7 @@ import click
 from flows.commands import board, changes, line, products, releases, schema, server, service
 from tasks.workspace.errors import BusyError, LineError
 from tasks.workspace.files import SHARED_FOLDER, disk_full
+from tasks.workspace.home import settle_home
 from tasks.workspace.secrets import guard_output, without_secrets
 
 
@@ -21,14 +26,42 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         guard_output()
         try:
-            return super().invoke(ctx)
+            settle_home()
+            with terminable():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise click.ClickException("stopped; the same command again goes on") from None
+            raise Interrupted("stopped; the same command again goes on") from None
         except Exception as error:
             if (text := expected(error)) is None:
                 raise
             kind = Later if isinstance(error, BusyError) else click.ClickException
             raise kind(text) from error
+
+
+class Interrupted(click.ClickException):
+    """Ctrl-C, SIGTERM or a terminal that closed."""
+
+    exit_code = 130  # of a command that SIGINT ended
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Inside, SIGTERM and SIGHUP end a command as Ctrl-C does, so that what it started ends too."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread alone
+        return
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    heard = [n for n in numbers if signal.getsignal(n) == signal.SIG_DFL]  # nohup ignores one
+    before = {number: signal.signal(number, interrupt) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Later(click.ClickException):

@@ -1,18 +1,33 @@
 """Bring images of a product into the workspace and version them."""
 
 from tasks.arrival.intake import IngestReport
+from tasks.arrival.labels import Labels
+from tasks.arrival.offer import Offer
 from tasks.build.graph import sync
 from tasks.build.records import push, version
 from tasks.ingest import ingest
 from tasks.spec.read import read_params
+from tasks.workspace.errors import DataError
 from tasks.workspace.files import write_text
 from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
 
 
-def ingest_product(workspace: Workspace, product: str, source: str) -> IngestReport:
-    """What was new, known and refused; the images are under DVC, and pushed where a remote is."""
-    report = bring_in(workspace, product, source)
+def ingest_product(
+    workspace: Workspace,
+    product: str,
+    source: str,
+    labels: Labels | None = None,
+    offer: Offer | None = None,
+) -> IngestReport:
+    """What was new, known and refused; the images are under DVC, and pushed where a remote is.
+
+    labels: what a person said of folders that may be labels; offer: the files of the source, where
+    they are already sorted. Where nothing could be taken, no product is made.
+    """
+    report = bring_in(workspace, product, source, labels, offer)
+    if not workspace.images(product).is_dir():
+        return report
     spec = workspace.product(product) / "product.yaml"
     if not spec.exists():
         write_text(spec, f"# The spec of {product}; params.yaml holds the defaults of every key.\n")
@@ -22,8 +37,21 @@ def ingest_product(workspace: Workspace, product: str, source: str) -> IngestRep
     return report
 
 
-def bring_in(workspace: Workspace, product: str, source: str) -> IngestReport:
+def bring_in(
+    workspace: Workspace,
+    product: str,
+    source: str,
+    labels: Labels | None = None,
+    offer: Offer | None = None,
+) -> IngestReport:
     """Copy what is new at `source` into the product's images, and no more."""
     check_product_name(product)
     read_params(workspace.root)  # a mistake there is reported before a thousand images are copied
-    return ingest(source, workspace.images(product), workspace.scratch / "ingest")
+    images, scratch = workspace.images(product), workspace.scratch / "ingest"
+    return ingest(source, images, scratch, labels=labels, offer=offer)
+
+
+def require_some(report: IngestReport, source: str) -> None:
+    """DataError with the reasons where nothing of a source could be taken."""
+    if not report.images:
+        raise DataError(f"{source}: no image was taken\n{report.summary()}")

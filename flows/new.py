@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from flows.ingest import bring_in
+from flows.ingest import bring_in, require_some
+from tasks.arrival.labels import Labels, read_labels
 from tasks.build.graph import sync
 from tasks.build.records import push, version
 from tasks.products.image_summary import summarise_images
@@ -41,9 +42,11 @@ def begin_product(
     like: str | None = None,
     agree: Agree | None = None,
     overrides: dict[str, Any] | None = None,
+    labels: Labels | None = None,
 ) -> NewProduct:
     """Create a product from the images at `source`, with its spec; not yet under DVC.
 
+    labels: what a person said of folders that may be labels.
     like: the product whose spec it starts from, or `auto`: the most similar one. Without it,
     `agree` is called with the most similar one, if given.
     """
@@ -51,7 +54,9 @@ def begin_product(
     if like not in (None, "auto"):
         workspace.require(str(like))
     spec = workspace.product(product) / "product.yaml"
-    begun = NewProduct(product, summary=bring_in(workspace, product, source).summary())
+    report = bring_in(workspace, product, source, labels)
+    require_some(report, source)
+    begun = NewProduct(product, summary=report.summary())
     seen = summarise_images(workspace.images(product))
     begun.like = like
     if like == "auto" or (like is None and agree):
@@ -107,7 +112,12 @@ def apply_overrides(text: str, overrides: dict[str, Any]) -> str:
 
 
 def new_product(
-    workspace: Workspace, product: str, source: str, like: str | None, agree: Agree
+    workspace: Workspace,
+    product: str,
+    source: str,
+    like: str | None,
+    agree: Agree,
+    labels: Labels | None = None,
 ) -> NewProduct:
     """Create one product, version and validate it. After an interruption, wherever it was, the same
     command continues; a spec that was written stays."""
@@ -116,10 +126,14 @@ def new_product(
     if product in workspace.products and not unfinished.exists():
         raise LineError(f"{product} is there already; `inspectline ingest` brings in more images")
     if product in workspace.products:
-        begun = NewProduct(product, summary=bring_in(workspace, product, source).summary())
+        begun = NewProduct(product, summary=bring_in(workspace, product, source, labels).summary())
     else:
         write_text(unfinished, f"{source}\n")
-        begun = begin_product(workspace, product, source, like, agree)
+        try:
+            begun = begin_product(workspace, product, source, like, agree, labels=labels)
+        except Exception:  # it said what is wrong: nothing is unfinished
+            unfinished.unlink(missing_ok=True)
+            raise
     version_and_sync(workspace, [product])
     begun.remarks += find_problems(workspace, product)
     unfinished.unlink(missing_ok=True)
@@ -146,16 +160,17 @@ def new_products(
 
 
 def product_from_row(workspace: Workspace, row: dict[str, Any]) -> NewProduct:
-    """Create the product of one row: `name`, `folder`, optional `like`; other keys override its
-    spec."""
+    """Create the product of one row: `name`, `folder`, optional `like` and `labels`; other keys
+    override its spec."""
     rest = dict(row)
     name, folder = (str(rest.pop(key, None) or "") for key in ("name", "folder"))
     like = rest.pop("like", None)
+    labels = read_labels(str(rest.pop("labels", None) or "").split(";"))
     if not name or not folder:
         raise DataError("a row needs a name and a folder")
     if name in workspace.products:  # the same table again: there may be more images now
-        return NewProduct(name, bring_in(workspace, name, folder).summary())
-    return begin_product(workspace, name, folder, like, overrides=rest)
+        return NewProduct(name, bring_in(workspace, name, folder, labels).summary())
+    return begin_product(workspace, name, folder, like, overrides=rest, labels=labels)
 
 
 def version_and_sync(workspace: Workspace, products: list[str]) -> None:
@@ -196,7 +211,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         found = list(csv.DictReader(file))
     if not found or not {"name", "folder"} <= set(found[0]):
         raise DataError(f"{path} needs a head line with `name` and `folder`, and rows below it")
-    texts = ("name", "folder", "like")
+    texts = ("name", "folder", "like", "labels")
     return [
         {k: v if k in texts else yaml.safe_load(v) for k, v in row.items() if k and v}
         for row in found

@@ -5,6 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tasks.arrival.safe_paths import printable
 from tasks.documents.metrics import Metrics
 from tasks.store.releases import Release
 
@@ -77,8 +78,8 @@ def releases_table(rows: list[Release]) -> None:
 def prediction_line(found: Row) -> str:
     """decision, score against threshold, path."""
     limit = format_value(found["threshold"], "{:.4g}")
-    return (
-        f"{found['decision'].upper():<7} {found['score']:.4g} (threshold {limit}) {found['image']}"
+    return f"{found['decision'].upper():<7} {found['score']:.4g} (threshold {limit}) " + printable(
+        found["image"]
     )
 
 

@@ -9,12 +9,13 @@ from typing import Protocol
 
 from flows.ingest import ingest_product
 from tasks.arrival.bucket_events import BucketEvents
-from tasks.arrival.intake import IngestReport
+from tasks.arrival.labels import Labels
+from tasks.arrival.mask_pairs import masks_among
+from tasks.arrival.safe_paths import printable
 from tasks.arrival.sources import scratch_folder
 from tasks.arrival.waiting import Waiting
 from tasks.arrival.watch_state import WatchState
 from tasks.arrival.watched import Source, open_source, ready_files
-from tasks.images.layout import EXPECTED, MASKS
 from tasks.monitoring.due import due, news
 from tasks.workspace.errors import BusyError, DataError, LineError, SpecError
 from tasks.workspace.lock import run_lock
@@ -23,6 +24,7 @@ from tasks.workspace.paths import Workspace
 
 RETRY = 60.0  # seconds after a failure
 TRIES = 3  # further runs after a failed one: a store may be unavailable for a while
+PATIENCE = 90.0  # seconds that a run may take to stop
 FAILED = 1  # exit code of a run that ended with failures
 SERVER_AWAY = 75  # exit code if the server did not get the event
 
@@ -43,8 +45,10 @@ class Watched:
     source: Source
     waiting: Waiting
     state: WatchState  # shared by the product's sources
+    labels: Labels = field(default_factory=Labels)
     not_before: float = 0.0
     last_error: str = ""  # already reported
+    asks: bool = False  # whether it is a question, which waiting does not answer
     refused: set[str] = field(default_factory=set)  # names already reported
     corrections: float = 0.0  # write time of the last seen corrections
 
@@ -71,12 +75,31 @@ class Watcher:
         if free:
             self._begin()
 
+    def close(self) -> None:
+        """End the run that is in progress, if there is one: it keeps its checkpoints."""
+        if not isinstance(self._run, subprocess.Popen) or self._run.poll() is not None:
+            return
+        self.say(f"stopping the run of {', '.join(self._running)}; its checkpoints are kept")
+        self._run.terminate()
+        try:
+            self._run.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._run.kill()
+
     @property
     def idle(self) -> bool:
         """Whether nothing runs or waits, except masks without an image."""
-        waits = (path for one in self.watched for path in one.waiting.new)
+        waits = [path for one in self.watched for path in one.waiting.new]
+        masks = masks_among(waits, Labels())
         due = any(one.state.due for one in self.watched)
-        return self._run is None and not due and all(MASKS in path.parts for path in waits)
+        return self._run is None and not due and len(masks) == len(waits)
+
+    @property
+    def stuck(self) -> bool:
+        """Whether nothing runs, and all that waits is a question to somebody."""
+        waits = [one for one in self.watched if one.waiting.new]
+        due = any(one.state.due for one in self.watched)
+        return self._run is None and not due and bool(waits) and all(one.asks for one in waits)
 
     def _attempt(self, one: Watched, free: bool) -> None:
         """A failure is reported once and tried again later; other sources continue."""
@@ -87,10 +110,11 @@ class Watcher:
             if free and self.clock() >= one.not_before:
                 self._take(one)
                 self._reread(one)
-                one.last_error = ""
+                one.last_error, one.asks = "", False
         except (LineError, OSError) as error:
             if not isinstance(error, BusyError):
                 one.not_before = self.clock() + RETRY
+            one.asks = isinstance(error, DataError)
             if str(error) != one.last_error:
                 one.last_error = str(error)
                 self.say(f"{one.product}: {error}")
@@ -99,7 +123,7 @@ class Watcher:
         """Report once each name that is not a valid file name."""
         for name, reason in one.source.refused:
             if name not in one.refused:
-                self.say(f"{one.product}: refused {name!r}: {reason}")
+                self.say(f"{one.product}: refused {printable(name)}: {reason}")
         one.refused |= {name for name, _ in one.source.refused}
 
     def _take(self, one: Watched) -> None:
@@ -111,24 +135,21 @@ class Watcher:
         whole = one.waiting.whole(now)
         known = one.state.taken.get(one.source.address, {})
         whole |= {path for path, stamp in listing.items() if known.get(path) == stamp}
-        paths, misplaced = ready_files(listing, one.waiting.new, whole, one.source.address)
-        for path in sorted(misplaced):
-            self.say(f"{one.product}: refused {path}: not in its place; expected {EXPECTED}")
+        offer = ready_files(listing, one.waiting.new, whole, one.source.address, one.labels)
+        misplaced = {path for path, _ in offer.refused} | set(offer.skipped)
+        paths = {path for arrival in offer.arrivals for path in arrival.files}
         if not paths | misplaced:
             return
         with run_lock(self.workspace), scratch_folder(self.workspace.scratch / "watch") as scratch:
             before, one.state.due = one.state.due, True
             one.state.write()
-            report = IngestReport()
-            if paths:
-                one.source.stage(sorted(paths), scratch)
-                report = ingest_product(self.workspace, one.product, str(scratch))
+            one.source.stage(sorted(paths), scratch)
+            report = ingest_product(self.workspace, one.product, str(scratch), offer=offer)
             kept = {path: stamp for path, stamp in known.items() if path in listing}
             one.state.taken[one.source.address] = kept | {p: listing[p] for p in paths | misplaced}
             one.state.due = before or (report.changed and self._enough(one))
             one.state.write()
-        if paths:
-            self.say(f"{one.product}: {report.summary()}")
+        self.say(f"{one.product}: {report.summary()}")
         if report.changed and not one.state.due:
             self.say(f"{one.product}: no run yet: {news(self.workspace, one.product)}")
 
@@ -199,7 +220,8 @@ def start_run(workspace: Workspace) -> Start:
     def start(products: list[str]) -> "subprocess.Popen[bytes]":
         named = [word for product in products for word in ("-p", product)]
         command = [sys.executable, "-m", "flows.cli", "-w", str(workspace.root), "run", *named]
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        # in a session of its own: what stops the watcher is passed on once, by `close`
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
 
     return start
 
@@ -248,9 +270,10 @@ def watched_sources(
     pairs: Sequence[str],
     patience: tuple[float, float, float],
     queue: str | None = None,
+    labels: Labels | None = None,
 ) -> list[Watched]:
     """Parse and check PRODUCT=SOURCE pairs. patience: settings of `Waiting`; queue: queue of the
-    buckets' events."""
+    buckets' events; labels: what a person said of folders that may be labels."""
     events = BucketEvents(queue) if queue else None
     found: list[Watched] = []
     state: dict[str, WatchState] = {}
@@ -262,5 +285,6 @@ def watched_sources(
         source = open_source(address, events)
         source.listing()
         state.setdefault(product, WatchState.read(workspace, product))
-        found.append(Watched(product, source, Waiting(*patience), state[product]))
+        waiting = Waiting(*patience)
+        found.append(Watched(product, source, waiting, state[product], labels or Labels()))
     return found

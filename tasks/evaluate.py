@@ -9,6 +9,7 @@ from tasks.decisions.calibration import split_rows
 from tasks.decisions.cross_fit import cross_fitted
 from tasks.decisions.display import Display
 from tasks.decisions.edge import edge
+from tasks.decisions.score_rule import ByRule, by_rule, choose_rule
 from tasks.decisions.severity import is_counted
 from tasks.decisions.threshold import choose_limits, choose_threshold, classify_score
 from tasks.documents.metrics import METRICS, Metrics
@@ -27,7 +28,6 @@ from tasks.models.scoring import (
     inspected,
     measure_latency,
     score_images,
-    scores_and_peaks,
 )
 from tasks.spec.read import read_params
 from tasks.spec.recipe import EvaluateRecipe, read_evaluate
@@ -45,21 +45,28 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     inspector = Inspector.load(model, str(device))
     everything = read_rows(workspace.validation(product) / "test.csv")
     parts = split_rows(everything, spec.threshold.defect_share, spec.severity)
-    aside = scores_and_peaks(inspector, images, parts.normals, listener.report)
+    aside = score_images(inspector, images, parts.normals, listener.report)
     normals = aside or read_rows(model / CALIBRATION)
-    defects = score_images(inspector, images, parts.defects, listener.report)
+    defects = by_rule(score_images(inspector, images, parts.defects, listener.report))
     # only which pictures stay depends on this threshold
     first = choose_thresholds(spec, normals, defects)
     pictures = ResultPictures(inspector, first, spec.evaluation.pictures)
     result = test(inspector, images, parts.test, spec, pictures, listener.report)
-    known = [] if defects or not spec.threshold.learns_from_defects else countable(result, spec)
-    defects = [result.scores[at] for at in known] or defects
+    aside_only = defects["model"] or not spec.threshold.learns_from_defects
+    known = [] if aside_only else countable(result, spec)
+    if known:
+        defects = result.scores_of(known)
     decision = choose_thresholds(spec, normals, defects, cross_fitted=bool(known))
+    rule = decision.score_rule
+    result.scores = result.by_rule[rule]
     result.decisions = judge(result, spec, normals, known, decision)
     card = json.loads((model / CARD).read_text())
     behind = details(result, spec)
     tested = scores_by_label(result.scores, labels(result))
-    behind["edge"] = edge(spec.threshold, normals, defects, tested[::-1])
+    good = by_rule(normals)[rule]
+    behind["calibration"] = {"good": good, "defects": defects[rule]}
+    names = [row["path"] for row in normals]
+    behind["edge"] = edge(spec.threshold, names, good, defects[rule], tested[::-1])
     maps = read_edge_maps(model / EDGE_MAPS)
     for one in behind["edge"]["images"]:
         pictures.add_edge(read_image(images / one["path"]), maps.get(one["path"]))
@@ -73,7 +80,7 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
         accept=decision.accept,
         threshold_policy=decision.policy_used,
         calibration_images=len(normals),
-        calibration_defects=len(defects),
+        calibration_defects=len(defects[rule]),
         overkill_bound=decision.overkill_bound,
         overkill_upper=decision.overkill_upper,
         **measure_latency(inspector, images, [row["path"] for row in parts.test + normals]),
@@ -107,24 +114,25 @@ def judge(
     decisions = [
         classify_score(value, decision.threshold, decision.accept) for value in result.scores
     ]
-    good = [float(row["score"]) for row in normals]
-    scores, contents = [result.scores[i] for i in known], [result.rows[i]["sha256"] for i in known]
-    limits = cross_fitted(spec.threshold, good, scores, contents)
-    for at, limit in zip(known, limits, strict=True):
-        decisions[at] = limit.classify(result.scores[at])
+    contents = [result.rows[i]["sha256"] for i in known]
+    found = cross_fitted(spec.threshold, by_rule(normals), result.scores_of(known), contents)
+    for at, (rule, limits) in zip(known, found, strict=True):
+        decisions[at] = limits.classify(result.by_rule[rule][at])
     return decisions
 
 
 def choose_thresholds(
-    spec: EvaluateRecipe, normals: Rows, defects: list[float], cross_fitted: bool = False
+    spec: EvaluateRecipe, normals: Rows, defects: ByRule, cross_fitted: bool = False
 ) -> Thresholds:
     """What turns a score into a decision, and a map into a picture."""
-    good = np.array([float(row["score"]) for row in normals])
-    limits = choose_limits(spec.threshold, good, defects)
+    rule = choose_rule(spec.threshold, by_rule(normals), defects)
+    good = np.array(by_rule(normals)[rule])
+    limits = choose_limits(spec.threshold, good, defects[rule])
     peaks = np.array([float(row["peak"]) for row in normals])
     pixel = pixel_threshold(spec.regions, peaks)
     return Thresholds(
         **limits.record(),
+        score_rule=rule,
         cross_fitted=cross_fitted,
         pixel_threshold=pixel,
         map_top=2 * abs(pixel) if pixel else 1.0,
@@ -162,13 +170,15 @@ def test(
     with PixelMetrics(intervals=spec.evaluation.resamples) as metrics:
         for part, batch, seen in inspected(inspector, images, rows):
             for row, image, found in zip(part, batch, seen, strict=True):
-                result.scores.append(found.score)
+                scores = result.add(found)
                 mask = image_mask(inspector.preprocess, images, row, image)
-                pictures.add(len(result.scores) - 1, row["label"], image, *found[:2], mask)
+                score = scores[pictures.decision.score_rule]
+                at = len(result.by_rule["model"]) - 1
+                pictures.add(at, row["label"], image, score, found.map, mask)
                 if masks and mask is not None:
-                    at = found.map if native else found.model_map
-                    metrics.update(at, resize_mask(mask, at.shape), row["label"])
-            report("test", len(result.scores) / len(rows))
+                    map = found.map if native else found.model_map
+                    metrics.update(map, resize_mask(mask, map.shape), row["label"])
+            report("test", len(result.by_rule["model"]) / len(rows))
         if masks:
             result.pixels = metrics.compute()
             result.pixels_by_type = metrics.by_type()

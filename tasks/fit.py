@@ -7,6 +7,7 @@ from pathlib import Path
 from ad_models.budget import GB
 from ad_models.feature_folder import FeatureFolder
 from ad_models.feature_store import TemporaryFeatures
+from tasks.decisions.score_rule import COLUMNS
 from tasks.models.device import peak_memory_mb, training_precision
 from tasks.models.fitting import FitJob, SharedModel, fingerprint_of, prepare_run
 from tasks.models.left_out import left_out_scores
@@ -67,7 +68,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     with folder_beside(folder) as partial:
         detector.save(partial / MODEL)
         write_json(partial / CARD, card)
-        write_rows(partial / CALIBRATION, ("path", "score", "peak"), scores)
+        write_rows(partial / CALIBRATION, ("path", *COLUMNS.values(), "peak"), scores)
         job.edge.write(partial / EDGE_MAPS)
     checkpoint.unlink(missing_ok=True)
     return folder

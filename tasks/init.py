@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from tasks.build.graph import sync
-from tasks.spec.read import PARAMS
+from tasks.build.graph import is_ours, sync
+from tasks.spec.read import PARAMS, read_params
+from tasks.workspace.errors import WorkspaceError
 from tasks.workspace.files import write_text
 from tasks.workspace.git import git, said
 from tasks.workspace.paths import Workspace
@@ -15,6 +16,7 @@ def init(directory: Path) -> list[str]:
     """What was made; nothing that is there already is touched."""
     directory.mkdir(parents=True, exist_ok=True)
     root = directory.resolve()
+    check_free(root)
     done = []
     if not (root / ".git").exists():
         around = hide_from_parent(root)
@@ -48,6 +50,18 @@ def hide_from_parent(root: Path) -> Path | None:
         return None
     write_text(path, "\n".join([*lines, line]) + "\n")
     return path
+
+
+def check_free(root: Path) -> None:
+    """Raise WorkspaceError where the folder is a DVC project of somebody's own."""
+    graph = root / "dvc.yaml"
+    if graph.exists() and not is_ours(graph):
+        raise WorkspaceError(
+            f"{graph} is not one that `inspectline sync` wrote: this is a DVC project of its own; "
+            "make the workspace in a folder inside it or beside it, for example "
+            f"`inspectline init {root / 'line'}`"
+        )
+    read_params(root)  # one of somebody's own has other keys, and says so
 
 
 def make_dvc(root: Path) -> None:

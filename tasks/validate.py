@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from tasks.arrival.safe_paths import printable
 from tasks.checks.appearance import appearance_bounds
 from tasks.checks.datadocs import write_index
 from tasks.checks.duplicates import content_leaks, exact_duplicates, near_duplicates
@@ -18,9 +19,10 @@ from tasks.checks.overview import (
     shorten_findings,
     value_ranges,
 )
+from tasks.checks.used_bits import bits_warnings, brightened
 from tasks.images.layout import orphan_problem
 from tasks.spec.corrections import Correction, apply_corrections, read_corrections
-from tasks.spec.recipe import read_validate
+from tasks.spec.recipe import read_bits, read_validate
 from tasks.spec.schema import Validation
 from tasks.workspace.errors import ValidationError
 from tasks.workspace.files import read_rows, write_rows
@@ -47,11 +49,12 @@ class ValidationResult:
 
 def validate(workspace: Workspace, product: str, listener: Listener) -> Path:
     """Write the product's `validation` folder; a ValidationError lists the failures."""
-    rules = read_validate(workspace.product_recipe(product))
+    recipe = workspace.product_recipe(product)
+    rules, bits = read_validate(recipe), read_bits(recipe)
     listener.report("images", 0.0)
     out = workspace.validation(product)
     corrections = read_corrections(workspace.corrections(product))
-    result = check_images(workspace.images(product), out, rules, corrections=corrections)
+    result = check_images(workspace.images(product), out, rules, corrections=corrections, bits=bits)
     rows = read_rows(out / "manifest.csv")
     train = [row for row in rows if row["split"] == "train"]
     write_rows(out / "train.csv", COLUMNS, train)  # separate: other images do not make a fit stale
@@ -67,22 +70,26 @@ def check_images(
     rules: Validation | None = None,
     workers: int = 2,
     corrections: Sequence[Correction] = (),
+    bits: int | None = None,
 ) -> ValidationResult:
-    """Run all checks; writes `manifest.csv`, `result.json` and `docs/` into `out`."""
+    """Run all checks; writes `manifest.csv`, `result.json` and `docs/` into `out`. bits: those that
+    images of 16 bits use, by the spec."""
     wanted = rules or Validation()
     found = scan_images(images, workers)
     found = replace(found, rows=apply_corrections(found.rows, corrections))
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        result = run_checks(found, wanted, partial, out)
+        result = run_checks(found, wanted, bits, partial, out)
         put_in_place(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return result
 
 
-def run_checks(found: Scan, wanted: Validation, partial: Path, out: Path) -> ValidationResult:
+def run_checks(
+    found: Scan, wanted: Validation, bits: int | None, partial: Path, out: Path
+) -> ValidationResult:
     """Run all checks on the scanned images. Its files are written to `partial` and later moved to
     `out`."""
     from tasks.checks.expectations import build_checks
@@ -97,6 +104,7 @@ def run_checks(found: Scan, wanted: Validation, partial: Path, out: Path) -> Val
     failures, warnings = failures_and_warnings(
         run_suite(checks, table, partial / "docs", digest[:8])
     )
+    warnings += bits_warnings(found, bits)
     result = ValidationResult(
         passed=not failures,
         failures=failures,
@@ -122,7 +130,7 @@ def suite_table(found: Scan, frame: "pandas.DataFrame", rules: Validation) -> "p
     }
     if rules.near_duplicate_bits is not None:
         bits, difference = rules.near_duplicate_bits, rules.near_duplicate_difference
-        twins["near_duplicate"] = near_duplicates(frame, found.thumbnails, bits, difference)
+        twins["near_duplicate"] = near_duplicates(frame, brightened(found), bits, difference)
     orphans = [
         dict.fromkeys(COLUMNS) | {"path": path, "error": orphan_problem(PurePosixPath(path))}
         for path in found.orphans
@@ -158,7 +166,7 @@ def failure_text(result: ValidationResult, limit: int = 20) -> str:
     lines = [f"{line['file'] or 'product'}: {line['reason']}" for line in result.failures[:limit]]
     if len(result.failures) > limit:
         lines.append(f"and {len(result.failures) - limit} more")
-    return "\n".join([*lines, f"all findings: {result.docs}"])
+    return "\n".join([*map(printable, lines), f"all findings: {result.docs}"])
 
 
 if __name__ == "__main__":

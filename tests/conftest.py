@@ -30,6 +30,19 @@ pytest_plugins = ["tests.s3_servers", "tests.web", "tests.flows.farm"]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+# Files that one worker needs long for come first, so that none is left alone with one at the end.
+# Not all of them wait then for the workspace that the tests of flows share.
+FIRST = ("tests/test_contract.py", "tests/tasks/models/test_fitting.py", "tests/flows")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        found = (at for at, path in enumerate(FIRST) if item.nodeid.startswith(path))
+        return next(found, len(FIRST))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """A test draws the same numbers whatever ran before it in its process."""

@@ -12,6 +12,12 @@ log_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Log predictions in this folder; `drift` reads them. Also as INSPECTLINE_LOG.",
 )
+labels_option = click.option(
+    "--labels",
+    multiple=True,
+    metavar="LABEL=FOLDER,...",
+    help="What the images in FOLDER are: good, a type of defect, mask, or skip; repeatable.",
+)
 
 
 def current_workspace(ctx: click.Context) -> Workspace:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import current_workspace
+from flows.commands import current_workspace, labels_option
 
 
 @click.command()
@@ -23,15 +23,20 @@ def init(directory: Path) -> None:
 @click.command()
 @click.argument("product")
 @click.argument("source")
+@labels_option
 @click.pass_context
-def ingest(ctx: click.Context, product: str, source: str) -> None:
+def ingest(ctx: click.Context, product: str, source: str, labels: tuple[str, ...]) -> None:
     """Copy images of PRODUCT from SOURCE and version them.
 
-    SOURCE is a folder (MVTec AD layout, or good images only), a zip or tar, or s3://bucket/prefix.
+    SOURCE is a folder (MVTec AD layout, a folder for each label, or good images only), a zip or
+    tar, or s3://bucket/prefix. Where folders may be labels and their names do not say so, nothing
+    is taken and you are asked; --labels answers.
     """
-    from flows.ingest import ingest_product
+    from flows.ingest import ingest_product, require_some
+    from tasks.arrival.labels import read_labels
 
-    report = ingest_product(current_workspace(ctx), product, source)
+    report = ingest_product(current_workspace(ctx), product, source, read_labels(labels))
+    require_some(report, source)
     click.echo(report.summary())
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import current_workspace
+from flows.commands import current_workspace, labels_option
 
 
 @click.command()
@@ -15,22 +15,30 @@ from flows.commands import current_workspace
 @click.option(
     "--table",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Many products: CSV or YAML rows of name, folder, maybe like, and keys of the spec.",
+    help="Many products: CSV or YAML rows of name, folder, maybe like, labels (good=a,b;crack=c), "
+    "and keys of the spec.",
 )
+@labels_option
 @click.pass_context
 def new(
-    ctx: click.Context, name: str | None, source: str | None, like: str | None, table: Path | None
+    ctx: click.Context,
+    name: str | None,
+    source: str | None,
+    like: str | None,
+    table: Path | None,
+    labels: tuple[str, ...],
 ) -> None:
     """Create product NAME: copy its images, read them, write its spec, and report what is missing.
 
     Without --like the most similar product is proposed; its spec is used if you agree.
     """
     from flows.new import new_product, new_products, read_table
+    from tasks.arrival.labels import read_labels
 
     workspace = current_workspace(ctx)
     if table:
-        if name or source or like:
-            raise click.UsageError("--table already gives product, folder and like")
+        if name or source or like or labels:
+            raise click.UsageError("--table already gives product, folder, like and labels")
         done, failed = new_products(workspace, read_table(table), click.echo)
         click.echo(f"{len(done)} products created or updated, {len(failed)} rows failed")
         for product, reason in failed.items():
@@ -43,7 +51,7 @@ def new(
         question = f"Most like {product} (similarity {similarity:.2f}). Start from its spec?"
         return sys.stdin.isatty() and click.confirm(question)
 
-    begun = new_product(workspace, name, source, like, agree)
+    begun = new_product(workspace, name, source, like, agree, read_labels(labels))
     click.echo(begun.summary)
     spec = (workspace.product(name) / "product.yaml").relative_to(workspace.root)
     click.echo(f"wrote {spec}" + (f", started from that of {begun.like}" if begun.like else ""))

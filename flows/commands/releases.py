@@ -31,10 +31,12 @@ def predict(
 ) -> None:
     """Inspect IMAGES (files or folders) with the published champion of PRODUCT.
 
-    Unreadable files are reported, the others are inspected, and the exit status is 1. PRODUCT is a
-    name, a release folder, or s3://bucket/prefix/PRODUCT of a store.
+    Unreadable files are reported, the others are inspected, and the exit status is 1; also where a
+    log or a heat map could not be written. PRODUCT is a name, a release folder, or
+    s3://bucket/prefix/PRODUCT of a store.
     """
     from flows.tables import prediction_line
+    from tasks.arrival.safe_paths import printable
     from tasks.monitoring.log import PredictionLog
     from tasks.predict import image_paths, predict_images
     from tasks.store.opening import locate, release_of
@@ -45,11 +47,14 @@ def predict(
     records = PredictionLog(log, name) if log else None
     unusable = 0
     for found in predict_images(folder, image_paths(images), maps, device, records):
-        unusable += "error" in found
+        unusable += "error" in found or "warning" in found
         if as_json or "error" not in found:
             click.echo(json.dumps(found) if as_json else prediction_line(found))
         else:
-            click.echo(f"Error: {found['error']}", err=True)
+            click.echo(f"Error: {printable(found['error'])}", err=True)
+        if "warning" in found:
+            text = printable(f"{found['image']}: {found['warning']}")
+            click.echo(f"Warning: {text}", err=True)
     ctx.exit(1 if unusable else 0)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flows.commands import current_workspace, log_option
+from flows.commands import current_workspace, labels_option, log_option
 
 TOKEN = "INSPECTLINE_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -165,6 +165,7 @@ def _announce(workspace: Any, product: str, findings: list[Any]) -> None:
 @click.option("--queue", metavar="URL", help="SQS queue that gets the events of the buckets.")
 @click.option("--once", is_flag=True, help="End when all present images are done.")
 @click.option("--announce", is_flag=True, help="Let the Prefect server start the runs.")
+@labels_option
 @click.pass_context
 def watch(
     ctx: click.Context,
@@ -176,6 +177,7 @@ def watch(
     queue: str | None,
     once: bool,
     announce: bool,
+    labels: tuple[str, ...],
 ) -> None:
     """Ingest new images in SOURCE for PRODUCT and run the line for it, again and again.
 
@@ -185,17 +187,22 @@ def watch(
     at each check, or, with --queue, after an event.
     """
     from flows.watch import Watcher, start_announced, start_run, watched_sources
+    from tasks.arrival.labels import read_labels
 
     workspace = current_workspace(ctx)
-    watched = watched_sources(workspace, pairs, (settle, gather, at_most), queue)
+    said = read_labels(labels)
+    watched = watched_sources(workspace, pairs, (settle, gather, at_most), queue, said)
     if announce:
         from flows.prefect_server.start import require_server
 
         require_server()
     start = (start_announced if announce else start_run)(workspace)
     watcher = Watcher(workspace, watched, start, lambda text: click.echo(text, err=True))
-    while True:
-        watcher.step()
-        if once and watcher.idle:
-            return
-        time.sleep(every)
+    try:
+        while True:
+            watcher.step()
+            if once and (watcher.idle or watcher.stuck):
+                ctx.exit(0 if watcher.idle else 1)
+            time.sleep(every)
+    finally:
+        watcher.close()

@@ -3,8 +3,12 @@
 import atexit
 import ipaddress
 import os
-import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.workspace.errors import LineError
@@ -12,6 +16,8 @@ from tasks.workspace.secrets import without_password
 
 PATIENCE = 10.0  # seconds for a server to answer
 
+LOG = "inspectline-server.log"  # in PREFECT_HOME: what the server of a run said
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SETTINGS = {  # settings of Prefect, if the user has not set them
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -23,8 +29,9 @@ SETTINGS = {  # settings of Prefect, if the user has not set them
 def start_server(verbose: bool = False) -> None:
     """Make sure that a server answers; LineError if none does.
 
-    Prefect would start its own server later, and Ctrl-C would stop it before it records the results
-    of tasks. A server started here ignores Ctrl-C and ends with this process.
+    Prefect would start its own server later, and what stops a run would stop it before it records
+    the results of tasks. A server started here has a session of its own, which Ctrl-C, `timeout`
+    and a terminal that closes do not reach, and ends with this process.
     """
     _set(verbose)
     import httpx
@@ -35,24 +42,53 @@ def start_server(verbose: bool = False) -> None:
         return
     from prefect.server.api.server import SubprocessASGIServer
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    home = prefect_home()
     try:
         server = SubprocessASGIServer()
         begins = not server.running
-        server.start()
+        with own_session(home / LOG, verbose):
+            server.start()
         if begins and server.server_process:
             _end_with_us(server.server_process.pid)
     except (RuntimeError, OSError, httpx.HTTPError) as error:
         SubprocessASGIServer().stop()
-        home = os.environ.get("PREFECT_HOME", "~/.prefect")
         raise LineError(
             f"Prefect's own server does not start: {str(error).splitlines()[0]}; is {home} "
-            "writable, and the machine not too busy? PREFECT_HOME names another folder, "
+            f"writable, and the machine not too busy? Its output is in {home / LOG}. "
+            "PREFECT_HOME names another folder, "
             "PREFECT_API_URL a server that runs, "
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS how long to wait"
         ) from error
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def own_session(log: Path, verbose: bool) -> Iterator[None]:
+    """Inside, what Prefect's server module starts gets a session of its own, and its output goes to
+    a file if nobody asked for it: Prefect has no option for either."""
+    from prefect.server.api import server as module
+
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with nullcontext() if verbose else log.open("wb") as output:
+        start = partial(subprocess.Popen, start_new_session=True, stdout=output, stderr=output)
+
+        class Detached:
+            Popen = staticmethod(start)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(subprocess, name)
+
+        module.subprocess = Detached()
+        try:
+            yield
+        finally:
+            module.subprocess = subprocess
+
+
+def prefect_home() -> Path:
+    """Where Prefect keeps what it needs; a user without a home has a temporary folder."""
+    from prefect.settings import PREFECT_HOME
+
+    return Path(PREFECT_HOME.value())
 
 
 def require_server(verbose: bool = False) -> None:
@@ -116,6 +152,16 @@ def _set(verbose: bool) -> None:
     for name, value in SETTINGS.items():
         if not (verbose and "LOGGING" in name):
             os.environ.setdefault(name, value)
+    reach_loopback()
+
+
+def reach_loopback() -> None:
+    """Have a proxy of the environment left out for this machine's own addresses: a proxy cannot
+    reach them."""
+    for name in ("no_proxy", "NO_PROXY"):
+        known = [host for host in os.environ.get(name, "").split(",") if host.strip()]
+        missing = [host for host in LOOPBACK if host not in known and "*" not in known]
+        os.environ[name] = ",".join([*known, *missing])
 
 
 def _end_with_us(server: int) -> None:

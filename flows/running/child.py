@@ -34,6 +34,8 @@ class Messenger:
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # the parent gets it too, and decides
         signal.signal(signal.SIGTERM, self._ask)
+        # the server that forked this process blocks them
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
         threading.Thread(target=self._end_with_parent, daemon=True).start()
 
     def _ask(self, *_: Any) -> None:

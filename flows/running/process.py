@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -37,6 +38,13 @@ def prepare(modules: list[str]) -> None:
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     CONTEXT.set_forkserver_preload(modules)
+    # Ctrl-C reaches the server too, and would end its imports with a trace; steps unblock them
+    resource_tracker.ensure_running()  # it is started first, and that unblocks them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_step(

@@ -1,11 +1,15 @@
-"""Unpack a zip or tar file. Members that are not plain files inside it are refused."""
+"""Unpack a zip or tar file. Members that are not plain files inside it are refused.
+
+What its headers may take is bounded before they are read, what is unpacked before it is written.
+"""
 
 import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -13,21 +17,48 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tasks.arrival.safe_paths import relative_parts, safe_paths
+from tasks.images.bounds import EXTRA_BYTES, MAX_MEGAPIXELS, PIXEL_BYTES
 from tasks.images.layout import image_like
 from tasks.workspace.errors import DataError
-from tasks.workspace.files import need_space, writing
+from tasks.workspace.files import megabytes, need_space, writing
 
+ReadError, GNUTYPE_SPARSE = tarfile.ReadError, tarfile.GNUTYPE_SPARSE
+NAMES = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
 BROKEN = (
     tarfile.TarError,
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
     EOFError,
+    LookupError,
+    struct.error,
     NotImplementedError,  # a compression method that Python lacks
     RuntimeError,
     ValueError,
     OSError,  # from gzip and bz2; `writing` has already caught those of the disk
 )
+MAX_NAME = 1 << 16  # bytes of a header that holds names; tar allows any number
+MAX_MEMBERS = 1_000_000
+LARGEST = MAX_MEGAPIXELS * 1_000_000 * int(PIXEL_BYTES) + EXTRA_BYTES  # bytes of an image
+ALWAYS, RATIO = 10 << 30, 1000  # bytes unpacked that are always allowed, or times the archive
+
+
+class PlainTarInfo(tarfile.TarInfo):
+    """A header of a tar file that is read only if it is small."""
+
+    def _proc_member(self, tarfile: tarfile.TarFile) -> tarfile.TarInfo:
+        """Called for each header, before what belongs to it is read."""
+        if self.type in NAMES and self.size > MAX_NAME:
+            raise ReadError(f"a header of {self.size:,} bytes")
+        if self.type == GNUTYPE_SPARSE:
+            raise ReadError("a sparse member; pack it without --sparse")
+        return super()._proc_member(tarfile)  # type: ignore[misc]
+
+    def _proc_gnusparse_10(self, *_: object) -> None:
+        raise ReadError("a sparse member; pack it without --sparse")
 
 
 @dataclass(frozen=True)
@@ -40,8 +71,11 @@ class Member:
 
 def is_archive(path: Path) -> bool:
     try:
-        return zipfile.is_zipfile(path) or tarfile.is_tarfile(path)
-    except (OSError, EOFError, zlib.error, lzma.LZMAError):
+        if zipfile.is_zipfile(path):
+            return True
+        with tarfile.open(path, tarinfo=PlainTarInfo):
+            return True
+    except BROKEN:
         return False
 
 
@@ -65,7 +99,12 @@ def unpack(
             for name, member in by_name.items()
             if member.special
         ]
-        chosen = [(path, by_name[name]) for path, name in places.items()]
+        refused += [
+            (name, f"takes {megabytes(by_name[name].size)}, more than any image")
+            for name in places.values()
+            if by_name[name].size > LARGEST
+        ]
+        chosen = [(p, by_name[n]) for p, n in places.items() if by_name[n].size <= LARGEST]
         need_space(folder, sum(member.size for _, member in chosen), f"{archive} unpacked")
         for path, member in chosen:
             write_member(archive, member, folder / path)
@@ -92,10 +131,10 @@ def open_archive(archive: Path) -> Iterator[list[Member]]:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as zipped:
-                yield zip_members(archive, zipped)
+                yield bounded(archive, zip_members(archive, zipped))
         else:
-            with tarfile.open(archive) as tape:
-                yield tar_members(tape)
+            with tarfile.open(archive, tarinfo=PlainTarInfo) as tape:
+                yield bounded(archive, tar_members(tape))
     except DataError:
         raise
     except BROKEN as error:
@@ -113,15 +152,29 @@ def zip_members(archive: Path, zipped: zipfile.ZipFile) -> list[Member]:
             raise DataError(
                 f"{archive}: {info.filename} is encrypted; unpack it, ingest the folder"
             )
-        if special or not info.is_dir():
+        if special or not info.filename.endswith("/"):
             content = partial(zipped.open, info)
             members.append(Member(info.filename, info.file_size, content, special))
     return members
 
 
-def tar_members(tape: tarfile.TarFile) -> list[Member]:
-    return [
-        Member(info.name, info.size, partial(tape.extractfile, info), not info.isreg())
-        for info in tape.getmembers()
-        if not info.isdir()
-    ]
+def tar_members(tape: tarfile.TarFile) -> Iterator[Member]:
+    for info in tape:
+        if not info.isdir():
+            content = partial(tape.extractfile, info)
+            yield Member(info.name, info.size, content, not info.isreg())
+
+
+def bounded(archive: Path, members: Iterable[Member]) -> list[Member]:
+    """The members; DataError as soon as they are more, or take more, than an archive of images."""
+    found: list[Member] = []
+    size, most = 0, max(ALWAYS, RATIO * archive.stat().st_size)
+    for member in members:
+        found.append(member)
+        size += member.size
+        if len(found) > MAX_MEMBERS or size > most:
+            raise DataError(
+                f"{archive}: more than {MAX_MEMBERS:,} files or {megabytes(most)} when unpacked; "
+                "unpack it and ingest the folder"
+            )
+    return found

@@ -1,12 +1,20 @@
 """Store images and masks in a product one by one, each exactly once."""
 
 import hashlib
+import io
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+import numpy as np
+from PIL import Image
+
 from tasks.arrival.known_images import KnownImages
 from tasks.arrival.offer import Arrival
-from tasks.images.decode import decode_image
+from tasks.arrival.safe_paths import LONGEST_PART, printable
+from tasks.images.decode import decode_image, orientation_of
+from tasks.images.deep_colour import SIDEWAYS, turn_pixels
+from tasks.images.layout import normalised_name
 from tasks.images.read_image import mask_pixels, read_bytes
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import put
@@ -27,13 +35,23 @@ class IngestReport:
     def changed(self) -> bool:
         return bool(self.new or self.masks)
 
+    @property
+    def images(self) -> list[str]:
+        """Those of the source that are in the product now."""
+        return [*self.new, *self.known]
+
     def summary(self) -> str:
-        """One line of counts, then the refused files with their reasons."""
+        """A line of counts, a line of labels, then the refused files with their reasons."""
         lines = [
             f"{len(self.new)} new images, {len(self.known)} known, "
             f"{len(self.masks)} new masks, {len(self.refused)} files refused"
         ]
-        lines += [f"  refused {name}: {reason}" for name, reason in self.refused[:LISTED]]
+        if places := Counter("/".join(PurePosixPath(one).parts[:2]) for one in self.images):
+            lines.append("  " + ", ".join(f"{place} {n}" for place, n in sorted(places.items())))
+        lines += [
+            f"  refused {printable(name)}: {printable(reason)}"
+            for name, reason in self.refused[:LISTED]
+        ]
         if len(self.refused) > LISTED:
             lines.append(f"  and {len(self.refused) - LISTED} more refused")
         return "\n".join(lines)
@@ -45,7 +63,7 @@ class Intake:
     def __init__(
         self, folder: Path, known_images: KnownImages, scratch: Path, report: IngestReport
     ) -> None:
-        self.folder = folder  # that names in the report are relative to
+        self.folder = folder  # of the source
         self.known_images = known_images
         self.scratch = scratch
         self.report = report
@@ -53,15 +71,15 @@ class Intake:
     def take(self, arrival: Arrival) -> None:
         """Store one image in the images folder. Its mask is stored first."""
         try:
-            data = self.read(arrival.file)
+            data = self.read(arrival.path)
             digest = hashlib.sha256(data).hexdigest()
-            place, known = self.destination(arrival, data, digest)
+            place, known = self.destination(arrival.place, data, digest)
             if not known:
-                decode_image(data, arrival.file)
+                decode_image(data, arrival.path)
         except DataError as error:
-            self.refuse(arrival.file, error)
+            self.refuse(arrival.path, error)
             if arrival.mask:
-                self.refuse(arrival.mask, f"its image {self.name(arrival.file)} was refused")
+                self.refuse(arrival.mask, f"its image {arrival.path} was refused")
             return
         if arrival.mask:
             self.take_mask(arrival.mask, data, place, known)
@@ -73,29 +91,38 @@ class Intake:
         self.known_images.hashes[place] = digest
         self.report.new.append(str(place))
 
-    def take_mask(self, mask: Path, image: bytes, place: PurePosixPath, known: bool) -> None:
+    def take_mask(
+        self, mask: PurePosixPath, image: bytes, place: PurePosixPath, known: bool
+    ) -> None:
         """Store the mask of the image at `place` in the images folder."""
         there = self.known_images.mask_of(place)
         try:
             data = self.read(mask)
-            if there and read_bytes(self.known_images.images / there) == data:
+            before = read_bytes(self.known_images.images / there) if there else None
+            if before == data:
+                return
+            fitted = fitting_mask(data, image, mask)
+            if before == fitted:
                 return
             if there and known:
                 raise DataError(f"{place} has another mask, {there}; delete that one to replace it")
-            check_mask(data, image, self.name(mask))
         except DataError as error:
             self.refuse(mask, error)
             return
         # a mask without its image was left by a run that was interrupted
-        target = there or self.known_images.mask_place(place, mask.suffix)
-        put(data, self.known_images.images / target, self.scratch)
+        suffix = mask.suffix if fitted == data else ".png"
+        target = there or self.known_images.mask_place(place, suffix)
+        put(fitted, self.known_images.images / target, self.scratch)
         self.known_images.add_mask(target)
         self.report.masks.append(str(target))
 
-    def destination(self, arrival: Arrival, data: bytes, digest: str) -> tuple[PurePosixPath, bool]:
+    def destination(
+        self, wanted: PurePosixPath, data: bytes, digest: str
+    ) -> tuple[PurePosixPath, bool]:
         """The place of an image, and whether it is already there."""
+        place = self.known_images.as_spelled(wanted)
         same = self.known_images.same_content(data, digest)
-        here = [path for path in same if path.parent == arrival.place.parent]
+        here = [path for path in same if path.parent == place.parent]
         if here:
             return here[0], True
         if same:
@@ -103,31 +130,47 @@ class Intake:
                 f"same content as {same[0]}, and an image has one label; "
                 "delete the wrong one, then ingest again"
             )
-        return self.known_images.free_place(arrival.place, digest), False
+        return self.known_images.free_place(place, digest), False
 
-    def read(self, file: Path) -> bytes:
-        if not file.name.isprintable() or not file.parent.name.isprintable():
+    def read(self, path: PurePosixPath) -> bytes:
+        """The content of a file of the source."""
+        if not path.name.isprintable() or not path.parent.name.isprintable():
             raise DataError("a name that cannot be printed; rename the file")
-        return read_bytes(file)
+        if any(len(normalised_name(part).encode()) > LONGEST_PART for part in path.parts[-2:]):
+            raise DataError(f"a name of more than {LONGEST_PART} bytes; rename the file")
+        return read_bytes(self.folder / path)
 
-    def refuse(self, file: Path, reason: DataError | str) -> None:
-        text = str(reason).removeprefix(f"{file}: ")
-        self.report.refused.append((self.name(file), text))
-
-    def name(self, file: Path) -> str:
-        """The file name in the source, printable even if its bytes are not UTF-8."""
-        name = file.relative_to(self.folder).as_posix()
-        return name.encode("utf-8", "backslashreplace").decode()
+    def refuse(self, path: PurePosixPath, reason: DataError | str) -> None:
+        text = str(reason).removeprefix(f"{self.folder / path}: ").removeprefix(f"{path}: ")
+        self.report.refused.append((str(path), text))
 
 
-def check_mask(data: bytes, image: bytes, name: str) -> None:
-    """DataError unless the mask fits its image and marks a defect."""
-    mask = mask_pixels(decode_image(data, name))  # (H, W)
-    height, width = decode_image(image, name).pixels.shape[:2]
-    if mask.shape != (height, width):
+def fitting_mask(data: bytes, image: bytes, name: PurePosixPath) -> bytes:
+    """The bytes of a mask that lies on its image as a viewer shows it; DataError unless it fits and
+    marks a defect.
+
+    Where EXIF turns the image and not the mask, the mask was drawn on what is stored if it has that
+    size: it is turned alike.
+    """
+    marks = mask_pixels(data, name)  # (H, W)
+    shown = decode_image(image, name).pixels.shape[:2]
+    turn = orientation_of(image, name) if orientation_of(data, name) == 1 else 1
+    stored = shown[::-1] if turn in SIDEWAYS else shown
+    if marks.shape not in (shown, stored):
         raise DataError(
-            f"{mask.shape[1]} x {mask.shape[0]} pixels, but its image has {width} x {height}; "
-            "draw the mask on the image as it is stored"
+            f"{marks.shape[1]} x {marks.shape[0]} pixels, but its image has "
+            f"{shown[1]} x {shown[0]}; draw the mask on the whole image, as a viewer shows it"
         )
-    if not mask.any():
+    if not marks.any():
         raise DataError("the mask is empty; mark the defect, or leave the mask out")
+    if turn == 1 or (marks.shape == shown != stored):
+        return data
+    if shown == stored:
+        raise DataError(
+            f"a viewer turns its image (EXIF orientation {turn}), and nothing tells whether the "
+            "mask was drawn before or after; save the image upright and draw the mask on that"
+        )
+    file = io.BytesIO()
+    turned = turn_pixels(marks[..., None], turn)[..., 0]
+    Image.fromarray(turned.astype(np.uint8) * 255).save(file, "PNG")
+    return file.getvalue()

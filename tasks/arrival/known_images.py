@@ -16,6 +16,7 @@ class KnownImages:
         self.hashes: dict[PurePosixPath, str] = {}
         self.stems: dict[tuple[str, str, str], PurePosixPath] = {}
         self.masks: dict[tuple[str, str], PurePosixPath] = {}
+        self.spelled: dict[str, str] = {}  # labels in small letters -> as their folder has them
         for path in image_files(images) if images.is_dir() else ():
             if is_mask(path):
                 self.add_mask(path)
@@ -25,6 +26,12 @@ class KnownImages:
     def add(self, path: PurePosixPath, size: int) -> None:
         self.by_size.setdefault(size, []).append(path)
         self.stems[path.parts[0], *image_key(path)] = path
+        self.spelled.setdefault(path.parent.name.casefold(), path.parent.name)
+
+    def as_spelled(self, place: PurePosixPath) -> PurePosixPath:
+        """The place, with its label as the product already spells it."""
+        label = place.parent.name
+        return place.parent.with_name(self.spelled.get(label.casefold(), label)) / place.name
 
     def add_mask(self, path: PurePosixPath) -> None:
         self.masks[mask_key(path)] = path

@@ -56,3 +56,8 @@ def safe_paths(names: Iterable[str]) -> tuple[dict[PurePosixPath, str], list[tup
             refused.append((taken[path], reason))
     lost = {name for name, _ in refused}
     return {path: name for path, name in taken.items() if name not in lost}, refused
+
+
+def printable(name: str) -> str:
+    """A name in one line, whatever it holds: control characters and odd bytes are escaped."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)

@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.arrival.annotations import annotation_like
 from tasks.arrival.archives import is_archive, unpack
 from tasks.arrival.buckets import SCHEME, download_bucket
+from tasks.images.layout import image_like
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import writing
 
@@ -37,7 +39,7 @@ def source_folder(source: str | Path, folder: Path) -> tuple[Path, list[tuple[st
             f"{source}: neither a folder nor a whole zip or tar file; give a folder of images, "
             "a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz, or s3://bucket/prefix"
         )
-    return fetched, unpack(path, fetched)
+    return fetched, unpack(path, fetched, lambda name: image_like(name) or annotation_like(name))
 
 
 @contextmanager

@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.buckets import SCHEME, image_keys
-from tasks.arrival.offer import check_only_good, layout_root
-from tasks.images.layout import image_files, is_mask, pair_masks
+from tasks.arrival.labels import Labels
+from tasks.arrival.offer import Offer
+from tasks.arrival.sorting import sort_paths
+from tasks.images.layout import image_files
 from tasks.workspace.aws import client
 from tasks.workspace.errors import DataError, StoreError
 
@@ -122,28 +124,24 @@ def open_source(address: str, events: BucketEvents | None = None) -> Source:
     return BucketSource(address, events) if address.startswith(SCHEME) else FolderSource(address)
 
 
-Paths = set[PurePosixPath]
+def ready_files(
+    listing: Listing,
+    new: set[PurePosixPath],
+    whole: set[PurePosixPath],
+    source: str,
+    labels: Labels,
+) -> Offer:
+    """What to ingest now: new and complete files, an image together with its mask, and the files
+    that are refused because of their place.
 
-
-def ready_files(listing: Listing, new: Paths, whole: Paths, source: str) -> tuple[Paths, Paths]:
-    """Files to ingest now: new and complete ones, an image together with its mask. Second: files
-    outside the layout of the others.
-
-    A mask waits for its image. DataError if a folder without the layout may hold images that are
-    not good.
+    All that lies in the source says what its folders mean, and not the last file. A mask waits for
+    its image. A DataError is a question.
     """
-    roots = {root for path in listing if (root := layout_root(path)) is not None}
-    if not roots:
-        check_only_good(Path(source), list(listing), source)
-        return new & whole, set()
-    taken: Paths = set()
-    for root in roots:
-        inside = {p.relative_to(root): p for p in listing if layout_root(p) == root}
-        masks, _ = pair_masks(list(inside))
-        for place, path in inside.items():
-            if is_mask(place):
-                continue
-            both = {path, inside[masks[place]]} if place in masks else {path}
-            if both & new and both <= whole:
-                taken |= both
-    return taken, {path for path in new & whole if layout_root(path) is None}
+    if not listing:
+        return Offer()
+    offer = sort_paths(sorted(listing, key=str), source, labels)
+    return Offer(
+        [one for one in offer.arrivals if one.files & new and one.files <= whole],
+        [(path, reason) for path, reason in offer.refused if path in new & whole],
+        [path for path in offer.skipped if path in new & whole],
+    )

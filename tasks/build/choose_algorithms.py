@@ -4,11 +4,15 @@ from typing import Any
 
 import yaml
 
+from ad_models.weight_files import at_hand
 from tasks.documents.metrics import METRICS, Metrics
+from tasks.spec.algorithms import config_texts
 from tasks.spec.automatic import LIMITS, choice_of, choose
+from tasks.spec.parameters import algorithm_parameters
 from tasks.workspace.files import write_text
 from tasks.workspace.paths import Workspace
 
+PRETRAINED = "pretrained"  # the default of `weights` where an algorithm is nothing without them
 HEAD = "# What `algorithms: auto` means for now. Written by `inspectline sync`.\n"
 
 
@@ -19,11 +23,30 @@ def refresh(
     folder = workspace.product(product)
     before = choice_of(folder)
     measured = {**before["left_out"], **figures(workspace, product)}
-    choice = choose(steps, images, measured=measured, **known)
+    wanted = backbones(workspace, product, [name for names in steps.values() for name in names])
+    # a clone without the weights reads what was chosen where they were
+    here = {name for name, (_, found) in wanted.items() if found} | set(before["algorithms"])
+    named = {name: backbone for name, (backbone, _) in wanted.items()}
+    choice = choose(
+        steps, images, measured=measured, backbones=named, here=frozenset(here), **known
+    )
     if choice == before and (folder / "auto.yaml").is_file():
         return False
     write_text(folder / "auto.yaml", HEAD + yaml.safe_dump(choice, sort_keys=False, width=100))
     return True
+
+
+def backbones(workspace: Workspace, product: str, names: list[str]) -> dict[str, tuple[str, bool]]:
+    """Of the algorithms that are nothing without pretrained weights: the backbone, and whether its
+    weights are on this machine."""
+    found = {}
+    for name in names:
+        default = config_texts(name)
+        if default.get("weights") == PRETRAINED:
+            asked = default | algorithm_parameters(workspace.root, product, name)
+            place = at_hand(asked["backbone"], asked["weights"])
+            found[name] = asked["backbone"], place is not None
+    return found
 
 
 def count(workspace: Workspace, product: str) -> int:

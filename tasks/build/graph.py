@@ -22,7 +22,7 @@ from tasks.spec.automatic import teachers
 from tasks.spec.parameters import algorithm_parameters, trained_on
 from tasks.spec.read import default_params, is_automatic, read_params, read_product
 from tasks.spec.recipe import product_recipe, shared_recipe
-from tasks.workspace.errors import DataError, SpecError
+from tasks.workspace.errors import DataError, SpecError, WorkspaceError
 from tasks.workspace.files import write_text
 from tasks.workspace.names import corrected
 from tasks.workspace.paths import SCRATCH, Workspace, find, link_package
@@ -216,11 +216,23 @@ def _text(graph: dict[str, Any]) -> str:
     return HEAD + yaml.safe_dump(graph, sort_keys=False, width=100)
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a file is one that `sync` writes, in this version or an earlier one; an empty one
+    may be replaced."""
+    text = path.read_text()
+    return not text.strip() or text.startswith(HEAD.split(" from ", maxsplit=1)[0])
+
+
 def _write(path: Path, graph: dict[str, Any]) -> bool:
     """Write only what changed: a rewritten file would look edited to git."""
     text = _text(graph)
     if path.exists() and path.read_text() == text:
         return False
+    if path.name == "dvc.yaml" and path.exists() and not is_ours(path):
+        raise WorkspaceError(
+            f"{path} is not one that `inspectline sync` wrote; move it away, or work with a "
+            "workspace in another folder"
+        )
     write_text(path, text)
     return True
 

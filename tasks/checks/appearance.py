@@ -46,9 +46,9 @@ def bounds_of_measure(name: str, values: np.ndarray, rules: Validation) -> Bound
         round_digits(from_ratio_scale(name, middle + offset))
         for offset in (-half, half, -worst, worst)
     )
-    if name == "sharpness":
+    if name == "sharpness":  # where every image is flat, every one is unusable
         worst_low = max(worst_low, FLATTEST)
-    return Bounds(low, high, worst_low, worst_high)
+    return Bounds(low, high, worst_low, max(worst_high, worst_low))
 
 
 def to_ratio_scale(name: str, values: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.row_conditions import Column
 
 from tasks.checks.appearance import Bounds
+from tasks.images.marks import LARGE
 from tasks.spec.schema import Validation
 
 READABLE = Column("error").is_null()
@@ -114,12 +115,17 @@ def mask_checks() -> Iterator[Check]:
                 column_A=f"mask_{side}", column_B=side, ignore_row_if="either_value_is_missing"
             ),
             "mask {mask} has {mask_width:.0f} x {mask_height:.0f} pixels, its image "
-            f"{SIZE}; draw the mask on the image as it is stored",
+            f"{SIZE}; draw the mask on the whole image, as a viewer shows it",
         )
     yield Check(
         "mask_empty",
         gxe.ExpectColumnValuesToBeBetween(column="mask_share", min_value=0, strict_min=True),
         "mask {mask} is empty; mark the defect, or delete the mask",
+    )
+    yield Check(
+        "mask_large",
+        gxe.ExpectColumnValuesToBeBetween(column="mask_share", max_value=LARGE, severity=HINT),
+        "mask {mask} marks {mask_share:.0%} of its image; is it inverted?",
     )
 
 

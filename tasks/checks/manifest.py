@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tasks.images.decode import decode_image
+from tasks.images.decode import Picture, decode_image
 from tasks.images.layout import image_files, is_mask, layout_problem, pair_masks
 from tasks.images.measures import THUMBNAIL, area_means, image_facts, luminance, mask_facts
 from tasks.images.read_image import mask_pixels, read_bytes
@@ -42,13 +42,18 @@ COLUMNS = {
 TEXTS = [name for name, kind in COLUMNS.items() if kind == "str"]
 
 
+Look = tuple[np.ndarray, int | None]  # thumbnail (32, 32), largest value of 16 bits
+
+
 @dataclass(frozen=True)
 class Scan:
-    """Rows sorted by path; thumbnails (32, 32) in 0..1 by path; masks without an image."""
+    """Rows sorted by path; thumbnails (32, 32) in 0..1 by path; masks without an image; the largest
+    value of each image of 16 bits."""
 
     rows: list[dict[str, Any]]
     thumbnails: dict[str, np.ndarray]
     orphans: list[str]
+    brightest: dict[str, int] = field(default_factory=dict)
 
 
 def scan_images(
@@ -68,14 +73,19 @@ def scan_images(
             results.append(result)
             if report:
                 report(len(results), len(pictures))
-    thumbnails = {row["path"]: thumbnail for row, thumbnail in results if thumbnail is not None}
-    return Scan([row for row, _ in results], thumbnails, [str(path) for path in orphans])
+    seen = {row["path"]: look for row, look in results if look is not None}
+    return Scan(
+        [row for row, _ in results],
+        {path: thumbnail for path, (thumbnail, _) in seen.items()},
+        [str(path) for path in orphans],
+        {path: most for path, (_, most) in seen.items() if most is not None},
+    )
 
 
 def describe_image(
     images: Path, path: PurePosixPath, mask: PurePosixPath | None
-) -> tuple[dict[str, Any], np.ndarray | None]:
-    """The row of one image, and its thumbnail if the image is readable."""
+) -> tuple[dict[str, Any], Look | None]:
+    """The row of one image, and its look if the image is readable."""
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | dict.fromkeys(TEXTS, "")
     row |= {"path": str(path), "mask": str(mask or ""), "error": layout_problem(path)}
     if len(path.parts) == 3:
@@ -88,12 +98,20 @@ def describe_image(
         picture = decode_image(data, path)
         grey = luminance(picture)
         row |= image_facts(picture, grey)
+        if row["split"] == "train" and not row["sharpness"] and is_blank(picture):
+            raise DataError(f"{path}: shows nothing (one value everywhere); remove it from train")
         if mask:
-            row |= mask_facts(mask_pixels(decode_image(read_bytes(images / mask), mask)))
+            row |= mask_facts(mask_pixels(read_bytes(images / mask), mask))
     except DataError as error:
         row["error"] = str(error).replace(f"{images}/", "").removeprefix(f"{path}: ")
         return row, None
-    return row, area_means(grey, THUMBNAIL, THUMBNAIL)
+    most = int(picture.pixels.max()) if picture.bits == 16 else None
+    return row, (area_means(grey, THUMBNAIL, THUMBNAIL), most)
+
+
+def is_blank(picture: Picture) -> bool:
+    """Whether all pixels are the same."""
+    return bool((picture.pixels == picture.pixels[0, 0]).all())
 
 
 def manifest_frame(rows: list[dict[str, Any]]) -> "pandas.DataFrame":

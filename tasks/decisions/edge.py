@@ -15,20 +15,21 @@ MOST = 10
 
 def edge(
     policy: ThresholdSpec,
-    normals: list[dict[str, str]],
+    paths: list[str],
+    normals: list[float],
     defects: list[float],
     tested: tuple[np.ndarray, np.ndarray],
 ) -> dict[str, Any]:
     """The images at the edge, highest first, and what the decisions would be without them.
 
-    normals: rows with `path` and `score`; defects: scores that set the threshold; tested: scores of
-    good and of defective test images.
+    paths, normals: of good images, and their scores; defects: scores that set the threshold;
+    tested: scores of good and of defective test images.
     """
-    ordered = sorted(normals, key=lambda row: -float(row["score"]))
-    scores = np.array([float(row["score"]) for row in ordered])
+    ordered = sorted(zip(paths, normals, strict=True), key=lambda pair: -pair[1])
+    scores = np.array([score for _, score in ordered])
     odd = int(odd_ones(scores).sum())
     count = min(odd or SHOWN, MOST, max(0, len(ordered) - 2))
-    images = [{"path": row["path"], "score": float(row["score"])} for row in ordered[:count]]
+    images = [{"path": path, "score": score} for path, score in ordered[:count]]
     reject = choose_limits(policy, scores[count:], defects).reject.value
     good, bad = tested
     known = reject is not None

@@ -27,6 +27,7 @@ class Pick(NamedTuple):
     note: str = ""
     overkill_bound: float | None = None  # expected share of good parts; None: by counting
     overkill_upper: float | None = None  # the same with confidence
+    instead: PolicyName | None = None  # the policy that was followed, where it is another
 
 
 def normal_quantile(
@@ -49,7 +50,7 @@ def normal_tail(
     """The score that a new good part exceeds with the rule's overkill, by the tail model."""
     tail = Tail.of(good)
     if tail is None:
-        return normal_quantile(rule, good, bad, cost, confidence)
+        return _counted(rule, good, bad, cost, confidence)
     value = tail.threshold(rule.overkill)
     return _by_tail(tail, good, value, 0, confidence, f"{rule.overkill:.1%} overkill")
 
@@ -58,13 +59,21 @@ def min_cost(rule: Rule, good: np.ndarray, bad: np.ndarray, cost: Cost, confiden
     """The least expected cost with the known defects; few of them move it little."""
     tail = Tail.of(good)
     if tail is None:
-        return normal_quantile(rule, good, bad, cost, confidence)
+        return _counted(rule, good, bad, cost, confidence)
     value = cheapest(tail, bad, rule.overkill, cost)
     missed = int((bad <= value).sum())
     aim = f"the least expected cost with {len(bad)} known defects"
     if len(bad) < PRIOR:
         aim += f", which are few and move it little from {rule.overkill:.1%} overkill"
     return _by_tail(tail, good, value, missed, confidence, aim)
+
+
+def _counted(rule: Rule, good: np.ndarray, bad: np.ndarray, cost: Cost, confidence: float) -> Pick:
+    """By counting, where the good scores have no spread that a tail could be taken from."""
+    pick = normal_quantile(rule, good, bad, cost, confidence)
+    why = f"{len(good)} scores of good parts that are too few or all equal have no tail"
+    note = "; ".join(filter(None, (f"{why}: normal_quantile is used", pick.note)))
+    return pick._replace(note=note, instead="normal_quantile")
 
 
 def _by_tail(

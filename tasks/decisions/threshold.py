@@ -97,6 +97,7 @@ def choose_threshold(
     if used in NEEDS_NORMALS and not len(good):
         return noted(found, "no good image was held out: too few to set a threshold")
     pick = POLICIES[used](rule, good, bad, cost or Cost(), confidence)
+    used = pick.instead or used
     over, missed = int((good > pick.value).sum()), int((bad <= pick.value).sum())
     shares: dict[str, Any] = {
         **rates("overkill", over, max(over, pick.overkilled), len(good), used, confidence),

@@ -1,6 +1,6 @@
 """threshold.json: what turns a score into a decision, and a map into a picture."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,11 @@ class Thresholds(Document):
     policy_used: Text | None = Field(default=None, description="Policy that was followed.")
     threshold: Figure = Field(
         description="Raw score above which a part is rejected; null: too few good images."
+    )
+    score_rule: Literal["model", "max", "top"] = Field(
+        default="model",
+        description="What is compared with it: the model's own score of an image, `max`: the "
+        "highest value of its map, or `top`: the mean of the highest 1 % of the map.",
     )
     review_policy: Text | None = Field(
         default=None, description="Policy of `accept`; null where one threshold serves for both."

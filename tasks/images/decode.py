@@ -8,7 +8,9 @@ against its CRC, so that a damaged file is never used as an image.
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 
 import numpy as np
@@ -22,10 +24,17 @@ from PIL import (
     TiffImagePlugin,
 )
 
-from tasks.images.deep_colour import bits_of, deep_pixels, is_deep_colour, turn_pixels
+from tasks.images.bounds import check_bounds
+from tasks.images.deep_colour import (
+    bits_of,
+    deep_pixels,
+    is_deep_colour,
+    tags,
+    turn_pixels,
+    without_alpha,
+)
 from tasks.workspace.errors import DataError
 
-MAX_MEGAPIXELS = 400
 READABLE = "PNG, JPEG, BMP or TIFF"
 SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -34,8 +43,9 @@ SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
 )
-# The constructors are called directly: Image.open would apply Pillow's process-wide bomb limit.
-DECODERS: dict[str, type[ImageFile.ImageFile]] = {
+LONGEST_SIGNATURE = max(len(start) for start, _ in SIGNATURES)
+Image.MAX_IMAGE_PIXELS = None  # bounds.py decides; Pillow's own limit is lower, and for TIFF only
+PLUGINS: dict[str, type[ImageFile.ImageFile]] = {
     "PNG": PngImagePlugin.PngImageFile,
     "JPEG": JpegImagePlugin.JpegImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
@@ -58,19 +68,25 @@ DECODING_ERRORS = (
     EOFError,
     RuntimeError,
     NotImplementedError,
-    OverflowError,
+    ArithmeticError,
+    AttributeError,
+    AssertionError,
     struct.error,
     zlib.error,
 )
 ORIENTATION = 0x0112  # EXIF tag
+FORMAT, UNSIGNED, UNDEFINED = 339, 1, 4  # TIFF: kind of numbers
+PLAIN = {UNSIGNED, UNDEFINED}
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Pixels (H, W, C) as uint8 or uint16, C 1 or 3, and the format of the file."""
+    """Pixels (H, W, C) as uint8 or uint16, C 1 or 3, and the format of the file. alpha (H, W): of a
+    mask that has it."""
 
     pixels: np.ndarray
     format: str
+    alpha: np.ndarray | None = None
 
     @property
     def bits(self) -> int:
@@ -82,15 +98,16 @@ class Picture:
         return np.divide(self.pixels, np.iinfo(self.pixels.dtype).max, dtype=np.float32)
 
 
-def decode_image(data: bytes, name: PurePath | str) -> Picture:
-    """The picture in the bytes of a file; `name` is used in messages."""
+def decode_image(data: bytes, name: PurePath | str, alpha: bool = False) -> Picture:
+    """The picture in the bytes of a file; `name` is used in messages. alpha: keep it."""
     form = file_format(data, name)
     try:
-        image = DECODERS[form](io.BytesIO(data))
+        image = open_image(form, io.BytesIO(data), name)
         check_pixels(image, name)
         if form == "PNG":
-            DECODERS[form](io.BytesIO(data)).verify()  # CRC of every chunk
-        return Picture(np.ascontiguousarray(pixels_of(image, data, name)), form)
+            PLUGINS[form](io.BytesIO(data)).verify()  # CRC of every chunk
+        pixels = np.ascontiguousarray(pixels_of(image, data, name))
+        return Picture(pixels, form, alpha_of(image, data, name) if alpha else None)
     except DataError:
         raise
     except MemoryError:
@@ -102,11 +119,26 @@ def decode_image(data: bytes, name: PurePath | str) -> Picture:
         ) from None
 
 
+def open_image(form: str, file: io.BytesIO, name: PurePath | str = "image") -> ImageFile.ImageFile:
+    """An image of this format whose header is read and no pixel; DataError where it would take too
+    much."""
+    promise = check_bounds(file.getvalue(), form, name)
+    image = PLUGINS[form](file)
+    if sorted(image.size) != sorted((promise.width, promise.height)):
+        raise SyntaxError("two headers")
+    return image
+
+
+# For those who only want the size
+DECODERS: dict[str, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    form: partial(open_image, form) for form in PLUGINS
+}
+
+
 def file_format(data: bytes, name: PurePath | str) -> str:
-    """The format, from the first bytes of the file."""
-    for signature, form in SIGNATURES:
-        if data.startswith(signature):
-            return form
+    """The format, from the first bytes of the file; a DataError for any other file."""
+    if form := known_format(data):
+        return form
     if not data:
         raise DataError(f"{name}: the file is empty (0 bytes); copy or export it again")
     kind = next((kind for start, kind in FOREIGN.items() if data.startswith(start)), None)
@@ -115,25 +147,23 @@ def file_format(data: bytes, name: PurePath | str) -> str:
     raise DataError(f"{name}: {found}; export it as {READABLE}")
 
 
+def known_format(data: bytes) -> str | None:
+    """The format by the first bytes of a file; None if it is not read here."""
+    return next((form for start, form in SIGNATURES if data.startswith(start)), None)
+
+
 def check_pixels(image: Image.Image, name: PurePath | str) -> None:
-    """DataError for a decompression bomb and for a TIFF with several pages or an unsupported bit
-    depth."""
-    width, height = image.size
-    if width * height > MAX_MEGAPIXELS * 1_000_000:
-        raise DataError(
-            f"{name}: {width} x {height} pixels, above the limit of {MAX_MEGAPIXELS} megapixels; "
-            "scale the image down or cut it into tiles"
-        )
-    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-        raise DataError(f"{name}: holds several pages; save every page as a separate file")
+    """DataError for a bit depth or a kind of number that is not read as what it means."""
     if max(bits_of(image)) not in (1, 2, 4, 8, 16):
         raise DataError(f"{name}: {max(bits_of(image))} bits a channel; export it with 8 or 16")
+    if image.format == "TIFF" and not set(tags(image).get(FORMAT, (UNSIGNED,))) <= PLAIN:
+        raise DataError(f"{name}: signed or fractional values; export it with unsigned ones")
 
 
 def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray:
     """Pixels (H, W, C) with the EXIF orientation applied."""
     if is_deep_colour(image, data):
-        return turn_pixels(deep_pixels(image, data, name), image.getexif().get(ORIENTATION, 1))
+        return without_alpha(turned_deep_pixels(image, data, name))
     seen = apply_orientation(image)
     if seen.mode.startswith("I;16"):
         return np.asarray(seen).astype(np.uint16)[..., None]
@@ -141,9 +171,36 @@ def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> 
         return np.asarray(seen.convert("L"))[..., None]
     if seen.mode in ("LA", "La"):
         return np.asarray(seen.getchannel("L"))[..., None]
+    if seen.mode in ("I", "F"):  # other values would be clipped to 0..255
+        raise DataError(f"{name}: values that are not 8 or 16 bits; export it with 8 or 16")
     if seen.mode == "P" and "transparency" in seen.info:
         seen = seen.convert("RGBA")  # otherwise Pillow warns about transparency bytes
     return np.asarray(seen.convert("RGB"))
+
+
+def alpha_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray | None:
+    """Alpha (H, W) with the EXIF orientation applied; None if the image has none."""
+    if is_deep_colour(image, data):
+        pixels = turned_deep_pixels(image, data, name)
+        return pixels[..., -1] if pixels.shape[2] in (2, 4) else None
+    if not image.has_transparency_data or image.mode.startswith("I"):
+        return None
+    return np.asarray(apply_orientation(image).convert("RGBA").getchannel("A"))
+
+
+def turned_deep_pixels(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> np.ndarray:
+    """Pixels (H, W, C) as uint16 with the EXIF orientation applied, alpha included."""
+    return turn_pixels(deep_pixels(image, data, name), image.getexif().get(ORIENTATION, 1))
+
+
+def orientation_of(data: bytes, name: PurePath | str) -> int:
+    """The EXIF orientation of an image file, 1..8; 1 without one."""
+    image = open_image(file_format(data, name), io.BytesIO(data), name)
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except DECODING_ERRORS:
+        return 1
+    return found if found in range(1, 9) else 1
 
 
 def apply_orientation(image: ImageFile.ImageFile) -> Image.Image:

@@ -23,28 +23,55 @@ FOREIGN_SUFFIXES = frozenset(
 )
 SPLITS = ("train", "test", "calibration")
 MASKS = "ground_truth"
+MAX_LINKS = 4  # in one path: folders that link to each other have paths without end
 EXPECTED = "train/good/<file>, test/good/<file> or test/<defect>/<file>"
+
+
+def hidden(name: str) -> bool:
+    """Whether a file or folder of this name is left out without a word."""
+    return name.startswith(".") or name == "__MACOSX"
 
 
 def image_like(path: PurePosixPath) -> bool:
     """Whether a path, relative to its source, looks like an image and is not hidden."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES | FOREIGN_SUFFIXES
+    return (
+        not any(map(hidden, path.parts))
+        and path.suffix.lower() in IMAGE_SUFFIXES | FOREIGN_SUFFIXES
+    )
 
 
 def image_files(folder: Path) -> Iterator[PurePosixPath]:
-    """Paths relative to `folder` of all files that look like images, sorted."""
+    """Paths relative to `folder` of all files that look like images, sorted. Links to folders are
+    followed, but not to one that the path is already in."""
+    yield from sorted(filter(image_like, files_below(folder)), key=str)
 
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror}); check its rights")
 
-    found = []
-    for root, _, names in os.walk(folder, onerror=refuse):
-        for name in names:
-            relative = PurePosixPath((Path(root) / name).relative_to(folder).as_posix())
-            if image_like(relative) and (Path(root) / name).is_file():
-                found.append(relative)
-    yield from sorted(found, key=str)
+def files_below(
+    folder: Path,
+    path: PurePosixPath = PurePosixPath(),  # noqa: B008, it cannot change
+    inside: tuple[tuple[int, int], ...] = (),
+    links: int = 0,
+) -> Iterator[PurePosixPath]:
+    """Paths relative to `folder` of the files of the folder at `path` that are not hidden. inside:
+    the folders that it lies in, as disk and number; links: how many of them are links."""
+    try:
+        about = (folder / path).stat()
+        entries = list(os.scandir(folder / path))
+    except OSError as error:
+        raise DataError(
+            f"{folder / path}: cannot be read ({error.strerror}); check its rights"
+        ) from None
+    if (about.st_dev, about.st_ino) in inside:
+        return
+    within = (*inside, (about.st_dev, about.st_ino))
+    for entry in entries:
+        below = path / entry.name
+        if entry.is_dir():
+            more = links + entry.is_symlink()
+            if not hidden(entry.name) and more <= MAX_LINKS:
+                yield from files_below(folder, below, within, more)
+        elif not hidden(entry.name) and entry.is_file():
+            yield below
 
 
 def layout_problem(path: PurePosixPath) -> str:

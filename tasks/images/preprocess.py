@@ -12,6 +12,11 @@ from tasks.workspace.errors import DataError
 GREY = (0.299, 0.587, 0.114)  # luma of RGB, ITU-R BT.601
 
 
+def gain(bits: int) -> float:
+    """By what a value of a 16-bit image that uses only `bits` is multiplied, to be 1 at most."""
+    return 65535 / ((1 << bits) - 1)
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """Crop to the region of interest, resize and normalise; `restore` reverses the geometry."""
@@ -20,11 +25,17 @@ class Preprocess:
 
     def __call__(self, image: Array) -> Array:
         """Image (H, W, C) in 0..1, C 1 or 3 -> normalised (3, h, w) of the spec's size."""
-        pixels = self.region(image)
+        pixels = self.view(image)
         if pixels.shape[2] == 3 and self.spec.color == "grey":
             pixels = pixels @ np.array(GREY, np.float32)[:, None]
         mean, std = (np.array(values, np.float32)[:, None, None] for values in (MEAN, STD))
         return (self._fit(pixels) - mean) / std
+
+    def view(self, image: Array) -> Array:
+        """The region of interest of an image (H, W, C), where 1 is the brightest value that the
+        camera has."""
+        seen = self.region(image)
+        return seen if self.spec.bits is None else seen * np.float32(gain(self.spec.bits))
 
     def region(self, image: np.ndarray) -> np.ndarray:
         """The region of interest of an array (H, W, ...)."""

@@ -1,10 +1,13 @@
 """Read images and masks as arrays. A DataError names the file and the remedy."""
 
-from pathlib import Path
+import os
+from pathlib import Path, PurePath
 
 import numpy as np
 
-from tasks.images.decode import Picture, decode_image
+from tasks.images.bounds import check_size
+from tasks.images.decode import LONGEST_SIGNATURE, decode_image, known_format
+from tasks.images.marks import marked_pixels
 from tasks.workspace.errors import DataError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
@@ -16,19 +19,26 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Mask (H, W) as bool: True where any channel is above 0."""
-    return mask_pixels(decode_image(read_bytes(path), path))
+    """Mask (H, W) as bool: True where it marks a defect."""
+    return mask_pixels(read_bytes(path), path)
 
 
-def mask_pixels(picture: Picture) -> np.ndarray:
-    """Mask (H, W) as bool of a decoded picture."""
-    return np.any(picture.pixels > 0, axis=2)
+def mask_pixels(data: bytes, name: PurePath | str) -> np.ndarray:
+    """Mask (H, W) as bool of the bytes of a file."""
+    return marked_pixels(decode_image(data, name, alpha=True), name)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file; DataError if it cannot be read."""
+    """The content of an image file; DataError if it cannot be read, or is larger than its header
+    allows."""
     try:
-        return Path(path).read_bytes()
+        if path.exists() and not path.is_file():  # a pipe would wait for ever
+            raise DataError(f"{path}: cannot be read (not a file); give an image")
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            check_size(file, size, known_format(file.read(LONGEST_SIGNATURE)), path)
+            file.seek(0)
+            return file.read()
     except FileNotFoundError:
         raise DataError(f"{path}: no such file; check the path") from None
     except PermissionError:

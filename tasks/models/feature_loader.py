@@ -15,10 +15,12 @@ from ad_models.base import blocks
 from ad_models.feature_store import Features, FeatureStore
 from ad_models.features import Pyramid
 from ad_models.seen import Seen
+from ad_models.tokens import Tokens, Turned
 from tasks.build.fingerprint import Reach, digest
 from tasks.images.loader import ImageLoader, read_ahead
 from tasks.workspace.paths import PACKAGE
 
+Backbone = Pyramid | Tokens | Turned
 Read = tuple[Tensor, tuple[int, int]]  # tiles of an image, height and width of its region
 
 
@@ -30,7 +32,7 @@ class FeatureLoader:
     """
 
     def __init__(
-        self, images: ImageLoader, hashes: list[str], pyramid: Pyramid, store: FeatureStore
+        self, images: ImageLoader, hashes: list[str], pyramid: Backbone, store: FeatureStore
     ) -> None:
         self.images, self.hashes, self.pyramid, self.store = images, hashes, pyramid, store
         self.device = next(iter(pyramid.state_dict().values())).device
@@ -81,7 +83,7 @@ class FeatureLoader:
         return [list(maps) for maps in zip(*layers, strict=True)]
 
 
-def layer_keys(images: ImageLoader, pyramid: Pyramid, device: torch.device) -> list[str]:
+def layer_keys(images: ImageLoader, pyramid: Backbone, device: torch.device) -> list[str]:
     """For each layer a text that differs if the features of an image would."""
     spec = images.preprocess.spec.model_dump(mode="json")
     about = json.dumps([code(), spec, torch.__version__, device.type], sort_keys=True)

@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 
 from tasks.decisions.expected_cost import cost_interval, expected
+from tasks.decisions.score_rule import by_rule
 from tasks.decisions.severity import severity_report
 from tasks.decisions.threshold import review_shares
 from tasks.metrics.image import image_metrics, image_metrics_by_type
 from tasks.metrics.intervals import binomial_interval, image_intervals
+from tasks.models.inspector import Inspection
+from tasks.spec.policy_names import ScoreRule
 from tasks.spec.recipe import EvaluateRecipe
 from tasks.spec.schema import Cost
 
@@ -21,12 +24,24 @@ class TestResult:
     """What a model gave on test images; lists run in the order of their rows."""
 
     rows: Rows
-    scores: list[float] = field(default_factory=list)
+    by_rule: dict[ScoreRule, list[float]] = field(default_factory=lambda: by_rule([]))
+    scores: list[float] = field(default_factory=list)  # of the rule that is used
     decisions: list[str] = field(default_factory=list)  # good, review or defect; empty: unknown
     pixels: dict[str, float | None] = field(default_factory=dict)
     pixel_intervals: dict[str, Any] = field(default_factory=dict)
     pixels_by_type: dict[str, dict[str, float | None]] = field(default_factory=dict)
     pro: tuple[np.ndarray, np.ndarray] = (np.zeros(0), np.zeros(0))
+
+    def add(self, found: Inspection) -> dict[ScoreRule, float]:
+        """Keep the scores of the next image; they by every rule."""
+        scores = {rule: found.by(rule) for rule in self.by_rule}
+        for rule, score in scores.items():
+            self.by_rule[rule].append(score)
+        return scores
+
+    def scores_of(self, chosen: list[int]) -> dict[ScoreRule, list[float]]:
+        """Scores of the images with these numbers, by every rule."""
+        return {rule: [scores[at] for at in chosen] for rule, scores in self.by_rule.items()}
 
 
 PIXEL_METRICS = ("pixel_auroc", "aupro_30", "aupro_05", "pixel_ap", "pixel_f1_max")

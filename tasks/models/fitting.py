@@ -97,6 +97,7 @@ class FitJob:
 
     def normals(self, detector: Detector, rows: Rows, run: Run) -> Iterable[Batch]:
         """What the detector learns from: images, or their features where it reads nothing else."""
+        detector.announce(len(rows))
         if detector.reads_features:
             return self.feature_loader(detector, rows, run, shuffle=not detector.one_pass)
         # images that are read once are not cached: the algorithm needs the memory
@@ -171,10 +172,9 @@ class FitJob:
         ]
 
     def score_row(self, row: dict[str, str], found: Inspection) -> dict[str, Any]:
-        """A row of calibration.csv; repr keeps all digits."""
+        """A row of calibration.csv."""
         self.edge.add(row["path"], found)
-        peak = repr(float(found.map.max()))
-        return {"path": row["path"], "score": repr(found.score), "peak": peak}
+        return found.row(row["path"])
 
     def loader(self, rows: Rows, shuffle: bool = False, keep: bool = True) -> ImageLoader:
         """Batches of the images in these rows; `keep`: cache decoded images for the next epoch."""

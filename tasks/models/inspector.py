@@ -10,9 +10,12 @@ import numpy as np
 
 from ad_models.errors import CheckpointError
 from ad_models.imagenet import MEAN, STD
+from tasks.decisions.score_rule import COLUMNS, map_score
+from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.preprocess import Preprocess
 from tasks.images.tiles import cut_tiles, join_tiles
 from tasks.models.predictor import Predictor, Scored
+from tasks.spec.policy_names import ScoreRule
 from tasks.spec.read import check
 from tasks.spec.schema import Image
 from tasks.workspace.errors import StoreError
@@ -26,6 +29,15 @@ class Inspection(NamedTuple):
     map: np.ndarray  # (H, W) float32, at the resolution of the region
     model_map: np.ndarray  # (h, w) float32, output of the algorithm
 
+    def by(self, rule: ScoreRule) -> float:
+        """The score that a threshold of this rule is compared with."""
+        return self.score if rule == "model" else map_score(self.model_map, rule)
+
+    def row(self, path: str) -> dict[str, str]:
+        """A row of calibration.csv; repr keeps all digits."""
+        scores = {name: repr(self.by(rule)) for rule, name in COLUMNS.items()}
+        return {"path": path, **scores, "peak": repr(float(self.map.max()))}
+
 
 class Prepared(NamedTuple):
     """An image as the algorithm sees it: all that scoring needs, whatever the image's size."""
@@ -38,6 +50,7 @@ class Prepared(NamedTuple):
 class Inspector:
     detector: Predictor
     preprocess: Preprocess
+    rule: ScoreRule = "model"  # of the scores that it gives
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> Self:
@@ -46,7 +59,9 @@ class Inspector:
         if not card.is_file():
             raise StoreError(f"{folder} holds no model: {CARD} is missing")
         image = check(Image, json.loads(card.read_text())["image"], card)
-        return cls(_detector(folder, device), Preprocess(image))
+        limits = folder / THRESHOLD  # of a release; a cell's own model has none yet
+        rule = Thresholds.read(limits).score_rule if limits.is_file() else "model"
+        return cls(_detector(folder, device), Preprocess(image), rule)
 
     def inspect(self, image: np.ndarray) -> Inspection:
         """Score one image (H, W, C) in 0..1; its map covers the region of interest."""
@@ -65,7 +80,8 @@ class Inspector:
         """Score prepared images in one batch."""
         counts = [len(one.tiles) for one in images]
         found = self.detector.predict(np.concatenate([one.tiles for one in images]))
-        return inspections(self.preprocess, found, counts, [one.shape for one in images])
+        made = inspections(self.preprocess, found, counts, [one.shape for one in images])
+        return [one._replace(score=one.by(self.rule)) for one in made]
 
     def reconstruct(self, image: np.ndarray) -> np.ndarray | None:
         """The model's reconstruction of the region of interest (H, W, 3) in 0..1; None if it has

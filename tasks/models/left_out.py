@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from ad_models import Detector, Prediction, Run
+from tasks.decisions.score_rule import COLUMNS
 from tasks.images.preprocess import Preprocess
 from tasks.images.tiles import count_tiles
 from tasks.models.edge_maps import EdgeMaps
@@ -34,8 +35,11 @@ def left_out_scores(job: FitJob, detector: Detector, rows: Rows, run: Run) -> tu
     few = MOST_PARTS < len(rows) <= FEW and job.recipe.training.order is None
     if scores is not None and detector.exact_without and few:
         fewer = from_one_fit(replace(job, edge=EdgeMaps()), detector, rows, MOST_PARTS, run)
-        factor = shift(scores, count, fewer or [], MOST_PARTS)
-        scores = [scaled(row, factor) for row in scores]
+        factors = {
+            name: shift(scores, count, fewer or [], MOST_PARTS, name) for name in COLUMNS.values()
+        }
+        factor = factors["score"]
+        scores = [scaled(row, factors | {"peak": factors["max"]}) for row in scores]
     if scores is None:
         count = job.folds(rows)
         scores = from_refits(job, rows, count, run)
@@ -44,14 +48,14 @@ def left_out_scores(job: FitJob, detector: Detector, rows: Rows, run: Run) -> tu
     return sorted(scores, key=lambda row: row["path"]), how
 
 
-def shift(scores: Scores, count: int, fewer: Scores, parts: int) -> float:
-    """How much lower scores are, as a factor of 0.8 to 1, if nothing is left out.
+def shift(scores: Scores, count: int, fewer: Scores, parts: int, name: str = "score") -> float:
+    """How much lower the scores in a column are, as a factor of 0.8 to 1, if nothing is left out.
 
     scores: with one of `count` parts left out; fewer: with one of `parts`, which are larger. Scores
     are taken to fall with a power of the number of images. 1 where a score is not positive.
     """
-    one = {row["path"]: float(row["score"]) for row in scores}
-    two = {row["path"]: float(row["score"]) for row in fewer}
+    one = {row["path"]: float(row[name]) for row in scores}
+    two = {row["path"]: float(row[name]) for row in fewer}
     if not fewer or min((*one.values(), *two.values())) <= 0:
         return 1.0
     change = sum(math.log(two[path] / one[path]) for path in one) / len(one)
@@ -59,9 +63,9 @@ def shift(scores: Scores, count: int, fewer: Scores, parts: int) -> float:
     return min(1.0, max(0.8, math.exp(change * known / (known - less))))
 
 
-def scaled(row: dict[str, Any], factor: float) -> dict[str, Any]:
-    """A row of calibration.csv with its score and its highest map value times a factor."""
-    return row | {name: repr(factor * float(row[name])) for name in ("score", "peak")}
+def scaled(row: dict[str, Any], factors: dict[str, float]) -> dict[str, Any]:
+    """A row of calibration.csv with each of these columns times its factor."""
+    return row | {name: repr(factor * float(row[name])) for name, factor in factors.items()}
 
 
 def from_one_fit(

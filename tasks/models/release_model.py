@@ -56,7 +56,7 @@ class ReleaseModel:
 
     def picture(self, image: np.ndarray, found: Inspection) -> "Image":
         """The heat map over the region of interest of an image (H, W, C) in 0..1."""
-        seen = self.inspector.preprocess.region(image)
+        seen = self.inspector.preprocess.view(image)
         return heat_map(seen, found.map, self.decision.map_top)
 
     def background(self, image: np.ndarray, side: int) -> np.ndarray:

@@ -60,7 +60,7 @@ class ResultPictures:
 
     def _drawn(self, image: np.ndarray, map: np.ndarray, mask: np.ndarray | None) -> dict[str, Any]:
         """Encoded pictures and outlines of one image."""
-        seen, rebuilt = self.inspector.preprocess.region(image), self.inspector.reconstruct(image)
+        seen, rebuilt = self.inspector.preprocess.view(image), self.inspector.reconstruct(image)
         thumbnail = shrink_picture(rgb_picture(seen), SIDE)
         size = thumbnail.size
         found = self._found(map)
@@ -81,7 +81,7 @@ class ResultPictures:
 
     def add_edge(self, image: np.ndarray, map: np.ndarray | None) -> None:
         """The next image (H, W, C) in 0..1 at the edge; map (h, w): by a model that left it out."""
-        seen = self.inspector.preprocess.region(image)
+        seen = self.inspector.preprocess.view(image)
         drawn = {"edge_image": encode_webp(shrink_picture(rgb_picture(seen), SIDE))}
         if map is not None:
             native = self.inspector.preprocess.restore(map, seen.shape[:2])

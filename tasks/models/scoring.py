@@ -57,18 +57,11 @@ def inspected(inspector: Inspector, images: Path, rows: Rows) -> Iterator[Inspec
     yield from ahead(found) if small else found
 
 
-def score_images(inspector: Inspector, images: Path, rows: Rows, report: Report) -> list[float]:
-    """The score of each image."""
-    return [float(row["score"]) for row in scores_and_peaks(inspector, images, rows, report)]
-
-
-def scores_and_peaks(inspector: Inspector, images: Path, rows: Rows, report: Report) -> Rows:
-    """Score and highest map value of each image, by path; repr keeps every digit."""
+def score_images(inspector: Inspector, images: Path, rows: Rows, report: Report) -> Rows:
+    """The scores of each image by every rule, as rows of calibration.csv."""
     found: Rows = []
     for part, _, batch in inspected(inspector, images, rows):
-        for row, seen in zip(part, batch, strict=True):
-            peak = repr(float(seen.map.max()))
-            found.append({"path": row["path"], "score": repr(seen.score), "peak": peak})
+        found += [seen.row(row["path"]) for row, seen in zip(part, batch, strict=True)]
         report("calibration", len(found) / len(rows), images=len(part))
     return found
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.decisions.score_rule import COLUMNS
 from tasks.documents.prediction import Prediction
 from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.metrics.bounds import upper_limit
@@ -109,7 +110,7 @@ def read_reference(folder: Path) -> Reference:
     """Of a release's folder. One made before looks were recorded has none."""
     decision = Thresholds.read(folder / THRESHOLD)
     accept, _ = decision.limits
-    scores = _values(read_rows(folder / CALIBRATION), "score")
+    scores = _values(read_rows(folder / CALIBRATION), COLUMNS[decision.score_rule])
     looks = read_rows(folder / LOOKS) if (folder / LOOKS).is_file() else []
     return Reference(
         scores=scores[scores <= accept],

@@ -6,7 +6,10 @@ from statistics import median_low
 
 import numpy as np
 
-from tasks.images.read_image import IMAGE_SUFFIXES, read_image
+from tasks.checks.used_bits import used_bits
+from tasks.images.decode import decode_image
+from tasks.images.preprocess import gain
+from tasks.images.read_image import IMAGE_SUFFIXES, read_bytes, read_image
 from tasks.workspace.errors import DataError
 
 LOOKED_AT = 16  # number of images, spread over the folder
@@ -26,6 +29,7 @@ class ImageSummary:
     sizes: dict[tuple[int, int], int]  # (height, width) -> images looked at
     grey: bool
     region: tuple[int, int, int, int] | None  # left, top, width, height that holds every part
+    bits: int | None = None  # used of 16; None: all, or images of 8
 
     @property
     def size(self) -> tuple[int, int]:
@@ -49,8 +53,10 @@ def summarise_images(folder: Path) -> ImageSummary:
         raise DataError(f"{found} holds no good image; a product starts from 2 at least")
     sizes: dict[tuple[int, int], int] = {}
     grey, boxes = True, []
-    for path in paths[:: -(-len(paths) // LOOKED_AT)]:
-        image = read_image(path)
+    looked = paths[:: -(-len(paths) // LOOKED_AT)]
+    bits = bits_of_images(looked)
+    for path in looked:
+        image = read_image(path) * np.float32(gain(bits) if bits else 1)
         shape = (image.shape[0], image.shape[1])
         sizes[shape] = sizes.get(shape, 0) + 1
         grey = grey and float(np.ptp(image, axis=2).max()) <= GREY
@@ -59,7 +65,18 @@ def summarise_images(folder: Path) -> ImageSummary:
     if len(sizes) == 1 and all(box is not None for box in boxes):
         region = region_around([box for box in boxes if box], next(iter(sizes)))
     labels = {path.parent.name for path in folder.glob("test/*/*")}
-    return ImageSummary(len(paths), bool(labels - {"good"}), sizes, grey, region)
+    return ImageSummary(len(paths), bool(labels - {"good"}), sizes, grey, region, bits)
+
+
+def bits_of_images(paths: list[Path]) -> int | None:
+    """The bits that images use, where all have 16 and a camera has fewer."""
+    brightest = {}
+    for path in paths:
+        picture = decode_image(read_bytes(path), path)
+        if picture.bits != 16:
+            return None
+        brightest[str(path)] = int(picture.pixels.max())
+    return used_bits(brightest)
 
 
 def part_box(image: np.ndarray) -> tuple[int, int, int, int] | None:

@@ -23,6 +23,7 @@ def proposed_spec(product: str, seen: ImageSummary) -> str:
         usual=f"{usual[1]} x {usual[0]}",
         several=len(seen.sizes) > 1,
         color="grey" if seen.grey else "rgb",
+        bits=seen.bits,
         region=list(seen.region) if seen.region else None,
         share=seen.region[2] * seen.region[3] / (usual[0] * usual[1]) if seen.region else None,
         promised=expected_share(0, seen.images),
@@ -44,6 +45,9 @@ def spec_conflicts(spec: Path, seen: ImageSummary) -> list[str]:
     """Conflicts between a spec copied from another product and these images."""
     image = read_yaml(spec).get("image") or {}
     found = []
+    if image.get("bits") != seen.bits:
+        used = f"use {seen.bits} of 16 bits" if seen.bits else "use all their bits"
+        found.append(f"image.bits is {image.get('bits')}, and these images {used}")
     if image.get("color") == "grey" and not seen.grey:
         found.append("image.color is grey, and these images have colour")
     if roi := image.get("roi"):

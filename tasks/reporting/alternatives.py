@@ -1,5 +1,6 @@
 """What other thresholds would decide on the same images: for a person who chooses one."""
 
+import json
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from tasks.decisions.policies import of_good_images
 from tasks.decisions.threshold import choose_threshold, lacking
 from tasks.spec.schema import Rule, ThresholdSpec
 from tasks.workspace.files import read_rows
-from tasks.workspace.paths import CALIBRATION, Workspace
+from tasks.workspace.paths import Workspace
 
 SHARES = (0.005, 0.01, 0.02, 0.05)  # of good parts rejected
 MISSES = (0.0, 0.05)  # of known defects accepted
@@ -34,11 +35,9 @@ def alternatives(
     rows = read_rows(folder / "scores.csv")
     scores = np.array([float(row["score"]) for row in rows])
     bad = np.array([row["label"] != "good" for row in rows], bool)
-    kept = workspace.model(product, algorithm) / CALIBRATION
-    calibration = read_rows(kept) if kept.is_file() else []
-    normals = [float(row["score"]) for row in calibration]
-    crossed = policy.learns_from_defects and policy.calibration_defects is None
-    known = scores[bad] if crossed else scores[:0]
+    details = json.loads((folder / "details.json").read_text())
+    calibration: dict[str, list[float]] = details.get("calibration", {})
+    normals, known = calibration.get("good", []), calibration.get("defects", [])
     found = []
     for rule in rules(policy, len(normals), len(known)):
         if lacking(rule.policy, len(normals), len(known), policy.min_defects) or not normals:

@@ -10,6 +10,7 @@ import numpy as np
 from tasks.monitoring.findings import CONFIDENCE, chance, distance
 from tasks.reporting.disagreements import doubtful_labels
 from tasks.reporting.reading import csv_rows, finite_number, json_object, nested_object
+from tasks.reporting.small_pictures import mask_outline
 from tasks.reporting.store_history import evaluation_file
 from tasks.reporting.view import DataView, JsonObject
 from tasks.spec.corrections import read_corrections
@@ -19,6 +20,7 @@ from tasks.workspace.paths import Workspace
 LOOKS = ("brightness", "sharpness")
 REPEATS = ("near_duplicate", "duplicate")
 TWIN = re.compile(r"same (?:picture|content) as (.+)$")
+MASKS = 24  # drawn on the page
 FEWEST = 10  # fewest images on each side of a comparison
 
 
@@ -48,8 +50,26 @@ def data_view(workspace: Workspace, product: str, notes: list[str]) -> DataView 
         findings=[item for item in findings if not duplicate_pair(item)],
         corrections=corrected_labels(workspace, product, notes),
         doubtful=doubtful_or_note(workspace, product, notes),
+        masks=mask_outlines(workspace, product, rows),
         paths=[row["path"] for row in rows],
     )
+
+
+def mask_outlines(
+    workspace: Workspace, product: str, rows: list[dict[str, str]]
+) -> list[JsonObject]:
+    """What the largest masks mark, to be drawn over their images: `size` (width, height) of the
+    drawing and its SVG path."""
+    images = workspace.images(product)
+    masked = [row for row in rows if row.get("mask") and finite_number(row.get("mask_share"))]
+    masked.sort(key=lambda row: (-float(row["mask_share"]), row["path"]))
+    found = []
+    for row in masked[:MASKS]:
+        if drawn := mask_outline(images / row["mask"]):
+            size, path = drawn
+            share = float(row["mask_share"])
+            found.append({"path": row["path"], "share": share, "size": size, "outline": path})
+    return found
 
 
 def size_counts(rows: list[dict[str, str]]) -> list[JsonObject]:

@@ -7,6 +7,11 @@ from tasks.documents.metrics import Metrics
 from tasks.documents.threshold import Thresholds
 
 Intervals = Mapping[str, Sequence[float | None] | None]
+COMPARED = {  # what a threshold is compared with
+    "model": "",
+    "max": ", for the highest value of the heat map",
+    "top": ", for the mean of the highest 1 % of the heat map",
+}
 NAMED = 3  # images that a sentence names
 
 
@@ -63,7 +68,8 @@ def threshold_lines(thresholds: Thresholds, edge: Mapping[str, Any]) -> list[str
     """How the threshold was chosen, what it promises, and who set it."""
     lines = []
     if thresholds.threshold is not None:
-        lines.append(f"threshold {thresholds.threshold:.6g} by {thresholds.policy_used}")
+        scored = COMPARED[thresholds.score_rule]
+        lines.append(f"threshold {thresholds.threshold:.6g} by {thresholds.policy_used}{scored}")
         if thresholds.overkill_upper is not None:
             mean = thresholds.overkill_bound
             average = f"{mean:.1%} on average and " if mean is not None else ""

@@ -129,11 +129,11 @@ def edge_lines(product: ProductView, archives: dict[str, PictureArchive]) -> Ite
 
 
 def data_page_images(product: ProductView) -> dict[str, int]:
-    """Repeated and doubtful images on the data page, with their index in `paths`."""
+    """Repeated, doubtful and masked images on the data page, with their index in `paths`."""
     if product.data is None:
         return {}
     named = {path for pair in product.data.duplicates for path in (pair["path"], pair["other"])}
-    named |= {row["path"] for row in product.data.doubtful}
+    named |= {row["path"] for row in product.data.doubtful + product.data.masks}
     return {path: place for place, path in enumerate(product.data.paths) if path in named}
 
 

@@ -75,3 +75,20 @@ def small_original(path: Path) -> bytes | None:
         return encode_webp(shrink_picture(rgb_picture(read_image(path)), SIDE // 2))
     except (DataError, OSError):
         return None
+
+
+@lru_cache(maxsize=512)
+def mask_outline(path: Path) -> tuple[tuple[int, int], str] | None:
+    """Size (width, height) of a small drawing of a mask and its outline as an SVG path; None if it
+    cannot be read."""
+    from tasks.images.outlines import outline
+    from tasks.images.pictures import SIDE
+    from tasks.images.read_image import read_mask
+
+    try:
+        mask = read_mask(path)
+    except DataError:
+        return None
+    scale = min(1.0, SIDE / max(mask.shape))
+    height, width = (max(1, round(side * scale)) for side in mask.shape)
+    return (width, height), outline(mask, (width, height))

@@ -70,6 +70,7 @@ class DataView:
     findings: list[JsonObject]  # check, file, reason, severe
     corrections: list[JsonObject]  # path, label, by, why
     doubtful: list[JsonObject]  # labels that most algorithms contradict
+    masks: list[JsonObject]  # path, share, size and outline of some masks, the largest first
     paths: list[str]  # of all images; a picture of one is asked for by its place here
 
 

@@ -16,9 +16,18 @@ def known_algorithms() -> tuple[str, ...]:
 @cache
 def config_fields(algorithm: str) -> tuple[str, ...]:
     """Parameters of an algorithm: the fields of its Config, read without importing it."""
-    configs = [node for node in _classes(algorithm) if node.name.endswith("Config")]
-    fields = [n for config in configs for n in config.body if isinstance(n, ast.AnnAssign)]
-    return tuple(field.target.id for field in fields if isinstance(field.target, ast.Name))
+    return tuple(_fields(algorithm))
+
+
+@cache
+def config_texts(algorithm: str) -> dict[str, str]:
+    """The parameters of an algorithm whose default is a text, with it."""
+    values = {name: field.value for name, field in _fields(algorithm).items()}
+    return {
+        name: value.value
+        for name, value in values.items()
+        if isinstance(value, ast.Constant) and isinstance(value.value, str)
+    }
 
 
 @cache
@@ -29,6 +38,34 @@ def per_product(algorithm: str) -> tuple[str, ...]:
     return tuple(ast.literal_eval(named[0])) if named else ()
 
 
+def _fields(algorithm: str) -> dict[str, ast.AnnAssign]:
+    """The fields of its Config by name, after those of the Config that it extends."""
+    tree = _tree(f"ad_models.algorithms.{algorithm}")
+    found: dict[str, ast.AnnAssign] = {}
+    for config in (node for node in _classes_of(tree) if node.name.endswith("Config")):
+        found |= _fields_of(config, tree)
+    return found
+
+
+def _fields_of(config: ast.ClassDef, tree: ast.Module) -> dict[str, ast.AnnAssign]:
+    found: dict[str, ast.AnnAssign] = {}
+    for base in map(ast.unparse, config.bases):
+        imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+        (module,) = [n.module for n in imports if base in [alias.name for alias in n.names]]
+        other = _tree(str(module))
+        (above,) = [node for node in _classes_of(other) if node.name == base]
+        found |= _fields_of(above, other)
+    own = [node for node in config.body if isinstance(node, ast.AnnAssign)]
+    return found | {ast.unparse(field.target): field for field in own}
+
+
 def _classes(algorithm: str) -> list[ast.ClassDef]:
-    tree = ast.parse((PACKAGE / "ad_models" / "algorithms" / f"{algorithm}.py").read_text())
+    return _classes_of(_tree(f"ad_models.algorithms.{algorithm}"))
+
+
+def _classes_of(tree: ast.Module) -> list[ast.ClassDef]:
     return [node for node in tree.body if isinstance(node, ast.ClassDef)]
+
+
+def _tree(module: str) -> ast.Module:
+    return ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())

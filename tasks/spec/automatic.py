@@ -16,7 +16,9 @@ FEW = (
 )
 # A gate's limit, and the measured figure that it is held against.
 LIMITS = (("ms_per_image", "ms an image"), ("ms_p95", "ms an image at the 95th percentile"))
-Choice = dict[str, Any]  # images, algorithms {name: why}, left_out {name: {figure: value}}
+# images, algorithms {name: why}, left_out {name: {figure: value}}, and perhaps missing
+# {name: backbone without weights}
+Choice = dict[str, Any]
 
 
 def choice_of(folder: Path) -> Choice:
@@ -33,10 +35,17 @@ def choose(
     measured: dict[str, dict[str, float]],
     others: bool,
     shared: tuple[str, ...] = (),
+    backbones: dict[str, str] | None = None,
+    here: frozenset[str] = frozenset(),
 ) -> Choice:
     """steps: algorithms that come in from so many good images on. measured: figures by algorithm,
-    as far as they are known. others: whether there are products to learn from, for `shared`."""
-    chosen, left_out = {}, {}
+    as far as they are known. others: whether there are products to learn from, for `shared`.
+    backbones: of algorithms that are only chosen where its weights are at hand, and of which
+    figures are known for few images: with more they come last. here: those of them that are."""
+    chosen: dict[str, str] = {}
+    left_out: dict[str, dict[str, float]] = {}
+    missing: dict[str, str] = {}
+    backbones = backbones or {}
     for least, names in sorted(steps.items()):
         for name in names:
             if images < least or (name in shared and not others):
@@ -49,9 +58,16 @@ def choose(
             }
             if over:
                 left_out[name] = over
+            elif name in backbones and name not in here:
+                missing[name] = backbones[name]
             else:
                 chosen[name] = f"{images} good images, asked for from {least} on"
-    return {"images": images, "algorithms": chosen, "left_out": left_out}
+            if name in chosen and name in backbones:
+                chosen[name] += f"; weights of {backbones[name]} are at hand"
+    if images > FEW:
+        chosen = dict(sorted(chosen.items(), key=lambda item: item[0] in backbones))
+    choice: Choice = {"images": images, "algorithms": chosen, "left_out": left_out}
+    return choice | ({"missing": missing} if missing else {})
 
 
 def teachers(images: dict[str, int], products: list[str]) -> list[str]:
@@ -72,4 +88,9 @@ def explain(choice: Choice) -> list[str]:
     for name, over in choice["left_out"].items():
         took = " and ".join(f"{value:.0f} {titles[key]}" for key, value in over.items())
         lines.append(f"{name} is left out: it took {took}, more than the gate allows")
+    for name, backbone in choice.get("missing", {}).items():
+        lines.append(
+            f"{name} is left out: there are no weights of {backbone} on this machine; put its file "
+            "into a folder and set INSPECTLINE_WEIGHTS to it"
+        )
     return lines

@@ -1,6 +1,7 @@
-"""Names of the policies that choose a threshold: apart, so that `--help` reads no schema."""
+"""Names of the policies that choose a threshold, and of the scores that it is compared with: apart,
+so that `--help` reads no schema."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 PolicyName = Literal[
     "auto",
@@ -12,3 +13,5 @@ PolicyName = Literal[
     "f1_max",
     "fixed",
 ]
+ScoreRule = Literal["model", "max", "top"]
+SCORE_RULES: tuple[ScoreRule, ...] = get_args(ScoreRule)

@@ -11,13 +11,14 @@ from tasks.spec.schema import Params, Product, Section, fields_at
 from tasks.workspace.errors import SpecError, hint
 
 PARAMS = Path(__file__).with_name("params.yaml")  # what a new workspace starts from
+FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # where PyYAML has its C part
 T = TypeVar("T", bound=Section)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; an empty or absent file is an empty mapping."""
     try:
-        content = yaml.safe_load(path.read_text()) if path.exists() else None
+        content = yaml.load(path.read_text(), FAST) if path.exists() else None
     except yaml.YAMLError as error:
         raise SpecError(f"{path} is no valid YAML: {error}") from error
     if content is None:

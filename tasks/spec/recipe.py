@@ -49,6 +49,8 @@ FIRST = {
 }
 # Each key that came later, with the value that it came with: what cells made before it did.
 LATER: dict[str, Any] = {
+    "threshold.score": "model",
+    "image.bits": None,
     "threshold.cost": {"miss": 20.0, "overkill": 1.0, "review": 0.2, "defects": 0.05},
     "threshold.cost.miss": 20.0,
     "threshold.cost.overkill": 1.0,
@@ -78,7 +80,7 @@ def product_recipe(root: Path, product: str) -> dict[str, Any]:
     """The recipes of a product's stages: `validate`, `fit` by algorithm, and `evaluate`."""
     spec = read_product(root, product)
     return {
-        "validate": _values(spec, "validation"),
+        "validate": _values(spec, "validation") | _bits(spec),
         "fit": {
             algorithm: {
                 "parameters": algorithm_parameters(root, product, algorithm),
@@ -119,6 +121,16 @@ def read_evaluate(path: Path) -> EvaluateRecipe:
 def read_validate(path: Path) -> Validation:
     """The rules of a product's validation, from its recipe.yaml."""
     return check(Validation, _part(path, "validate", "validation"), path)
+
+
+def read_bits(path: Path) -> int | None:
+    """The bits of 16 that a product's images use, by its recipe.yaml; None for all."""
+    return (_part(path, "validate").get("image") or {}).get("bits")
+
+
+def _bits(spec: Product) -> dict[str, Any]:
+    """What validation reads of `image`; nothing where all bits are used."""
+    return {} if spec.image.bits is None else {"image": {"bits": spec.image.bits}}
 
 
 def _part(path: Path, *keys: str) -> Any:

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from tasks.spec.algorithms import config_fields, known_algorithms, per_product
 from tasks.spec.automatic import AUTO
-from tasks.spec.policy_names import PolicyName
+from tasks.spec.policy_names import PolicyName, ScoreRule
 from tasks.workspace.errors import hint
 
 SeverityName = Literal["critical", "major", "minor", "ignore"]
@@ -49,6 +49,8 @@ class Review(Rule):
 
 
 class ThresholdSpec(Rule):
+    score: Literal["auto"] | ScoreRule = "auto"  # of an image: the algorithm's own, the highest
+    # value of the heat map, or the mean of its top; auto: by the known defects, else the model's
     cost: Cost = Cost()  # of auto and min_cost, and for the choice of the champion
     confidence: Between = 0.95  # of max_overkill and of the reported upper bounds
     calibration_defects: Annotated[float, Field(ge=0, lt=1)] | None = None  # share taken from the
@@ -194,6 +196,7 @@ class Image(Section):
     resize: Literal["stretch", "pad", "crop"] = "stretch"
     roi: tuple[int, int, int, int] | None = None  # left, top, width, height
     tile: Side | None = None
+    bits: Annotated[int, Field(strict=True, ge=8, le=16)] | None = None  # used of 16; null: all
 
     @model_validator(mode="after")
     def _tile_fits(self) -> "Image":

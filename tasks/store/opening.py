@@ -7,6 +7,7 @@ from tasks.spec.read import read_params
 from tasks.store.base import Store
 from tasks.store.fetch_release import fetch
 from tasks.workspace.errors import StoreError
+from tasks.workspace.home import cache_folder
 from tasks.workspace.paths import CARD, Workspace, find
 
 
@@ -35,7 +36,7 @@ def source_of(workspace: Path | None, product: str) -> tuple[Store, str, Path]:
     """
     if product.startswith("s3://"):
         address, _, name = product.rstrip("/").rpartition("/")
-        return open_store(address), name, Path.home() / ".cache" / "inspectline"
+        return open_store(address), name, cache_folder()
     home = find(workspace)
     return store_of(home), product, home.scratch / "releases"
 

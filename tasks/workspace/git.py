@@ -32,8 +32,11 @@ def _state(root: Path) -> dict[str, Any]:
 
 
 def operator() -> str:
-    """Who gives a command."""
-    return getpass.getuser()
+    """Who gives a command; in a container the user may have a number only."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no entry in the list of users
+        return f"uid {os.getuid()}"
 
 
 def said(root: Path, *arguments: str) -> str | None:

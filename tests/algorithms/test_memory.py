@@ -12,7 +12,10 @@ IMAGES = [
     Batch(torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(n))) for n in (0, 1)
 ]
 SMALL = {"backbone": "resnet18", "weights": "random"}
+TINY = {"backbone": "test_vit", "size": 64}
 PARAMETERS = {
+    "anomalydino": TINY | {"block": 0},
+    "dinomaly": TINY | {"blocks": (0, 1), "steps": 1},
     "padim": {"dims": 20},
     "semi_orthogonal": {"dims": 20},
     "patchcore": {},
@@ -24,7 +27,7 @@ PARAMETERS = {
 
 
 def small(name):
-    return create(name, **SMALL, **PARAMETERS[name])
+    return create(name, **SMALL | PARAMETERS[name])
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ once for all draws. Two ways are compared on the same fits:
     before  scores of folds (4, or 160 / images), the (n + 1) quantile, known defects ignored
     now     what the line does: scores of the model that ships, policy `auto`
 
-The regret is miss + overkill at the threshold, less the smallest sum that any threshold has on the
-same images. `held`: share of draws whose overkill lies within the stated limit. Good test images
-are few, so a limit counts as broken only where their number allows no doubt (binomial, 95 %).
+The regret is miss + overkill at the threshold, less the smallest sum that any threshold on the
+model's own scores has on the same images; a better choice of score can make it negative. `held`:
+share of draws whose overkill lies within the stated limit. Good test images are few, so a limit
+counts as broken only where their number allows no doubt (binomial, 95 %).
 """
 
 import argparse
@@ -28,14 +29,16 @@ from bench_few import Silent
 
 from ad_models import Run
 from ad_models.feature_store import TemporaryFeatures
+from tasks.decisions.score_rule import by_rule, choose_rule
 from tasks.decisions.threshold import Threshold as Chosen
 from tasks.decisions.threshold import choose_threshold
 from tasks.metrics.bounds import lower_limit
 from tasks.models.fitting import FitJob
 from tasks.models.left_out import from_refits, left_out_scores, scored
+from tasks.spec.policy_names import ScoreRule
 from tasks.spec.read import read_params
 from tasks.spec.recipe import FitRecipe
-from tasks.spec.schema import Image, Rule, Training
+from tasks.spec.schema import Image, Rule, ThresholdSpec, Training
 from tasks.workspace.paths import PACKAGE
 
 Rows = list[dict[str, str]]
@@ -71,7 +74,7 @@ class Product:
         tests = sorted(p for d in (folder / "test").iterdir() for p in d.iterdir())
         self.test = rows(tests, folder)
 
-    def draw(self, count: int, seed: int) -> dict[str, np.ndarray]:
+    def draw(self, count: int, seed: int) -> dict[str, Any]:
         """Scores of one draw of good images: calibration both ways, good and defective tests."""
         rng = random.Random(f"{self.job.product} {count} {seed}")
         seen = sorted(rng.sample(self.train, count or len(self.train)), key=lambda r: r["path"])
@@ -81,37 +84,44 @@ class Product:
         loader = self.job.feature_loader(detector, self.test, Run())
         groups = [[i] for i in range(len(self.test))]
         found = (detector.predict(batch.image) for batch in loader.batches(groups))
-        scores = np.array(
-            [float(r["score"]) for r in scored(self.job, loader, self.test, groups, found)]
-        )
+        tested = by_rule(scored(self.job, loader, self.test, groups, found))
         bad = np.array([row["label"] != "good" for row in self.test])
         return {
-            "now": np.array([float(row["score"]) for row in now]),
-            "before": np.array([float(row["score"]) for row in before]),
-            "good": scores[~bad],
-            "bad": scores[bad],
+            "now": by_rule(now),
+            "before": [float(row["score"]) for row in before],
+            "good": {rule: np.array(scores)[~bad].tolist() for rule, scores in tested.items()},
+            "bad": {rule: np.array(scores)[bad].tolist() for rule, scores in tested.items()},
         }
 
 
-def judge(found: dict[str, np.ndarray], known: int, overkill: float, seed: int) -> dict[str, Any]:
+def judge(found: dict[str, Any], known: int, overkill: float, seed: int) -> dict[str, Any]:
     """Figures of both ways with so many known defects."""
-    order = np.random.default_rng(seed).permutation(len(found["bad"]))
-    shown, rest, good = found["bad"][order[:known]], found["bad"][order[known:]], found["good"]
-    ways: dict[str, Chosen] = {
-        "before": choose_threshold(
-            Rule(policy="normal_quantile", overkill=overkill), found["before"]
+    order = np.random.default_rng(seed).permutation(len(found["bad"]["model"]))
+    good = {rule: np.array(scores) for rule, scores in found["good"].items()}
+    bad = {rule: np.array(scores)[order] for rule, scores in found["bad"].items()}
+    shown = {rule: scores[:known].tolist() for rule, scores in bad.items()}
+    rest = {rule: scores[known:] for rule, scores in bad.items()}
+    policy = ThresholdSpec(overkill=overkill)
+    rule = choose_rule(policy, found["now"], shown)
+    ways: dict[str, tuple[ScoreRule, Chosen]] = {
+        "before": (
+            "model",
+            choose_threshold(
+                Rule(policy="normal_quantile", overkill=overkill), np.array(found["before"])
+            ),
         ),
-        "now": choose_threshold(Rule(overkill=overkill), found["now"], shown),
+        "now": (rule, choose_threshold(policy, found["now"][rule], shown[rule])),
     }
-    figures: dict[str, Any] = {}
-    for name, chosen in ways.items():
+    figures: dict[str, Any] = {"rule": rule}
+    for name, (used, chosen) in ways.items():
         assert chosen.value is not None and chosen.overkill_upper is not None
-        over, miss = int((good > chosen.value).sum()), float((rest <= chosen.value).mean())
+        over = int((good[used] > chosen.value).sum())
+        miss, n = float((rest[used] <= chosen.value).mean()), len(good[used])
         figures[name] = {
             "miss": miss,
-            "overkill": over / len(good),
-            "regret": miss + over / len(good) - least(good, rest),
-            "held": lower_limit(over, len(good), 0.95) <= chosen.overkill_upper,
+            "overkill": over / n,
+            "regret": miss + over / n - least(good["model"], rest["model"]),
+            "held": lower_limit(over, n, 0.95) <= chosen.overkill_upper,
         }
     return figures
 
@@ -143,8 +153,7 @@ def main() -> None:
                             | figures
                         )
                     if options.json:
-                        part = {name: values.tolist() for name, values in found.items()}
-                        everything[-1]["scores"] = part
+                        everything[-1]["scores"] = found
                         options.json.write_text(json.dumps(everything))
                 tell(everything, folder.name, algorithm, count or "all")
     for key in ("good", "defects", "algorithm", "set"):

@@ -102,7 +102,7 @@ def measure(detector: Detector, shown: Tests) -> tuple[float, float]:
         for part in torch.arange(len(shown.images)).split(8):
             found = detector.predict(shown.images[part])
             scores += found.score.tolist()
-            for at, heat in zip(part.tolist(), found.map[:, 0].numpy(), strict=True):
+            for at, heat in zip(part.tolist(), found.map[:, 0].cpu().numpy(), strict=True):
                 metrics.update(heat, shown.masks[at], "defect" if labels[at] else "good")
         pixels = metrics.compute()
     return float(image_metrics(scores, labels)["image_auroc"] or 0), float(

@@ -53,6 +53,30 @@ def test_init_again_changes_nothing_and_keeps_edits(tmp_path):
     assert snapshot(tmp_path / "ws") == before
 
 
+def test_a_dvc_project_of_somebody_s_own_is_left_as_it_is(tmp_path):
+    graph = "stages: {train: {cmd: python train.py, outs: [model.pt]}}\n"
+    (tmp_path / "dvc.yaml").write_text(graph)
+    made = CliRunner().invoke(main, ["init", str(tmp_path)])
+    assert made.exit_code == 1 and "a DVC project of its own" in made.output
+    assert [path.name for path in tmp_path.iterdir()] == ["dvc.yaml"]
+    assert (tmp_path / "dvc.yaml").read_text() == graph
+
+
+def test_params_of_somebody_s_own_are_named(tmp_path):
+    (tmp_path / "params.yaml").write_text("train: {lr: 0.1}\n")
+    made = CliRunner().invoke(main, ["init", str(tmp_path)])
+    assert made.exit_code == 1 and "params.yaml" in made.output and "train" in made.output
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_sync_replaces_no_graph_that_it_did_not_write(tmp_path):
+    CliRunner().invoke(main, ["init", str(tmp_path)])
+    (tmp_path / "dvc.yaml").write_text("stages: {train: {cmd: mine}}\n")
+    told = CliRunner().invoke(main, ["-w", str(tmp_path), "sync"])
+    assert told.exit_code == 1 and "move it away" in told.output
+    assert "cmd: mine" in (tmp_path / "dvc.yaml").read_text()
+
+
 def test_init_in_a_folder_inside_another_repository(tmp_path):
     """The repository around it goes on as before: it cannot add one that is inside."""
     subprocess.run(["git", "init", "-q", tmp_path], check=True)

@@ -16,7 +16,7 @@ from tasks.store.releases import publish
 from tasks.workspace.files import write_json
 from tasks.workspace.paths import CARD, MODEL, ONNX, Workspace
 
-HEAVY = {"torch", "torchvision", "prefect", "great_expectations", "sklearn", "pandas"}
+HEAVY = {"torch", "torchvision", "timm", "prefect", "great_expectations", "sklearn", "pandas"}
 MEGABYTES = 250  # at most, of a prediction
 RUN = """
 import re, sys

@@ -14,6 +14,7 @@ from tasks.spec.read import read_product
 from tasks.store.champion import champion
 from tasks.store.opening import store_of
 from tasks.store.releases import releases
+from tests.flows.conftest import refused
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,50 @@ def test_a_table_begins_many_and_names_what_failed(workspace, samples, command, 
     assert read_product(workspace.root, "weave").gates.image_auroc == 0.5
     again = command(workspace, "new", "--table", table)
     assert "row 1 cap, of 5: 0 new images" in again.output
+
+
+def by_kind(samples, folder):
+    """Folders of images whose names say nothing certain: kind a is good, kind b cracked."""
+    for part, kind in (("train/good", "kind a"), ("test/crack", "kind b")):
+        shutil.copytree(samples / "cap" / part, folder / kind)
+    return folder
+
+
+def test_what_may_be_a_label_is_asked_and_answered(workspace, samples, command, tmp_path):
+    drop = by_kind(samples, tmp_path / "drop")
+    for words in (["new", "cap", "--from", drop], ["ingest", "cap", drop]):
+        refused(command(workspace, *words), "kind a (12), kind b (2)", "--labels 'good=kind a'")
+        assert not workspace.product("cap").exists()
+    wrong = command(workspace, "ingest", "cap", drop, "--labels", "good")
+    refused(wrong, "'good' names no folder", "--labels LABEL=FOLDER")
+    answer = ["--labels", "good=kind a", "--labels", "crack=kind b"]
+    made = command(workspace, "new", "cap", "--from", drop, *answer)
+    assert made.exit_code == 0, made.output
+    assert "test/crack 2, train/good 12" in made.output
+    again = command(workspace, "ingest", "cap", drop, *answer)
+    assert "0 new images, 14 known" in again.output and "train/good 12" in again.output
+
+
+def test_a_table_answers_for_each_row(workspace, samples, command, tmp_path):
+    drop, table = by_kind(samples, tmp_path / "drop"), tmp_path / "products.csv"
+    table.write_text(f"name,folder,labels\ncap,{drop},good=kind a;crack=kind b\n")
+    result = command(workspace, "new", "--table", table)
+    assert result.exit_code == 0 and "test/crack 2, train/good 12" in result.output
+
+
+def test_where_every_file_is_refused_no_product_is_made(workspace, samples, command, tmp_path):
+    """The source is one level too deep, or holds masks alone."""
+    (tmp_path / "deep/train/good/more").mkdir(parents=True)
+    shutil.copy(next((samples / "cap/train/good").iterdir()), tmp_path / "deep/train/good/more")
+    shutil.copytree(samples / "cap" / "ground_truth", tmp_path / "masks" / "masks")
+    for source, reason in (("deep", "not in its place"), ("masks", "mask without its image")):
+        for words in (["ingest", "cap", tmp_path / source], ["new", "cap", "--from"]):
+            result = command(
+                workspace, *words, *([tmp_path / source] if words[-1] == "--from" else [])
+            )
+            refused(result, "no image was taken", reason)
+            assert not workspace.product("cap").exists()
+    assert command(workspace, "new", "cap", "--from", samples / "cap").exit_code == 0
 
 
 def test_a_table_in_yaml(workspace, samples, command, tmp_path):

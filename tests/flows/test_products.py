@@ -90,6 +90,10 @@ def test_images_put_aside_set_the_threshold_alone(workspace, samples, command, t
     )
     record = json.loads((cell / "threshold.json").read_text())
     assert record["policy_used"] == "max_miss"
+    [*_, row] = [
+        r for r in command(workspace, "threshold", "cap").output.splitlines() if "max_miss 0%" in r
+    ]
+    assert row.split()[2] == f"{record['threshold']:.6g}"  # by the images put aside alone
     images = workspace.images("cap")
     shutil.copy(images / tested[0], images / "calibration" / "good" / "x.png")
     result = command(workspace, "run")

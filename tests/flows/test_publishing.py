@@ -3,14 +3,19 @@
 import json
 import threading
 import uuid
+from dataclasses import replace
 
 import pytest
 
+from tasks.documents.threshold import Thresholds
+from tasks.images.read_image import read_image
+from tasks.models.inspector import Inspector
 from tasks.store.champion import champion
 from tasks.store.fetch_release import fetch
 from tasks.store.opening import store_of
 from tasks.store.release import read_manifest
 from tasks.store.releases import publish, releases
+from tasks.workspace.files import read_rows
 from tests.flows.conftest import edit, write_params
 from tests.s3_servers import rclone_server, use_server
 
@@ -32,13 +37,19 @@ def images(workspace, product):
     return sorted(workspace.images(product).glob("test/*/*.png"))
 
 
+def predicted_by_the_model(folder, path):
+    """The model's own score of an image, which is the highest value of its map."""
+    inspector = replace(Inspector.load(folder), rule="model")
+    return inspector.inspect(read_image(path)).score
+
+
 def test_a_run_publishes_to_a_bucket_and_predict_reads_it(
     bucket, command, monkeypatch, tmp_path, prefect
 ):
     monkeypatch.setenv("HOME", str(tmp_path))
-    edit(bucket, "plate", release={"onnx": True})
+    edit(bucket, "plate", release={"onnx": True}, threshold={"score": "top"})
     result = command(bucket, "run")
-    assert result.exit_code == 0 and "nothing to train" in result.output
+    assert result.exit_code == 0 and "fit plate" not in result.output
     store = store_of(bucket)
     pointer = champion(store, "plate")
     assert f"{store.address}/releases/plate/{pointer.release}" in result.output
@@ -52,6 +63,13 @@ def test_a_run_publishes_to_a_bucket_and_predict_reads_it(
     assert (fetched.parent / "model.onnx").is_file()
     by_folder = json.loads(command(tmp_path, "predict", fetched.parent, path, "--json").stdout)
     assert by_name == by_address == by_folder
+    rows = read_rows(bucket.evaluation("plate", pointer.algorithm) / "scores.csv")
+    [evaluated] = [row for row in rows if bucket.images("plate") / row["path"] == path]
+    assert by_name["score"] == pytest.approx(float(evaluated["score"]), rel=1e-4)
+    limits = Thresholds.read(fetched.parent / "threshold.json")
+    assert limits.score_rule == "top" and by_name["score"] < predicted_by_the_model(
+        fetched.parent, path
+    )
     assert by_name["decision"] == ("defect" if by_name["score"] > by_name["threshold"] else "good")
 
 

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import random
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from pathlib import PurePosixPath
@@ -13,6 +15,7 @@ import pytest
 from PIL import Image
 
 from flows.watch import FAILED, RETRY, TRIES, Watcher, start_announced, watched_sources
+from tasks.arrival.labels import read_labels
 from tasks.arrival.watch_state import WatchState
 from tasks.checks.manifest import manifest_frame, scan_images, write_image_manifest
 from tasks.workspace.errors import LineError
@@ -59,8 +62,9 @@ class Scene:
         self.clock = Clock()
         self.restart()
 
-    def restart(self):
-        watched = watched_sources(self.workspace, [f"cap={self.drop}"], (5, 30, 600))
+    def restart(self, *labels):
+        said = read_labels(labels)
+        watched = watched_sources(self.workspace, [f"cap={self.drop}"], (5, 30, 600), None, said)
         self.watcher = Watcher(self.workspace, watched, self.start, self.said.append, self.clock)
 
     def start(self, products):
@@ -244,6 +248,36 @@ def record(scene, *paths):
     os.utime(path, (len(paths), len(paths)))
 
 
+def test_a_question_is_told_once_and_an_answer_goes_on(scene):
+    put(scene.drop, 1)
+    put(scene.drop, 2, "odd ones")
+    shutil.rmtree(scene.drop / "train")
+    put(scene.drop, 3, "")
+    scene.wait(200)
+    asked = [text for text in scene.said if "--labels" in text]
+    assert len(asked) == 1 and "odd ones (1)" in asked[0] and not scene.images()
+    assert scene.watcher.stuck and not scene.watcher.idle
+    put(scene.drop, 4, "rubbish")
+    scene.restart("crack=odd ones", "good=.", "skip=rubbish")
+    scene.wait(60)
+    found = [path.relative_to(scene.workspace.images("cap")).as_posix() for path in scene.images()]
+    assert found == ["test/crack/002.png", "train/good/003.png"] and len(scene.runs) == 1
+    scene.runs[0].code = 0
+    scene.wait(60)
+    assert scene.watcher.idle  # what is skipped waits for nothing
+    assert any("test/crack 1, train/good 1" in text for text in scene.said)
+
+
+def test_a_source_of_which_all_is_refused_is_told_and_not_asked_again(scene):
+    (scene.drop / "train/good/1.png").write_text("no image")
+    scene.wait(200)
+    told = [text for text in scene.said if "refused train/good/1.png" in text]
+    assert len(told) == 1 and not scene.runs and scene.watcher.idle
+    put(scene.drop, 2)
+    scene.wait(60)
+    assert len(scene.images()) == 1 and len(scene.runs) == 1
+
+
 def test_wrong_sources_are_named(workspace, command, tmp_path):
     refused(command(workspace, "watch", "cap"), "'cap' names no source", "PRODUCT=FOLDER")
     refused(command(workspace, "watch", f"cap={tmp_path}/x", "--once"), "no such folder")
@@ -305,3 +339,39 @@ def watch_until_idle(workspace, drop):
             return
         assert time.monotonic() < until, PurePosixPath(drop)
         time.sleep(0.02)
+
+
+def test_what_stops_the_watcher_stops_its_run(workspace, drop):
+    """SIGTERM to the watcher alone: one line, an exit code, and no run goes on."""
+    run = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    said = []
+    watched = watched_sources(workspace, [f"cap={drop}"], (5, 30, 600), None)
+    watcher = Watcher(workspace, watched, lambda products: run, said.append)
+    watched[0].state.due = True
+    watcher.step()
+    watcher.close()
+    assert run.poll() == -signal.SIGTERM
+    assert said[-1] == "stopping the run of cap; its checkpoints are kept"
+
+
+def catches(pid, number):
+    """Whether a process has a handler of its own for a signal."""
+    with open(f"/proc/{pid}/status") as file:
+        [caught] = [line.split()[1] for line in file if line.startswith("SigCgt")]
+    return int(caught, 16) >> (number - 1) & 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_signal_ends_the_command_with_one_line(workspace, drop):
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "-w", str(workspace.root), "watch", f"cap={drop}"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 60
+    while not catches(watching.pid, signal.SIGTERM) and time.monotonic() < until:
+        time.sleep(0.05)
+    watching.send_signal(signal.SIGTERM)
+    _, said = watching.communicate(timeout=60)
+    assert watching.returncode == 130
+    assert said == "Error: stopped; the same command again goes on\n"

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from tasks.arrival.intake import IngestReport
+from tasks.arrival.labels import read_labels
+from tasks.images.read_image import read_mask
 from tasks.ingest import ingest
 from tasks.workspace import files as workspace_files
 from tasks.workspace.errors import DataError
@@ -343,18 +345,139 @@ def test_sources_that_are_not_one_product(source: Path, images: Path, tmp_path: 
         take(source / "test", images)
     with pytest.raises(DataError, match="is a part of"):
         take(source / "test" / "crack", images)
-    save(tmp_path / "sorted/good/1.png")
-    save(tmp_path / "sorted/broken/1.png")
-    with pytest.raises(DataError, match="broken, good may hold more than good images"):
-        take(tmp_path / "sorted", images)
     save(tmp_path / "can/train/good/1.png")
     with pytest.raises(DataError, match=r"several products \(bottle, can\)"):
         take(tmp_path, tmp_path / "elsewhere" / "images")
 
 
+def test_capitals_are_the_same_layout_and_the_summary_counts_labels(images: Path, tmp_path: Path):
+    root = tmp_path / "Drop"
+    for name in ("Train/Good/0.png", "Train/Good/1.png", "Test/OK/2.png", "Test/Scratch/3.png"):
+        save(root / name)
+    save(root / "Ground_Truth/Scratch/3_MASK.png", square())
+    report = take(root, images)
+    assert list(files(images)) == [
+        "ground_truth/scratch/3_mask.png",
+        "test/good/2.png",
+        "test/scratch/3.png",
+        "train/good/0.png",
+        "train/good/1.png",
+    ]
+    assert report.summary().splitlines() == [
+        "4 new images, 0 known, 1 new masks, 0 files refused",
+        "  test/good 1, test/scratch 1, train/good 2",
+    ]
+    assert "0 new images, 4 known" in take(root, images).summary()
+
+
+def test_a_label_keeps_the_spelling_that_the_product_has(images: Path, tmp_path: Path):
+    save(images / "test/Scratch/0.png")
+    save(tmp_path / "more/test/SCRATCH/1.png")
+    assert take(tmp_path / "more", images).new == ["test/Scratch/1.png"]
+
+
+def test_answers_and_folders_that_are_not_there(images: Path, tmp_path: Path):
+    save(tmp_path / "drop/kind a/1.png")
+    save(tmp_path / "drop/kind b/2.png")
+    with pytest.raises(DataError, match=r"kind a \(1\), kind b \(1\).*--labels 'good=kind a'"):
+        take(tmp_path / "drop", images)
+    assert not images.exists()
+    scratch = images.parent / "scratch"
+    with pytest.raises(DataError, match="no images in a folder 'kind c'"):
+        ingest(tmp_path / "drop", images, scratch, labels=read_labels(["good=kind c"]))
+    labels = read_labels(["good=kind A", "crack=kind b"])
+    ingest(tmp_path / "drop", images, scratch, labels=labels)
+    assert list(files(images)) == ["test/crack/2.png", "train/good/1.png"]
+
+
+BOXES = {
+    "YOLO": ("labels/1.txt", "0 0.5 0.5 0.1 0.1\n"),
+    "Pascal VOC": ("Annotations/1.xml", "<annotation><object><name>x</name></object></annotation>"),
+    "COCO": (
+        "result.json",
+        '{"images": [{"id": 7, "file_name": "images\\/1.png"}], "annotations": [{"image_id": 7}]}',
+    ),
+    "Label Studio": (
+        "export.json",
+        '[{"data": {"image": "/data/1.png"}, "annotations": [{"result": [{"type": "x"}]}]}]',
+    ),
+}
+
+
+@pytest.mark.parametrize("form", BOXES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_images_with_boxes_are_not_good_without_a_word(
+    images: Path, tmp_path: Path, form: str, packed: bool
+):
+    import shutil
+
+    root = tmp_path / "export"
+    for name in ("images/1.png", "images/2.png"):
+        save(root / name)
+    file, content = BOXES[form]
+    for name, text in ((file, content), ("labels/2.txt", ""), ("classes.txt", "scratch")):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(text)
+    source = shutil.make_archive(str(tmp_path / "export"), "zip", root) if packed else root
+    with pytest.raises(DataError, match=r"annotations mark something .*images \(1\).*--labels"):
+        take(source, images)
+    labels = read_labels(["good=images"])
+    report = ingest(source, images, images.parent / "scratch", labels=labels)
+    assert len(report.new) == 2 and report.refused == []
+
+
+def test_links_to_folders_are_followed_and_loops_end(images: Path, tmp_path: Path):
+    save(tmp_path / "store/a.png")
+    save(tmp_path / "store/deep/b.png")
+    (tmp_path / "store/deep/up").symlink_to(tmp_path / "store")
+    (tmp_path / "store/other").symlink_to(tmp_path / "other")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/back").symlink_to(tmp_path / "store")
+    save(tmp_path / "other/c.png")
+    (tmp_path / "drop/train").mkdir(parents=True)
+    (tmp_path / "drop/train/good").symlink_to(tmp_path / "store")
+    report = take(tmp_path / "drop", images)
+    assert report.new == ["train/good/a.png"]
+    assert sorted(name for name, _ in report.refused) == [
+        "train/good/deep/b.png",
+        "train/good/other/c.png",
+    ]
+
+
+@pytest.mark.parametrize("length", [100, 230, 231, 250])
+def test_long_names_are_taken_with_mask_and_double_or_refused_by_name(
+    images: Path, tmp_path: Path, length: int
+):
+    name = "n" * (length - 4) + ".png"
+    for source in ("first", "second"):
+        save(tmp_path / source / "test/crack" / name)
+        save(tmp_path / source / "ground_truth/crack" / name, square())
+        save(tmp_path / source / "train/good/short.png")
+        report = take(tmp_path / source, images)
+        if length > 230:
+            assert next(reason for _, reason in report.refused) == (
+                "a name of more than 230 bytes; rename the file"
+            )
+            assert len(report.new) == 1
+        else:
+            assert (len(report.new), len(report.masks), report.refused) == (2, 1, [])
+
+
+def test_names_of_refused_files_cannot_write_on_the_terminal(images: Path, tmp_path: Path):
+    save(tmp_path / "drop/train/good/0.png")
+    odd = "train/good/\x1b[2J\nall is well.png"
+    save(tmp_path / "drop" / odd)
+    (tmp_path / "drop/train/good/line\u2028end.gif").touch()
+    summary = take(tmp_path / "drop", images).summary()
+    assert len(summary.splitlines()) == 4
+    assert all(line.isprintable() for line in summary.splitlines())
+    assert "\\x1b[2J\\nall is well.png: a name that cannot be printed" in summary
+
+
 CRASH = """
 import os, signal, sys
 from pathlib import Path
+from tasks.images.read_image import read_mask
 from tasks.ingest import ingest
 left = int(sys.argv[3])
 replace = Path.replace
@@ -430,3 +553,52 @@ def test_product_names_that_are_corrected(name: str, better: str):
     with pytest.raises(DataError, match=f"for example '{better}'"):
         check_product_name(name)
     assert check_product_name(better) == better
+
+
+TURNS = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: np.rot90(a, 2),
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(a.swapaxes(0, 1), 2),
+    8: lambda a: np.rot90(a, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("side", [16, 24], ids=["square", "wide"])
+def test_a_mask_lies_on_its_image_as_it_is_shown_or_is_held_up(
+    tmp_path: Path, images: Path, orientation: int, side: int
+):
+    """A mask drawn on the stored pixels, one on what a viewer shows, and one with the same tag."""
+    stored = RNG.integers(0, 256, (16, side), dtype=np.uint8)
+    mask = np.zeros((16, side), np.uint8)
+    mask[2:5, 3:9] = 255
+    shown = TURNS[orientation](mask)
+    exif = Image.Exif()
+    exif[274] = orientation
+    root = tmp_path / "phone"
+    for name, drawn, options in (
+        ("stored", mask, {}),
+        ("shown", shown, {}),
+        ("with tag", mask, {"exif": exif}),
+    ):
+        save(root / f"train/good/{name}.png")
+        for path, pixels, how in (
+            (root / f"test/crack/{name}.png", stored ^ len(name), {"exif": exif}),
+            (root / f"ground_truth/crack/{name}.png", drawn, options),
+        ):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.ascontiguousarray(pixels)).save(path, **how)
+    report = take(root, images)
+    kept = {Path(name).stem.removesuffix("_mask") for name in report.masks}
+    unsure = orientation != 1 and (orientation < 5 or side == 16)
+    assert kept == ({"with tag"} if unsure else {"stored", "shown", "with tag"})
+    for name, reason in report.refused:
+        assert Path(name).stem in ("stored", "shown") and "drawn before or after" in reason
+    for name in kept:
+        found = read_mask(images / f"ground_truth/crack/{name}_mask.png")
+        np.testing.assert_array_equal(found, shown > 0)
+    assert not take(root, images).changed

@@ -90,11 +90,11 @@ def card_of(folder):
     return json.loads((folder / "fit.json").read_text())
 
 
-def learn(workspace):
-    path = workspace.recipe("regad")
+def learn(workspace, algorithm="regad"):
+    path = workspace.recipe(algorithm)
     path.parent.mkdir(exist_ok=True)
-    path.write_text(yaml.safe_dump(shared_recipe(workspace.root, "regad", workspace.products)))
-    pretrain(workspace, "regad", Silent())
+    path.write_text(yaml.safe_dump(shared_recipe(workspace.root, algorithm, workspace.products)))
+    pretrain(workspace, algorithm, Silent())
 
 
 def fitted(workspace, product, algorithm, listener):
@@ -141,6 +141,23 @@ def test_few_images_set_the_threshold_each_in_a_calibration_without_it(taught, s
     assert card["calibration"] == how
     assert found == rows if parts else (found < rows and len(found) == 3)
     assert (card["fit_images"], card["parameters"]["shots"]) == (min(shots, 6), shots)
+
+
+def test_dinomaly_for_all_calibrates_on_nothing(workspace):
+    name = "unified_dinomaly"
+    small = {"backbone": "test_vit", "weights": "random", "size": 32, "blocks": [0, 1], "batch": 4}
+    content = yaml.safe_load((workspace.root / "params.yaml").read_text())
+    content["defaults"]["algorithms"] = [name]
+    content["algorithms"] = {name: small | {"steps": 2, "train_on": ["nut", "pin"]}}
+    (workspace.root / "params.yaml").write_text(yaml.safe_dump(content))
+    learn(workspace, name)
+    assert sum(card_of(workspace.shared(name))["fit_images"].values()) == 18 - 3 - 2
+    for product, count in (("nut", 3), ("new", 6)):  # held out; never learned from
+        fitted(workspace, product, name, Silent())
+        card = card_of(workspace.model(product, name))
+        scores = read_rows(workspace.model(product, name) / "calibration.csv")
+        assert (card["fit_images"], card["calibration"]) == (0, "held out")
+        assert len(scores) == count
 
 
 def test_products_of_another_size_are_refused(taught):

@@ -155,6 +155,31 @@ def test_black_and_blurred_training_images_fail(images: Path):
     assert "black, blank, blurred?" in failure_text(result)
 
 
+@pytest.mark.parametrize("kind", ["one value", "a ramp"])
+def test_images_that_show_nothing_are_all_named(tmp_path: Path, kind: str):
+    ramp = np.arange(32)[None] * (0 if kind == "one value" else 4) + np.zeros((32, 1))
+    names = {save(tmp_path / f"images/train/good/{n}.png", (ramp + n).astype(np.uint8)).name
+             for n in range(5)}  # fmt: skip
+    result = check(tmp_path / "images")
+    assert {Path(one["file"]).name for one in result.failures} - {""} == names
+    words = "shows nothing (one value" if kind == "one value" else "black, blank, blurred?"
+    assert words in failure_text(result)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6, 0.99])
+def test_large_masks_are_doubted_or_refused(images: Path, share: float):
+    mask = np.zeros((32, 32), np.uint8)
+    mask[:, : int(32 * share)] = 255
+    if share > 0.9:
+        mask = 255 - square()
+    save(images / "ground_truth/crack/1_mask.png", mask)
+    result = check(images)
+    assert result.passed == (share < 0.9)
+    doubted = {one["reason"] for one in result.warnings if one["check"] == "mask_large"}
+    assert bool(doubted) == (share == 0.6)
+    assert share < 0.9 or "mask marks 98 %" in failure_text(result)
+
+
 def test_unusual_images_are_warnings(images: Path):
     save(images / "train/good/dim.png", texture(1) // 2)
     save(images / "test/good/black.png", texture(1) * 0)

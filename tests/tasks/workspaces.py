@@ -124,6 +124,9 @@ class NoModel:
     def __init__(self) -> None:
         self.preprocess = self
 
+    def view(self, image: np.ndarray) -> np.ndarray:
+        return image
+
     def region(self, image: np.ndarray) -> np.ndarray:
         return image
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tasks.arrival.offer import layout_root
+from tasks.arrival.by_layout import layout_root
 from tasks.images.layout import MASKS, image_files, is_mask, pair_masks
 from tasks.images.read_image import read_mask
 from tasks.workspace.errors import DataError

@@ -64,6 +64,7 @@ def read_routes(workspace: Workspace, access: Access, pages: Pages, server: Serv
         return {
             **current_state(workspace),
             "stamp": pages.stamp(),
+            "pending": pages.pending(),
             "server": server(),
             "private": access.has_session(request),  # the client may log out
             "may_change": access.may_change(request),

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from tasks.build import pending
 from tasks.reporting.gather import gather
 from tasks.reporting.page import Live, content_policy, render, report_text, templates
 from tasks.reporting.small_pictures import page_picture
@@ -16,7 +17,7 @@ from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 
 TEMPLATES = Path(__file__).with_name("templates")
-PARTS = {name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image")}
+PARTS = {name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image", "edge")}
 RESULTS = (  # files that a page depends on
     "params.yaml",
     "data/*/product.yaml",
@@ -36,6 +37,7 @@ class Pages:
         self._busy = threading.Lock()
         self._made: tuple[str, View, str] | None = None
         self._store = ("", 0.0)
+        self._pending: tuple[object, dict[str, list[str]]] = (None, {})
 
     def html(self) -> str:
         return self._page(self.stamp(fresh=True))[2]
@@ -45,6 +47,13 @@ class Pages:
         _, view, _ = self._made or self._page(self.stamp())
         found = next((one for one in view.products if one.name == product), None)
         return page_picture(self.workspace, found, model, kind, index) if found else None
+
+    def pending(self) -> dict[str, list[str]]:
+        """What was changed by hand and waits for a run, by product."""
+        now = pending.stamp(self.workspace)
+        if self._pending[0] != now:
+            self._pending = now, pending.pending(self.workspace)
+        return self._pending[1]
 
     def stamp(self, fresh: bool = False) -> str:
         """A hash of the state of the workspace's results."""

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from tasks.arrival.bucket_events import BucketEvents
+from tasks.arrival.labels import read_labels
 from tasks.arrival.waiting import Waiting
 from tasks.arrival.watch_state import WatchState
 from tasks.arrival.watched import BucketSource, FolderSource, ready_files
@@ -65,6 +66,13 @@ def test_what_was_taken_is_not_new_until_it_changes():
     assert not waiting.new and not waiting.due(2)
 
 
+def ready(everything, new, whole, *labels):
+    """Paths to ingest, and paths that are refused."""
+    offer = ready_files(everything, new, whole, "drop", read_labels(labels))
+    taken = {path for one in offer.arrivals for path in one.files}
+    return taken, {path for path, _ in offer.refused}
+
+
 IMAGE, MASK = "test/crack/1.png", "ground_truth/crack/1_mask.png"
 OTHER = "train/good/2.png"
 
@@ -84,21 +92,25 @@ def test_an_image_is_taken_with_its_mask(new, whole, taken, root):
         return paths(*(root + name for name in names))
 
     everything = dict.fromkeys(at({IMAGE, MASK, OTHER}), (1, ""))
-    assert ready_files(everything, at(new), at(whole), "drop") == (at(taken), set())
+    assert ready(everything, at(new), at(whole)) == (at(taken), set())
 
 
 def test_a_mask_waits_for_its_image_and_what_lies_beside_the_layout_is_told():
     everything = dict.fromkeys(paths(MASK, OTHER, "stray.png"), (1, ""))
-    found = ready_files(everything, set(everything), set(everything), "drop")
+    found = ready(everything, set(everything), set(everything))
     assert found == (paths(OTHER), paths("stray.png"))
 
 
 def test_a_plain_folder_is_judged_by_all_that_is_in_it_not_by_the_last_file():
     everything = dict.fromkeys(paths("good/1.png", "odd/2.png"), (1, ""))
-    with pytest.raises(DataError, match="may hold more than good images"):
-        ready_files(everything, paths("good/1.png"), set(everything), "drop")
+    with pytest.raises(DataError, match=r"may hold good images, defects or neither.*odd \(1\)"):
+        ready(everything, paths("good/1.png"), set(everything))
+    assert ready(everything, paths("good/1.png"), set(everything), "drift=odd") == (
+        paths("good/1.png"),
+        set(),
+    )
     plain = dict.fromkeys(paths("1.png", "2.png"), (1, ""))
-    assert ready_files(plain, set(plain), paths("2.png"), "drop") == (paths("2.png"), set())
+    assert ready(plain, set(plain), paths("2.png")) == (paths("2.png"), set())
 
 
 def test_a_folder_is_listed_and_staged_as_links(tmp_path):

@@ -6,6 +6,7 @@ from tasks.decisions.cross_fit import cross_fitted
 from tasks.decisions.edge import edge
 from tasks.decisions.expected_cost import cost_interval, expected
 from tasks.decisions.threshold import choose_limits, choose_threshold
+from tasks.spec.policy_names import SCORE_RULES
 from tasks.spec.schema import Cost, Rule, ThresholdSpec
 
 GOOD = stats.norm(10, 1).ppf((np.arange(40) + 0.5) / 40)
@@ -42,10 +43,15 @@ def test_the_unit_of_cost_has_no_influence(factor):
     assert chosen([12.0, 14.0], cost) == pytest.approx(chosen([12.0, 14.0]), rel=1e-9)
 
 
+def same(scores):
+    """The same scores by every rule."""
+    return {rule: [float(score) for score in scores] for rule in SCORE_RULES}
+
+
 def test_cross_fitting_judges_each_defect_by_the_others():
     defects, contents = [11.0, 12.5, 15.0, 15.0], ["a", "b", "c", "c"]
     policy = ThresholdSpec()
-    found = cross_fitted(policy, GOOD, defects, contents)
+    found = [limits for _, limits in cross_fitted(policy, same(GOOD), same(defects), contents)]
     others = choose_limits(policy, GOOD, [12.5, 15.0, 15.0])
     assert found[0] == others
     assert found[2] == found[3] == choose_limits(policy, GOOD, [11.0, 12.5])
@@ -59,10 +65,9 @@ def test_cross_fitted_misses_are_those_of_new_defects():
     for _ in range(150):
         bad = rng.normal(12, 1, 8)
         shipped = choose_limits(policy, GOOD, bad).reject.value
-        limits = cross_fitted(policy, GOOD, bad.tolist(), [str(i) for i in range(8)])
-        crossed.append(
-            np.mean([limit.classify(b) == "good" for limit, b in zip(limits, bad, strict=True)])
-        )
+        found = cross_fitted(policy, same(GOOD), same(bad), [str(i) for i in range(8)])
+        missed = [limits.classify(b) == "good" for (_, limits), b in zip(found, bad, strict=True)]
+        crossed.append(np.mean(missed))
         itself.append((bad <= shipped).mean())
         fresh.append(stats.norm(12, 1).cdf(shipped))
     assert np.mean(itself) == 0
@@ -81,11 +86,11 @@ def test_expected_cost_and_its_interval():
 
 
 def test_the_images_at_the_edge_and_what_they_cost():
-    rows = [{"path": f"{i}.png", "score": repr(float(s))} for i, s in enumerate(GOOD)]
-    rows += [{"path": "odd.png", "score": "30.0"}, {"path": "odder.png", "score": "31.0"}]
+    paths = [*(f"{i}.png" for i in range(len(GOOD))), "odd.png", "odder.png"]
+    scores = [*map(float, GOOD), 30.0, 31.0]
     bad = np.array([13.0, 14.0, 40.0, 41.0])
     policy = ThresholdSpec(policy="normal_quantile")
-    found = edge(policy, rows, [], (GOOD, bad))
+    found = edge(policy, paths, scores, [], (GOOD, bad))
     assert [image["path"] for image in found["images"]] == ["odder.png", "odd.png"]
     assert (found["odd"], found["of"]) == (2, 42)
     assert found["without"]["threshold"] == GOOD.max()

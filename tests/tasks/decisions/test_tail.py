@@ -14,7 +14,7 @@ def test_the_tail_keeps_its_promise_over_draws(scale, n):
     rng = np.random.default_rng(0)
     known = stats.norm(5, 1) if scale == "raw" else stats.lognorm(0.3, scale=2)
     real, bound, held = [], [], []
-    for _ in range(600):
+    for _ in range(300):
         chosen = choose_threshold(
             Rule(policy="normal_tail", overkill=0.02), known.rvs(n, random_state=rng)
         )
@@ -60,7 +60,10 @@ def test_scores_that_are_not_normal_are_told_and_counted():
 @pytest.mark.parametrize("scores", [[1.0, 2, 3, 4], [2.0] * 20])
 def test_too_few_or_equal_scores_have_no_tail(scores):
     assert Tail.of(np.array(scores)) is None
-    assert choose_threshold(Rule(policy="normal_tail"), scores).value == max(scores)
+    for policy, known in (("normal_tail", []), ("min_cost", [9.0])):
+        chosen = choose_threshold(Rule(policy=policy), scores, known)
+        assert (chosen.value, chosen.asked, chosen.used) == (max(scores), policy, "normal_quantile")
+        assert "normal_quantile is used" in chosen.note
 
 
 def test_auto_counts_where_it_can_and_models_where_it_cannot():

@@ -100,6 +100,26 @@ def test_each_image_passes_the_backbone_once(tmp_path, rows, seen_once, tile, tw
     ]
 
 
+TOKENS = {"backbone": "test_vit", "block": 0, "size": 32, "weights": "random", "turns": 3}
+
+
+def test_few_images_are_seen_turned_and_leave_with_their_copies(tmp_path, rows):
+    asked = job(tmp_path, "anomalydino", TOKENS)
+    detector, seen, held = asked.fit(rows, Run())
+    assert (seen, held, len(detector.bank)) == (9, [], 9 * 3 * 4)
+    found, how = left_out_scores(asked, detector, rows, Run())
+    assert how == "leave one out"
+    again = asked.again(rows[:4] + rows[5:], Run())
+    (expected,) = asked.score(again, [rows[4]])
+    one = next(row for row in found if row["path"] == "4.png")
+    assert float(one["score"]) == pytest.approx(float(expected["score"]), rel=1e-3)
+
+
+def test_many_images_are_not_turned(tmp_path, rows):
+    detector, _, _ = job(tmp_path, "anomalydino", TOKENS | {"turned_below": 9}).fit(rows, Run())
+    assert len(detector.bank) == 9 * 4
+
+
 def test_refits_give_the_scores_of_the_detector_without_an_image(tmp_path, rows, monkeypatch):
     monkeypatch.setattr(left_out, "FEW", 0)  # no shift
     """With too little memory for one fit, the threshold is nearly the same."""
@@ -224,7 +244,7 @@ def test_calibration_scores_are_distributed_as_those_of_new_images(tmp_path, alg
     rng = np.random.default_rng(0)
     pattern = rng.integers(60, 190, (40, 40, 3))
     known, new = [], []
-    for draw in range(20):
+    for draw in range(12):
         rows = []
         for number in range(32):
             pixels = np.clip(pattern + rng.normal(0, 20, (40, 40, 3)), 0, 255).astype(np.uint8)
@@ -237,7 +257,7 @@ def test_calibration_scores_are_distributed_as_those_of_new_images(tmp_path, alg
         assert how.startswith("leave one out")
         known += [float(row["score"]) for row in found]
         new += [float(row["score"]) for row in asked.score(detector, rows[16:])]
-    assert ks_2samp(known, new).statistic < 0.12  # 320 against 320: 2 % of the time by chance
+    assert ks_2samp(known, new).statistic < 0.155  # 192 against 192: 2 % of the time by chance
 
 
 def test_the_shift_is_that_of_a_power_of_the_number_of_images():

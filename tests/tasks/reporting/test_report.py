@@ -9,7 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tasks.documents.metrics import Metrics
 from tasks.report import write_report
@@ -314,6 +316,36 @@ def test_where_room_is_short_the_worst_keep_their_pictures(
     worst = next(image for image in some.data["images"] if image["path"] == NASTY)
     assert worst["from"] == "padim"
     assert "padim/image/" not in page_data(product, 1, live=True).pictures
+
+
+def test_the_data_page_draws_what_masks_mark(root: Path) -> None:
+    made = workspace(root)
+    cell(made)
+    validated(made)
+    images, rows = made.images("tile"), []
+    for n, side in enumerate((4, 20, 28)):
+        mask = np.zeros((30, 40), np.uint8)
+        mask[1 : 1 + side, 2 : 2 + side] = 255
+        for path, pixels in ((f"test/crack/{n}.png", mask // 2), (f"m/{n}.png", mask)):
+            (images / path).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(images / path)
+        share = round(side * side / 1200, 8)
+        rows.append(
+            (f"test/crack/{n}.png", "test", "crack", 40, 30, 0.5, 1, f"m/{n}.png", share, "")
+        )
+    header = "path,split,label,width,height,brightness,sharpness,mask,mask_share,error"
+    table(made.validation("tile") / "manifest.csv", header, rows)
+    (images / "m/0.png").write_text("damaged since")
+    html, page = shown(root)
+    assert "What masks mark, the largest first" in page.text
+    assert "65.3 % of the image" in page.text and "33.3 % of the image" in page.text
+    drawn = [each for each in page.all("svg") if each.get("viewbox") == "0 0 40 30"]
+    paths = [
+        each["d"] for each in page.all("path") if each.get("class") == "line mask" and "d" in each
+    ]
+    assert len(drawn) == len(paths) == 2
+    assert paths[0] is not None and paths[0].count("M") == 1 and "L30 1" in paths[0]
+    assert html.count("images/image/") == 2
 
 
 def test_the_data_page_tells_sizes_drift_twins_and_mended_labels(root: Path) -> None:

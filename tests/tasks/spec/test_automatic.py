@@ -41,6 +41,25 @@ def test_what_was_measured_too_slow_is_left_out_and_named():
     assert "patchcore" in chosen(12, {"ms_per_image": 80.0, "ms_p95": None}, measured)["algorithms"]
 
 
+@pytest.mark.parametrize(
+    ("images", "here", "names"),
+    [
+        (1, True, ["dino"]),
+        (FEW, True, ["dino", "patchcore"]),
+        (FEW + 1, True, ["patchcore", "dino"]),  # published figures are of few images
+        (4, False, ["patchcore"]),
+    ],
+)
+def test_what_needs_weights_comes_first_of_few_images_where_they_are(images, here, names):
+    steps, found = {1: ["dino"], 2: ["patchcore"]}, frozenset(["dino"] if here else [])
+    choice = choose(steps, images, NO_GATES, {}, True, (), {"dino": "vit"}, found)
+    assert list(choice["algorithms"]) == names
+    said = " ".join(explain(choice))
+    assert ("weights of vit are at hand" in said) == here
+    assert ("dino is left out: there are no weights of vit on this machine" in said) != here
+    assert ("missing" in choice) != here
+
+
 @pytest.fixture
 def workspace(tmp_path):
     (tmp_path / "params.yaml").write_text(
@@ -78,6 +97,33 @@ def test_a_clone_without_the_images_reads_the_same(workspace):
     before = names(workspace)
     (workspace.images("cap")).rename(workspace.root / "elsewhere")
     assert names(workspace) == before
+
+
+def test_weights_decide_and_a_clone_without_them_reads_the_same(workspace, monkeypatch):
+    folder = workspace.root / "weights"
+    folder.mkdir()
+    monkeypatch.setenv("INSPECTLINE_WEIGHTS", str(folder))
+    (workspace.root / "params.yaml").write_text(
+        "auto: {1: [anomalydino], 2: [patchcore]}\n"
+        "algorithms: {anomalydino: {backbone: vit_base_patch14_dinov2.lvd142m}}\n"
+    )
+    images(workspace, 3)
+    assert names(workspace) == ["patchcore"]
+    assert choice_of(workspace.product("cap"))["missing"] == {
+        "anomalydino": "vit_base_patch14_dinov2.lvd142m"
+    }
+    (folder / "dinov2_vits14_pretrain.pth").touch()  # of another one
+    assert names(workspace) == ["patchcore"]
+    (folder / "dinov2_vitb14_pretrain.pth").touch()
+    assert names(workspace) == ["anomalydino", "patchcore"]
+    assert "missing" not in choice_of(workspace.product("cap"))
+    monkeypatch.delenv("INSPECTLINE_WEIGHTS")
+    assert names(workspace) == ["anomalydino", "patchcore"]
+    (workspace.root / "params.yaml").write_text(
+        "auto: {1: [anomalydino], 2: [patchcore]}\nalgorithms: {anomalydino: {weights: random}}\n"
+    )
+    (workspace.product("cap") / "auto.yaml").unlink()
+    assert names(workspace) == ["patchcore"]
 
 
 def test_what_was_too_slow_stays_out_when_its_cell_is_gone(workspace):

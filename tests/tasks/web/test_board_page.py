@@ -184,7 +184,7 @@ def test_the_slider_s_value_is_set_with_every_digit(made, tab):
 def test_the_keyboard_marks_a_label(made, tab):
     with listening(made) as url:
         visit(tab, f"{url}/#p/tile/padim")
-        tab_to(tab, ".shown .tiles button")
+        tab_to(tab, ".shown .tiles:not(.edge) button")
         tab.press("Enter")
         tab.wait("document.getElementById('viewer').open")
         path = tab.run("document.getElementById('viewer').dataset.path")
@@ -195,6 +195,24 @@ def test_the_keyboard_marks_a_label(made, tab):
         confirm(tab)
     [one] = read_corrections(made.corrections("tile"))
     assert (one.path, one.entry.label, one.entry.why) == (path, "drop", "seen")
+
+
+def test_a_good_image_that_sets_the_threshold_is_marked_where_it_is_shown(made, tab):
+    (made.product("tile") / "dvc.lock").write_text("stages: {validate: {deps: []}}")  # it ran
+    file = made.evaluation("tile", "padim") / "details.json"
+    edge = {"images": [{"path": "train/good/0.png", "score": 1.9}], "of": 5, "odd": 0}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"edge": edge}))
+    with listening(made) as url:
+        visit(tab, f"{url}/#p/tile/padim")
+        tab_to(tab, ".shown .edge [data-do=edge]")
+        tab.press("Enter")
+        tab.wait("document.getElementById('change').open")
+        type_in(tab, "#change [name=label]", "drop")
+        confirm(tab)
+        tab.wait("!document.querySelector('#now .pending').hidden")
+        assert "tile: corrections.yaml changed" in shown(tab, "#now .pending")
+    marked = {one.path: one.entry.label for one in read_corrections(made.corrections("tile"))}
+    assert marked["train/good/0.png"] == "drop"
 
 
 def test_the_keyboard_rolls_back_and_promotes(made, tab):

@@ -71,6 +71,7 @@
       const instead = seen ? `instead of ${brief(seen)}` : "the first one";
       champion(product, "promote", seen, chosen.value, `Promote for ${product}`, `${chosen.text} becomes the champion, ${instead}.`);
     },
+    edge: (image) => label(image),
     label: () => label(document.getElementById("viewer").dataset),
   };
 

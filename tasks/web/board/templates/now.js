@@ -98,11 +98,18 @@
     run(told.planning ? PLANNING : told.run, told.time);
     server(told.server);
     fold("failed", told.failures, `${told.failures.length} failed`, failure);
+    pending(told.pending);
     part("fresh").hidden = told.stamp === shown;
     part("logout").hidden = !told.private;
     part("login").hidden = told.may_change;
     document.documentElement.classList.toggle("readonly", !told.may_change);
     return told.run?.state === "working";
+  }
+
+  function pending(products) {
+    const rows = Object.entries(products).flatMap(([product, lines]) => [...lines.map((line) => `${product}: ${line}`), `${product}: to apply it: inspectline run -p ${product}`]);
+    const count = Object.keys(products).length;
+    fold("pending", rows, `${count} ${count === 1 ? "product waits" : "products wait"} for a run, because something was changed`, item);
   }
 
   async function look() {

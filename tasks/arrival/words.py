@@ -1,0 +1,129 @@
+"""What the name of a folder says about its images: good, a defect, masks, or nothing.
+
+Letter case counts for nothing, nor do `_`, `-`, spaces and digits beside words. A name of which one
+word is not known says nothing certain: whoever reads a source asks then, and does not guess.
+"""
+
+import re
+import unicodedata
+from enum import Enum
+
+
+class Says(Enum):
+    GOOD = "good"
+    DEFECT = "defect"
+    MASKS = "masks"
+    NOTHING = "nothing"  # a date, a camera: it groups images and is no label
+    UNKNOWN = "unknown"  # may be a label
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+GOOD = _words(
+    "good goods ok okay oks normal normals nominal pass passed passes accept accepted "
+    "acceptable conform conforming healthy intact flawless defectless faultless perfect io "
+    "gut bon bons bueno buenos buono buoni goed dobre dobry 良品 合格 正常 良 정상 양품 годен "
+    "норма"
+)
+# Words that say that there is a defect, but not which
+ANY_DEFECT = _words(
+    "bad bads defect defects defective defectives ng nok ko kos nio anomaly anomalies "
+    "anomalous abnormal abnormals abnormality reject rejects rejected scrap fail fails failed "
+    "failure faulty fault faults nonconforming outlier outliers novelty ungood nogood notgood "
+    "notok schlecht fehler defekt ausschuss mauvais malo malos 不良 不良品 不合格 异常 異常 "
+    "불량 брак дефект"
+)
+NAMED_DEFECT = _words(
+    "scratch scratches scratched crack cracks cracked dent dents dented hole holes stain "
+    "stains stained broken break breaks breakage bent bend bends cut cuts contamination "
+    "contaminated dirt dirty dust rust rusty corrosion damage damaged damages missing "
+    "misplaced misaligned burr burrs chip chips chipped tear tears torn blister blisters "
+    "bubble bubbles pit pits pitting void voids porosity spot spots smudge discoloration "
+    "deformed deformation leak leaks wrinkle wrinkles fold fray frayed blowhole uneven "
+    "squeeze squeezed poke faded kratzer riss risse delle loch"
+)
+DEFECTS = ANY_DEFECT | NAMED_DEFECT
+LABELS = {Says.GOOD: GOOD, Says.DEFECT: DEFECTS}
+# "not good", "defect free": turn what the other words say
+NOT = _words("no not non un without free zero nicht kein keine ohne sans sin")
+MASKS = _words(
+    "mask masks groundtruth gt gts label labels annotation annotations annotated segmentation "
+    "segmentations segmentationclass segmentationobject seg segs maske masken"
+)
+# Words of folders that only group images
+GROUPS = _words(
+    "image images img imgs jpegimages picture pictures photo photos foto fotos bild bilder "
+    "frame frames capture captures data dataset raw cam cams camera cameras kamera station "
+    "line linie shift schicht batch batches lot lots charge day days week weeks kw month date "
+    "am pm early late night morning evening top bottom left right front back side view light "
+    "position serial upload uploads export exports png jpg jpeg bmp tif tiff rgb monday "
+    "tuesday wednesday thursday friday saturday sunday mon tue wed thu fri sat sun montag "
+    "dienstag mittwoch donnerstag freitag samstag sonntag january february march april may "
+    "june july august september october november december jan feb mar apr jun jul aug sep oct "
+    "nov dec"
+)
+SPLITS = {
+    **dict.fromkeys(("train", "training", "trainset"), "train"),
+    **dict.fromkeys(("test", "testing", "testset"), "test"),
+    **dict.fromkeys(("calibration", "calib", "validation", "valid", "val"), "calibration"),
+}
+SHORT_NUMBER = 3  # digits: `0` and `1` are often labels, `2024` is not
+
+
+def plain(name: str) -> str:
+    """A name in one form of Unicode and in small letters."""
+    return unicodedata.normalize("NFC", name).casefold().strip()
+
+
+def words(name: str) -> list[str]:
+    """The words and numbers of a name, in small letters: `GroundTruth_02` -> ground truth 02."""
+    parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFC", name))
+    return re.findall(r"[^\W\d_]+|\d+", parted.casefold())
+
+
+def joined(name: str) -> str:
+    """The letters of a name: `Ground-Truth` -> groundtruth, `n.i.O.` -> nio."""
+    return "".join(word for word in words(name) if not word.isdigit())
+
+
+def says(name: str) -> Says:
+    """What the name of a folder says about the images in it."""
+    known = set(words(name)) - set(SPLITS)
+    letters = {word for word in known if not word.isdigit()}
+    if joined(name) in MASKS or letters & MASKS or {"ground", "truth"} <= letters:
+        return Says.MASKS
+    whole = [kind for kind, known in LABELS.items() if joined(name) in known]
+    if kinds := whole or [kind for kind, known in LABELS.items() if letters & known]:
+        return judged(letters, kinds) if not whole else whole[0]
+    digits = "".join(known - letters)
+    named = {word for word in letters if len(word) > 1}  # a letter says no more than a number
+    groups = named and named <= GROUPS if letters else len(digits) > SHORT_NUMBER
+    return Says.NOTHING if groups else Says.UNKNOWN
+
+
+def judged(letters: set[str], kinds: list[Says]) -> Says:
+    """What words say together of which some are good ones or defects. `good` is certain only where
+    every other word is known."""
+    turned = bool(letters & NOT)
+    all_known = letters <= GOOD | DEFECTS | NOT | GROUPS
+    if len(kinds) > 1 or (not all_known and (turned or kinds == [Says.GOOD])):
+        return Says.UNKNOWN
+    other = Says.DEFECT if kinds == [Says.GOOD] else Says.GOOD
+    return other if turned else kinds[0]
+
+
+def names_any_defect(name: str) -> bool:
+    """Whether a name says that there is a defect, but not which."""
+    letters = {word for word in words(name) if not word.isdigit()}
+    return says(name) is Says.DEFECT and not letters & NAMED_DEFECT
+
+
+def split_of(name: str) -> str | None:
+    """The part of a product that a folder holds by its name: train, test or calibration."""
+    return SPLITS.get(joined(name)) if not any(word.isdigit() for word in words(name)) else None
+
+
+def is_mask_folder(name: str) -> bool:
+    return says(name) is Says.MASKS
