@@ -52,13 +52,14 @@ def fetch_set(
         if file is None:
             file = obtain_archive(known, to, url or known.url, sha256, len(wanted), terminal)
         if file.is_file():
-            digest = check_archive(
-                known, file, expected_checksum(known, folder, sha256), archive is None, terminal
-            )
+            expected = expected_checksum(known, folder, sha256)
+            digest = check_archive(known, file, expected, archive is None, terminal)
         counts = unpack_and_write(known, file, folder, wanted, terminal)
     address = without_password(url) if url else str(archive or known.url)
     table = write_source_files(name, known, folder, address, digest)
     lines = [f"{category}: {text}" for category, text in counts.items()]
+    if not known.sha256 and not sha256:
+        lines.append(unchecked(known, file, digest, folder))
     absent = [category for category in wanted if category not in counts]
     if absent:
         lines.append(f"not in {file}: {', '.join(absent)}")
@@ -105,6 +106,15 @@ def expected_checksum(known: PublicSet, folder: Path, sha256: str | None) -> str
         return (sha256 or known.sha256 or "").lower()
     source = folder / SOURCE
     return json.loads(source.read_text())["sha256"] or None if source.is_file() else None
+
+
+def unchecked(known: PublicSet, file: Path, digest: str, folder: Path) -> str:
+    """What was not checked of a set whose publisher tells no checksum."""
+    kept = f"; its sha256 {digest} is in {folder / SOURCE}, and a later one must equal it"
+    return (
+        f"not checked: whether {file} is what the authors of {known.title} published, because no "
+        f"checksum is known{kept if digest else ''}; --sha256 compares it with one that you have"
+    )
 
 
 def check_archive(

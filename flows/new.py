@@ -119,12 +119,24 @@ def new_product(
     agree: Agree,
     labels: Labels | None = None,
 ) -> NewProduct:
-    """Create one product, version and validate it."""
-    if product in workspace.products:
+    """Create one product, version and validate it. After an interruption, wherever it was, the same
+    command continues; a spec that was written stays."""
+    check_product_name(product)
+    unfinished = workspace.scratch / "new" / f"{product}.begun"
+    if product in workspace.products and not unfinished.exists():
         raise LineError(f"{product} is there already; `inspectline ingest` brings in more images")
-    begun = begin_product(workspace, product, source, like, agree, labels=labels)
+    if product in workspace.products:
+        begun = NewProduct(product, summary=bring_in(workspace, product, source, labels).summary())
+    else:
+        write_text(unfinished, f"{source}\n")
+        try:
+            begun = begin_product(workspace, product, source, like, agree, labels=labels)
+        except Exception:  # it said what is wrong: nothing is unfinished
+            unfinished.unlink(missing_ok=True)
+            raise
     version_and_sync(workspace, [product])
     begun.remarks += find_problems(workspace, product)
+    unfinished.unlink(missing_ok=True)
     return begun
 
 

@@ -24,6 +24,7 @@ from tasks.workspace.errors import LineError, StoreError, hint
 from tasks.workspace.git import operator
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
+from tasks.workspace.scratch import sweep_scratch
 
 
 def run_line(
@@ -32,6 +33,7 @@ def run_line(
     """Bring cells up to date, decide, report; whether nothing failed."""
     products = chosen(workspace, products, algorithms)
     with run_lock(workspace), _alone(workspace, products):
+        sweep_scratch(workspace)
         with telling("comparing the workspace with what was made before"):
             from flows.running.plan import make_plan
 

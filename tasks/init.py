@@ -6,7 +6,7 @@ from tasks.build.graph import is_ours, sync
 from tasks.spec.read import PARAMS, read_params
 from tasks.workspace.errors import WorkspaceError
 from tasks.workspace.files import write_text
-from tasks.workspace.git import git
+from tasks.workspace.git import git, said
 from tasks.workspace.paths import Workspace
 
 IGNORED = (".inspectline/", "/store/", "/report/", ".*.partial")
@@ -19,8 +19,11 @@ def init(directory: Path) -> list[str]:
     check_free(root)
     done = []
     if not (root / ".git").exists():
+        around = hide_from_parent(root)
         git(root, "init", "--quiet")
         done.append("git repository")
+        if around:
+            done.append(f"a line in {around}, because git cannot add a repository inside another")
     if not (root / ".dvc").is_dir():
         make_dvc(root)
         done.append("DVC repository")
@@ -32,6 +35,21 @@ def init(directory: Path) -> list[str]:
         done.append(".gitignore")
     done += [str(path.relative_to(root)) for path in sync(Workspace(root))]
     return [f"made {name}" for name in done] or [f"{root} is a workspace already"]
+
+
+def hide_from_parent(root: Path) -> Path | None:
+    """Have the git repository around a new workspace ignore it, without a change to its files: the
+    file that says so; None where there is none around, or it ignores the folder already."""
+    top = said(root, "rev-parse", "--show-toplevel")
+    if top is None or said(root, "check-ignore", "--quiet", str(root)) is not None:
+        return None
+    path = Path(git(root, "rev-parse", "--path-format=absolute", "--git-path", "info/exclude"))
+    line = "/" + root.relative_to(Path(top).resolve()).as_posix() + "/"
+    lines = path.read_text().splitlines() if path.exists() else []
+    if line in lines:
+        return None
+    write_text(path, "\n".join([*lines, line]) + "\n")
+    return path
 
 
 def check_free(root: Path) -> None:

@@ -1,8 +1,5 @@
 """Publish what a gate accepted: the release, its trial as it ships, then the champion's pointer."""
 
-import tempfile
-from pathlib import Path
-
 from tasks.documents.decision import Check, Decision, Refusal, Shipped, Side
 from tasks.promotion.decision import BUDGETS, checks, failure
 from tasks.spec.schema import Product
@@ -11,6 +8,7 @@ from tasks.store.champion import promote, record, rolled_back
 from tasks.store.fetch_release import fetch
 from tasks.store.releases import publish, store_pictures
 from tasks.workspace.paths import Workspace
+from tasks.workspace.scratch import scratch_folder
 
 
 def carry_out(
@@ -41,8 +39,8 @@ def _tried(
     from tasks.promotion.trial import shipped  # imports torch: not for who only lists
 
     algorithm = decision.challenger.algorithm
-    with tempfile.TemporaryDirectory(dir=workspace.scratch) as scratch:
-        folder = Path(scratch) / "release"
+    with scratch_folder(workspace) as scratch:
+        folder = scratch / "release"
         about = assemble(workspace, product, algorithm, decision.metrics, folder)
         release = publish(folder, product, store, about)
     store_pictures(store, workspace, product, algorithm, release)

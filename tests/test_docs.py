@@ -42,6 +42,17 @@ def test_every_make_target_is_known():
     assert set(re.findall(r"`?make ([a-z-]+)", README)) <= targets
 
 
+def test_what_deployment_says_of_options_and_files_is_there():
+    text = (ROOT / "docs/deployment.md").read_text()
+    serve = {option for one in main.commands["serve"].params for option in one.opts}
+    rows = re.findall(r"^\| `(--[a-z-]+)` \| (\S+)", text, re.M)
+    assert len(rows) == 5 and {name for name, _ in rows} <= serve
+    defaults = {option: one.default for one in main.commands["serve"].params for option in one.opts}
+    assert all(float(said) == defaults[name] for name, said in rows)
+    assert "docs/deployment.md" in README and "SECURITY.md" in README
+    assert (ROOT / "SECURITY.md").is_file()
+
+
 def test_files_named_in_the_readme_exist():
     for path in re.findall(r"`((?:ad_models|tasks|flows|tests|data)/[\w/]+(?:\.py)?)`", README):
         assert (ROOT / path).exists(), path

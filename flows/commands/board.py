@@ -35,10 +35,10 @@ def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> N
         click.echo(f"warning: anybody who can reach {host} may read this; set {TOKEN}", err=True)
     warn_of_token(access.token)
     app = create_app(workspace, access, Queue().now)
-    serve_app(app, host, port, lambda url: _say(url, access))
+    serve_app(app, host, port, lambda url: tell_address(url, access))
 
 
-def _say(url: str, access: Any) -> None:
+def tell_address(url: str, access: Any) -> None:
     """Where the board is; the key for changes only to a person at a terminal, and to no log."""
     if not access.token and sys.stdout.isatty():
         click.echo(f"to change something there, open {url}/login#key={access.key}")

@@ -22,15 +22,24 @@ from tasks.spec.automatic import teachers
 from tasks.spec.parameters import algorithm_parameters, trained_on
 from tasks.spec.read import default_params, is_automatic, read_params, read_product
 from tasks.spec.recipe import product_recipe, shared_recipe
-from tasks.workspace.errors import SpecError, WorkspaceError
+from tasks.workspace.errors import DataError, SpecError, WorkspaceError
 from tasks.workspace.files import write_text
+from tasks.workspace.names import corrected
 from tasks.workspace.paths import SCRATCH, Workspace, find, link_package
 
 HEAD = "# Written by `inspectline sync` from params.yaml and product.yaml. Edit those instead.\n"
 
 
 def sync(workspace: Workspace) -> list[Path]:
-    """Bring every dvc.yaml in line with the specs; the files that changed."""
+    """Bring every dvc.yaml in line with the specs; the files that changed.
+
+    DataError for a folder whose name cannot be a product's: it would become a command.
+    """
+    for name in workspace.misnamed:
+        raise DataError(
+            f"the folder {name!r} in {workspace.root / 'data'} has a product.yaml, but its name "
+            f"cannot name a product; rename it, for example to {corrected(name)!r}"
+        )
     old = Upgrade(workspace) if needed(workspace) else None
     link_package(workspace)
     chosen = choose_automatically(workspace)

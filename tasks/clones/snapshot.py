@@ -6,7 +6,6 @@ its own ref. Branch, index and history of the workspace do not change.
 
 import hashlib
 import shutil
-import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ from tasks.workspace.errors import WorkspaceError
 from tasks.workspace.git import git
 from tasks.workspace.names import safe_name
 from tasks.workspace.paths import Workspace
+from tasks.workspace.scratch import scratch_folder
 from tasks.workspace.secrets import without_password
 
 REFS = "refs/inspectline"
@@ -41,8 +41,8 @@ def remote_url(workspace: Workspace, remote: str) -> str:
 def push_snapshot(workspace: Workspace, remote: str, name: str) -> str:
     """Push the workspace as it is now to the remote as REFS/name; the commit."""
     root = workspace.root
-    with tempfile.TemporaryDirectory(dir=workspace.scratch) as folder:
-        index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
+    with scratch_folder(workspace) as folder:
+        index = {"GIT_INDEX_FILE": str(folder / "index")}
         parent = _head(root)
         if parent:
             git(root, "read-tree", parent, **index)

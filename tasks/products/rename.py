@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import tempfile
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -24,6 +22,7 @@ from tasks.workspace.git import operator
 from tasks.workspace.lock import run_lock
 from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
+from tasks.workspace.scratch import scratch_folder
 
 KEPT = ("validate", "fit")  # steps whose results do not contain the product's name
 
@@ -82,8 +81,8 @@ def copy_releases(workspace: Workspace, old: str, name: str) -> int:
     for release in found:
         about = read_manifest(store, old, release).about.model_copy(update={"renamed_from": old})
         folder = fetch(store, old, release, workspace.scratch / "releases")
-        with tempfile.TemporaryDirectory(dir=workspace.scratch) as temporary:
-            files = shutil.copytree(folder, Path(temporary) / name, ignore=lambda *_: [MANIFEST])
+        with scratch_folder(workspace) as temporary:
+            files = shutil.copytree(folder, temporary / name, ignore=lambda *_: [MANIFEST])
             publish(files, name, store, about)
         if pictures := store.get(pictures_key(old, release)):
             store.put(pictures_key(name, release), pictures)

@@ -57,9 +57,12 @@ def writing(path: Path) -> Iterator[None]:
                 f"no space left on the disk of {path}; free some and do it again: "
                 "what is already in place stays and is not done twice"
             ) from error
-        raise DataError(
-            f"{path} cannot be written ({error.strerror}); check the folder and its rights"
-        ) from error
+        raise DataError(f"{path} cannot be written ({error.strerror}); {check(error)}") from error
+
+
+def check(error: OSError) -> str:
+    """What to look at after an error of the disk."""
+    return SHARED_FOLDER if isinstance(error, PermissionError) else "check the folder"
 
 
 @contextmanager
@@ -73,7 +76,7 @@ def disk(what: str) -> Iterator[None]:
         if disk_full(error):
             message = f"no space left to write {what}; free some, then run again to complete it"
         else:
-            message = f"cannot read or write {what}: {error.strerror or error}; check the folder"
+            message = f"cannot read or write {what}: {error.strerror or error}; {check(error)}"
         raise StoreError(message) from error
 
 

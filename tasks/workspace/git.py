@@ -14,15 +14,21 @@ from tasks.workspace.paths import Workspace
 
 def origin(workspace: Workspace) -> dict[str, Any]:
     """The machine, and the workspace's git commit (None before the first) with what differs
-    from it."""
-    edited = (said(workspace.root, "status", "--porcelain") or "").splitlines()
+    from it (None where git refuses to tell, and then `git` says why)."""
     return {
-        "commit": said(workspace.root, "rev-parse", "--verify", "--quiet", "HEAD"),
-        "edited": [line[3:] for line in edited],
+        **_state(workspace.root),
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),
     }
+
+
+def _state(root: Path) -> dict[str, Any]:
+    try:
+        edited = [line[3:] for line in git(root, "status", "--porcelain").splitlines()]
+    except LineError as error:  # no repository, or one of another owner
+        return {"commit": None, "edited": None, "git": " ".join(str(error).split())}
+    return {"commit": said(root, "rev-parse", "--verify", "--quiet", "HEAD"), "edited": edited}
 
 
 def operator() -> str:

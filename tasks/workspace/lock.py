@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tasks.workspace.errors import BusyError
+from tasks.workspace.errors import BusyError, WorkspaceError
+from tasks.workspace.files import SHARED_FOLDER
 from tasks.workspace.paths import Workspace
 
 
@@ -19,11 +20,16 @@ def run_lock(workspace: Workspace, patience: float = 0.2) -> Iterator[None]:
     """Hold the workspace; BusyError names the run that already holds it.
 
     The operating system releases the lock when its process ends, so no lock is left behind.
-    patience: seconds to wait for it.
+    patience: seconds to wait for it. A WorkspaceError tells what helps where another user made the
+    file.
     """
     path = workspace.scratch / "run.lock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a+") as file:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        opened = path.open("a+")
+    except PermissionError as error:
+        raise WorkspaceError(f"{path} cannot be written: {SHARED_FOLDER}") from error
+    with opened as file:
         try:
             _lock(file, patience)
         except OSError:

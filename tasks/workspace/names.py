@@ -12,12 +12,17 @@ RESERVED = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]", re.IGNORECASE)  # by Wi
 
 def check_product_name(name: str) -> str:
     """The name; DataError with a corrected one where it cannot name a folder everywhere."""
-    if ALLOWED.fullmatch(name) and len(name) <= LONGEST and not RESERVED.fullmatch(name):
+    if usable(name):
         return name
     raise DataError(
         f"{name!r} cannot name a product; use at most {LONGEST} letters a-z, digits, '-' and '_', "
         f"and no name that Windows reserves: for example {corrected(name)!r}"
     )
+
+
+def usable(name: str) -> bool:
+    """Whether it can name a product: a folder everywhere, a key, a word of a command."""
+    return bool(ALLOWED.fullmatch(name) and len(name) <= LONGEST and not RESERVED.fullmatch(name))
 
 
 def corrected(name: str) -> str:

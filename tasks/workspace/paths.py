@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.workspace.errors import WorkspaceError, hint
+from tasks.workspace.names import usable
 
 PACKAGE = Path(__file__).resolve().parents[2]  # the folder that holds ad_models and tasks
 SCRATCH = ".inspectline"
@@ -29,8 +30,17 @@ class Workspace:
 
     @property
     def products(self) -> list[str]:
-        """Names of all products, sorted."""
-        return sorted(path.parent.name for path in self.root.glob("data/*/product.yaml"))
+        """Names of all products, sorted. A folder whose name cannot be one is none."""
+        return sorted(name for name in self._folders if usable(name))
+
+    @property
+    def misnamed(self) -> list[str]:
+        """Folders that would be products if they had another name, sorted."""
+        return sorted(name for name in self._folders if not usable(name))
+
+    @property
+    def _folders(self) -> list[str]:
+        return [path.parent.name for path in self.root.glob("data/*/product.yaml")]
 
     def product(self, product: str) -> Path:
         return self.root / "data" / product

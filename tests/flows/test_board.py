@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from flows import status
+from flows.commands.board import tell_address
 from flows.status import Queue
+from tasks.web.board.access import Access
 from tests.tasks.boards import line
 
 ROOT = __file__.rsplit("/tests/", 1)[0]
@@ -114,3 +116,16 @@ def test_a_slow_server_is_not_waited_for_and_asked_by_one_at_a_time(monkeypatch)
     assert [known.now() for _ in range(5)] == [None] * 5
     answer.set()
     assert first(known) == {"queue": []} and known.now() and len(asked) == 1
+
+
+@pytest.mark.parametrize("person", [True, False])
+def test_the_key_is_shown_to_a_person_and_to_no_log(monkeypatch, capsys, person):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: person)
+    tell_address("http://127.0.0.1:8090", Access(key="the-key"))
+    told = capsys.readouterr().out
+    assert ("login#key=the-key" in told) is person and (
+        "set INSPECTLINE_TOKEN" in told
+    ) is not person
+    tell_address("http://127.0.0.1:8090", Access("a-token-of-a-person", key="the-key"))
+    told = capsys.readouterr().out
+    assert "key" not in told and "token" not in told.lower() and "Ctrl-C" in told

@@ -78,9 +78,17 @@ def test_sync_replaces_no_graph_that_it_did_not_write(tmp_path):
 
 
 def test_init_in_a_folder_inside_another_repository(tmp_path):
+    """The repository around it goes on as before: it cannot add one that is inside."""
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    assert CliRunner().invoke(main, ["init", str(tmp_path / "line")]).exit_code == 0
-    assert CliRunner().invoke(main, ["-w", str(tmp_path / "line"), "results"]).exit_code == 0
+    (tmp_path / "mine.txt").write_text("mine")
+    made = CliRunner().invoke(main, ["init", str(tmp_path / "deep" / "line")])
+    assert made.exit_code == 0 and "info/exclude" in made.output
+    assert CliRunner().invoke(main, ["-w", str(tmp_path / "deep/line"), "results"]).exit_code == 0
+    subprocess.run(["git", "-C", tmp_path, "add", "-A"], check=True)
+    staged = ["git", "-C", tmp_path, "diff", "--cached", "--name-only"]
+    assert subprocess.run(staged, check=True, capture_output=True, text=True).stdout == "mine.txt\n"
+    again = CliRunner().invoke(main, ["init", str(tmp_path / "deep" / "line")])
+    assert again.exit_code == 0 and "info/exclude" not in again.output
 
 
 CALLS = [

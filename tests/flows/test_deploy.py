@@ -164,3 +164,58 @@ def told(workspace, environment):
     result = call(workspace, environment, "status", "--json")
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
+
+
+def test_a_server_that_lets_everybody_in_is_warned_of(monkeypatch):
+    """Only one that is elsewhere, and that answers without a password."""
+    from fastapi import FastAPI, HTTPException, Request
+
+    from flows.prefect_server import start
+    from tests.tasks.web.listeners import served
+
+    app = FastAPI()
+
+    @app.post("/{door}/api/work_pools/filter")
+    async def pools(door: str, request: Request) -> list[str]:
+        if door == "closed" and "authorization" not in request.headers:
+            raise HTTPException(401)
+        return []
+
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "admin:a-long-password")
+    with served(app) as url:
+        assert start.open_to_all(f"{url}/open/api") == ""  # on this machine alone
+        monkeypatch.setattr(start, "on_this_machine", lambda url: False)
+        told = start.open_to_all(f"{url.replace('//', '//user:hidden@')}/open/api")
+        assert "can run commands on its workers" in told and "hidden" not in told
+        assert start.open_to_all(f"{url}/closed/api") == ""
+        assert start.open_to_all(f"{url}/nothing/here") == ""
+    assert start.open_to_all("http://127.0.0.1:9/api") == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [
+        ("http://127.0.0.1:4200/api", True),
+        ("http://localhost:4200/api", True),
+        ("http://[::1]:4200/api", True),
+        ("http://127.9.9.9/api", True),
+        ("http://10.0.0.3:4200/api", False),
+        ("https://line.example/api", False),
+        ("http://localhost.example/api", False),
+        ("http://0.0.0.0:4200/api", False),
+    ],
+)
+def test_which_servers_are_on_this_machine_alone(url, here):
+    from flows.prefect_server.start import on_this_machine
+
+    assert on_this_machine(url) is here
+
+
+@pytest.mark.parametrize("words", [["deploy"], ["worker", "here"]])
+def test_deploy_and_worker_warn(workspace, command, monkeypatch, words):
+    monkeypatch.setattr("flows.prefect_server.start.require_server", lambda: None)
+    monkeypatch.setattr("flows.prefect_server.start.server_url", lambda: "http://far/api")
+    monkeypatch.setattr("flows.prefect_server.start.open_to_all", lambda url: f"warning: {url}")
+    monkeypatch.setattr("flows.deploy.deploy_workspace", lambda _: [])
+    monkeypatch.setattr("flows.fleet.machine.run_worker", lambda *_: None)
+    assert "warning: http://far/api" in command(workspace, *words).output

@@ -137,6 +137,7 @@ def test_a_wrong_checksum_is_refused_and_the_file_moved_away(fetch, tmp_path):
 def test_the_first_checksum_holds_where_none_is_published(fetch, tmp_path):
     first = fetch("mpdd", "-c", "tubes", right=False)
     assert first.exit_code == 0 and "unknown before, kept now" in first.output
+    assert "not checked: whether" in first.output and "no checksum is known" in first.output
     archive = tmp_path / "public" / ".archives" / catalogue()["mpdd"].file
     source = json.loads((tmp_path / "public" / "mpdd" / "SOURCE.json").read_text())
     assert source["sha256"] == hashlib.sha256(archive.read_bytes()).hexdigest()

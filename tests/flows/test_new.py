@@ -9,6 +9,7 @@ import torch
 import yaml
 from torchvision.models import resnet18
 
+from flows.new import new_product
 from tasks.spec.read import read_product
 from tasks.store.champion import champion
 from tasks.store.opening import store_of
@@ -49,6 +50,27 @@ def test_a_new_product_gets_a_spec_with_remarks(workspace, samples, command):
     spec = read_product(workspace.root, "cap")
     assert spec.image.size == (128, 128) and list(spec.algorithms) == ["patchcore", "padim"]
     assert (workspace.product("cap") / "images.dvc").is_file()
+    again = command(workspace, "new", "cap", "--from", samples / "cap")
+    assert again.exit_code == 1 and "is there already" in again.output
+
+
+@pytest.mark.parametrize("where", ["proposed_spec", "find_problems"])
+def test_a_new_product_that_was_cut_off_is_completed_by_the_same_command(
+    workspace, samples, command, monkeypatch, where
+):
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(f"flows.new.{where}", killed)
+        new_product(workspace, "cap", str(samples / "cap"), None, lambda *_: False)
+    result = command(workspace, "new", "cap", "--from", samples / "cap")
+    assert result.exit_code == 0, result.output
+    assert (workspace.product("cap") / "images.dvc").is_file()
+    assert (workspace.product("cap") / "dvc.yaml").is_file()
     again = command(workspace, "new", "cap", "--from", samples / "cap")
     assert again.exit_code == 1 and "is there already" in again.output
 

@@ -12,6 +12,7 @@ from filelock import FileLock, Timeout
 
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import need_space, write_json, writing
+from tasks.workspace.secrets import without_password
 
 Report = Callable[[int, int | None], None]  # bytes downloaded, total bytes if known
 WAITS = (1.0, 3.0, 10.0, 30.0)  # seconds to wait after an attempt without data
@@ -26,6 +27,7 @@ class Partial:
 
     def __init__(self, target: Path, url: str) -> None:
         self.url = url
+        self.address = without_password(url)  # as it is written down
         self.target = target
         self.path = target.with_name(f"{target.name}.part")
         self.facts = target.with_name(f"{target.name}.part.json")
@@ -41,10 +43,10 @@ class Partial:
             found = json.loads(self.facts.read_text())
         except (OSError, ValueError):
             return {}
-        return found if found.get("url") == self.url and self.size else {}
+        return found if found.get("url") == self.address and self.size else {}
 
     def keep(self, version: str | None, total: int | None) -> None:
-        write_json(self.facts, {"url": self.url, "version": version, "total": total})
+        write_json(self.facts, {"url": self.address, "version": version, "total": total})
 
     def finish(self) -> None:
         self.path.replace(self.target)

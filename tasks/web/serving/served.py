@@ -66,7 +66,9 @@ class Served:
         """
         try:
             pointer = champion(self.store, self.product)
-            if pointer is None or pointer.release == self.champion.release:
+            if pointer is None:  # a folder that is not mounted looks like that, too
+                raise StoreError(f"the store {self.store.address} names no champion any more")
+            if pointer.release == self.champion.release:
                 self.trouble = ""
                 return False
             if not self._refused.due(pointer.release):

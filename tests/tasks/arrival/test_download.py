@@ -145,3 +145,16 @@ def test_two_downloads_of_one_file_do_not_mix(web, target):
     target.parent.mkdir()
     with FileLock(target.with_name("set.zip.lock")), pytest.raises(DataError, match="already"):
         download_file(web.url("set.zip"), target, silent)
+
+
+def test_a_key_in_the_address_is_not_kept_beside_the_file(web, target):
+    """Another signed address of the same file goes on where the one before broke."""
+    first, second = (f"set?X-Amz-Signature={name}" for name in ("first", "second"))
+    web.files |= {first: CONTENT, second: CONTENT}
+    web.cuts = [400, 0, 0]
+    with pytest.raises(DataError):
+        download_file(web.url(first), target, silent)
+    note = target.with_name("set.zip.part.json").read_text()
+    assert "first" not in note and "Signature" not in note
+    download_file(web.url(second), target, silent)
+    assert target.read_bytes() == CONTENT and ranges(web)[-1] == "bytes=400-"

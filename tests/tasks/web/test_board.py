@@ -16,6 +16,7 @@ from tasks.store.releases import releases
 from tasks.web.board import access
 from tasks.web.board.access import COOKIE, Access
 from tasks.web.board.app import create_app
+from tasks.workspace.journal import Journal
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
 from tests.tasks.boards import KEY, SPEC, Client, line
@@ -410,3 +411,16 @@ def test_a_store_that_is_away_takes_nothing_down(made):
     assert asks.get("/").status_code == 200 and asks.get("/progress").status_code == 200
     assert post(asks, "threshold", threshold(made)).status_code in (503, 507)
     assert untouched(made)
+
+
+def test_a_name_that_is_no_unicode_breaks_no_answer(made):
+    """A file may have it, and an error names the file."""
+    with Journal(made, ["validate tile"]) as journal:
+        journal.begin("validate tile")
+        journal.end("validate tile", "failed", "test/\udcff.png: damaged")
+    told = client(made).get("/progress")
+    assert told.status_code == 200 and "damaged" in told.text
+    body = {**WHO, "image": "test/\udcff.png", "label": "crack", "seen": "good"}
+    headers = {**OURS, "Content-Type": "application/json"}
+    answer = client(made).post("/products/tile/label", content=json.dumps(body), headers=headers)
+    assert answer.status_code == 400 and list(answer.json()) == ["error"]

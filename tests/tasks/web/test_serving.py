@@ -583,6 +583,14 @@ def test_whatever_the_pointer_says_the_watch_goes_on(copy, pointer):
     assert not served.look() and not served.trouble
 
 
+def test_a_store_that_names_no_champion_any_more_is_told(copy):
+    served = served_from(copy)
+    (copy / "store").rename(copy / "elsewhere")  # as a share that is not mounted
+    assert not served.look() and "names no champion any more" in served.trouble
+    (copy / "elsewhere").rename(copy / "store")
+    assert not served.look() and not served.trouble
+
+
 class Panic(BaseException):
     """As libraries in Rust raise it."""
 
