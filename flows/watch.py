@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Protocol
 
 from flows.ingest import ingest_product
@@ -15,7 +16,7 @@ from tasks.arrival.safe_paths import printable
 from tasks.arrival.sources import scratch_folder
 from tasks.arrival.waiting import Waiting
 from tasks.arrival.watch_state import WatchState
-from tasks.arrival.watched import Source, open_source, ready_files
+from tasks.arrival.watched import Listing, Source, open_source, ready_files
 from tasks.monitoring.due import due, news
 from tasks.workspace.errors import BusyError, DataError, LineError, SpecError
 from tasks.workspace.lock import run_lock
@@ -51,6 +52,7 @@ class Watched:
     asks: bool = False  # whether it is a question, which waiting does not answer
     refused: set[str] = field(default_factory=set)  # names already reported
     corrections: float = 0.0  # write time of the last seen corrections
+    nothing: tuple[Listing, set[PurePosixPath]] | None = None  # of which nothing could be taken
 
 
 @dataclass
@@ -135,10 +137,13 @@ class Watcher:
         whole = one.waiting.whole(now)
         known = one.state.taken.get(one.source.address, {})
         whole |= {path for path, stamp in listing.items() if known.get(path) == stamp}
+        if (listing, whole) == one.nothing:
+            return
         offer = ready_files(listing, one.waiting.new, whole, one.source.address, one.labels)
         misplaced = {path for path, _ in offer.refused} | set(offer.skipped)
         paths = {path for arrival in offer.arrivals for path in arrival.files}
         if not paths | misplaced:
+            one.nothing = listing, whole
             return
         with run_lock(self.workspace), scratch_folder(self.workspace.scratch / "watch") as scratch:
             before, one.state.due = one.state.due, True

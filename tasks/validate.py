@@ -19,7 +19,7 @@ from tasks.checks.overview import (
     shorten_findings,
     value_ranges,
 )
-from tasks.checks.used_bits import bits_warnings, brightened
+from tasks.checks.used_bits import bits_failures, bits_warnings, brightened
 from tasks.images.layout import orphan_problem
 from tasks.spec.corrections import Correction, apply_corrections, read_corrections
 from tasks.spec.recipe import read_bits, read_validate
@@ -104,6 +104,7 @@ def run_checks(
     failures, warnings = failures_and_warnings(
         run_suite(checks, table, partial / "docs", digest[:8])
     )
+    failures += bits_failures(found, bits)
     warnings += bits_warnings(found, bits)
     result = ValidationResult(
         passed=not failures,

@@ -6,7 +6,6 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -44,12 +43,8 @@ def start_server(verbose: bool = False) -> None:
 
     home = prefect_home()
     try:
-        server = SubprocessASGIServer()
-        begins = not server.running
         with own_session(home / LOG, verbose):
-            server.start()
-        if begins and server.server_process:
-            _end_with_us(server.server_process.pid)
+            SubprocessASGIServer().start()
     except (RuntimeError, OSError, httpx.HTTPError) as error:
         SubprocessASGIServer().stop()
         raise LineError(
@@ -63,13 +58,19 @@ def start_server(verbose: bool = False) -> None:
 
 @contextmanager
 def own_session(log: Path, verbose: bool) -> Iterator[None]:
-    """Inside, what Prefect's server module starts gets a session of its own, and its output goes to
-    a file if nobody asked for it: Prefect has no option for either."""
+    """Inside, what Prefect's server module starts gets a session of its own, ends with this process
+    however that ends, and its output goes to a file if nobody asked for it: Prefect has no option
+    for any of these."""
     from prefect.server.api import server as module
 
     log.parent.mkdir(parents=True, exist_ok=True)
     with nullcontext() if verbose else log.open("wb") as output:
-        start = partial(subprocess.Popen, start_new_session=True, stdout=output, stderr=output)
+
+        def start(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
+            apart: dict[str, Any] = {"start_new_session": True, "stdout": output, "stderr": output}
+            process = subprocess.Popen(*words, **options | apart)
+            _end_with_us(process.pid)
+            return process
 
         class Detached:
             Popen = staticmethod(start)

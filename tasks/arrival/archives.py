@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tasks.arrival.safe_paths import relative_parts, safe_paths
-from tasks.images.bounds import EXTRA_BYTES, MAX_MEGAPIXELS, PIXEL_BYTES
+from tasks.images.bounds import LARGEST_FILE
 from tasks.images.layout import image_like
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import megabytes, need_space, writing
@@ -42,7 +42,6 @@ BROKEN = (
 )
 MAX_NAME = 1 << 16  # bytes of a header that holds names; tar allows any number
 MAX_MEMBERS = 1_000_000
-LARGEST = MAX_MEGAPIXELS * 1_000_000 * int(PIXEL_BYTES) + EXTRA_BYTES  # bytes of an image
 ALWAYS, RATIO = 10 << 30, 1000  # bytes unpacked that are always allowed, or times the archive
 
 
@@ -99,16 +98,22 @@ def unpack(
             for name, member in by_name.items()
             if member.special
         ]
-        refused += [
-            (name, f"takes {megabytes(by_name[name].size)}, more than any image")
-            for name in places.values()
-            if by_name[name].size > LARGEST
-        ]
-        chosen = [(p, by_name[n]) for p, n in places.items() if by_name[n].size <= LARGEST]
+        large = too_large({name: by_name[name].size for name in places.values()})
+        refused += large.items()
+        chosen = [(path, by_name[name]) for path, name in places.items() if name not in large]
         need_space(folder, sum(member.size for _, member in chosen), f"{archive} unpacked")
         for path, member in chosen:
             write_member(archive, member, folder / path)
     return refused + twice
+
+
+def too_large(sizes: dict[str, int]) -> dict[str, str]:
+    """The reason for each file of more bytes than an image can have. sizes: bytes of each."""
+    return {
+        name: f"takes {megabytes(size)}, more than any image"
+        for name, size in sizes.items()
+        if size > LARGEST_FILE
+    }
 
 
 def write_member(archive: Path, member: "Member", target: Path) -> None:

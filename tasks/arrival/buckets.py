@@ -1,10 +1,10 @@
 """Download images below an address s3://bucket/prefix into a folder."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from tasks.arrival.archives import is_archive, unpack
+from tasks.arrival.archives import is_archive, too_large, unpack
 from tasks.arrival.safe_paths import relative_parts, safe_paths
 from tasks.images.layout import image_like
 from tasks.workspace.aws import client
@@ -42,14 +42,15 @@ def download_bucket(address: str, folder: Path) -> list[tuple[str, str]]:
 
 
 def image_keys(
-    keys: Iterable[str], prefix: str
+    keys: Mapping[str, int], prefix: str
 ) -> tuple[dict[PurePosixPath, str], list[tuple[str, str]]]:
     """The keys of images that begin with `prefix`, by their path below it, and (name, reason) of
-    each refused key. prefix: empty, or ends with a slash."""
-    names = [key.removeprefix(prefix) for key in keys if key.startswith(prefix)]
-    images = [name for name in names if image_like(relative_parts(name))]
-    taken, refused = safe_paths(images)
-    return {path: prefix + name for path, name in taken.items()}, refused
+    each refused key. keys: bytes of each; prefix: empty, or ends with a slash."""
+    sizes = {key.removeprefix(prefix): n for key, n in keys.items() if key.startswith(prefix)}
+    images = {name: n for name, n in sizes.items() if image_like(relative_parts(name))}
+    large = too_large(images)
+    taken, refused = safe_paths(name for name in images if name not in large)
+    return {path: prefix + name for path, name in taken.items()}, [*refused, *large.items()]
 
 
 def download_objects(

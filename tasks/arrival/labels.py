@@ -26,6 +26,8 @@ class Labels:
         but for `skip` and `mask`, which mean all that lies below.
         """
         named = False
+        if not self.folders:
+            return None
         for one in (folder, *folder.parents):
             path = plain(one.as_posix())
             for known in (path, path.rpartition("/")[2]):

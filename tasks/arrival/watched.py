@@ -90,7 +90,8 @@ class BucketSource:
             for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix):
                 for entry in page.get("Contents", []):
                     found[entry["Key"]] = entry["Size"], entry["ETag"]
-        self._keys, self.refused = image_keys(found, self.prefix)
+        sizes = {key: size for key, (size, _) in found.items()}
+        self._keys, self.refused = image_keys(sizes, self.prefix)
         return {path: found[key] for path, key in self._keys.items()}
 
     def stage(self, paths: Iterable[PurePosixPath], scratch: Path) -> None:

@@ -7,6 +7,7 @@ word is not known says nothing certain: whoever reads a source asks then, and do
 import re
 import unicodedata
 from enum import Enum
+from functools import lru_cache
 
 
 class Says(Enum):
@@ -62,7 +63,8 @@ GROUPS = _words(
     "tuesday wednesday thursday friday saturday sunday mon tue wed thu fri sat sun montag "
     "dienstag mittwoch donnerstag freitag samstag sonntag january february march april may "
     "june july august september october november december jan feb mar apr jun jul aug sep oct "
-    "nov dec"
+    "nov dec "
+    "sn id unit units piece pieces order job tray session sample samples"
 )
 SPLITS = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
@@ -83,11 +85,13 @@ def words(name: str) -> list[str]:
     return re.findall(r"[^\W\d_]+|\d+", parted.casefold())
 
 
+@lru_cache(4096)
 def joined(name: str) -> str:
     """The letters of a name: `Ground-Truth` -> groundtruth, `n.i.O.` -> nio."""
     return "".join(word for word in words(name) if not word.isdigit())
 
 
+@lru_cache(4096)
 def says(name: str) -> Says:
     """What the name of a folder says about the images in it."""
     known = set(words(name)) - set(SPLITS)
@@ -120,6 +124,7 @@ def names_any_defect(name: str) -> bool:
     return says(name) is Says.DEFECT and not letters & NAMED_DEFECT
 
 
+@lru_cache(4096)
 def split_of(name: str) -> str | None:
     """The part of a product that a folder holds by its name: train, test or calibration."""
     return SPLITS.get(joined(name)) if not any(word.isdigit() for word in words(name)) else None

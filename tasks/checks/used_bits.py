@@ -32,6 +32,16 @@ def brightened(found: Scan) -> dict[str, np.ndarray]:
     }
 
 
+def bits_failures(found: Scan, told: int | None) -> list[dict[str, str]]:
+    """Findings {check, file, reason} of images that image.bits of the spec would spoil."""
+    why = f"8 bits, but image.bits {told} is for images of 16; set it to null"
+    return [
+        {"check": "bits_used", "file": row["path"], "reason": why}
+        for row in found.rows
+        if told is not None and row["bits"] == 8
+    ]
+
+
 def bits_warnings(found: Scan, told: int | None) -> list[dict[str, str]]:
     """Findings {check, file, reason} on the bits in use. told: image.bits of the spec."""
     bits, above = used_bits(found.brightest), 1 << (told or 16)

@@ -5,6 +5,7 @@ that passes is as large as its header says, has no more parts than a writer need
 So Pillow, libjpeg, libtiff and tifffile take time and memory in proportion to its pixels.
 """
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +19,11 @@ Name = PurePath | str
 MAX_MEGAPIXELS = 400
 PIXEL_BYTES = 8.0  # of a file at most: four channels of 16 bits, not compressed
 EXTRA_BYTES = 64 << 20  # beside the pixels: previews, profiles, notes of the camera
+LARGEST_FILE = MAX_MEGAPIXELS * 1_000_000 * int(PIXEL_BYTES) + EXTRA_BYTES  # bytes
 MAX_PARTS = 100_000  # chunks of a PNG, segments of a JPEG, strips or tiles of a TIFF
 MAX_JUNK = 1 << 16  # bytes between the segments of a JPEG: Pillow skips them one by one
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xd9"
+MARKER = re.compile(rb"\xff+([\x02-\xcf\xd8-\xfe])")  # between scans; in one are 00 and d0 to d7
 FREE_SCANS = 16  # of a JPEG of any size: encoders write about ten
 SCANNED_MEGAPIXELS = 1000  # scans times megapixels, where there are more scans
 ARITHMETIC = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})  # JPEG: less than a bit a block
@@ -37,6 +41,7 @@ TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4
 INTEGERS = {1: "B", 3: "H", 4: "I"}
 # Bytes that one byte becomes at most, by the way a TIFF is packed; others have no such limit
 UNPACKED = {1: 1, 5: 4096, 7: 4096, 8: DEFLATE, 32773: 64, 32946: DEFLATE}
+JPEGS = frozenset({6, 7})
 KNOWN_TAGS = frozenset(
     {WIDTH, HEIGHT, BITS, PACKING, SAMPLES, TILE_WIDTH, TILE_HEIGHT, DEPTH, TILE_DEPTH}
 )
@@ -45,14 +50,15 @@ AGAIN = "copy or export it again"
 
 @dataclass(frozen=True)
 class Promise:
-    """What a header says: size in pixels, bytes of a pixel in the file at most, and the bytes that
-    the file must have at least."""
+    """What a header says: size in pixels, bytes of a pixel in the file at most, the bytes that the
+    file must have at least, and how many JPEG pictures it is made of."""
 
     width: int
     height: int
     pixel_bytes: float = PIXEL_BYTES
     extra: int = EXTRA_BYTES
     least: int = 0
+    jpegs: int = 0
 
 
 class BrokenError(Exception):
@@ -63,14 +69,31 @@ def check_bounds(data: bytes, form: str, name: Name) -> Promise:
     """What the bytes of a file promise; a DataError where its pixels would take too much."""
     file = BytesIO(data)
     promise = checked(file, len(data), form, name)
-    if form == "JPEG":
-        scans = data.count(b"\xff\xda", file.tell()) + 1
+    if promise.jpegs:
+        alone = form == "JPEG"
+        scans = count_scans(data, file.tell()) if alone else data.count(START_OF_SCAN)
+        scans = max(1, scans // promise.jpegs)
         work = scans * promise.width * promise.height / 1e6
         if scans > FREE_SCANS and work > SCANNED_MEGAPIXELS:
             raise DataError(
                 f"{name}: a JPEG of {scans} scans, which takes too long to decode; {AGAIN}"
             )
     return promise
+
+
+def count_scans(data: bytes, at: int) -> int:
+    """Scans of a JPEG whose first one begins at `at`; what follows its end, as the film of a phone,
+    does not count."""
+    scans = 1
+    for _ in range(MAX_PARTS):
+        found = MARKER.search(data, at)
+        if found is None or found[1] == END_OF_IMAGE:
+            break
+        scans += found[1] == START_OF_SCAN[1:]
+        at = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    else:
+        return MAX_PARTS
+    return scans
 
 
 def check_size(file: BinaryIO, size: int, form: str | None, name: Name) -> None:
@@ -170,7 +193,7 @@ def jpeg_promise(file: BinaryIO, size: int) -> Promise:
         raise BrokenError(f"a JPEG of more than {MAX_PARTS:,} segments; {AGAIN}")
     width, height, mark = frame
     blocks = -(-width // 8) * -(-height // 8)  # of 8 x 8 pixels, each of a bit or more
-    return Promise(width, height, least=0 if mark in ARITHMETIC else after + blocks // 8)
+    return Promise(width, height, least=0 if mark in ARITHMETIC else after + blocks // 8, jpegs=1)
 
 
 def bmp_promise(file: BinaryIO, size: int) -> Promise:
@@ -209,12 +232,14 @@ def tiff_promise(file: BinaryIO, size: int) -> Promise:
         together += TYPE_BYTES.get(kind, 1) * values
     if together > 2 * size + (1 << 16):
         raise BrokenError(f"damaged TIFF (its tags take {megabytes(together)}); {AGAIN}")
+    pieces = max((n for tag, _, n, _ in entries if tag in (STRIPS, TILES)), default=1)
     return promise_of_tags(
+        pieces,
         {
             tag: max(tiff_values(file, order, kind, values, inside))
             for tag, kind, values, inside in entries
             if tag in KNOWN_TAGS and kind in INTEGERS and values
-        }
+        },
     )
 
 
@@ -229,8 +254,8 @@ def tiff_values(
     return unpack(form, file)
 
 
-def promise_of_tags(tags: dict[int, int]) -> Promise:
-    """tags: the largest value of each known one."""
+def promise_of_tags(pieces: int, tags: dict[int, int]) -> Promise:
+    """pieces: strips or tiles; tags: the largest value of each known one."""
     width, height = tags.get(WIDTH, 0), tags.get(HEIGHT, 0)
     samples, bits = tags.get(SAMPLES, 1), tags.get(BITS, 1)
     if samples > MAX_SAMPLES:
@@ -241,9 +266,10 @@ def promise_of_tags(tags: dict[int, int]) -> Promise:
     if tile > max(2 * width * height, SMALL_TILE):
         raise BrokenError(f"damaged TIFF (a tile of {tile:,} pixels); {AGAIN}")
     needed = width * height * samples * bits // 8
-    most = UNPACKED.get(tags.get(PACKING, 1))
+    packing = tags.get(PACKING, 1)
+    most, jpegs = UNPACKED.get(packing), pieces if packing in JPEGS else 0
     pixel_bytes = max(PIXEL_BYTES, samples * bits / 8)
-    return Promise(width, height, pixel_bytes, least=needed // most if most else 0)
+    return Promise(width, height, pixel_bytes, least=needed // most if most else 0, jpegs=jpegs)
 
 
 HEADERS: dict[str, Callable[[BinaryIO, int], Promise]] = {

@@ -194,11 +194,11 @@ def turned_deep_pixels(image: ImageFile.ImageFile, data: bytes, name: PurePath |
 
 
 def orientation_of(data: bytes, name: PurePath | str) -> int:
-    """The EXIF orientation of an image file, 1..8; 1 without one."""
-    image = open_image(file_format(data, name), io.BytesIO(data), name)
+    """The EXIF orientation of an image file, 1..8; 1 without one or without an image."""
     try:
+        image = open_image(file_format(data, name), io.BytesIO(data), name)
         found = image.getexif().get(ORIENTATION, 1)
-    except DECODING_ERRORS:
+    except DECODING_ERRORS:  # decode_image reports it
         return 1
     return found if found in range(1, 9) else 1
 

@@ -22,7 +22,7 @@ LARGE = 0.5  # share above which a mask is doubted
 INDEXES = 32  # values up to here are numbers of types and not greys
 FEW_VALUES = 8  # of a picture of types; an edge has more
 NOISE = 1 / 8  # of the brightest value: what is darker may be what JPEG leaves around an edge
-REMEDY = "mark the defect bright on black, and nothing else"
+REMEDY = "mark the defect bright on black, or leave the mask out"
 
 
 def marked_pixels(picture: Picture, name: PurePath | str) -> Marks:

@@ -6,6 +6,8 @@ from functools import lru_cache
 from pathlib import Path
 from zipfile import BadZipFile, ZipFile
 
+import numpy as np
+
 from tasks.reporting.view import ProductView
 from tasks.workspace.errors import DataError
 from tasks.workspace.paths import Workspace
@@ -67,14 +69,22 @@ def page_picture(
 
 @lru_cache(maxsize=512)
 def small_original(path: Path) -> bytes | None:
-    """A small version of a product's image; None if it cannot be read."""
+    """A small version of a product's image, white where a camera of fewer than 16 bits has its
+    brightest value; None if it cannot be read."""
+    from tasks.checks.used_bits import used_bits
+    from tasks.images.decode import decode_image
     from tasks.images.pictures import SIDE, encode_webp, rgb_picture, shrink_picture
-    from tasks.images.read_image import read_image
+    from tasks.images.preprocess import gain
+    from tasks.images.read_image import read_bytes
 
     try:
-        return encode_webp(shrink_picture(rgb_picture(read_image(path)), SIDE // 2))
+        picture = decode_image(read_bytes(path), path)
     except (DataError, OSError):
         return None
+    deep = {"": int(picture.pixels.max())} if picture.bits == 16 else {}
+    bits = used_bits(deep)
+    shown = picture.unit * np.float32(gain(bits)) if bits else picture.unit
+    return encode_webp(shrink_picture(rgb_picture(shown), SIDE // 2))
 
 
 @lru_cache(maxsize=512)

@@ -284,12 +284,12 @@ def test_wrong_sources_are_named(workspace, command, tmp_path):
     refused(command(workspace, "watch", f"a b={tmp_path}"), "cannot name a product")
 
 
-KILLS = 20
+KILLS = 50
 
 
 @pytest.mark.slow
 def test_killed_at_random_every_image_is_in_the_version_once(workspace, drop):
-    """kill -9, twenty times, while images keep arriving."""
+    """kill -9, fifty times, while images keep arriving."""
     import dvc.repo  # noqa: F401, before the forks: each of them would import it
 
     seed = random.randrange(1 << 30)

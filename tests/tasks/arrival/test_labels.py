@@ -181,7 +181,7 @@ def tree(chance: random.Random) -> list[str]:
     return paths
 
 
-DRAWN = 2000
+DRAWN = 1000
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -69,8 +69,12 @@ def test_a_key_ends_inside_the_folder_or_is_refused_by_name(seed: int):
         check_paths(*((found := safe_paths(names))[0], names, found[1]))
         prefix = chance.choice(("", "line/", "a/b/"))
         others = [f"other{name}" for name in drawn_names(chance, 3)] if prefix else []
-        taken, refused = image_keys([prefix + name for name in names] + others, prefix)
+        sizes = dict.fromkeys([prefix + name for name in names] + others, 1)
+        large = [name for name in names if chance.random() < 0.1]
+        sizes |= {prefix + name: 1 << 40 for name in large}
+        taken, refused = image_keys(sizes, prefix)
         images = [name for name in names if image_like(relative_parts(name))]
+        assert not {key.removeprefix(prefix) for key in taken.values()} & set(large)
         below = {path: key.removeprefix(prefix) for path, key in taken.items()}
         check_paths(below, images, refused)
 

@@ -63,10 +63,14 @@ def test_the_bits_are_told_and_no_repeats_are_found_for_being_dark(tmp_path: Pat
     assert near_duplicates(manifest_frame(found.rows), brightened(found), 64, 1.0) == {}
 
 
-def test_validation_warns_until_the_spec_says_it(tmp_path: Path):
+def test_validation_holds_the_images_against_the_spec(tmp_path: Path):
     images = product(tmp_path, 12)
-    assert [one["check"] for one in check_images(images, tmp_path / "a").warnings] == ["bits_used"]
-    assert check_images(images, tmp_path / "b", bits=12).warnings == []
+    Image.fromarray(np.eye(32, dtype=np.uint8) * 90 + 100).save(images / "train/good/8.png")
+    result = check_images(images, tmp_path / "a", bits=10)
+    reasons = {one["check"]: one["reason"] for one in result.warnings}
+    assert "image.bits 10 has none above 1023" in reasons["bits_used"]
+    [failure] = [one for one in result.failures if one["check"] == "bits_used"]
+    assert failure["file"] == "train/good/8.png" and not result.passed
 
 
 @pytest.mark.parametrize("bits", CAMERAS)

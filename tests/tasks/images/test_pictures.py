@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tasks.images.pictures import HEAT_SHARE, heat_map, inferno_colours, map_colours, save_jpeg
+from tasks.reporting.small_pictures import small_original
 from tasks.workspace.errors import DataError
 
 # What is left of red, green and blue (Machado et al., IEEE TVCG 2009, severity 1)
@@ -93,3 +95,15 @@ def test_jpeg_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         save_jpeg(Image.new("RGB", (30, 20)), path)
     assert path.read_bytes() == before
     assert [each.name for each in path.parent.iterdir()] == ["a.jpg"]
+
+
+def test_a_small_original_of_twelve_bits_is_not_black(tmp_path: Path):
+    pixels = np.full((40, 40), 3000, np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "dark.png")
+    Image.fromarray(np.full((40, 40), 187, np.uint8)).save(tmp_path / "usual.png")
+    shown = [
+        np.asarray(Image.open(io.BytesIO(small_original(tmp_path / name) or b""))).mean()
+        for name in ("dark.png", "usual.png")
+    ]
+    assert shown == pytest.approx([187, 187], abs=2)
+    assert small_original(tmp_path / "none.png") is None
