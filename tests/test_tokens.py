@@ -193,12 +193,18 @@ def test_names_that_are_no_plain_vit():
         Tokens("test_resnet", ((0,),), 28, "random")
 
 
+def test_the_work_of_an_image_is_that_of_its_blocks():
+    tokens = Tokens("vit_small_patch14_dinov2", ((-1,),), 392, "random")
+    assert tokens.products == pytest.approx(22.3, abs=0.1)  # 12 blocks, 785 tokens of 384 values
+
+
 def test_a_licence_that_is_not_free_is_told(tmp_path, shallow):
     save_file(
         small(THREE).state_dict(), tmp_path / "dinov3_vits16_pretrain_lvd1689m-08c6.safetensors"
     )
     said, tokens = [], Tokens(THREE, ((0,),), 32, str(tmp_path))
     tokens.tell(Run(say=said.append))
+    assert "times the work of a ResNet-18" in said[0]
     assert "dinov3-license" in said[1] and "dinov3-license" in tokens.source
 
 
