@@ -112,10 +112,9 @@ class Tokens(nn.Module):
     def tell(self, run: Run) -> None:
         """Say once how images are seen, what one costs, and a licence that has to be read."""
         (height, width), (rows, columns) = self.size, self.grid
-        run.say(
-            f"the ViT sees {height} x {width} pixels of each image: {rows} x {columns} tokens, about "
-            f"{self.products / RESNET18:.1f} times the work of a ResNet-18 at 256 pixels"
-        )
+        work = f"{self.products / RESNET18:.1f} times the work of a ResNet-18 at 256 pixels"
+        seen = f"{height} x {width} pixels of each image: {rows} x {columns} tokens"
+        run.say(f"the ViT sees {seen}, about {work}")
         if self.licence != FREE and self.source != "random":
             run.say(f"these weights are under `{self.licence}`: read it before you ship the model")
 

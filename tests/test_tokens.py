@@ -81,7 +81,7 @@ def test_a_size_is_made_a_multiple_of_the_patch_and_said(shallow):
     assert tokens.size == (252, 406) and tuple(tokens.grid) == (18, 29)
     assert tokens(torch.randn(1, 3, 60, 50))[0].shape == (1, 384, 18, 29)
     tokens.tell(Run(say=said.append))
-    assert said == ["the ViT sees 252 x 406 pixels of each image: 18 x 29 tokens"]
+    assert said[0].startswith("the ViT sees 252 x 406 pixels of each image: 18 x 29 tokens, about ")
     assert tokens.record == {"seen_height": 252, "seen_width": 406}
     assert Tokens(TINY, ((0,),), 3, "random").size == (16, 16)
 
