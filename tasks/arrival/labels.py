@@ -14,6 +14,15 @@ SHAPE = "--labels LABEL=FOLDER,FOLDER (LABEL is good, a type of defect, mask, or
 
 
 @dataclass(frozen=True)
+class Told:
+    """What was said of a folder, by its path or only by its name."""
+
+    label: str
+    folder: PurePosixPath
+    by_path: bool
+
+
+@dataclass(frozen=True)
 class Labels:
     """The label of folders: by name, wherever it occurs, or by a path below the source."""
 
@@ -23,19 +32,26 @@ class Labels:
         """What was said of a folder or of one above it, by path or by name.
 
         A folder whose own name says what it holds is not meant by what was said of one above it,
-        but for `skip` and `mask`, which mean all that lies below.
+        but for `skip` and `mask`, which mean all that lies below, unless its path was called
+        otherwise: in `skip/crack` the name `crack` means nothing.
         """
+        told = self.told(folder)
+        sure = next((n for n, one in enumerate(told) if one.by_path), len(told))
+        all_below = (one.label for one in told[: sure + 1] if one.label in (SKIP, MASK))
+        return next(all_below, told[0].label) if told else None
+
+    def told(self, folder: PurePosixPath) -> list["Told"]:
+        """All that was said of a folder and of those above it, from the nearest on."""
+        found: list[Told] = []
         named = False
-        if not self.folders:
-            return None
-        for one in (folder, *folder.parents):
+        for one in (folder, *folder.parents) if self.folders else ():
             path = plain(one.as_posix())
-            for known in (path, path.rpartition("/")[2]):
-                said = self.folders.get(known) if known != HERE or folder == one else None
-                if said and (not named or said in (SKIP, MASK)):
-                    return said
+            for known in dict.fromkeys((path, path.rpartition("/")[2])):
+                label = self.folders.get(known) if known != HERE or folder == one else None
+                if label and (not named or label in (SKIP, MASK)):
+                    found.append(Told(label, one, known == path))
             named = named or says(one.name) in (Says.GOOD, Says.DEFECT, Says.MASKS)
-        return None
+        return found
 
     def unused(self, folders: Iterable[PurePosixPath]) -> list[str]:
         """Folders that were named and are not there."""

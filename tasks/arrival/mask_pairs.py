@@ -16,17 +16,34 @@ LABEL_STUDIO = re.compile(r"^task-\d+-annotation-\d+-.*tag-", re.IGNORECASE)
 
 def masks_among(paths: list[PurePosixPath], labels: Labels, above: int = 0) -> set[PurePosixPath]:
     """Masks by their folder, or by a name that ends in `_mask`, or in another such word beside an
-    image of that name."""
+    image of that name. What was said of the name `crack` says of `masks/crack` whose masks lie
+    there, and not that they are images."""
     stems = {(path.parent, plain(path.stem)) for path in paths}
     masks = set()
     for path in paths:
         said = labels.of(path.parent)
-        of_folder = said == MASK or (not said and any(map(is_mask_folder, path.parts[above:-1])))
+        of_folder = said == MASK or in_mask_folder(path.parent, labels, above)
         beside = (path.parent, mask_stem(path)) in stems and mask_stem(path) != plain(path.stem)
         named = not said and plain(path.stem).endswith("_mask")
         if of_folder or beside or named or LABEL_STUDIO.match(path.name):
             masks.add(path)
     return masks
+
+
+def in_mask_folder(folder: PurePosixPath, labels: Labels, above: int) -> bool:
+    """Whether a folder of masks, by its name, is or holds this one, and nothing else was said."""
+    depth = masks_begin(folder, Labels(), above)
+    told = labels.told(folder)[:1]
+    below = not told or (len(told[0].folder.parts) > depth + 1 and not told[0].by_path)
+    return depth < len(folder.parts) and below
+
+
+def masks_begin(folder: PurePosixPath, labels: Labels, above: int) -> int:
+    """Which part of a path is the folder of masks, by its name or as was said; the number of parts
+    if there is none."""
+    said = [len(one.folder.parts) - 1 for one in labels.told(folder) if one.label == MASK]
+    named = [n for n, part in enumerate(folder.parts) if n >= above and is_mask_folder(part)]
+    return min(said + named, default=len(folder.parts))
 
 
 def with_masks(
@@ -97,10 +114,10 @@ def mask_stem(mask: PurePosixPath) -> str:
 def mask_label(mask: PurePosixPath, labels: Labels, above: int) -> str | None:
     """The label that the folders of a mask give: below the folder of masks, in its name, or above
     it."""
-    if said := labels.of(mask.parent):
-        return None if said in (MASK, SKIP) else said
+    if said := [one for one in labels.told(mask.parent) if one.label not in (MASK, SKIP)]:
+        return said[0].label
     folders = mask.parts[above:-1]
-    at = next((n for n, part in enumerate(folders) if is_mask_folder(part)), len(folders))
+    at = max(masks_begin(mask.parent, labels, above) - above, 0)
     own = [word for part in folders[at : at + 1] for word in words(part)]
     named = "_".join(word for word in own if not is_mask_folder(word))
     for name in (*reversed(folders[at + 1 :]), named, *reversed(folders[:at])):

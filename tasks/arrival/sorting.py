@@ -1,7 +1,8 @@
 """Sort the files of a source: images with their places, masks, and what is refused.
 
 Two kinds of sources are known: with the MVTec AD layout (by_layout.py), and with folders that may
-say a label (by_folders.py). Where that is not certain the answer is a question: `offer.question`.
+say a label (by_folders.py), which may have a `ground_truth` too. Where that is not certain the
+answer is a question: `offer.question`.
 """
 
 from collections import Counter
@@ -57,7 +58,7 @@ def check_annotations(offer: Offer, annotated: set[str], source: str, labels: La
 def sort_paths(paths: list[PurePosixPath], source: str, labels: Labels) -> Offer:
     """The images and masks among the paths of a source; a DataError is a question."""
     roots = sorted({root for path in paths if (root := layout_root(path)) is not None})
-    if not roots:
+    if not any(split_of(part) for path in paths for part in path.parts[:-1]):
         return sort_by_folders(paths, source, labels)
     if len(roots) > 1:
         names = ", ".join(printable(str(root)) for root in roots[:5])

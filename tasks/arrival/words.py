@@ -51,7 +51,7 @@ LABELS = {Says.GOOD: GOOD, Says.DEFECT: DEFECTS}
 NOT = _words("no not non un without free zero nicht kein keine ohne sans sin")
 MASKS = _words(
     "mask masks groundtruth gt gts label labels annotation annotations annotated segmentation "
-    "segmentations segmentationclass segmentationobject seg segs maske masken"
+    "segmentations segmentationclass segmentationobject seg segs maske masken 掩码 掩膜 掩模 마스크"
 )
 # Words of folders that only group images
 GROUPS = _words(
@@ -67,8 +67,8 @@ GROUPS = _words(
     "sn id unit units piece pieces order job tray session sample samples"
 )
 SPLITS = {
-    **dict.fromkeys(("train", "training", "trainset"), "train"),
-    **dict.fromkeys(("test", "testing", "testset"), "test"),
+    **dict.fromkeys(("train", "training", "trainset", "训练", "训练集"), "train"),
+    **dict.fromkeys(("test", "testing", "testset", "测试", "测试集"), "test"),
     **dict.fromkeys(("calibration", "calib", "validation", "valid", "val"), "calibration"),
 }
 SHORT_NUMBER = 3  # digits: `0` and `1` are often labels, `2024` is not

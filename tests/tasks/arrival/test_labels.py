@@ -77,6 +77,17 @@ LAYOUTS = {
         ["label/ground_truth/bad/1.png"],
         {"label/train/good/0.png": "train/good", "label/test/bad/1.png": "test/bad"},
     ),
+    "only masks have a folder of the layout": (
+        ["good/0.png", "scratch/1.png"],
+        ["ground_truth/scratch/1_mask.png"],
+        {"good/0.png": "train/good", "scratch/1.png": "test/scratch"},
+    ),
+    "in Chinese": (
+        ["训练/合格/0.png", "测试/合格/1.png", "测试/不合格/2.png"],
+        ["掩码/不合格/2.png"],
+        {"训练/合格/0.png": "train/good", "测试/合格/1.png": "test/good"}
+        | {"测试/不合格/2.png": "test/不合格"},
+    ),
     "a folder that is called as the archive": (["drop/1.png"], [], {"drop/1.png": "train/good"}),
 }
 
@@ -117,6 +128,64 @@ def test_a_mask_belongs_to_the_nearest_image_of_its_name():
     assert str(path) == "masks/1.png" and "monday/NG/1.png and tuesday/NG/1.png" in reason
     spelled = offer_of("test/Crack/1.png", "test/crack/1.png", "ground_truth/crack/1.png")
     assert masks(spelled) == {} and len(spelled.refused) == 1
+
+
+ANSWERED = {
+    # images, masks, labels: the masks are never images, and each finds its own
+    "masks below their own folder": (
+        ["good/1.png", "type_c/1.png", "type_d/1.png"],
+        ["masks/type_c/1.png", "masks/type_d/1.png"],
+        ["crack=type_c", "hole=type_d"],
+    ),
+    "ends in a word": (["ok/1.png", "odd/2.png"], ["odd_gt/odd/2.png"], ["crack=odd"]),
+    "a folder that was called mask": (
+        ["good/1.png", "type_c/1.png", "type_d/1.png"],
+        ["drawn/type_c/1.png", "drawn/type_d/1.png"],
+        ["mask=drawn", "crack=type_c", "hole=type_d"],
+    ),
+    "the layout": (
+        ["train/good/1.png", "test/7/1.png", "test/8/1.png"],
+        ["ground_truth/7/1_mask.png", "ground_truth/8/1_mask.png"],
+        ["crack=7", "hole=8"],
+    ),
+    "a product that is called as masks are": (
+        ["label/train/good/1.png", "label/test/7/1.png"],
+        ["label/ground_truth/7/1.png"],
+        ["crack=7"],
+    ),
+    "classes in numbers": (["0/1.png", "1/2.png"], ["gt/1/2.png"], ["good=0", "crack=1"]),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERED)
+def test_what_is_said_of_a_defect_says_it_of_its_masks(case: str):
+    images, drawn, labels = ANSWERED[case]
+    offer = offer_of(*images, *drawn, labels=tuple(labels))
+    assert set(places(offer)) == set(images)
+    assert set(masks(offer).values()) == set(drawn)
+    assert all(
+        PurePosixPath(mask).parent.name == PurePosixPath(image).parent.name
+        for image, mask in masks(offer).items()
+    )
+    assert offer.refused == offer.waiting == []
+
+
+def test_masks_of_what_was_called_good_are_no_images():
+    offer = offer_of("ok/1.png", "type_c/2.png", "masks/type_c/2.png", labels=("good=type_c",))
+    assert set(places(offer)) == {"ok/1.png", "type_c/2.png"}
+    assert [str(path) for path, _ in offer.waiting] == ["masks/type_c/2.png"]
+
+
+def test_skip_means_all_below_unless_a_path_says_otherwise():
+    names = ("ok/1.png", "old/type_c/2.png", "type_c/3.png", "day 1/type_c/4.png")
+    said = ("skip=old", "crack=type_c", "good=day 1")
+    taken = places(offer_of(*names, labels=said))
+    assert {name: place.split("/")[1] for name, place in taken.items()} == {
+        "ok/1.png": "good",
+        "type_c/3.png": "crack",
+        "day 1/type_c/4.png": "crack",
+    }
+    assert "old/type_c/2.png" in places(offer_of(*names, labels=(*said, "crack=old/type_c")))
 
 
 UNCERTAIN = {
