@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import ColorJitter, RandomCrop
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import smooth
@@ -44,12 +45,14 @@ class FcddConfig:
     outliers: str = "confetti"  # confetti, perlin (drawn defects), or a folder of other images
     share: float = 0.5  # share of images that become outliers; official code
     epochs: int = 2000  # passes over the images: 200 epochs of 10 passes; official code
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 0.001  # of SGD, times 0.985 after every 10 passes; official code
     sigma: float = 12.0  # pixels, of the Gaussian that spreads an output; section 4.2
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if not 0 < self.share < 1:
             raise ConfigError(f"share must lie between 0 and 1, got {self.share}")
         if self.sigma <= 0:
@@ -116,7 +119,7 @@ class Fcdd(Detector):
         )  # official code
         schedule = torch.optim.lr_scheduler.StepLR(optimiser, 10, 0.985)
         for _ in run.epochs(self.config.epochs, *changing, optimiser, schedule):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 colours, outlier = self.exposed(unit(batch.image), others)
                 loss = one_class(run.mixed(self.distances, varied(colours)), outlier)
                 optimiser.zero_grad()

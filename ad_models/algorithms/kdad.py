@@ -29,6 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import smooth
@@ -49,6 +50,7 @@ class KdadConfig:
     )
     value: float = 0.5  # lambda, weight of the squared distance; official code for MVTec AD
     epochs: int = 601  # official code for MVTec AD
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 0.001  # of Adam; official code
     narrow: int = 16  # channels of the cloner between critical layers; official code
     localisation: str = "gradient"  # section 3.3; or smooth, guided, features (ours)
@@ -60,6 +62,7 @@ class KdadConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if self.localisation not in LOCALISATIONS:
             raise ConfigError(
                 f"localisation must be one of {', '.join(LOCALISATIONS)}, got '{self.localisation}'"
@@ -140,7 +143,7 @@ class Kdad(Detector):
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         optimiser = torch.optim.Adam(self.cloner.parameters(), self.config.lr)
         for _ in run.epochs(self.config.epochs, self.cloner, optimiser):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 pairs = run.mixed(self.compare, unit(batch.image))
                 loss = torch.stack([self.parting(*pair).sum((1, 2)).mean() for pair in pairs]).sum()
                 optimiser.zero_grad()

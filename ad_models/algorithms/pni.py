@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.coreset import coreset
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
@@ -49,6 +50,7 @@ class PniConfig:
     hidden: int = 2048  # width of the network; section 4.2
     depth: int = 10  # its linear layers; section 4.2
     epochs: int = 15  # official code
+    batches: int = 0  # of an epoch; 0: one pass over the patches
     lr: float = 1e-3  # of Adam, a tenth of it every 5 epochs; official code
     patches: int = 2048  # in a batch of the network; official code
     temperature: float = 2.0  # of its softmax; official code
@@ -59,6 +61,7 @@ class PniConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if not 0 < self.ratio <= 1:
             raise ConfigError(f"ratio must be above 0 and at most 1, got {self.ratio}")
         for name in ("neighbourhood", "window"):
@@ -183,9 +186,10 @@ class Pni(Detector):
         windows = Windows(features, config.window)
         optimiser = torch.optim.Adam(self.expectation.parameters(), config.lr)
         places = owner.numel()
-        for epoch in run.epochs(config.epochs, self.expectation, optimiser, stage="expectation"):
-            optimiser.param_groups[0]["lr"] = config.lr * 0.1 ** (epoch // 5)
-            for part in run.steps(torch.randperm(places).split(config.patches)):
+        for done in run.epochs(config.epochs, self.expectation, optimiser, stage="expectation"):
+            optimiser.param_groups[0]["lr"] = config.lr * 0.1 ** (done // 5)
+            parts = torch.randperm(places).split(config.patches)
+            for part in run.steps(epoch(parts, config.batches)):
                 if len(part) == 1 and places > 1:
                     continue  # batch norm needs two
                 at = torch.unravel_index(part, owner.shape)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ad_models.adamp import AdamP
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.budget import allowance, disk
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
@@ -39,6 +40,7 @@ class ReconpatchConfig:
     neighbourhood: int = 3  # side of a patch, positions; section 4
     dims: int = 512  # of the learned space; section 4
     epochs: int = 120  # section 4
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 1e-5  # of AdamP, with cosine annealing; section 4
     weight_decay: float = 1e-2  # section 4
     momentum: float = 0.9  # of the slow copy; gamma
@@ -55,6 +57,7 @@ class ReconpatchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if self.neighbourhood % 2 == 0:
             raise ConfigError(f"neighbourhood must be odd, got {self.neighbourhood}")
         for name in ("dims", "epochs", "neighbours"):
@@ -106,7 +109,7 @@ class Reconpatch(Detector):
         optimiser = AdamP(student.parameters(), c.lr, weight_decay=c.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, c.epochs)
         for _ in run.epochs(c.epochs, student, teacher, optimiser, schedule):
-            for features in run.steps(kept):
+            for features in run.steps(epoch(kept, c.batches)):
                 patches = features.flatten(0, 1)
                 if len(patches) > c.patches:
                     patches = patches[torch.randperm(len(patches))[: c.patches]]

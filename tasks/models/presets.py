@@ -15,8 +15,8 @@ def preset_of(presets: dict[str, Algorithms], algorithm: str, chosen: Any) -> st
 
     The values decide, not what the spec says: `quick` with one value changed is not `quick`.
     """
-    for name, named in ({PAPER: {}} | presets).items():
-        known = config(algorithm, **(named.get(algorithm) or {}))
+    for name in (PAPER, *presets):
+        known = config(algorithm, **(presets.get(name, {}).get(algorithm) or {}))
         apart = {key: getattr(known, key) for key in APART if hasattr(known, key)}
         if replace(chosen, **apart) == known:
             return name
