@@ -25,7 +25,7 @@ from ad_models.base import Batch, Detector, Prediction
 from ad_models.dcgan import initialise
 from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
-from ad_models.maps import smooth
+from ad_models.maps import finish
 from ad_models.pixels import normalised, signed, unsigned
 from ad_models.run import Run
 from ad_models.synthetic import Textures, altered, spoil
