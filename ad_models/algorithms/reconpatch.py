@@ -27,7 +27,7 @@ from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
-from ad_models.neighbours import around, nearest
+from ad_models.neighbours import around, nearest, scarcity
 from ad_models.patches import Kept, PatchEmbedding
 from ad_models.reservoir import Reservoir, plan
 from ad_models.run import Run
@@ -142,18 +142,8 @@ class Reconpatch(Detector):
         maps = finish(
             distance.unflatten(1, grid).unsqueeze(1), images.shape[-2:], self.config.sigma
         )
-        return Prediction(score=self.weighted(patches, distance, neighbour), map=maps)
-
-    def weighted(self, patches: Tensor, distance: Tensor, neighbour: Tensor) -> Tensor:
-        """Image scores (B,): the largest distance, lower if the nearest entry has many similar
-        entries (PatchCore, equation 7)."""
-        largest, worst = distance.max(dim=1, keepdim=True)  # (B, 1)
-        # gather, not take_along_dim: that one fixes the exported batch size
-        query = patches.gather(1, worst[..., None].expand(-1, -1, patches.shape[2]))  # (B, 1, D)
-        memory = neighbour.gather(1, worst).squeeze(1)  # (B,)
-        distances = (query - self.bank[self.around[memory]]).norm(dim=-1)  # (B, b)
-        own = (largest - distances.logsumexp(dim=1, keepdim=True)).exp()  # exp alone overflows
-        return ((1 - own) * largest).squeeze(1)
+        weight = scarcity(patches, distance, neighbour, (self.bank, self.around))
+        return Prediction(score=distance.amax(dim=1) * weight, map=maps)
 
 
 def similarity(z: Tensor, bandwidth: float, neighbours: int, pairwise: float) -> Tensor:
