@@ -8,15 +8,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchvision import models
 
+from ad_models.backbones import network
 from ad_models.errors import ConfigError
 from ad_models.folding import Outputs, Pairs, epsilon, fold, fold_state, foldable
 from ad_models.seen import Seen
 from ad_models.weights import load_weights
 
 PAIRS: dict[tuple[str, ...], Pairs] = {}  # found once in a process
-TAKEN_APART = ("features", "trunk_output", "layers")  # of VGG, RegNet, MNASNet and similar
+# of VGG, RegNet, MNASNet and similar; of EfficientNet and ConvNeXt of timm
+TAKEN_APART = ("features", "trunk_output", "layers", "blocks", "stages")
 
 
 class Pyramid(nn.Module):
@@ -26,6 +27,9 @@ class Pyramid(nn.Module):
     tracing: torch.fx patches nn.Module while it traces, so two threads that build a traced
     extractor at the same time disturb each other. `channels`: of each layer. `source`: source of
     the weights. Where features of images are given (`Seen`), they are the output.
+
+    backbone: a name of torchvision, or one of timm with the tag of its weights, such as
+    `resnet18.tv_in1k`.
 
     It is frozen, so batch norms are part of the convolutions, if the network allows it (not with
     `folded` False, for layers that are trained), and channels lie side by side in memory: this
@@ -40,11 +44,7 @@ class Pyramid(nn.Module):
         folded: bool = True,
     ) -> None:
         super().__init__()
-        if backbone not in models.list_models(module=models):
-            raise ConfigError(
-                f"torchvision has no backbone '{backbone}'; resnet18 is the usual one"
-            )
-        children = dict(_children(models.get_model(backbone, weights=None)))
+        children = dict(_children(network(backbone)))
         if missing := set(layers) - set(children):
             raise ConfigError(f"{backbone} has no layer {sorted(missing)}; it has {list(children)}")
         last = max(list(children).index(layer) for layer in layers)
@@ -62,7 +62,10 @@ class Pyramid(nn.Module):
         self.requires_grad_(False)
         self.train(False)
         with torch.no_grad():
-            self.channels = [f.shape[1] for f in self(torch.zeros(1, 3, 64, 64))]
+            maps = self(torch.zeros(1, 3, 64, 64))
+        if any(found.ndim != 4 for found in maps):
+            raise ConfigError(f"{backbone} gives no feature maps in {', '.join(layers)}")
+        self.channels = [found.shape[1] for found in maps]
 
     def train(self, mode: bool = True) -> "Pyramid":
         return super().train(False)  # frozen: batch-norm statistics must never move

@@ -18,6 +18,7 @@ from ad_models.seen import Seen
 from ad_models.views import resized
 from ad_models.vit_weights import load_vit
 
+RESNET18 = 1.83  # billions of multiplications of a ResNet-18 up to layer3, at 256 pixels
 FREE = "apache-2.0"  # of DINOv2: nothing to tell
 
 Size = int | tuple[int, int]
@@ -109,11 +110,19 @@ class Tokens(nn.Module):
         return torch.cat([before, patches], dim=1).mT.unsqueeze(-1)
 
     def tell(self, run: Run) -> None:
-        """Say once how images are seen, and a licence that has to be read."""
+        """Say once how images are seen, what one costs, and a licence that has to be read."""
         (height, width), (rows, columns) = self.size, self.grid
-        run.say(f"the ViT sees {height} x {width} pixels of each image: {rows} x {columns} tokens")
+        work = f"{self.products / RESNET18:.1f} times the work of a ResNet-18 at 256 pixels"
+        seen = f"{height} x {width} pixels of each image: {rows} x {columns} tokens"
+        run.say(f"the ViT sees {seen}, about {work}")
         if self.licence != FREE and self.source != "random":
             run.say(f"these weights are under `{self.licence}`: read it before you ship the model")
+
+    @property
+    def products(self) -> float:
+        """Multiplications that an image takes, in billions: of the blocks that run."""
+        tokens, dims = self.prefixes + self.grid.numel(), self.channels
+        return len(self.net.blocks) * (12 * tokens * dims**2 + 2 * tokens**2 * dims) / 1e9
 
     @property
     def record(self) -> dict[str, float]:

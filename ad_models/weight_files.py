@@ -7,14 +7,17 @@ from pathlib import Path
 
 ENVIRONMENT = "INSPECTLINE_WEIGHTS"  # a file, or a folder of files named by backbone
 MARKS = (".", "-", "_")  # `resnet18.pth`, `resnet18-f37072fd.pth`, `resnet18_mine.pth`
+TORCHVISION = "tv_in1k"  # the tag of timm for torchvision's weights
 DINOV2 = r"vit_(s|b|l|g)[a-z]*_patch14(_reg4)?_dinov2(\.lvd142m)?"
 DINOV3 = r"vit_(s|b|l|h|7b)[a-z]*(_plus)?_patch16_dinov3(_qkvb)?(\.lvd1689m)?"
 
 
 def file_names(backbone: str) -> tuple[str, ...]:
-    """What the name of a weights file begins with: timm's name, the same without its tag, Meta's.
-    timm converts files with Meta's keys."""
-    names = tuple(dict.fromkeys((backbone, backbone.partition(".")[0])))
+    """What the name of a weights file begins with: the backbone's name; without its tag where that
+    says all, as torchvision's weights and those of DINO do; Meta's, whose keys timm converts."""
+    plain, _, tag = backbone.partition(".")
+    alone = tag == TORCHVISION or any(re.fullmatch(one, backbone) for one in (DINOV2, DINOV3))
+    names = tuple(dict.fromkeys((backbone, plain))) if alone else (backbone,)
     if two := re.fullmatch(DINOV2, backbone):
         return *names, f"dinov2_vit{two[1]}14{two[2] or ''}_pretrain"
     if three := re.fullmatch(DINOV3, backbone):
@@ -24,14 +27,21 @@ def file_names(backbone: str) -> tuple[str, ...]:
 
 
 def file_in(folder: Path, names: Sequence[str]) -> Path | None:
-    """The file of a folder whose name begins with one of these and a mark; the first name, then
-    the first mark, wins."""
+    """The file of a folder whose name is one of these, or begins with one and a mark; the first
+    name, then the first mark, wins."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     for name in names:
-        found = [f for f in files if f.name.startswith(tuple(name + mark for mark in MARKS))]
-        if found:
+        if found := [f for f in files if _is_of(f, name)]:
             return min(found, key=lambda f: MARKS.index(f.name[len(name)]))
     return None
+
+
+def _is_of(file: Path, name: str) -> bool:
+    """Whether a file is named by `name`. Behind a dot only the kind of file may stand: another word
+    there is a tag of timm, of other weights."""
+    if not file.name.startswith(tuple(name + mark for mark in MARKS)):
+        return False
+    return file.name[len(name)] != "." or file.stem == name
 
 
 def cached(backbone: str) -> Path | None:

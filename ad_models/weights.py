@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
+from ad_models.backbones import is_tagged, licence
 from ad_models.errors import WeightsError
-from ad_models.weight_files import ENVIRONMENT, file_in
+from ad_models.weight_files import ENVIRONMENT, cached, file_in, file_names
 
 PATIENCE = 5.0  # seconds in which a download must start with weights `auto`
 
@@ -19,9 +20,9 @@ PATIENCE = 5.0  # seconds in which a download must start with weights `auto`
 def load_weights(net: nn.Module, backbone: str, weights: str) -> str:
     """Load weights into `net`; a text that names their source, for the record.
 
-    `weights`: `imagenet` (torchvision's cache or download), `random`, `auto` (imagenet, or random
-    if that is not available at once), or the path of a state dict, which may be partial or fp16.
-    INSPECTLINE_WEIGHTS overrides all but `random`.
+    `weights`: `imagenet` (torchvision's or timm's cache or download), `random`, `auto` (imagenet,
+    or random if that is not available at once), or the path of a state dict, which may be partial
+    or fp16. INSPECTLINE_WEIGHTS overrides all but `random`.
     """
     if weights == "random":
         return "random"
@@ -29,6 +30,8 @@ def load_weights(net: nn.Module, backbone: str, weights: str) -> str:
         return _from_file(net, _named(Path(override), backbone))
     if weights not in ("imagenet", "auto"):
         return _from_file(net, _named(Path(weights), backbone))
+    if is_tagged(backbone):
+        return _from_timm(net, backbone, weights)
     if weights == "auto" and not _at_hand(backbone):
         return "random"
     return _from_torchvision(net, backbone)
@@ -40,7 +43,7 @@ def _named(path: Path, backbone: str) -> Path:
         return path
     if not path.is_dir():
         raise WeightsError(f"no weights file at {path}; give a state dict, `imagenet` or `random`")
-    found = file_in(path, (backbone,))
+    found = file_in(path, file_names(backbone))
     if found is None:
         raise WeightsError(f"{path} has no weights for {backbone}; {_remedy(backbone)}")
     return found
@@ -93,6 +96,26 @@ def _from_torchvision(net: nn.Module, backbone: str) -> str:
     return f"imagenet {Path(urlparse(chosen.url).path).name}"
 
 
+def _from_timm(net: nn.Module, backbone: str, weights: str) -> str:
+    """What timm downloaded earlier, or downloads now; with `auto` only the first."""
+    told = f"{backbone} of timm, licence {licence(backbone)}"
+    if (here := cached(backbone)) is not None:
+        return f"{told}, {_from_file(net, here)}"
+    if weights == "auto":
+        return "random"
+    import timm
+
+    try:
+        state = timm.create_model(backbone, pretrained=True).state_dict()
+    except Exception as error:  # of the hub, or of the network behind it
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise WeightsError(
+            f"weights of {backbone} cannot be had ({reason}); {_remedy(backbone)}"
+        ) from error
+    net.load_state_dict({k: v for k, v in state.items() if k in net.state_dict()}, strict=False)
+    return told
+
+
 def _at_hand(backbone: str) -> bool:
     """Whether the weights are in torchvision's cache, or their host answers within PATIENCE."""
     url = urlparse(get_model_weights(backbone)["IMAGENET1K_V1"].url)
@@ -106,6 +129,11 @@ def _at_hand(backbone: str) -> bool:
 
 
 def _remedy(backbone: str) -> str:
+    if is_tagged(backbone):
+        return (
+            f"put a file named {backbone}.safetensors into a folder and set {ENVIRONMENT} to it, "
+            "or set `weights: random` to go on without"
+        )
     url = get_model_weights(backbone)["IMAGENET1K_V1"].url
     return (
         f"download {url} where there is a network and set {ENVIRONMENT} to that file or its "

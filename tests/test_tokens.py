@@ -81,7 +81,7 @@ def test_a_size_is_made_a_multiple_of_the_patch_and_said(shallow):
     assert tokens.size == (252, 406) and tuple(tokens.grid) == (18, 29)
     assert tokens(torch.randn(1, 3, 60, 50))[0].shape == (1, 384, 18, 29)
     tokens.tell(Run(say=said.append))
-    assert said == ["the ViT sees 252 x 406 pixels of each image: 18 x 29 tokens"]
+    assert said[0].startswith("the ViT sees 252 x 406 pixels of each image: 18 x 29 tokens, about ")
     assert tokens.record == {"seen_height": 252, "seen_width": 406}
     assert Tokens(TINY, ((0,),), 3, "random").size == (16, 16)
 
@@ -193,12 +193,18 @@ def test_names_that_are_no_plain_vit():
         Tokens("test_resnet", ((0,),), 28, "random")
 
 
+def test_the_work_of_an_image_is_that_of_its_blocks():
+    tokens = Tokens("vit_small_patch14_dinov2", ((-1,),), 392, "random")
+    assert tokens.products == pytest.approx(22.3, abs=0.1)  # 12 blocks, 785 tokens of 384 values
+
+
 def test_a_licence_that_is_not_free_is_told(tmp_path, shallow):
     save_file(
         small(THREE).state_dict(), tmp_path / "dinov3_vits16_pretrain_lvd1689m-08c6.safetensors"
     )
     said, tokens = [], Tokens(THREE, ((0,),), 32, str(tmp_path))
     tokens.tell(Run(say=said.append))
+    assert "times the work of a ResNet-18" in said[0]
     assert "dinov3-license" in said[1] and "dinov3-license" in tokens.source
 
 

@@ -62,7 +62,7 @@ class ReleaseModel:
     def background(self, image: np.ndarray, side: int) -> np.ndarray:
         """The region of interest of an image (H, W, C) in 0..1 in grey (h, w, 1), no side of it
         above `side` pixels: what `small_picture` draws on."""
-        grey = self.inspector.preprocess.region(image).mean(axis=2, keepdims=True)
+        grey = self.inspector.preprocess.view(image).mean(axis=2, keepdims=True)
         return resize_image(grey, bounded(grey.shape, side)).transpose(1, 2, 0)
 
     def small_picture(self, background: np.ndarray, found: Inspection) -> "Image":

@@ -68,7 +68,8 @@ def test_killed_at_random_runs_that_promote_leave_nothing_broken(copy, tmp_path)
             champions.add(check_store(copy, tmp_path / "c").release)
             psutil.wait_procs(family, timeout=30)
             assert not [p for p in family if p.is_running() and p.status() != "zombie"]
-        assert begin(copy, log).wait() == 0
+        last = begin(copy, log).wait()
+    assert last == 0, (tmp_path / "log").read_text(errors="replace")[-4000:]
     champions.add(check_store(copy, tmp_path / "c").release)
     print(len(champions), "champions,", f"{usual:.1f} s a run")
     assert len(champions) > KILLS / 10

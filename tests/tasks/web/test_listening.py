@@ -195,6 +195,7 @@ from tests.tasks.web.listeners import served
 from tests.tasks.web.test_listening import app, connected
 resource.setrlimit(resource.RLIMIT_NOFILE, (120, 400))
 with served(app(), Limits(spare={spare})) as url:
+    assert httpx.get(url, trust_env=False).json()  # it has all that it opens
     held = []
     for number in range(int(sys.argv[1])):
         try:

@@ -25,6 +25,7 @@ from tasks.documents.manifest import About
 from tasks.documents.threshold import Thresholds
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
+from tasks.models.inspector import Inspector
 from tasks.models.release_model import ReleaseModel
 from tasks.monitoring.log import PredictionLog, read_log
 from tasks.predict import predict_images
@@ -463,10 +464,13 @@ def test_a_heat_map_is_drawn_at_a_bounded_size(served, height, width):
     assert drawn.size == (max(1, round(width * scale)), max(1, round(height * scale)))
 
 
-def test_a_bounded_heat_map_shows_what_the_whole_one_shows(served):
+@pytest.mark.parametrize("bits", [None, 12])
+def test_a_bounded_heat_map_shows_what_the_whole_one_shows(served, bits):
     random = np.random.default_rng(3)
-    image = random.random((200, 120, 3), np.float32)
-    model = served.champion.model
+    image = random.random((200, 120, 3), np.float32) / (16 if bits else 1)
+    whole = served.champion.model
+    preprocess = Preprocess(ImageSpec(size=SIZE, bits=bits))
+    model = ReleaseModel(Inspector(whole.inspector.detector, preprocess), whole.decision)
     found = model.inspector.inspect(image)
     whole = model.picture(image, found).resize((60, 100), Image.Resampling.BOX)
     drawn = model.small_picture(model.background(image, 100), found)
