@@ -9,20 +9,23 @@ import math
 import torch
 from torch import nn
 
+from ad_models.borders import Doubling, convolution
+
 SLOPE = 0.2  # of the leaky ReLU; table 1
 
 
-def encoder(side: int, code: int, width: int = 32) -> nn.Sequential:
-    """Images (B, 3, side, side) to codes (B, code, 1, 1)."""
+def encoder(side: int, code: int, width: int = 32, padding: str = "zeros") -> nn.Sequential:
+    """Images (B, 3, side, side) to codes (B, code, 1, 1). `padding`: see `borders`."""
     layers: list[nn.Module] = []
     channels = 3
     for out, kernel, stride in _plan(side, width):
-        layers += [nn.Conv2d(channels, out, kernel, stride, 1), nn.LeakyReLU(SLOPE)]
+        layer = convolution(channels, out, kernel, stride, padding)
+        layers += [layer, nn.LeakyReLU(SLOPE)]
         channels = out
     return _started(nn.Sequential(*layers, nn.Conv2d(channels, code, 8)))
 
 
-def decoder(side: int, code: int, width: int = 32) -> nn.Sequential:
+def decoder(side: int, code: int, width: int = 32, padding: str = "zeros") -> nn.Sequential:
     """Codes (B, code, 1, 1) to images (B, 3, side, side), the encoder reversed."""
     plan = _plan(side, width)
     outs = [3, *(out for out, _, _ in plan)]
@@ -30,9 +33,9 @@ def decoder(side: int, code: int, width: int = 32) -> nn.Sequential:
     for out, (channels, kernel, stride) in zip(outs[-2::-1], plan[::-1], strict=True):
         layers.append(nn.LeakyReLU(SLOPE))
         if stride == 2:
-            layers.append(nn.ConvTranspose2d(channels, out, kernel, stride, 1))
+            layers.append(Doubling(channels, out, padding))
         else:
-            layers.append(nn.Conv2d(channels, out, kernel, stride, 1))
+            layers.append(convolution(channels, out, kernel, stride, padding))
     return _started(nn.Sequential(*layers))
 
 

@@ -26,10 +26,9 @@ def denoised(noisy: Tensor, noise: Tensor, kept: Tensor) -> Tensor:
 
 
 def guided(noisy: Tensor, noise: Tensor, kept: Tensor, coarse: Tensor, weight: float) -> Tensor:
-    """The original image, moved towards `coarse`, an estimate from a noisier step. The noise is
-    corrected by the difference between the image and `coarse` after the same step with the same
-    noise.
+    """The original image, moved towards `coarse`, an estimate from a noisier step.
+
+    The paper corrects the noise by `weight` times the difference between the image and `coarse`
+    after the same step with the same noise; written out, this is what remains.
     """
-    there = noised(coarse, noise, kept)
-    corrected = noise - weight * (1 - kept).sqrt() * (there - noisy)
-    return denoised(noisy, corrected, kept)
+    return torch.lerp(denoised(noisy, noise, kept), coarse, weight * (1 - kept))

@@ -6,6 +6,7 @@ import sys
 import torch
 from torch import Tensor
 
+Memory = tuple[Tensor, Tensor]  # a bank (N, D), and the entries (N, b) around each of its entries
 BLOCK = 2048  # bank rows a matrix product: bounds the (..., BLOCK) table of distances
 
 
@@ -57,3 +58,15 @@ def around(bank: Tensor, count: int) -> Tensor:
     count = min(count, len(bank))
     parts = bank.split(1024)  # or the table would be N x N
     return torch.cat([torch.cdist(part, bank).topk(count, largest=False).indices for part in parts])
+
+
+def scarcity(patches: Tensor, distance: Tensor, neighbour: Tensor, memory: Memory) -> Tensor:
+    """Weight (B,) of the largest distance of patches (B, P, D): lower if its nearest entry has many
+    similar entries around it (PatchCore, equation 7)."""
+    bank, around = memory
+    worst = distance.argmax(dim=1, keepdim=True)  # (B, 1)
+    # gather, not take_along_dim: that one fixes the exported batch size
+    query = patches.gather(1, worst[..., None].expand(-1, -1, patches.shape[2]))  # (B, 1, D)
+    entry = neighbour.gather(1, worst).squeeze(1)  # (B,)
+    distances = (query - bank[around[entry]]).norm(dim=-1)  # (B, b), itself first
+    return 1 - distances.softmax(dim=1)[:, 0]  # softmax: exp alone overflows

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ad_models.errors import Cancelled, CheckpointError
 
@@ -42,6 +43,7 @@ class Run:
     precision: torch.dtype = torch.float32  # of the networks in training; see `mixed`
     report_every: float = 1.0  # seconds
     save_every: float = 60.0  # seconds at most; the last epoch of a stage is always saved
+    taken: dict[str, int] = field(default_factory=dict)  # stage -> steps of its optimisers
     _at: tuple[str, int, int] = ("learn", 1, 1)  # stage, epoch, epochs
     _metrics: dict[str, Tensor] = field(default_factory=dict)
     _reported: float = 0.0
@@ -66,6 +68,10 @@ class Run:
             yield batch.to(self.device)
             self._tell(step, total)
 
+    def trained(self) -> dict[str, int]:
+        """Steps by stage, of the stages that train; empty where nothing was trained."""
+        return {stage: steps for stage, steps in self.taken.items() if steps}
+
     def mixed(self, network: Callable, *inputs: Any) -> Any:
         """The output of `network` for `inputs` in a training step: convolutions and products in
         `precision`, the result in float32, so that losses keep their precision."""
@@ -85,8 +91,11 @@ class Run:
         return tick
 
     def epochs(self, count: int, *changing: Any, stage: str = "learn") -> Iterator[int]:
-        """Yield the remaining epochs, and save `changing` (modules, optimisers) on disk."""
-        for epoch in range(self._restore(stage, changing), count):
+        """Yield the remaining epochs, and save `changing` (modules, optimisers) on disk. The steps
+        of the optimisers are counted in `taken`, those before a stop too."""
+        done = self._restore(stage, changing)
+        self._count(stage, [one for one in changing if isinstance(one, Optimizer)])
+        for epoch in range(done, count):
             self._at = (stage, epoch + 1, count)
             yield epoch
             # save often if saving is fast, for a twentieth of the time: then a stop costs
@@ -94,6 +103,21 @@ class Run:
             due = min(self.save_every, 20 * self._cost)
             if epoch + 1 == count or time.monotonic() - self._saved >= due:
                 self._save(stage, epoch + 1, changing)
+
+    def _count(self, stage: str, optimisers: list[Optimizer]) -> None:
+        """From now on, count the steps of a stage. Where two optimisers take turns, they are those
+        of the one that takes more."""
+        before, each = self.taken[stage], [0] * len(optimisers)
+
+        def counted(number: int) -> Callable[..., None]:
+            def count(*_: Any) -> None:
+                each[number] += 1
+                self.taken[stage] = before + max(each)
+
+            return count
+
+        for number, optimiser in enumerate(optimisers):
+            optimiser.register_step_post_hook(counted(number))
 
     def _stop_if_asked(self, step: int) -> None:
         if self.should_stop():
@@ -119,6 +143,7 @@ class Run:
 
     def _restore(self, stage: str, changing: tuple) -> int:
         saved = self._read()["stages"].get(stage)
+        self.taken[stage] = saved.get("taken", 0) if saved else 0
         if saved is None:
             return 0
         for thing, state in zip(changing, saved["states"], strict=True):
@@ -134,7 +159,8 @@ class Run:
         if self.checkpoint is None:
             return
         started = time.monotonic()
-        entry = {"done": done, "states": [thing.state_dict() for thing in changing]}
+        states = [thing.state_dict() for thing in changing]
+        entry = {"done": done, "states": states, "taken": self.taken[stage]}
         entry["rng"] = torch.get_rng_state()
         if self.device.type == "cuda":
             entry["cuda_rng"] = torch.cuda.get_rng_state(self.device)

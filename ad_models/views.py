@@ -17,6 +17,11 @@ def check_views(side: int, stride: int | None) -> None:
     """Raise ConfigError for a `side` or `stride` that no view can have."""
     if side < 32 or side & (side - 1):
         raise ConfigError(f"side must be a power of two and at least 32, got {side}")
+    check_stride(side, stride)
+
+
+def check_stride(side: int, stride: int | None) -> None:
+    """Raise ConfigError for a `stride` that no view can have."""
     if stride is not None and not 1 <= stride <= side:
         raise ConfigError(f"stride must be 1 to side ({side}), or none, got {stride}")
 
@@ -51,6 +56,26 @@ def assemble(
             whole = whole + F.pad(part, (left, width - left - side, top, height - top - side))
     count = _covered(tops, side, height)[:, None] * _covered(lefts, side, width)
     return whole / count.to(whole)
+
+
+def inspect(
+    seen: Callable[[Tensor], tuple[Tensor, Tensor]],
+    images: Tensor,
+    side: int,
+    stride: int | None,
+) -> tuple[Tensor, Tensor]:
+    """As `assemble`, where `seen` gives scores (N,) and maps of views: the highest score of the
+    views of each image (B,), and the joined maps."""
+    columns = 1 if stride is None else len(_starts(images.shape[-1], side, stride))
+    scores = []
+
+    def maps(views: Tensor) -> Tensor:
+        score, found = seen(views)
+        scores.append(score.unflatten(0, (columns, -1)).amax(0))
+        return found
+
+    joined = assemble(maps, images, side, stride)
+    return torch.stack(scores).amax(0), joined
 
 
 def resized(images: Tensor, size: Sequence[int]) -> Tensor:

@@ -41,7 +41,9 @@ def print_table(table: Table) -> None:
 
 def results_table(cells: list[Metrics], champions: dict[str, str] | None = None) -> None:
     """One line per cell; * marks the champion's algorithm of each product."""
-    table = Table("product", "algorithm", box=None, pad_edge=False, header_style="bold")
+    table = Table(
+        "product", "algorithm", "made with", box=None, pad_edge=False, header_style="bold"
+    )
     columns = {
         heading: column
         for heading, column in RESULTS.items()
@@ -52,13 +54,18 @@ def results_table(cells: list[Metrics], champions: dict[str, str] | None = None)
     for cell in cells:
         mark = " *" if (champions or {}).get(cell.product) == cell.algorithm else ""
         values = [format_value(cell.figure(key), form) for key, form in columns.values()]
-        table.add_row(cell.product, cell.algorithm + mark, *values)
+        table.add_row(cell.product, cell.algorithm + mark, made_with(cell), *values)
     print_table(table)
+
+
+def made_with(cell: Metrics) -> str:
+    """Preset, steps and backbone; of a long name of a backbone the beginning. A dash if unknown."""
+    return cell.made.split("_patch")[0] or "-"
 
 
 def releases_table(rows: list[Release]) -> None:
     """One line per release, oldest first."""
-    table = Table("", "release", "algorithm", "created", box=None, header_style="bold")
+    table = Table("", "release", "algorithm", "made with", "created", box=None, header_style="bold")
     for heading in ("image AUROC", "AUPRO", "MB"):
         table.add_column(heading, justify="right")
     for row in rows:
@@ -67,6 +74,7 @@ def releases_table(rows: list[Release]) -> None:
             "*" if row.champion else "",
             row.id,
             row.algorithm,
+            made_with(metrics),
             row.created,
             format_value(metrics.image_auroc, "{:.4f}"),
             format_value(metrics.aupro_30, "{:.4f}"),

@@ -11,6 +11,7 @@ from tasks.decisions.score_rule import COLUMNS
 from tasks.models.device import peak_memory_mb, training_precision
 from tasks.models.fitting import FitJob, SharedModel, fingerprint_of, prepare_run
 from tasks.models.left_out import left_out_scores
+from tasks.models.presets import preset_of
 from tasks.spec.algorithms import per_product
 from tasks.spec.read import read_params
 from tasks.spec.recipe import read_fit
@@ -32,7 +33,8 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     identity = fingerprint_of(algorithm, recipe, table, shared)
     run, checkpoint = prepare_run(workspace, product, algorithm, identity, listener)
     run.precision = training_precision(recipe.training.precision, run.device)
-    line = read_params(workspace.root).line
+    params = read_params(workspace.root)
+    line = params.line
     features = (
         FeatureFolder(workspace.features, int(line.features_gb * GB))
         if line.features_gb
@@ -42,6 +44,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     started = time.perf_counter()
     detector, normals, held = job.fit(rows, run)
     fitted = time.perf_counter()
+    steps = shared.card["steps"] if shared else run.trained()
     if held:
         scores, how = job.score(detector, held), "held out"
     else:
@@ -49,6 +52,8 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     card = {
         "product": product,
         "algorithm": algorithm,
+        "preset": preset_of(params.presets, algorithm, detector.config),
+        "steps": steps,
         "parameters": asdict(detector.config),
         "image": recipe.image.model_dump(mode="json"),
         "backbone_weights": detector.weights,

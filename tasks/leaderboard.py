@@ -17,6 +17,9 @@ from tasks.workspace.paths import Workspace
 COLUMNS = (
     "product",
     "algorithm",
+    "preset",
+    "steps",
+    "backbone",
     "image_auroc",
     "pixel_auroc",
     "aupro_30",

@@ -32,6 +32,7 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
     detector = create(algorithm, **recipe["parameters"]).fit(loader, run)
     card = {
         "algorithm": algorithm,
+        "steps": run.trained(),
         "parameters": asdict(detector.config),
         "backbone_weights": detector.weights,
         "image_size": size,

@@ -107,6 +107,27 @@ def test_a_finished_stage_is_not_run_again(tmp_path):
     assert not seen
 
 
+@pytest.mark.parametrize("stop_after", [7, 19])
+def test_steps_are_counted_through_a_stop(tmp_path, stop_after):
+    """Six epochs of three batches, in which two optimisers take turns, then two epochs of one."""
+    seen = []
+    file = tmp_path / "fit.ckpt"
+    run = Run(checkpoint=file, report=seen.append, report_every=0, save_every=0)
+    run.should_stop = lambda: len(seen) >= stop_after
+    with pytest.raises(Cancelled):
+        fresh().fit(Shuffled(), run)
+    again = Run(checkpoint=file)
+    fresh().fit(Shuffled(), again)
+    assert again.trained() == {"gan": 6 * 3, "encoder": 2 * 3}
+
+
+def test_what_has_no_optimiser_has_no_steps():
+    run = Run()
+    for _ in run.epochs(3, stage="range"):
+        pass
+    assert run.trained() == {}
+
+
 def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
     fresh().fit(Shuffled(), Run(checkpoint=tmp_path / "fit.ckpt", identity="one"))
     with pytest.raises(CheckpointError, match="delete it"):

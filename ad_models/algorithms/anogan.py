@@ -6,10 +6,11 @@ Idea (section 2): a DCGAN learns to draw normal images. For a new image, gradien
 the code whose drawing is nearest, in pixels and in the discriminator's features (equation 5).
 Differences that remain are anomalous.
 
-Differs from the paper: colour images, resized to `size`, where the paper cuts grey patches of 64
-pixels; epochs are for a few hundred images instead of a million patches. Every search starts at the
-same random code, so that a prediction repeats and does not depend on its batch. The optimiser of
-the search is Adam; the paper does not name one.
+Differs from the paper: colour images, resized to `size`; the paper cuts grey patches of 64 pixels,
+as `stride` does (of colour): then a defect is seen at its own size, every patch is searched for,
+and the highest score of a patch is the image's. Epochs are for a few hundred images instead of a
+million patches. Every search starts at the same random code, so that a prediction repeats and does
+not depend on its batch. The optimiser of the search is Adam; the paper does not name one.
 """
 
 from collections.abc import Iterable
@@ -23,14 +24,16 @@ from ad_models.base import Batch, Detector, Prediction
 from ad_models.dcgan import Decoder, Encoder, widths
 from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
-from ad_models.maps import finish
+from ad_models.maps import smooth
 from ad_models.pixels import signed, unsigned
 from ad_models.run import Run
+from ad_models.views import assemble, check_stride, draw, inspect
 
 
 @dataclass(frozen=True)
 class AnoganConfig:
     size: int = 64  # pixels, side of what the networks see; section 3
+    stride: int | None = None  # pixels between patches of `size`; none: whole images, resized; ours
     base: int = 64  # channels of the first layer; DCGAN
     code: int = 100  # dimensions; DCGAN
     epochs: int = 1000  # ours (section 3: 20, of a million patches)
@@ -45,6 +48,7 @@ class AnoganConfig:
     def __post_init__(self) -> None:
         check_epoch(self.batches)
         widths(self.size, self.base)
+        check_stride(self.size, self.stride)
         for name in ("base", "code", "epochs", "steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -70,7 +74,8 @@ class Anogan(Detector):
         changing = (self.generator, self.discriminator, drawing, judging)
         for _ in run.epochs(self.config.epochs, *changing):
             for batch in run.steps(epoch(loader, self.config.batches)):
-                images = signed(batch.image, self.config.size)
+                views = draw(batch.image, self.config.size, self.config.stride)
+                images = signed(views, self.config.size)
                 codes = 2 * torch.rand(len(images), self.config.code).to(images.device) - 1
                 drawn = self.generator(codes)
 
@@ -117,10 +122,16 @@ class Anogan(Detector):
         return seen, self.generator(codes)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        return unsigned(self.redraw(images)[1], images.shape[-2:])
+        def drawn(views: Tensor) -> Tensor:
+            return unsigned(self.redraw(views)[1], views.shape[-2:])
+
+        return assemble(drawn, images, self.config.size, self.config.stride)
+
+    def inspect(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (N,) and maps (N, 1, size, size) of views (N, 3, size, size)."""
+        seen, drawn = self.redraw(views)
+        return self.loss(seen, drawn), (seen - drawn).abs().mean(1, keepdim=True)
 
     def forward(self, images: Tensor) -> Prediction:
-        seen, drawn = self.redraw(images)
-        maps = (seen - drawn).abs().mean(1, keepdim=True)
-        maps = finish(maps, images.shape[-2:], self.config.sigma)
-        return Prediction(score=self.loss(seen, drawn), map=maps)
+        score, maps = inspect(self.inspect, images, self.config.size, self.config.stride)
+        return Prediction(score, smooth(maps, self.config.sigma))

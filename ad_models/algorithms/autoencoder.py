@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.borders import check_padding
 from ad_models.convnets import decoder, encoder
 from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
@@ -43,11 +44,13 @@ class AutoencoderConfig:
     lr: float = 2e-4  # of Adam; section 4
     weight_decay: float = 1e-5  # section 4
     sigma: float = 4.0  # blur of the final map, pixels; ours: a single pixel decides nothing
+    padding: str = "zeros"  # or "replicate", ours: the edge is repeated, not framed in black
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_views(self.side, self.stride)
         check_epoch(self.batches)
+        check_padding(self.padding)
         if self.loss not in ("ssim", "l2"):
             raise ConfigError(f"loss must be ssim or l2, got '{self.loss}'")
         if self.code < 1:
@@ -60,8 +63,8 @@ class Autoencoder(Detector):
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__(config)
         self.net = nn.Sequential(
-            encoder(config.side, config.code, config.width),
-            decoder(config.side, config.code, config.width),
+            encoder(config.side, config.code, config.width, config.padding),
+            decoder(config.side, config.code, config.width, config.padding),
         )
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:

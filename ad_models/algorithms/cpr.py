@@ -9,12 +9,10 @@ are trained to agree on normal patches and to differ on synthetic defects and ot
 
 Differs from the paper: synthetic images are made while training, not 12,000 beforehand, and their
 defects are cut to the foreground, where the official code drops whole components; components of any
-size stay; lightness is changed in RGB. The reference of a pair is not changed in light or noise, as
-its features are known beforehand; the official code changes both. Where all pixels count, cells of
-other places are drawn with replacement from the grid, and there the query is the first of the pair;
-the official code draws normal pixels without replacement, and takes the reference first. The best
-of all references is taken before the map is enlarged. Batch norms have torch's epsilon. The bank
-holds half precision.
+size stay; lightness is changed in RGB. Where all pixels count, cells of other places are drawn with
+replacement from the grid, and there the query is the first of the pair; the official code draws
+normal pixels without replacement, and takes the reference first. The best of all references is
+taken before the map is enlarged. Batch norms have torch's epsilon. The bank holds half precision.
 """
 
 import math
@@ -115,9 +113,8 @@ class Cpr(Detector):
             images = everything(lambda x: x, loader, run, self.held() / 3, IMAGES)
             if not len(images):
                 raise InputError("CPR needs at least 1 normal image")
-            known = self.describe(images)
-        self.compare(images, known, run)
-        del known
+            self.describe(images)
+        self.compare(images, run)
         self.eval()
         with torch.no_grad():
             parts = (self.local(self.pyramid(part)) for part in images.split(8))
@@ -126,22 +123,17 @@ class Cpr(Detector):
 
     def held(self) -> float:
         """Largest number of values per pixel that a fit holds besides the images: features of
-        strides 4 and 8, the fine ones four times, with two tables of words while retrieval learns
-        (measured), or the bank."""
-        fine, coarse = self.pyramid.channels
-        learning = (4 * fine + 2 * self.config.words) / 16 + coarse / 64
+        stride 4, four times, with two tables of words while retrieval learns, or the bank."""
+        learning = (4 * self.pyramid.channels[0] + 2 * self.config.words) / 16
         return max(learning, self.config.channels * (1 / 16 + 1 / 64))
 
-    def describe(self, images: Tensor) -> list[Tensor]:
-        """Fill the data for retrieval; backbone features of the images in half precision."""
-        parts = [self.pyramid(part) for part in images.split(8)]
-        fine = torch.cat([part[0] for part in parts])
+    def describe(self, images: Tensor) -> None:
+        """Fill the data for retrieval."""
+        fine = torch.cat([self.pyramid(part)[0] for part in images.split(8)])
         self.retrieval.learn(fine, self.config.objects, self.config.seed)
-        return [fine.half(), torch.cat([part[1].half() for part in parts])]
 
-    def compare(self, images: Tensor, known: list[Tensor], run: Run) -> None:
-        """Train the local features on pairs of a synthetic defect image and a similar image, from
-        `known`."""
+    def compare(self, images: Tensor, run: Run) -> None:
+        """Train the local features on pairs of a synthetic defect image and a similar image."""
         config = self.config
         known_as, fronts = self.retrieval.histograms, self.retrieval.fronts
         unlike = divergence(known_as, known_as)
@@ -157,9 +149,11 @@ class Cpr(Detector):
                 rank = torch.randint(alike.shape[1], chosen.shape).to(chosen.device)
                 others = alike[chosen, rank]
                 spoiled, masks = self.synthetic(images[chosen], fronts[chosen])
-                with torch.no_grad():
-                    pairs = zip(self.pyramid(spoiled), known, strict=True)
-                    features = [torch.cat([f, k[others].float()]) for f, k in pairs]
+                with torch.no_grad():  # two passes: the memory is that of one
+                    pairs = zip(
+                        self.pyramid(spoiled), self.pyramid(relit(images[others])), strict=True
+                    )
+                    features = [torch.cat(pair) for pair in pairs]
                 loss = self.loss(features, masks, fronts[chosen], fronts[others])
                 optimiser.zero_grad()
                 loss.backward()
@@ -177,14 +171,7 @@ class Cpr(Detector):
                 sources[own] = shuffled(altered(unit(images[own]).clamp(0, 1)), 16)
             inside = F.interpolate(fronts, size, mode="bilinear", align_corners=False)
         spoiled, masks = spoil(images, sources, 0.9, (0.5, 1.0), foreground=inside)
-        pixels = unit(spoiled)
-        some = (torch.rand(2, count, 1, 1, 1) < 0.3).to(device)
-        lightness = uniform(0.9, 1.1, (count, 1, 1, 1), device)
-        pixels = torch.where(some[0], pixels * lightness, pixels)
-        share = uniform(0, 0.03, (count, 1, 1, 1), device) * some[1]
-        drawn = uniform(0, 1, (count, 1, *size), device)
-        pixels = torch.where(drawn < share, (drawn < share / 2).float(), pixels)  # salt and pepper
-        return normalised(pixels.clamp(0, 1)), masks
+        return relit(spoiled), masks
 
     def loss(self, features: list[Tensor], masks: Tensor, front: Tensor, other: Tensor) -> Tensor:
         """Loss of consecutive pairs in features [(2B, C, h, w)]; equation 9."""
@@ -234,6 +221,20 @@ class Cpr(Detector):
         maps = smooth(maps * finish(front, size, 0), self.config.sigma)
         pixels = min(self.config.top, size[0] * size[1])
         return Prediction(score=maps.flatten(1).topk(pixels).values.sum(1), map=maps)
+
+
+def relit(images: Tensor) -> Tensor:
+    """Images (B, 3, H, W), three in ten of them lighter or darker, three in ten with salt and
+    pepper."""
+    count, device = len(images), images.device
+    pixels = unit(images)
+    some = (torch.rand(2, count, 1, 1, 1) < 0.3).to(device)
+    lightness = uniform(0.9, 1.1, (count, 1, 1, 1), device)
+    pixels = torch.where(some[0], pixels * lightness, pixels)
+    share = uniform(0, 0.03, (count, 1, 1, 1), device) * some[1]
+    drawn = uniform(0, 1, (count, 1, *images.shape[-2:]), device)
+    pixels = torch.where(drawn < share, (drawn < share / 2).float(), pixels)
+    return normalised(pixels.clamp(0, 1))
 
 
 def around(query: Tensor, reference: Tensor) -> Tensor:

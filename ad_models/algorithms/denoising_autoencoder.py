@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.borders import check_padding
 from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.maps import smooth
@@ -40,10 +41,12 @@ class DenoisingAutoencoderConfig:
     batches: int = 336  # steps of an epoch, for any number of images
     lr: float = 1e-4  # of Adam, falling to 0 by a cosine
     sigma: float = 4.0  # blur of the final map, pixels; ours
+    padding: str = "zeros"  # or "replicate", ours: the edge is repeated, not framed in black
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_epoch(self.batches)
+        check_padding(self.padding)
         if self.noise <= 0:
             raise ConfigError(f"noise must be positive, got {self.noise}")
         if self.grid < 2:
@@ -57,7 +60,7 @@ class DenoisingAutoencoder(Detector):
 
     def __init__(self, config: DenoisingAutoencoderConfig) -> None:
         super().__init__(config)
-        self.net = UNet(config.widths)
+        self.net = UNet(config.widths, padding=config.padding)
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         optimiser = torch.optim.Adam(self.net.parameters(), self.config.lr)

@@ -7,11 +7,12 @@ Idea (section 2): first a generator learns to draw normal images against a criti
 penalty. Then both are frozen, and an encoder learns the code that draws an image again, in pixels
 and in the critic's features ("izi_f"). For an anomaly there is no such code.
 
-Differs from the paper: colour images, resized to `size`, where the paper cuts grey patches of 64
-pixels: a defect smaller than a pixel of that size is not seen. Epochs: ours, a few hundred images
-instead of a million patches. A step takes the batch of the loader, where the official code takes 64
-patches. The distance is a mean over the whole image, which a small defect hardly changes:
-`score: map` takes the largest value of the map instead.
+Differs from the paper: colour images, resized to `size`: a defect smaller than a pixel of that size
+is not seen. The paper cuts grey patches of 64 pixels, as `stride` does (of colour); the largest
+distance of a patch is the image's. Epochs: ours, a few hundred images instead of a million patches.
+A step takes the batch of the loader, where the official code takes 64 patches. The distance is a
+mean over the whole image, which a small defect hardly changes: `score: map` takes the largest value
+of the map instead.
 """
 
 import itertools
@@ -27,14 +28,16 @@ from ad_models.base import Batch, Detector, Prediction
 from ad_models.dcgan import gradient_penalty, widths
 from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
-from ad_models.maps import finish
+from ad_models.maps import smooth
 from ad_models.pixels import signed, unsigned
 from ad_models.run import Run
+from ad_models.views import assemble, check_stride, draw, inspect
 
 
 @dataclass(frozen=True)
 class FAnoganConfig:
     size: int = 64  # pixels, side of what the networks see; section 3.2
+    stride: int | None = None  # pixels between patches of `size`; none: whole images, resized; ours
     base: int = 64  # channels; official code
     code: int = 128  # dimensions; official code
     epochs: int = 2000  # of the GAN; ours (official code: 7, of a million patches)
@@ -52,6 +55,7 @@ class FAnoganConfig:
     def __post_init__(self) -> None:
         check_epoch(self.batches)
         widths(self.size, self.base)
+        check_stride(self.size, self.stride)
         if self.score not in ("distance", "map"):
             raise ConfigError(f"score must be 'distance' or 'map', got {self.score!r}")
         for name in ("base", "code", "epochs", "encoder_epochs", "critic_steps"):
@@ -162,7 +166,8 @@ class FAnogan(Detector):
         judging = torch.optim.Adam(self.critic.parameters(), self.config.lr, betas)
         for _ in run.epochs(self.config.epochs, self, drawing, judging, stage="gan"):
             for batch in run.steps(epoch(loader, self.config.batches)):
-                images = signed(batch.image, self.config.size)
+                views = draw(batch.image, self.config.size, self.config.stride)
+                images = signed(views, self.config.size)
                 loss = self.critic_loss(images, self.draw(len(images)).detach())
                 judging.zero_grad()
                 loss.backward()
@@ -190,7 +195,8 @@ class FAnogan(Detector):
         epochs = self.config.encoder_epochs
         for _ in run.epochs(epochs, self.encoder, optimiser, stage="encoder"):
             for batch in run.steps(epoch(loader, self.config.batches)):
-                loss = self.distance(*self.redraw(batch.image)).mean()
+                views = draw(batch.image, self.config.size, self.config.stride)
+                loss = self.distance(*self.redraw(views)).mean()
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()
@@ -208,12 +214,18 @@ class FAnogan(Detector):
         return (images - drawn).square().mean((1, 2, 3)) + self.config.kappa * features
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        return unsigned(self.redraw(images)[1], images.shape[-2:])
+        def drawn(views: Tensor) -> Tensor:
+            return unsigned(self.redraw(views)[1], views.shape[-2:])
+
+        return assemble(drawn, images, self.config.size, self.config.stride)
+
+    def inspect(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances (N,) and maps (N, 1, size, size) of views (N, 3, size, size); equation 5."""
+        seen, drawn = self.redraw(views)
+        return self.distance(seen, drawn), (seen - drawn).abs().mean(1, keepdim=True)
 
     def forward(self, images: Tensor) -> Prediction:
-        seen, drawn = self.redraw(images)
-        maps = (seen - drawn).abs().mean(1, keepdim=True)
-        maps = finish(maps, images.shape[-2:], self.config.sigma)
-        if self.config.score == "map":
-            return Prediction(score=maps.amax(dim=(1, 2, 3)), map=maps)
-        return Prediction(score=self.distance(seen, drawn), map=maps)  # equation 5
+        distance, maps = inspect(self.inspect, images, self.config.size, self.config.stride)
+        maps = smooth(maps, self.config.sigma)
+        score = maps.amax(dim=(1, 2, 3)) if self.config.score == "map" else distance
+        return Prediction(score, maps)

@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.features import Pyramid
 from ad_models.flows import chain, energy, surprise
@@ -36,12 +37,14 @@ class FastflowConfig:
     hidden: float = 1.0  # channels between a step's two convolutions, over those that enter
     clamp: float = 2.0  # bound of a coupling's log scale; ours: the paper gives none
     epochs: int = 500  # section 4.2
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 1e-3  # of Adam; section 4.2
     weight_decay: float = 1e-5  # section 4.2
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if self.steps < 1:
             raise ConfigError(f"steps must be at least 1, got {self.steps}")
         if not self.kernels or any(side % 2 == 0 for side in self.kernels):
@@ -85,7 +88,7 @@ class Fastflow(Detector):
             self.flows.parameters(), self.config.lr, weight_decay=self.config.weight_decay
         )
         for _ in run.epochs(self.config.epochs, self.flows, optimiser):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 mapped = run.mixed(self.transform, batch.image)
                 costs = [energy(z) - determinant for z, determinant in mapped]  # equation 2
                 loss = torch.stack(costs).sum(dim=0).mean()

@@ -11,10 +11,9 @@ Differs from the paper: batches are as large as the loader makes them (official 
 norm of the frozen layers does not change; crops are taken from the image enlarged by 15/14, since
 the original is not available; upsampling keeps the level of the distances, while the official
 kernel multiplies it by a number that depends on the receptive field; the blobs of confetti grow
-with the image. An outlier has 1.7 of them on average, where the official code has about 3, at least
-one coloured and one black. Blobs are inverted where the largest change is small, there where the
-mean change is. Colours change by up to 0.04 in every image (there 0.04 or 0.005), and noise may
-leave 0..1. Published figures are of images of 224 pixels.
+with the image, every coloured blob has a colour of its own, and where blobs meet the stronger one
+counts, while the official code adds the coloured ones to the black ones. Published figures are of
+images of 224 pixels.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import ColorJitter, RandomCrop
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import smooth
@@ -33,6 +33,8 @@ from ad_models.pixels import normalised, unit
 from ad_models.run import Run
 from ad_models.synthetic import Textures, grid, spoil, turned, uniform
 
+BLOBS = (1.8e-5, 1.2e-5)  # a pixel, coloured and black; official code
+HARDLY = 0.025 / 255  # mean change of an image that confetti can hardly darken; official code
 ORIGINAL = 224  # pixels: side of the images that confetti is made for; official code
 
 
@@ -44,12 +46,14 @@ class FcddConfig:
     outliers: str = "confetti"  # confetti, perlin (drawn defects), or a folder of other images
     share: float = 0.5  # share of images that become outliers; official code
     epochs: int = 2000  # passes over the images: 200 epochs of 10 passes; official code
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 0.001  # of SGD, times 0.985 after every 10 passes; official code
     sigma: float = 12.0  # pixels, of the Gaussian that spreads an output; section 4.2
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if not 0 < self.share < 1:
             raise ConfigError(f"share must lie between 0 and 1, got {self.share}")
         if self.sigma <= 0:
@@ -116,7 +120,7 @@ class Fcdd(Detector):
         )  # official code
         schedule = torch.optim.lr_scheduler.StepLR(optimiser, 10, 0.985)
         for _ in run.epochs(self.config.epochs, *changing, optimiser, schedule):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 colours, outlier = self.exposed(unit(batch.image), others)
                 loss = one_class(run.mixed(self.distances, varied(colours)), outlier)
                 optimiser.zero_grad()
@@ -203,10 +207,10 @@ def confetti(colours: Tensor) -> Tensor:
     rows, columns = grid(size, device)
     spoiled = []
     for image in colours:
-        coloured, black = torch.poisson(torch.tensor([0.9, 0.6])).int().tolist()  # 3e-5 a pixel
+        coloured, black = (at_least_one(rate * ORIGINAL**2) for rate in BLOBS)
         blobs = torch.zeros_like(image)
-        for number in range(max(1, coloured + black)):
-            offset = torch.rand(3, 1, 1) if number < coloured else torch.ones(3, 1, 1)
+        for blob in range(coloured + black):
+            offset = torch.rand(3, 1, 1) if blob < coloured else torch.ones(3, 1, 1)
             top, left = (n * float(torch.rand(()) - 0.5) for n in size)
             angle = uniform(-torch.pi / 4, torch.pi / 4, (1,), device)
             y, x = turned(rows - top, columns - left, angle)
@@ -215,22 +219,31 @@ def confetti(colours: Tensor) -> Tensor:
             blobs = torch.maximum(blobs, offset.to(device) * inside)
         blobs = smooth(blobs.unsqueeze(1), 5 * scale).squeeze(1)
         darker = (image - blobs).clamp_min(0)
-        hardly = (darker - image).abs().amax() < 0.025
-        spoiled.append(torch.where(hardly, (image + blobs).clamp_max(1), darker))
+        brighter = (image + blobs).clamp_max(1)
+        down, up = (image - darker).mean(), (brighter - image).mean()
+        hardly = (down < HARDLY) & (up > down)
+        spoiled.append(torch.where(hardly, brighter, darker))
     return torch.stack(spoiled)
+
+
+def at_least_one(rate: float) -> int:
+    """Of a Poisson distribution, but at least 1."""
+    while True:
+        if drawn := int(torch.poisson(torch.tensor(rate))):
+            return drawn
 
 
 def varied(colours: Tensor) -> Tensor:
     """Images (B, 3, H, W) with slightly different light, some of them cropped, some noisy."""
     height, width = colours.shape[-2:]
     crop = RandomCrop((height, width))
-    jitter = ColorJitter(0.04, 0.04, 0.04, 0.04)
+    jitters = (ColorJitter(0.04, 0.04, 0.04, 0.04), ColorJitter(0.005, 5e-4, 5e-4, 5e-4))
     larger = F.interpolate(colours, (round(height * 15 / 14), round(width * 15 / 14)))
     seen = [
-        jitter(crop(big) if torch.rand(()) < 0.5 else image)
+        jitters[int(torch.rand(()) < 0.5)](crop(big) if torch.rand(()) < 0.5 else image)
         for image, big in zip(colours.clamp(0, 1), larger.clamp(0, 1), strict=True)
     ]
     images = torch.stack(seen)
     noisy = (torch.rand(len(images), 1, 1, 1) < 0.5).to(images.device)
     noise = torch.randn(images.shape).to(images.device)
-    return images + noisy * 0.1 * images.std((1, 2, 3), keepdim=True) * noise
+    return (images + noisy * 0.1 * images.std((1, 2, 3), keepdim=True) * noise).clamp(0, 1)

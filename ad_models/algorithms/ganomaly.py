@@ -9,7 +9,8 @@ distance between the codes is the image's score (equation 5).
 Differs from the paper: the score is the mean square of the difference, and the discriminator is
 initialised again when it has won, as in the official code. The paper has no anomaly map: ours is
 the difference to the decoder's image, |x - x'|. Scores are not rescaled by those of the test set.
-Images are resized to `size`, and channels stop doubling at 512. A step takes the batch of the
+Images are resized to `size`, or cut into patches of it where `stride` is given, of which the one
+with the highest score counts; channels stop doubling at 512. A step takes the batch of the
 loader, where the official code takes 64 images. Batch norms are in evaluation mode when scoring,
 where the official code takes the statistics of the test batch.
 
@@ -29,9 +30,10 @@ from ad_models.base import Batch, Detector, Prediction
 from ad_models.dcgan import Decoder, Encoder, initialise, widths
 from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
-from ad_models.maps import finish
+from ad_models.maps import smooth
 from ad_models.pixels import signed, unsigned
 from ad_models.run import Run
+from ad_models.views import assemble, check_stride, draw, inspect
 
 WON = 1e-5  # a discriminator with a smaller loss is initialised again; official code
 
@@ -39,6 +41,7 @@ WON = 1e-5  # a discriminator with a smaller loss is initialised again; official
 @dataclass(frozen=True)
 class GanomalyConfig:
     size: int = 32  # pixels, side of what the networks see; section 4
+    stride: int | None = None  # pixels between patches of `size`; none: whole images, resized; ours
     base: int = 64  # channels of the first layer; official code
     code: int = 100  # dimensions; section 4.2
     epochs: int = 15  # section 4.2, of tens of thousands of images: few images need more
@@ -54,6 +57,7 @@ class GanomalyConfig:
     def __post_init__(self) -> None:
         check_epoch(self.batches)
         widths(self.size, self.base)
+        check_stride(self.size, self.stride)
         if self.score not in ("codes", "map", "features"):
             raise ConfigError(f"score must be codes, map or features, got {self.score!r}")
         for name in ("base", "code", "epochs"):
@@ -79,7 +83,8 @@ class Ganomaly(Detector):
         changing = (generator, self.discriminator, generating, judging)
         for _ in run.epochs(self.config.epochs, *changing):
             for batch in run.steps(epoch(loader, self.config.batches)):
-                images = signed(batch.image, self.config.size)
+                views = draw(batch.image, self.config.size, self.config.stride)
+                images = signed(views, self.config.size)
                 codes = run.mixed(self.encoder, images)
                 drawn = run.mixed(self.decoder, codes)
                 again = run.mixed(self.second, drawn)
@@ -110,20 +115,27 @@ class Ganomaly(Detector):
         return (right + F.binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))) / 2
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        drawn = self.decoder(self.encoder(signed(images, self.config.size)))
-        return unsigned(drawn, images.shape[-2:])
+        def drawn(views: Tensor) -> Tensor:
+            made = self.decoder(self.encoder(signed(views, self.config.size)))
+            return unsigned(made, views.shape[-2:])
 
-    def forward(self, images: Tensor) -> Prediction:
-        seen = signed(images, self.config.size)
+        return assemble(drawn, images, self.config.size, self.config.stride)
+
+    def inspect(self, views: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores (N,) and maps (N, 1, size, size) of views (N, 3, size, size)."""
+        seen = signed(views, self.config.size)
         codes = self.encoder(seen)
         drawn = self.decoder(codes)
-        maps = (seen - drawn).abs().mean(1, keepdim=True)
-        maps = finish(maps, images.shape[-2:], self.config.sigma)
-        if self.config.score == "map":
-            score = maps.amax(dim=(1, 2, 3))
-        elif self.config.score == "features":
+        if self.config.score == "features":
             real, fake = (self.discriminator.trunk(x) for x in (seen, drawn))
             score = (real - fake).square().mean((1, 2, 3))  # equation 1, of each image
         else:
             score = (codes - self.second(drawn)).square().mean(1)  # equation 5; official code
+        return score, (seen - drawn).abs().mean(1, keepdim=True)
+
+    def forward(self, images: Tensor) -> Prediction:
+        score, maps = inspect(self.inspect, images, self.config.size, self.config.stride)
+        maps = smooth(maps, self.config.sigma)
+        if self.config.score == "map":
+            score = maps.amax(dim=(1, 2, 3))
         return Prediction(score, maps)

@@ -10,10 +10,9 @@ location.
 Differs from the paper: maps are not scaled to 0..1 per image, which would give every good part a
 spot as bright as a defect, and there is no opening after a threshold. `localisation: features` is
 ours: it distributes the same score over its positions, needs no gradient and so can be exported.
-The default is the plain gradient of the text. `guided` lets the ReLUs of both networks pass
-positive gradients only, the official code those of the cloner; with the shortcuts of a residual
-network it located defects worse. `smooth` averages maps of noisy copies; the official code squares
-the noise's deviation and scales each copy's map to 0..1 first. Cloners of other backbones follow
+The default is the plain gradient of the text. With the shortcuts of a residual
+network `guided` located defects worse. `smooth` averages the maps of noisy copies as they are; the
+official code scales each of them to 0..1 first. Cloners of other backbones follow
 the shape of the VGG-16 cloner. The paper's images have 128 pixels, its batches 64 images.
 """
 
@@ -29,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import smooth
@@ -49,17 +49,19 @@ class KdadConfig:
     )
     value: float = 0.5  # lambda, weight of the squared distance; official code for MVTec AD
     epochs: int = 601  # official code for MVTec AD
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 0.001  # of Adam; official code
     narrow: int = 16  # channels of the cloner between critical layers; official code
     localisation: str = "gradient"  # section 3.3; or smooth, guided, features (ours)
-    copies: int = 50  # noisy copies that `smooth` averages over; ours
-    noise: float = 0.05  # of these, in units of the image's range; ours
+    copies: int = 50  # noisy copies that `smooth` averages over; official code
+    noise: float = 0.05  # over the image's range, squared: deviation of these; official code
     clip: float = 0.99  # share of the gradients below the largest shown; official code
     sigma: float = 4.0  # blur of the map, pixels; official code
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if self.localisation not in LOCALISATIONS:
             raise ConfigError(
                 f"localisation must be one of {', '.join(LOCALISATIONS)}, got '{self.localisation}'"
@@ -140,7 +142,7 @@ class Kdad(Detector):
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         optimiser = torch.optim.Adam(self.cloner.parameters(), self.config.lr)
         for _ in run.epochs(self.config.epochs, self.cloner, optimiser):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 pairs = run.mixed(self.compare, unit(batch.image))
                 loss = torch.stack([self.parting(*pair).sum((1, 2)).mean() for pair in pairs]).sum()
                 optimiser.zero_grad()
@@ -187,8 +189,8 @@ class Kdad(Detector):
         spread = torch.zeros_like(colours[:, :1, :1, :1])
         if self.config.localisation == "smooth":
             copies = self.config.copies
-            spread = self.config.noise * (colours.amax((1, 2, 3)) - colours.amin((1, 2, 3)))
-            spread = spread.view(-1, 1, 1, 1)
+            span = (colours.amax((1, 2, 3)) - colours.amin((1, 2, 3))).clamp_min(1 / 255)
+            spread = (self.config.noise / span).square().view(-1, 1, 1, 1)
         # the same noise for every image and every call: a prediction repeats
         generator = torch.Generator().manual_seed(self.config.seed)
         for _ in range(copies):
@@ -206,7 +208,7 @@ class Kdad(Detector):
             leaf = colours.clone().requires_grad_()
             if self.config.localisation != "guided":
                 return torch.autograd.grad(self.score(leaf).sum(), leaf)[0]
-            with guided(self):
+            with guided(self.cloner):  # the source's ReLUs stay as they are: official code
                 return torch.autograd.grad(self.score(leaf).sum(), leaf)[0]
 
 

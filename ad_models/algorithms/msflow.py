@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torchvision.models.convnext import LayerNorm2d
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.features import Pyramid
 from ad_models.flows import chain, energy, surprise
@@ -41,6 +42,7 @@ class MsflowConfig:
     position: int = 64  # channels of the position code, a multiple of 4; official settings
     clamp: float = 1.9  # bound of the log scales; official settings
     epochs: int = 100  # official settings
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 1e-4  # of Adam; official settings
     clip: float = 2.0  # largest norm of a gradient; official settings
     top: float = 0.03  # share of the pixels whose mean is the score; section 3.4
@@ -48,6 +50,7 @@ class MsflowConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if len(self.blocks) != len(self.layers) or min(self.blocks) < 1:
             raise ConfigError(f"blocks must give a count for each layer, got {self.blocks}")
         if self.position < 4 or self.position % 4:
@@ -190,10 +193,10 @@ class Msflow(Detector):
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         parameters = [*self.flows.parameters(), *self.fusion.parameters()]
         optimiser = torch.optim.Adam(parameters, self.config.lr)
-        for epoch in run.epochs(self.config.epochs, self.flows, self.fusion, optimiser):
+        for done in run.epochs(self.config.epochs, self.flows, self.fusion, optimiser):
             for group in optimiser.param_groups:
-                group["lr"] = self.config.lr * rate(epoch / self.config.epochs)
-            for batch in run.steps(loader):
+                group["lr"] = self.config.lr * rate(done / self.config.epochs)
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 z, determinant = run.mixed(self.transform, batch.image)
                 energies = torch.stack([energy(part) for part in z])
                 loss = (energies.sum(dim=0) - determinant).mean()

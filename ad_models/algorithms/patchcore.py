@@ -28,12 +28,10 @@ from ad_models.coreset_without import without_each
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
-from ad_models.neighbours import around, nearest
+from ad_models.neighbours import Memory, around, nearest, scarcity
 from ad_models.patches import PatchEmbedding, embedded
 from ad_models.reservoir import FEWEST, Plan, Reservoir, plan
 from ad_models.run import Run
-
-Memory = tuple[Tensor, Tensor]  # a bank (N, D), and the entries (N, b) around each of its entries
 
 
 @dataclass(frozen=True)
@@ -231,14 +229,3 @@ class Patchcore(Detector):
                 for part in rows[list(group)].split(max(1, PIXELS // (side[0] * side[1])))
             ]
             yield Prediction(*(torch.cat(parts) for parts in zip(*found, strict=True)))
-
-
-def scarcity(patches: Tensor, distance: Tensor, neighbour: Tensor, memory: Memory) -> Tensor:
-    """Weight (B,) of equation 7: lower if the nearest entry has many similar entries around it."""
-    bank, around = memory
-    worst = distance.argmax(dim=1, keepdim=True)  # (B, 1)
-    # gather, not take_along_dim: that one fixes the exported batch size
-    query = patches.gather(1, worst[..., None].expand(-1, -1, patches.shape[2]))  # (B, 1, D)
-    entry = neighbour.gather(1, worst).squeeze(1)  # (B,)
-    distances = (query - bank[around[entry]]).norm(dim=-1)  # (B, b), itself first
-    return 1 - distances.softmax(dim=1)[:, 0]  # softmax: exp alone overflows

@@ -12,9 +12,8 @@ synthetic defects to the map), and one backbone, where the paper's best figures 
 patches are PatchCore's, which are those of the official code for WideResNets; one bank is used for
 both conditions; the network is that of the last epoch. The official code includes the centre in its
 surroundings because of an off-by-one error; here it is left out, as in the paper. An image's score
-is the maximum of the blurred map, where the official code takes the maximum of the patches, and its
-script the mean of the highest hundredth. Patches at the border are counted and trained on too;
-there they are left out. Beyond `expected` entries the official code takes places in the bank for
+is the highest of its patches, as the official code has it; its script takes the mean of the highest
+hundredth of the map. Beyond `expected` entries the official code takes places in the bank for
 places among the expected ones; here `owner` leads from one to the other. The blur of 8 pixels is
 for images of 480 pixels.
 """
@@ -29,6 +28,7 @@ from torch import Tensor, nn
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.coreset import coreset
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
@@ -49,6 +49,7 @@ class PniConfig:
     hidden: int = 2048  # width of the network; section 4.2
     depth: int = 10  # its linear layers; section 4.2
     epochs: int = 15  # official code
+    batches: int = 0  # of an epoch; 0: one pass over the patches
     lr: float = 1e-3  # of Adam, a tenth of it every 5 epochs; official code
     patches: int = 2048  # in a batch of the network; official code
     temperature: float = 2.0  # of its softmax; official code
@@ -59,6 +60,7 @@ class PniConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if not 0 < self.ratio <= 1:
             raise ConfigError(f"ratio must be above 0 and at most 1, got {self.ratio}")
         for name in ("neighbourhood", "window"):
@@ -157,7 +159,9 @@ class Pni(Detector):
             self.remember(features, run)
             index = torch.cat([nearest(one.flatten(1).mT, self.bank)[1][None] for one in features])
             grid = features.shape[-2:]
-            chances = position_chances(index, grid, len(self.bank), self.config.window)
+            chances = position_chances(
+                index, grid, len(self.bank), self.config.window, self.config.neighbourhood // 2
+            )
             self.here = chances > self.config.floor / len(self.bank)  # equation 7
         self.expect(features, self.owner_of(features), run)
 
@@ -178,15 +182,18 @@ class Pni(Detector):
         return torch.stack([nearest(f.flatten(1).mT, few)[1].unflatten(0, grid) for f in features])
 
     def expect(self, features: Tensor, owner: Tensor, run: Run) -> None:
-        """Train the network on windows of features (B, D, h, w) to name `owner` (B, h, w)."""
+        """Train the network on windows of features (B, D, h, w) to name `owner` (B, h, w), except
+        in the middle of a window at the border, whose own patch reaches beyond the image."""
         config = self.config
         windows = Windows(features, config.window)
         optimiser = torch.optim.Adam(self.expectation.parameters(), config.lr)
-        places = owner.numel()
-        for epoch in run.epochs(config.epochs, self.expectation, optimiser, stage="expectation"):
-            optimiser.param_groups[0]["lr"] = config.lr * 0.1 ** (epoch // 5)
-            for part in run.steps(torch.randperm(places).split(config.patches)):
-                if len(part) == 1 and places > 1:
+        inside = trimmed(torch.arange(owner.numel()).view(owner.shape), config.neighbourhood // 2)
+        places = inside.flatten()
+        for done in run.epochs(config.epochs, self.expectation, optimiser, stage="expectation"):
+            optimiser.param_groups[0]["lr"] = config.lr * 0.1 ** (done // 5)
+            parts = places[torch.randperm(len(places))].split(config.patches)
+            for part in run.steps(epoch(parts, config.batches)):
+                if len(part) == 1 and len(places) > 1:
                     continue  # batch norm needs two
                 at = torch.unravel_index(part, owner.shape)
                 logits = self.expectation.of_windows(windows.around(*at))
@@ -207,9 +214,10 @@ class Pni(Detector):
         scores = [self.score(patches, distances, allowed) for allowed in (around, self.here)]
         maps = ((scores[0] + scores[1]) / 2).unflatten(1, grid).unsqueeze(1)
         border = self.config.neighbourhood // 2  # their patches reach beyond the image
-        maps = F.pad(trimmed(maps, border), (border,) * 4, mode="replicate")
+        inner = trimmed(maps, border)
+        maps = F.pad(inner, (border,) * 4, mode="replicate")
         maps = finish(maps, images.shape[-2:], self.config.sigma)
-        return Prediction(score=maps.amax(dim=(1, 2, 3)), map=maps)
+        return Prediction(score=inner.amax(dim=(1, 2, 3)), map=maps)
 
     def score(self, patches: Tensor, distances: Tensor, allowed: Tensor) -> Tensor:
         """Minus the log likelihood (B, P) under the nearest allowed entry; the farthest of all
@@ -230,13 +238,17 @@ def trimmed(maps: Tensor, border: int) -> Tensor:
     return maps
 
 
-def position_chances(index: Tensor, grid: torch.Size, entries: int, window: int) -> Tensor:
-    """How often each entry occurred within the window around each position: (P, N), rows sum to 1.
+def position_chances(
+    index: Tensor, grid: torch.Size, entries: int, window: int, border: int
+) -> Tensor:
+    """How often each entry occurred within the window around each position: (P, N), rows sum to 1;
+    a row is 0 where the window shows only what is not counted, `border` positions on each side.
 
     index (B, P): the entry nearest to each patch of each training image.
     """
     counts = torch.zeros(index.shape[1], entries, device=index.device)
     counts.scatter_add_(1, index.mT, torch.ones_like(index.mT, dtype=counts.dtype))
     maps = counts.mT.unflatten(1, grid).unsqueeze(1)  # (N, 1, h, w)
+    maps = F.pad(trimmed(maps, border), (border,) * 4)
     near = F.avg_pool2d(maps, window, stride=1, padding=window // 2).flatten(1).mT
-    return near / near.sum(dim=1, keepdim=True)
+    return near / near.sum(dim=1, keepdim=True).clamp_min(torch.finfo(near.dtype).tiny)

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 from ad_models.adamp import AdamP
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.budget import allowance, disk
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
-from ad_models.neighbours import around, nearest
+from ad_models.neighbours import around, nearest, scarcity
 from ad_models.patches import Kept, PatchEmbedding
 from ad_models.reservoir import Reservoir, plan
 from ad_models.run import Run
@@ -39,6 +40,7 @@ class ReconpatchConfig:
     neighbourhood: int = 3  # side of a patch, positions; section 4
     dims: int = 512  # of the learned space; section 4
     epochs: int = 120  # section 4
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 1e-5  # of AdamP, with cosine annealing; section 4
     weight_decay: float = 1e-2  # section 4
     momentum: float = 0.9  # of the slow copy; gamma
@@ -55,6 +57,7 @@ class ReconpatchConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if self.neighbourhood % 2 == 0:
             raise ConfigError(f"neighbourhood must be odd, got {self.neighbourhood}")
         for name in ("dims", "epochs", "neighbours"):
@@ -106,7 +109,7 @@ class Reconpatch(Detector):
         optimiser = AdamP(student.parameters(), c.lr, weight_decay=c.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, c.epochs)
         for _ in run.epochs(c.epochs, student, teacher, optimiser, schedule):
-            for features in run.steps(kept):
+            for features in run.steps(epoch(kept, c.batches)):
                 patches = features.flatten(0, 1)
                 if len(patches) > c.patches:
                     patches = patches[torch.randperm(len(patches))[: c.patches]]
@@ -139,18 +142,8 @@ class Reconpatch(Detector):
         maps = finish(
             distance.unflatten(1, grid).unsqueeze(1), images.shape[-2:], self.config.sigma
         )
-        return Prediction(score=self.weighted(patches, distance, neighbour), map=maps)
-
-    def weighted(self, patches: Tensor, distance: Tensor, neighbour: Tensor) -> Tensor:
-        """Image scores (B,): the largest distance, lower if the nearest entry has many similar
-        entries (PatchCore, equation 7)."""
-        largest, worst = distance.max(dim=1, keepdim=True)  # (B, 1)
-        # gather, not take_along_dim: that one fixes the exported batch size
-        query = patches.gather(1, worst[..., None].expand(-1, -1, patches.shape[2]))  # (B, 1, D)
-        memory = neighbour.gather(1, worst).squeeze(1)  # (B,)
-        distances = (query - self.bank[self.around[memory]]).norm(dim=-1)  # (B, b)
-        own = (largest - distances.logsumexp(dim=1, keepdim=True)).exp()  # exp alone overflows
-        return ((1 - own) * largest).squeeze(1)
+        weight = scarcity(patches, distance, neighbour, (self.bank, self.around))
+        return Prediction(score=distance.amax(dim=1) * weight, map=maps)
 
 
 def similarity(z: Tensor, bandwidth: float, neighbours: int, pairwise: float) -> Tensor:

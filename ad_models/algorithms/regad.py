@@ -30,6 +30,7 @@ from torchvision.models import get_model
 
 from ad_models.base import Batch, Detector, Prediction
 from ad_models.budget import SMALLER, require_memory
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError, InputError, NotFittedError
 from ad_models.features import stack
 from ad_models.imagenet import MEAN, STD
@@ -46,6 +47,7 @@ TINY = 1e-3  # smallest determinant that a registration is taken back by
 class RegadConfig:
     backbone: str = "resnet18"  # section 4.1; any ResNet
     epochs: int = 50  # section 4.1
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 1e-4  # of SGD, to zero along a cosine; section 4.1
     references: int = 2  # images a training image is registered to; k in section 3.1
     shots: int = 8  # support images of a new product; table 1 (2, 4 and 8)
@@ -57,6 +59,7 @@ class RegadConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         for name in ("epochs", "references", "shots"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -181,12 +184,12 @@ class Regad(Detector):
         changing = (self.registration, self.encoder, self.predictor)
         parameters = [p for module in changing for p in module.parameters()]
         optimiser = torch.optim.SGD(parameters, config.lr, momentum=0.9)  # section 4.1
-        for epoch in run.epochs(config.epochs, *changing, optimiser):
+        for done in run.epochs(config.epochs, *changing, optimiser):
             optimiser.param_groups[0]["lr"] = (
-                config.lr * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
+                config.lr * (1 + math.cos(math.pi * done / config.epochs)) / 2
             )
             pairs = 0
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, config.batches)):
                 queries, references = partners(batch, config.references)
                 pairs += len(queries)
                 if not len(queries):

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torchvision.models import get_model
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import smooth
@@ -32,6 +33,7 @@ from ad_models.run import Run
 class ReverseDistillationConfig:
     backbone: str = "wide_resnet50_2"  # section 4.1; any ResNet
     epochs: int = 200  # section 4.1
+    batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 0.005  # of Adam; section 4.1
     loss: str = "flattened"  # or "position"; official code, equation 3
     sigma: float = 4.0  # blur of the final map, pixels; section 4.1
@@ -39,6 +41,7 @@ class ReverseDistillationConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_epoch(self.batches)
         if self.loss not in ("flattened", "position"):
             raise ConfigError(f"loss must be flattened or position, got '{self.loss}'")
         if not self.backbone.startswith(("resnet", "wide_resnet", "resnext")):
@@ -166,7 +169,7 @@ class ReverseDistillation(Detector):
             parameters, self.config.lr, betas=(0.5, 0.999)
         )  # official code
         for _ in run.epochs(self.config.epochs, *changing, optimiser):
-            for batch in run.steps(loader):
+            for batch in run.steps(epoch(loader, self.config.batches)):
                 teacher, student = run.mixed(self.compare, batch.image)
                 loss = torch.stack(
                     [self.loss(t, s) for t, s in zip(teacher, student, strict=True)]

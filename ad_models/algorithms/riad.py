@@ -9,8 +9,8 @@ the two images differ at a defect. Cells of several sizes find defects of severa
 
 Differs from the paper: the sets of cells for prediction are drawn once and saved with the model, so
 that a score is not random; images have values in 0..1 in the loss and a sigmoid at the end; removed
-cells are mid-grey. Images are not flipped in training, and a step takes the batch of the loader,
-where re-implementations take 4 images.
+cells are mid-grey. A step takes the batch of the loader, where re-implementations take 4 images.
+`flips` and `sigma` are offered; they are not the paper's.
 """
 
 from collections.abc import Iterable
@@ -21,8 +21,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.borders import check_padding
 from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError, InputError
+from ad_models.maps import smooth
 from ad_models.pixels import normalised, unit
 from ad_models.run import Run
 from ad_models.similarity import multiscale_gms, ssim
@@ -38,18 +40,24 @@ class RiadConfig:
     gms: float = 1.0  # weight of the gradient loss; section 3
     ssim: float = 1.0  # weight of the structure loss; section 3
     window: int = 21  # side of the mean filter over the map, pixels; section 3
+    sigma: float = 0.0  # of a Gaussian in its place, pixels, 7 for example; 0: the filter
+    flips: bool = False  # half of the training images to the side, half of them upside down
     widths: tuple[int, ...] = (64, 128, 256, 512, 512)  # of the U-Net; re-implementations
     epochs: int = 300  # section 4; a tenth of `lr` for the last sixth
     batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 1e-4  # of Adam; section 4
+    padding: str = "zeros"  # or "replicate", ours: the edge is repeated, not framed in black
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_epoch(self.batches)
+        check_padding(self.padding)
         if not self.cells or min(self.cells) < 1:
             raise ConfigError(f"cells must be positive sides in pixels, got {self.cells}")
         if self.sets < 2:
             raise ConfigError(f"sets must be at least 2, got {self.sets}")
+        if self.sigma < 0:
+            raise ConfigError(f"sigma must not be negative, got {self.sigma}")
         if self.window % 2 == 0:
             raise ConfigError(f"window must be odd, got {self.window}")
 
@@ -59,7 +67,7 @@ class Riad(Detector):
 
     def __init__(self, config: RiadConfig) -> None:
         super().__init__(config)
-        self.net = UNet(config.widths)
+        self.net = UNet(config.widths, padding=config.padding)
         self.kept: Tensor
         self.register_buffer("kept", torch.empty(0, dtype=torch.uint8))  # (K, H, W), set of a pixel
 
@@ -69,7 +77,7 @@ class Riad(Detector):
         drop = torch.optim.lr_scheduler.MultiStepLR(optimiser, [c.epochs * 5 // 6], gamma=0.1)
         for _ in run.epochs(c.epochs, self, optimiser, drop):
             for batch in run.steps(epoch(loader, c.batches)):
-                images = unit(batch.image)
+                images = unit(flipped(batch.image) if c.flips else batch.image)
                 size = images.shape[-2:]
                 if self.kept.shape[-2:] != size:
                     kept = torch.stack([assign(size, cell, c.sets) for cell in c.cells])
@@ -115,6 +123,14 @@ class Riad(Detector):
         painted = [self.repaint(unit(images), owner) for owner in self.kept]
         return normalised(torch.stack(painted).mean(dim=0))
 
+    def smoothed(self, maps: Tensor) -> Tensor:
+        """Maps (B, 1, H, W) under the mean filter, or under the Gaussian."""
+        if self.config.sigma:
+            return smooth(maps, self.config.sigma)
+        reach = self.config.window // 2
+        maps = F.pad(maps, (reach, reach, reach, reach), mode="replicate")
+        return F.avg_pool2d(maps, self.config.window, stride=1)
+
     def forward(self, images: Tensor) -> Prediction:
         if images.shape[-2:] != self.kept.shape[-2:]:
             wrong, right = tuple(images.shape[-2:]), tuple(self.kept.shape[-2:])
@@ -122,10 +138,16 @@ class Riad(Detector):
         images = unit(images)
         maps = [self.difference(images, self.repaint(images, owner)) for owner in self.kept]
         mean = torch.stack(maps).mean(dim=0)  # over the sizes of cells
-        reach = self.config.window // 2
-        mean = F.pad(mean, (reach, reach, reach, reach), mode="replicate")
-        smoothed = F.avg_pool2d(mean, self.config.window, stride=1)
+        smoothed = self.smoothed(mean)
         return Prediction(score=smoothed.amax(dim=(1, 2, 3)), map=smoothed)
+
+
+def flipped(images: Tensor) -> Tensor:
+    """Images (B, 3, H, W), each to the side or not, and upside down or not, by two coins."""
+    for dim in (-1, -2):
+        turned = (torch.rand(len(images), 1, 1, 1) < 0.5).to(images.device)
+        images = torch.where(turned, images.flip(dim), images)
+    return images
 
 
 def assign(size: tuple[int, int] | torch.Size, cell: int, sets: int) -> Tensor:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from ad_models.base import Batch, Detector, Prediction
+from ad_models.borders import check_padding
 from ad_models.convnets import decoder, encoder
 from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError
@@ -43,11 +44,13 @@ class VaeConfig:
     lr: float = 2e-4  # of Adam; Bergmann et al.
     weight_decay: float = 1e-5  # Bergmann et al.
     sigma: float = 4.0  # blur of the final map, pixels; ours
+    padding: str = "zeros"  # or "replicate", ours: the edge is repeated, not framed in black
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_views(self.side, self.stride)
         check_epoch(self.batches)
+        check_padding(self.padding)
         if self.code < 1:
             raise ConfigError(f"code must be at least 1, got {self.code}")
         if self.beta < 0:
@@ -59,8 +62,8 @@ class Vae(Detector):
 
     def __init__(self, config: VaeConfig) -> None:
         super().__init__(config)
-        self.encoder = encoder(config.side, 2 * config.code, config.width)
-        self.decoder = decoder(config.side, config.code, config.width)
+        self.encoder = encoder(config.side, 2 * config.code, config.width, config.padding)
+        self.decoder = decoder(config.side, config.code, config.width, config.padding)
 
     def learn(self, loader: Iterable[Batch], run: Run) -> None:
         c = self.config

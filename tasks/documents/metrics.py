@@ -67,9 +67,26 @@ class Metrics(Document):
     )
     fit_seconds: Figure = Field(default=None, description="Duration of the fit, in seconds.")
     peak_memory_mb: Figure = Field(default=None, description="Most memory of the fit, in MiB.")
+    preset: Text | None = Field(
+        default=None,
+        description="Preset whose values the algorithm had: paper, one of params.yaml, or own "
+        "values; null: not known.",
+    )
+    steps: Count | None = Field(
+        default=None, description="Steps of training, all stages together; null: it has none."
+    )
+    backbone: Text | None = Field(
+        default=None, description="Name of the pretrained network; null: it has none."
+    )
     backbone_weights: Text | None = Field(
         default=None, description="Where the weights of the backbone came from; null: it has none."
     )
+
+    @property
+    def made(self) -> str:
+        """How the model was made, as text: preset, steps and backbone, as far as known."""
+        steps = f"{self.steps} steps" if self.steps else None
+        return ", ".join(part for part in (self.preset, steps, self.backbone) if part)
 
 
 class GateMetrics(Metrics):

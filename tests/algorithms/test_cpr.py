@@ -7,8 +7,10 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 
 from ad_models import Batch, create
-from ad_models.algorithms.cpr import around, cosine, drawn, elsewhere, picked, unlikeness
+from ad_models.algorithms import cpr
+from ad_models.algorithms.cpr import around, cosine, drawn, elsewhere, picked, relit, unlikeness
 from ad_models.errors import ConfigError
+from ad_models.pixels import normalised, unit
 from ad_models.retrieval import divergence, front_plane, lowest
 
 PLAIN = {"backbone": "resnet18", "layers": ["layer1", "layer2"], "weights": "random"}
@@ -166,6 +168,26 @@ def test_synthetic_images_stay_themselves_outside_their_defects(fitted):
     changed = (spoiled - images).abs().amax(1, keepdim=True) > 0.7
     assert (changed & (masks == 0)).float().mean() < 0.03  # salt and pepper
     assert changed[masks > 0].float().mean() > 0.3
+
+
+def test_light_and_noise_change_three_images_in_ten_each():
+    torch.manual_seed(0)
+    images = normalised(torch.full((400, 3, 8, 8), 0.5))
+    colours = unit(relit(images))
+    middle = colours.flatten(1).median(1).values
+    assert 80 < ((middle - 0.5).abs() > 1e-4).sum() < 160
+    assert middle.min() >= 0.45 - 1e-5 and middle.max() <= 0.55 + 1e-5
+    noisy = ((colours < 0.1) | (colours > 0.9)).flatten(1).float().mean(1)
+    assert 20 < (noisy > 0).sum() < 160 and noisy.max() < 0.15
+
+
+def test_both_images_of_a_pair_are_relit(fitted, monkeypatch):
+    seen = []
+    monkeypatch.setattr(cpr, "relit", lambda images: seen.append(images) or images)
+    create("cpr", **SMALL).fit([Batch(parts(6, 0))])
+    assert [len(images) for images in seen] == [2, 2]  # of the query and of the reference
+    known = parts(6, 0)
+    assert all((image == known).flatten(1).all(1).any() for image in seen[1])
 
 
 @pytest.mark.parametrize("wrong", [{"layers": ["layer1"]}, {"words": 0}, {"textures": "nowhere"}])

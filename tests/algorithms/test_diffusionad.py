@@ -56,14 +56,17 @@ def test_the_true_noise_gives_the_image_back():
     torch.testing.assert_close(denoised(noised(image, noise, kept), noise, kept), image)
 
 
-def test_guidance_is_a_way_towards_the_coarse_estimate():
-    """What the equations come to, solved by hand: a share w (1 - alpha-bar) of the way."""
-    noisy, noise, coarse, kept = case()
-    alone = denoised(noisy, noise, kept)
-    torch.testing.assert_close(guided(noisy, noise, kept, coarse, 0.0), alone)
-    torch.testing.assert_close(guided(noisy, noise, kept, alone, 1.0), alone)
-    drawn = alone + 0.8 * (1 - kept) * (coarse - alone)
-    torch.testing.assert_close(guided(noisy, noise, kept, coarse, 0.8), drawn)
+def test_guidance_corrects_the_noise_as_the_paper_says():
+    torch.manual_seed(0)
+    images, noise, coarse = torch.rand(3, 2, 3, 8, 8, dtype=torch.float64)
+    kept = schedule().double()[torch.tensor([100, 300])].view(2, 1, 1, 1)
+    noisy = noised(images, noise, kept)
+    there = noised(coarse, noise, kept)
+    for weight in (0.0, 0.7, 1.0):
+        corrected = noise - weight * (1 - kept).sqrt() * (there - noisy)
+        expected = denoised(noisy, corrected, kept)
+        found = guided(noisy, noise, kept, coarse, weight)
+        torch.testing.assert_close(found, expected)
 
 
 def test_the_denoiser_has_the_official_size():

@@ -6,7 +6,15 @@ from PIL import Image
 from torch import nn
 
 from ad_models import Batch, create
-from ad_models.algorithms.fcdd import Contrast, confetti, field, one_class, spread
+from ad_models.algorithms.fcdd import (
+    Contrast,
+    at_least_one,
+    confetti,
+    field,
+    one_class,
+    spread,
+    varied,
+)
 from ad_models.errors import ConfigError
 from ad_models.features import Pyramid
 from tests.test_contract import SMALL, texture
@@ -102,14 +110,32 @@ def test_contrast_frees_from_brightness_and_contrast():
     torch.testing.assert_close(shown.amax(1), torch.ones(3))
 
 
-@pytest.mark.parametrize(("level", "sign"), [(0.9, -1), (0.0, 1)])
+@pytest.mark.parametrize(("level", "sign"), [(0.9, -1), (0.02, -1), (0.0, 1)])
 def test_confetti_darkens_what_is_light_and_lightens_what_is_dark(level, sign):
     colours = torch.full((8, 3, 64, 64), level)
     change = confetti(colours) - colours
     assert (sign * change).amin() >= 0
-    assert (change.abs().amax((1, 2, 3)) > 0.025).all()
+    assert (change.abs().amax((1, 2, 3)) > min(0.025, 0.9 * level or 1)).all()
     assert change.abs().amin() < 1e-3  # it is local
     assert (confetti(colours) >= 0).all() and (confetti(colours) <= 1).all()
+
+
+def test_blobs_are_counted_by_a_poisson_distribution_without_zero():
+    torch.manual_seed(0)
+    for rate in (0.6, 0.9):
+        drawn = torch.tensor([at_least_one(rate) for _ in range(4000)])
+        assert drawn.min() == 1
+        mean = rate / (1 - math.exp(-rate))
+        assert drawn.float().mean().item() == pytest.approx(mean, abs=0.04)
+
+
+def test_light_changes_much_or_hardly_and_colours_stay_in_range():
+    torch.manual_seed(0)
+    images = torch.full((200, 3, 8, 8), 0.5)  # no noise shows: they are flat; nor does a crop
+    changes = (varied(images) - images).abs().amax((1, 2, 3))
+    assert 60 < (changes < 0.004).sum() < 140 and changes.max() < 0.04
+    noisy = varied(torch.rand(20, 3, 16, 16).round())
+    assert noisy.min() >= 0 and noisy.max() <= 1
 
 
 def test_images_of_a_folder_are_the_outliers(tmp_path):

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 
-from ad_models import Batch, create
+from ad_models import Batch, config, create
 from ad_models.algorithms.pni import Pni, Windows, position_chances
 from ad_models.errors import ConfigError, InputError
 
@@ -54,13 +54,44 @@ def test_a_veto_only_raises_and_the_farthest_is_always_allowed():
 
 def test_chances_of_a_position_are_those_counted_around_it():
     index = torch.randint(0, 6, (5, 30), generator=torch.Generator().manual_seed(0))
-    found = position_chances(index, torch.Size([5, 6]), 6, 3)
-    torch.testing.assert_close(found.sum(1), torch.ones(30))
     maps = index.unflatten(1, (5, 6))
-    for y, x in ((0, 0), (2, 3), (4, 5)):
-        near = maps[:, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].flatten()
-        expected = torch.bincount(near, minlength=6) / len(near)
-        torch.testing.assert_close(found[y * 6 + x], expected)
+    for border in (0, 1):
+        found = position_chances(index, torch.Size([5, 6]), 6, 3, border)
+        torch.testing.assert_close(found.sum(1), torch.ones(30))
+        for y, x in ((0, 0), (2, 3), (4, 5)):
+            rows = slice(max(border, y - 1), min(5 - border, y + 2))
+            columns = slice(max(border, x - 1), min(6 - border, x + 2))
+            near = maps[:, rows, columns].flatten()
+            expected = torch.bincount(near, minlength=6) / len(near)
+            torch.testing.assert_close(found[y * 6 + x], expected)
+    nowhere = position_chances(index, torch.Size([5, 6]), 6, 3, 2)[0]  # its window counts nothing
+    assert torch.equal(nowhere, torch.zeros(6))
+
+
+def test_the_score_is_the_highest_patch_inside_before_the_blur():
+    detector = fitted(torch.randn(4, 3, 64, 64), sigma=0)
+    images = torch.randn(2, 3, 64, 64)
+    sharp = detector.predict(images)
+    middles = sharp.map[:, :, 20:44, 20:44]  # of patches 2 to 5; interpolated between their middles
+    detector.config = config("pni", **SMALL, sigma=8.0)
+    blurred = detector.predict(images)
+    assert torch.equal(blurred.score, sharp.score) and (blurred.map.amax() < sharp.score).any()
+    assert (sharp.score >= middles.amax((1, 2, 3))).all()
+    torch.testing.assert_close(sharp.score, sharp.map.amax((1, 2, 3)), rtol=0.2, atol=0)
+
+
+def test_the_network_learns_nothing_at_the_border(monkeypatch):
+    seen = []
+    around = Windows.around
+
+    def watched(self, image, y, x):
+        seen.append(torch.stack([image, y, x], 1))
+        return around(self, image, y, x)
+
+    monkeypatch.setattr(Windows, "around", watched)
+    fitted(torch.randn(4, 3, 64, 64))
+    places = torch.cat(seen).tolist()
+    assert sorted(places) == [[i, y, x] for i in range(4) for y in range(2, 6) for x in range(2, 6)]
 
 
 def test_a_position_allows_what_was_seen_near_it():
@@ -69,7 +100,8 @@ def test_a_position_allows_what_was_seen_near_it():
     with torch.no_grad():
         patches = detector.embed(images).flatten(2).mT
     seen = torch.cdist(patches, detector.bank).argmin(-1)  # (B, P)
-    assert all(detector.here[at, entry] for image in seen for at, entry in enumerate(image))
+    inside = [y * 8 + x for y in range(2, 6) for x in range(2, 6)]
+    assert all(detector.here[at, image[at]] for image in seen for at in inside)
     assert not detector.here.all()
 
 

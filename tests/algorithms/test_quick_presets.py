@@ -9,15 +9,24 @@ from ad_models import config, create
 from tests.algorithms.strokes import batches, found
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
+QUICK = yaml.safe_load(PARAMS.read_text())["presets"]["quick"]
 NAMES = ["anogan", "autoencoder", "cyclegan", "denoising_autoencoder", "diffusionad", "favae"]
-NAMES += ["f_anogan", "ganomaly", "riad", "vae"]
+NAMES += ["f_anogan", "fastflow", "fcdd", "ganomaly", "kdad", "msflow", "pni", "reconpatch"]
+NAMES += ["reverse_distillation", "riad", "vae"]
+
+
+@pytest.mark.parametrize("name", sorted(QUICK))
+def test_a_quick_preset_counts_steps_and_not_passes(name):
+    chosen = config(name, **QUICK[name])
+    assert not hasattr(chosen, "epochs") or chosen.batches > 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_quick_preset_finds_painted_strokes(name):
-    preset = yaml.safe_load(PARAMS.read_text())["presets"]["quick"][name]
+    preset = dict(QUICK[name])
     if hasattr(config(name), "weights"):
         preset["weights"] = "random"
-    at = found(create(name, **preset).fit(batches(64, 16)))
+    side = 128 if name == "pni" else 64  # half of its positions would be border
+    at = found(create(name, **preset).fit(batches(64, 16, side)), side)
     assert at.image > 0.95 and at.pixel > 0.9

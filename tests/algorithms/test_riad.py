@@ -1,8 +1,10 @@
+import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from ad_models import Batch, create
-from ad_models.algorithms.riad import assign
+from ad_models.algorithms.riad import assign, flipped
 from ad_models.errors import ConfigError, InputError
 from ad_models.pixels import unit
 from tests.algorithms.strokes import batches, discs, found
@@ -53,6 +55,35 @@ def test_a_perfect_painter_leaves_nothing_to_see():
     assert model.difference(images, images).abs().max() < 1e-6
     other = model.difference(images, torch.rand_like(images))
     assert other.min() >= 0 and other.max() <= 1
+
+
+def test_each_image_is_flipped_by_two_coins():
+    torch.manual_seed(0)
+    images = torch.rand(1, 3, 4, 6).expand(400, -1, -1, -1)
+    ways = [images.flip(dims) for dims in ((), (-1,), (-2,), (-1, -2))]
+    made = flipped(images)
+    seen = torch.stack([(made == way).flatten(1).all(1) for way in ways])
+    assert (seen.sum(0) == 1).all() and (seen.sum(1) > 60).all()
+
+
+def test_flips_are_learnt_from_only_where_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setattr("ad_models.algorithms.riad.flipped", lambda x: asked.append(1) or x)
+    detector(epochs=1).fit(batches(8))
+    assert not asked
+    detector(epochs=1, flips=True).fit(batches(8))
+    assert asked
+
+
+def test_the_map_is_blurred_by_the_filter_or_the_gaussian():
+    maps = torch.rand(1, 1, 40, 30, dtype=torch.float64)
+    plain = maps[0, 0].numpy()
+    mean = uniform_filter(plain, 7, mode="nearest")
+    found = detector().smoothed(maps)[0, 0].numpy()
+    np.testing.assert_allclose(found, mean, atol=1e-12)
+    gaussian = gaussian_filter(plain, 7)
+    found = detector(sigma=7.0).smoothed(maps)[0, 0].numpy()
+    np.testing.assert_allclose(found, gaussian, atol=1e-12)
 
 
 def test_the_passes_add_up_to_the_image(monkeypatch):

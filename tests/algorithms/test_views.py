@@ -6,10 +6,11 @@ import pytest
 import torch
 from scipy.ndimage import correlate
 
+from ad_models import create
 from ad_models.convnets import decoder, encoder
 from ad_models.errors import ConfigError, InputError
 from ad_models.similarity import EDGE, gms, multiscale_gms, ssim
-from ad_models.views import assemble, check_views, draw
+from ad_models.views import assemble, check_views, draw, inspect
 
 
 @pytest.mark.parametrize("stride", [30, 7, 64])
@@ -24,6 +25,40 @@ def test_where_patches_overlap_their_mean_counts():
     maps = assemble(lambda x: x[..., :1].expand_as(x), images, 32, 16)
     expected = torch.tensor([0.0] * 16 + [8.0] * 16 + [16.0] * 16)
     torch.testing.assert_close(maps[0, 0, 5], expected)
+
+
+@pytest.mark.parametrize("stride", [None, 16, 20])
+def test_the_highest_score_of_its_views_is_the_score_of_an_image(stride):
+    images = torch.rand(3, 1, 50, 70)
+
+    def seen(views):
+        return views.flatten(1).amax(1), views
+
+    score, maps = inspect(seen, images, 32, stride)
+    whole = assemble(lambda x: x, images, 32, stride)
+    torch.testing.assert_close(maps, whole)
+    # every pixel lies in a patch; a whole image is seen as it is resized
+    expected = images if stride else draw(images, 32, None)
+    assert torch.equal(score, expected.flatten(1).amax(1))
+
+
+@pytest.mark.parametrize("name", ["anogan", "f_anogan", "ganomaly"])
+def test_a_gan_sees_patches_where_a_stride_is_given(name):
+    more = {"code": 4, "base": 4, "size": 16, "stride": 12}
+    more |= {"steps": 2} if name == "anogan" else {}
+    model = create(name, **more).eval()
+    model.fitted.fill_(True)
+    images = torch.randn(2, 3, 40, 28)
+    found = model.predict(images)
+    patch = model.predict(images[:, :, 12:28, 12:28])  # one of the patches, alone
+    assert found.map.shape == (2, 1, 40, 28)
+    assert (found.score >= patch.score - 1e-6).all()
+    # the only patch that covers the corner gives its map there
+    corner = model.predict(images[:, :, :16, :16])
+    torch.testing.assert_close(found.map[:, :, :12, :12], corner.map[:, :, :12, :12])
+    assert model.reconstruction(images).shape == images.shape
+    with pytest.raises(ConfigError, match="stride must be 1 to side"):
+        create(name, size=16, stride=17)
 
 
 def test_whole_images_are_resized_and_maps_come_back_at_their_size():

@@ -21,10 +21,15 @@ CELLS = {
     ("plate", "patchcore"),
 }
 KEYS = [
-    *("product", "algorithm", "image_auroc", "pixel_auroc", "aupro_30", "aupro_05"),
+    *("product", "algorithm", "preset", "steps", "backbone"),
+    *("image_auroc", "pixel_auroc", "aupro_30", "aupro_05"),
     *("image_f1_max", "threshold", "normal_recall", "abnormal_recall", "precision"),
     *("ms_per_image", "fit_seconds", "peak_memory_mb"),
 ]
+MADE = {  # presets, steps and backbones of these cells
+    ("own values", None, "resnet18"),  # nothing is trained
+    ("own values", 10, "resnet18"),  # ten passes of one batch
+}
 DECIDED = [
     *("miss", "overkill", "review", "cost", "overkill_bound", "overkill_upper", "intervals"),
     *("threshold_policy", "pixel_threshold", "champion"),
@@ -40,6 +45,7 @@ def test_a_run_leaves_every_cell_a_champion_and_a_report(trained, copy, command)
     assert {(row["product"], row["algorithm"]) for row in rows} == CELLS
     assert all(list(row)[: len(KEYS)] == KEYS for row in rows)
     assert all(set(row) == {*KEYS, *DECIDED} for row in rows)
+    assert {(row["preset"], row["steps"], row["backbone"]) for row in rows} == MADE
     with (trained.root / "data" / "leaderboard.csv").open() as file:
         assert [(r["product"], r["algorithm"]) for r in csv.DictReader(file)] == sorted(CELLS)
     for product in ("cap", "plate"):

@@ -226,6 +226,12 @@ def test_untrained_weights_are_said(root: Path) -> None:
     assert "The backbone of tile has random weights." in shown(root)[1].text
 
 
+def test_how_a_model_was_made_stands_beside_its_figures(root: Path) -> None:
+    made = workspace(root)
+    cell(made, "gear", preset="quick", steps=300, backbone="resnet18")
+    assert shown(root)[1].text.count("quick, 300 steps, resnet18") == 2  # leaderboard, its page
+
+
 def test_curves_are_drawn_to_scale(root: Path) -> None:
     cell(workspace(root))
     _, page = shown(root)

@@ -1,0 +1,13 @@
+"""Tables for the terminal."""
+
+from flows.tables import made_with
+from tasks.documents.metrics import Metrics
+
+
+def test_how_a_model_was_made_is_short():
+    long = "vit_small_patch14_reg4_dinov2.lvd142m"
+    assert made_with(Metrics(preset="quick", steps=300, backbone=long)) == (
+        "quick, 300 steps, vit_small"
+    )
+    assert made_with(Metrics(preset="paper", backbone="resnet18")) == "paper, resnet18"
+    assert made_with(Metrics()) == "-"
