@@ -61,6 +61,8 @@ class Tokens(nn.Module):
         self.norm, self.prefix = norm, prefix
         high, wide = self.net.patch_embed.patch_size
         height, width = (size, size) if isinstance(size, int) else size
+        if min(height, width) < 1:
+            raise ConfigError(f"size must be at least 1 pixel, got {height} x {width}")
         self.grid = torch.Size((max(1, round(height / high)), max(1, round(width / wide))))
         self.size = (self.grid[0] * high, self.grid[1] * wide)
         self.net.set_input_size(img_size=self.size)

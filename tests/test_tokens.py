@@ -86,6 +86,12 @@ def test_a_size_is_made_a_multiple_of_the_patch_and_said(shallow):
     assert Tokens(TINY, ((0,),), 3, "random").size == (16, 16)
 
 
+@pytest.mark.parametrize("size", [-1, 0, (0, 64)])
+def test_a_size_of_no_pixel_is_refused(size):
+    with pytest.raises(ConfigError, match="at least 1 pixel"):
+        Tokens(TINY, ((1,),), size, "random")
+
+
 def test_random_weights_are_those_of_the_seed():
     one, again, other = (
         create("anomalydino", backbone=TINY, weights="random", size=32, seed=seed)
