@@ -86,8 +86,8 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
         **measure_latency(inspector, images, [row["path"] for row in parts.test + normals]),
         fit_seconds=card["fit_seconds"],
         peak_memory_mb=card["peak_memory_mb"],
-        preset=card["preset"],
-        steps=sum(card["steps"].values()) or None,
+        preset=card.get("preset"),  # cards of version 0.1 say neither
+        steps=sum(card.get("steps", {}).values()) or None,
         backbone=card["parameters"].get("backbone"),
         backbone_weights=card["backbone_weights"],
     )

@@ -44,7 +44,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     started = time.perf_counter()
     detector, normals, held = job.fit(rows, run)
     fitted = time.perf_counter()
-    steps = shared.card["steps"] if shared else run.trained()
+    steps = shared.card.get("steps", {}) if shared else run.trained()
     if held:
         scores, how = job.score(detector, held), "held out"
     else:

@@ -18,8 +18,8 @@ def provenance(workspace: Workspace, product: str, algorithm: str) -> dict[str, 
     card = json.loads((workspace.model(product, algorithm) / CARD).read_text())
     return {
         "spec": read_product(workspace.root, product).model_dump(mode="json"),
-        "preset": card["preset"],
-        "steps": card["steps"],  # of training, by stage
+        "preset": card.get("preset"),  # not known of a model of version 0.1
+        "steps": card.get("steps"),  # of training, by stage
         "parameters": card["parameters"],  # the seed among them
         "images": {n: sha256_of(tables / n) for n in ("train.csv", "test.csv", "manifest.csv")},
         "code": {n: sha256_of(code / f"{n}.json") for n in ("fit", "evaluate", algorithm)},
