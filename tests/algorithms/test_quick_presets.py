@@ -11,8 +11,8 @@ from tests.algorithms.strokes import batches, found
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 QUICK = yaml.safe_load(PARAMS.read_text())["presets"]["quick"]
 NAMES = ["anogan", "autoencoder", "cyclegan", "denoising_autoencoder", "diffusionad", "favae"]
-NAMES += ["f_anogan", "fastflow", "fcdd", "ganomaly", "kdad", "msflow", "pni", "reconpatch"]
-NAMES += ["reverse_distillation", "riad", "vae"]
+NAMES += ["f_anogan", "fastflow", "fcdd", "ganomaly", "kdad", "msflow"]
+NAMES += ["reverse_distillation", "riad", "vae"]  # memories of random features are left out
 
 
 @pytest.mark.parametrize("name", sorted(QUICK))
@@ -27,6 +27,5 @@ def test_a_quick_preset_finds_painted_strokes(name):
     preset = dict(QUICK[name])
     if hasattr(config(name), "weights"):
         preset["weights"] = "random"
-    side = 128 if name == "pni" else 64  # half of its positions would be border
-    at = found(create(name, **preset).fit(batches(64, 16, side)), side)
+    at = found(create(name, **preset).fit(batches(64, 16)))
     assert at.image > 0.95 and at.pixel > 0.9
