@@ -149,7 +149,7 @@ def test_an_update_keeps_to_the_size_and_covers_both():
 def test_the_fit_says_how_images_are_seen():
     said = []
     detector = detector_of(size=100).fit([Batch(textured(1))], Run(say=said.append))
-    assert said[0] == "the ViT sees 96 x 96 pixels of each image: 6 x 6 tokens"
+    assert said[0].startswith("the ViT sees 96 x 96 pixels of each image: 6 x 6 tokens, about ")
     assert detector.record["seen_height"] == detector.record["seen_width"] == 96
     with pytest.raises(InputError, match="at least 1"):
         detector_of().fit([])
