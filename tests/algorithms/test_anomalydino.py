@@ -191,3 +191,17 @@ def test_a_whole_backbone_gives_the_same_in_onnx(tmp_path, backbone):
     found = [torch.from_numpy(one) for one in session.run(None, {"images": images.numpy()})]
     torch.testing.assert_close(found, list(detector.predict(images)), rtol=1e-3, atol=1e-5)
     assert resized(tmp_path / "model.onnx") == [b"linear"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["vit_small_patch14_reg4_dinov2", "vit_small_patch16_dinov3"])
+def test_openvino_gives_the_same(tmp_path, backbone):
+    openvino = pytest.importorskip("openvino", reason="install openvino to try it")
+    parameters = {"backbone": backbone, "block": -1, "size": 112, "turns": 1}
+    detector = detector_of(**parameters).fit([Batch(textured(2, 112))])
+    detector.export(tmp_path / "model.onnx", (112, 112))
+    exact = {"INFERENCE_PRECISION_HINT": "f32"}
+    model = openvino.Core().compile_model(tmp_path / "model.onnx", "CPU", exact)
+    images = torch.randn(3, 3, 112, 112)
+    found = [torch.from_numpy(one) for one in model({"images": images.numpy()}).values()]
+    torch.testing.assert_close(found, list(detector.predict(images)), rtol=1e-3, atol=1e-4)
