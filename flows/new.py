@@ -13,7 +13,8 @@ from tasks.build.graph import sync
 from tasks.build.records import push, version
 from tasks.products.image_summary import summarise_images
 from tasks.products.proposal import proposed_spec, spec_conflicts, spec_from_product
-from tasks.spec.read import check, read_params
+from tasks.spec.automatic import choice_of, explain
+from tasks.spec.read import check, is_automatic, read_params
 from tasks.spec.schema import Product
 from tasks.workspace.errors import DataError, LineError, SpecError
 from tasks.workspace.files import write_text
@@ -135,9 +136,20 @@ def new_product(
             unfinished.unlink(missing_ok=True)
             raise
     version_and_sync(workspace, [product])
+    begun.remarks += chosen_algorithms(workspace, product)
     begun.remarks += find_problems(workspace, product)
     unfinished.unlink(missing_ok=True)
     return begun
+
+
+def chosen_algorithms(workspace: Workspace, product: str) -> list[str]:
+    """What `algorithms: auto` means for a product, and what it leaves out and why."""
+    if not is_automatic(workspace.root, product):
+        return []
+    choice = choice_of(workspace.product(product))
+    named = ", ".join(choice["algorithms"])
+    left = [line for line in explain(choice) if " is left out: " in line]
+    return [f"algorithms, chosen for {choice['images']} good images: {named}", *left]
 
 
 def new_products(

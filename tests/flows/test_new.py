@@ -45,6 +45,8 @@ def test_a_new_product_gets_a_spec_with_remarks(workspace, samples, command):
         in result.output
     )
     assert "no less than 22 % with 95 % confidence" in result.output
+    assert "algorithms, chosen for 12 good images: patchcore, padim" in result.output
+    assert "anomalydino is left out: there are no weights of vit_small" in result.output
     text = spec_of(workspace, "cap")
     assert "of images that are 64 x 64" in text and "12 images can promise 7.7 % at best" in text
     spec = read_product(workspace.root, "cap")
