@@ -3,14 +3,12 @@
 import errno
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from flows.commands import board, changes, line, products, releases, schema, server, service
+from flows.running.stop import handled
 from tasks.workspace.errors import BusyError, LineError
 from tasks.workspace.files import SHARED_FOLDER, disk_full
 from tasks.workspace.home import settle_home
@@ -27,7 +25,7 @@ class Commands(click.Group):
         guard_output()
         try:
             settle_home()
-            with terminable():
+            with handled((signal.SIGTERM, signal.SIGHUP), interrupt):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted("stopped; the same command again goes on") from None
@@ -44,24 +42,9 @@ class Interrupted(click.ClickException):
     exit_code = 130  # of a command that SIGINT ended
 
 
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Inside, SIGTERM and SIGHUP end a command as Ctrl-C does, so that what it started ends too."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals go to the main thread alone
-        return
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    heard = [n for n in numbers if signal.getsignal(n) == signal.SIG_DFL]  # nohup ignores one
-    before = {number: signal.signal(number, interrupt) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def interrupt(*_: object) -> None:
+    """SIGTERM and SIGHUP end a command as Ctrl-C does, so that what it started ends too."""
+    raise KeyboardInterrupt
 
 
 class Later(click.ClickException):

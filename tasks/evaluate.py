@@ -47,26 +47,27 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
     parts = split_rows(everything, spec.threshold.defect_share, spec.severity)
     aside = score_images(inspector, images, parts.normals, listener.report)
     normals = aside or read_rows(model / CALIBRATION)
+    good = by_rule(normals)
+    peaks = np.array([float(row["peak"]) for row in normals])
     defects = by_rule(score_images(inspector, images, parts.defects, listener.report))
     # only which pictures stay depends on this threshold
-    first = choose_thresholds(spec, normals, defects)
+    first = choose_thresholds(spec, good, peaks, defects)
     pictures = ResultPictures(inspector, first, spec.evaluation.pictures)
     result = test(inspector, images, parts.test, spec, pictures, listener.report)
     aside_only = defects["model"] or not spec.threshold.learns_from_defects
     known = [] if aside_only else countable(result, spec)
     if known:
         defects = result.scores_of(known)
-    decision = choose_thresholds(spec, normals, defects, cross_fitted=bool(known))
+    decision = choose_thresholds(spec, good, peaks, defects, cross_fitted=bool(known))
     rule = decision.score_rule
     result.scores = result.by_rule[rule]
-    result.decisions = judge(result, spec, normals, known, decision)
+    result.decisions = judge(result, spec, good, known, decision)
     card = json.loads((model / CARD).read_text())
     behind = details(result, spec)
     tested = scores_by_label(result.scores, labels(result))
-    good = by_rule(normals)[rule]
-    behind["calibration"] = {"good": good, "defects": defects[rule]}
+    behind["calibration"] = {"good": good[rule], "defects": defects[rule]}
     names = [row["path"] for row in normals]
-    behind["edge"] = edge(spec.threshold, names, good, defects[rule], tested[::-1])
+    behind["edge"] = edge(spec.threshold, names, good[rule], defects[rule], tested[::-1])
     maps = read_edge_maps(model / EDGE_MAPS)
     for one in behind["edge"]["images"]:
         pictures.add_edge(read_image(images / one["path"]), maps.get(one["path"]))
@@ -111,27 +112,33 @@ def countable(result: TestResult, spec: EvaluateRecipe) -> list[int]:
 
 
 def judge(
-    result: TestResult, spec: EvaluateRecipe, normals: Rows, known: list[int], decision: Thresholds
+    result: TestResult, spec: EvaluateRecipe, good: ByRule, known: list[int], decision: Thresholds
 ) -> list[str]:
     """The decision on each test image; of the `known` ones by limits that did not see them."""
     decisions = [
         classify_score(value, decision.threshold, decision.accept) for value in result.scores
     ]
     contents = [result.rows[i]["sha256"] for i in known]
-    found = cross_fitted(spec.threshold, by_rule(normals), result.scores_of(known), contents)
+    found = cross_fitted(spec.threshold, good, result.scores_of(known), contents)
     for at, (rule, limits) in zip(known, found, strict=True):
         decisions[at] = limits.classify(result.by_rule[rule][at])
     return decisions
 
 
 def choose_thresholds(
-    spec: EvaluateRecipe, normals: Rows, defects: ByRule, cross_fitted: bool = False
+    spec: EvaluateRecipe,
+    normals: ByRule,
+    peaks: np.ndarray,
+    defects: ByRule,
+    cross_fitted: bool = False,
 ) -> Thresholds:
-    """What turns a score into a decision, and a map into a picture."""
-    rule = choose_rule(spec.threshold, by_rule(normals), defects)
-    good = np.array(by_rule(normals)[rule])
+    """What turns a score into a decision, and a map into a picture.
+
+    peaks: the highest values (n,) in the maps of the good images.
+    """
+    rule = choose_rule(spec.threshold, normals, defects)
+    good = np.array(normals[rule])
     limits = choose_limits(spec.threshold, good, defects[rule])
-    peaks = np.array([float(row["peak"]) for row in normals])
     pixel = pixel_threshold(spec.regions, peaks)
     return Thresholds(
         **limits.record(),

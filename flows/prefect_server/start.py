@@ -127,9 +127,9 @@ def open_to_all(url: str) -> str:
     if not answer.is_success:
         return ""
     return (
-        f"warning: whoever reaches the Prefect server at {address} can run commands on its "
-        "workers, because it asks for no password; keep it in a closed network, and start it with "
-        "PREFECT_SERVER_API_AUTH_STRING (docs/deployment.md)"
+        f"warning: everybody who reaches the Prefect server at {address} can run commands on "
+        "its workers, because it asks for no password; keep it in a closed network, and start it "
+        "with PREFECT_SERVER_API_AUTH_STRING (docs/deployment.md)"
     )
 
 

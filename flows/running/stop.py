@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from tasks.workspace.errors import LineError
@@ -38,16 +38,23 @@ def stoppable(say: Callable[[str], None], at_once: Callable[[], None]) -> Iterat
             say("stopping, checkpoints are kept; Ctrl-C again ends at once")
 
     asked.clear()
+    with handled(SIGNALS, handle):
+        yield
+
+
+@contextlib.contextmanager
+def handled(numbers: Iterable[int], handler: Callable[..., None]) -> Iterator[None]:
+    """Inside, `handler` is called for these signals; not for one that is ignored, as nohup does."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals go to the main thread alone
         return
-    heard = [n for n in SIGNALS if signal.getsignal(n) != signal.SIG_IGN]  # nohup ignores one
-    before = {number: signal.signal(number, handle) for number in heard}
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heard}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def check() -> None:

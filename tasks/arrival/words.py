@@ -1,7 +1,7 @@
 """What the name of a folder says about its images: good, a defect, masks, or nothing.
 
 Letter case counts for nothing, nor do `_`, `-`, spaces and digits beside words. A name of which one
-word is not known says nothing certain: whoever reads a source asks then, and does not guess.
+word is not known says nothing certain: then a person is asked, and nothing is guessed.
 """
 
 import re

@@ -61,8 +61,8 @@ class Served:
     def look(self) -> bool:
         """Load the store's champion if it has changed; whether it has.
 
-        After a failure, whatever it is, the present one stays in use. A release that cannot be used
-        is not tried again at every look.
+        After any failure the present one stays in use. A release that cannot be used is not tried
+        again at every look.
         """
         try:
             pointer = champion(self.store, self.product)
