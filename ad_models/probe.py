@@ -40,8 +40,8 @@ def pass_seconds(backbone: str, size: tuple[int, int], device: torch.device) -> 
         net = backbone_of(backbone, size).eval()
         count = max(1, min(IMAGES, PIXELS // (size[0] * size[1])))
         images = torch.randn(count, 3, *size)
-    net, images = net.to(device, memory_format=torch.channels_last), images.to(device)
-    images = images.contiguous(memory_format=torch.channels_last)
+    net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = images.to(device).contiguous(memory_format=torch.channels_last)
     net(images)  # memory is taken, kernels are chosen
     found: list[float] = []
     while len(found) < LEAST or (sum(found) < LONG and len(found) < MOST):

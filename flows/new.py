@@ -83,6 +83,8 @@ def choose_similar(
     workspace: Workspace, product: str, like: str | None, agree: Agree | None, remarks: list[str]
 ) -> tuple[str | None, float | None]:
     """The product to start from and its similarity, or None."""
+    if not workspace.products:
+        return None, None
     from ad_models.errors import WeightsError
 
     try:

@@ -30,7 +30,7 @@ RATIO = 0.01  # of patches kept, likewise
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a training. Measured with the quick presets, by tests/benchmarks/bench_estimate.py."""
+    """A part of a training, as tests/benchmarks/bench_estimate.py measures the quick presets."""
 
     counted: str  # the parameter that says how many epochs, or steps, there are
     passes: float  # that an image in a step takes, forward and backward

@@ -78,7 +78,7 @@ def within(choice: Choice, budget: float, estimate: dict[str, Any]) -> Choice:
     defects the first one becomes champion. estimate: `seconds` of the fit of each algorithm.
     """
     seconds = estimate["seconds"]
-    taken, names = 0.0, set()
+    taken, names = 0.0, set[str]()
     for name in sorted(choice["algorithms"], key=lambda name: seconds[name]):
         taken += seconds[name]
         if not names or taken <= 60 * budget:
@@ -86,6 +86,13 @@ def within(choice: Choice, budget: float, estimate: dict[str, Any]) -> Choice:
     kept = {name: why for name, why in choice["algorithms"].items() if name in names}
     beyond = [name for name in choice["algorithms"] if name not in names]
     return choice | {"algorithms": kept, "beyond": beyond, "budget": budget, "estimate": estimate}
+
+
+def cheapest_first(choice: Choice, names: list[str]) -> list[str]:
+    """The algorithms by the seconds that their fits are estimated to take; those without an
+    estimate as they stand, first."""
+    seconds = choice.get("estimate", {}).get("seconds", {})
+    return sorted(names, key=lambda name: seconds.get(name, 0))
 
 
 def teachers(images: dict[str, int], products: list[str]) -> list[str]:

@@ -8,9 +8,10 @@ import yaml
 
 from tasks.build import estimate
 from tasks.build.graph import sync
+from tasks.spec.algorithms import config_fields
 from tasks.spec.automatic import FEW, choice_of, choose, explain, summary, teachers, within
 from tasks.spec.parameters import trained_on
-from tasks.spec.read import read_product
+from tasks.spec.read import PARAMS, default_params, is_automatic, read_product
 from tasks.workspace.paths import Workspace
 
 STEPS = {2: ["patchcore", "regad"], 10: ["padim"]}
@@ -251,3 +252,14 @@ def test_a_lone_algorithm_needs_no_estimate(workspace, budgeted, monkeypatch):
     params = "auto: {2: [padim]}\n"
     (workspace.root / "params.yaml").write_text(params)
     assert names(workspace) == ["padim"]
+
+
+def test_a_fresh_workspace_is_automatic_with_quick_presets(tmp_path):
+    (tmp_path / "params.yaml").write_text(PARAMS.read_text())
+    (tmp_path / "data" / "cap").mkdir(parents=True)
+    (tmp_path / "data" / "cap" / "product.yaml").touch()  # as `ingest` makes it
+    assert is_automatic(tmp_path, "cap")
+    params = default_params()
+    trained = {name for name in params.algorithms if "epochs" in config_fields(name)}
+    assert all(params.algorithms[name]["preset"] == "quick" for name in trained)
+    assert params.line.budget == 10
