@@ -20,6 +20,7 @@ from tasks.models.export import export_onnx
 from tasks.models.inspector import Inspector
 from tasks.models.pixels import write_inspector
 from tasks.models.release_model import ReleaseModel
+from tasks.models.verdict import VerdictModel
 from tasks.promotion.trial import verdict_differences
 from tasks.spec.schema import Image as Spec
 from tasks.workspace.files import write_json
@@ -64,7 +65,7 @@ def release(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Fifty pictures of other sizes, depths, colours and formats than those that it learned from."""
+    """Fifty pictures of other sizes, depths, colours and formats than those of the release."""
     folder, random = tmp_path_factory.mktemp("pictures"), np.random.default_rng(7)
     found = []
     modes = ("RGB", "L", "RGBA", "P", "LA", "1", "16", "turned", "JPEG", "TIFF")
@@ -142,8 +143,6 @@ def test_the_gate_tries_that_very_file(release, tmp_path):
     shutil.copytree(folder, other)
     Thresholds(threshold=given[1] * 10, accept=given[0] * 10).write(other / "threshold.json")
     write_inspector(other)  # decides by other limits than those that were evaluated
-    from tasks.models.verdict import VerdictModel
-
     right, wrong = (VerdictModel(place / INSPECT) for place in (folder, other))
     assert verdict_differences(right, folder, rows, given, 1e-3) == []
     found = verdict_differences(wrong, folder, rows, given, 1e-3)

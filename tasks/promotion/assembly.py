@@ -38,7 +38,8 @@ def assemble(
     if spec.release.onnx:
         seen = normals(workspace.images(product), train, spec) if spec.release.int8 else []
         export_onnx(folder, spec.image.seen, seen)
-        write_inspector(folder, deep(workspace, product))
+        if spec.release.pixels:
+            write_inspector(folder, deep(workspace, product))
     test_set = images_identity(reported(workspace, product, spec))
     return About(algorithm=algorithm, metrics=metrics, test_set=test_set)
 

@@ -271,6 +271,7 @@ Algorithms = Annotated[
 
 class ReleaseSpec(Section):
     onnx: bool = True
+    pixels: bool = True
     int8: bool = False
 
 
