@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from ad_models.errors import ExportError
 from ad_models.imagenet import MEAN, STD
 from tasks.decisions.display import TOP as HIGHEST
 from tasks.decisions.score_rule import TOP
@@ -36,7 +37,7 @@ from tasks.spec.schema import Image
 from tasks.workspace.paths import CARD, INSPECT, ONNX
 
 OPSET = 18  # the first one with antialiased resize
-PREFIX = "line/"  # of names, so that none is one of the model's
+PREFIX, MODEL = "line/", "model/"  # of our names, and of the model's
 
 
 class Graph:
@@ -121,18 +122,16 @@ def write_inspector(folder: Path, deep: bool = False) -> None:
 
 def joined(model: Any, spec: Image, folder: Path, pixels: type) -> Any:
     """The model with preprocessing and decision in its graph."""
-    from onnx import checker, helper
+    from onnx import checker, compose, helper
 
+    if model.opset_import[0].version < OPSET:
+        raise ExportError(f"{ONNX} has operator set {model.opset_import[0].version}, not {OPSET}")
+    model = compose.add_prefix(model, MODEL)  # or a name of its own could be one of ours
     graph = model.graph
-    for node in graph.node:  # their names are those of the whole from now on
-        for names in (node.input, node.output):
-            for place, name in enumerate(names):
-                if name in ("score", "map"):
-                    names[place] = f"{PREFIX}model_{name}"
     decision = read_decision(folder)
     before, behind = Graph("before"), Graph("behind")
     region = seen(before, spec, pixels)
-    whole = together(behind, spec, f"{PREFIX}model_map")
+    whole = together(behind, spec, f"{MODEL}map")
     score = scored(behind, spec, whole, decision.score_rule)
     judged(behind, decision, score)
     restored(behind, spec, whole, region)
@@ -151,8 +150,6 @@ def joined(model: Any, spec: Image, folder: Path, pixels: type) -> Any:
     for name, kind in kinds.items():
         graph.output.append(value(name, kind, ["height", "width"] if name == "map" else []))
     helper.set_model_props(model, {"decisions": ",".join(DECISIONS)})
-    if model.opset_import[0].version < OPSET:
-        raise ValueError(f"operator set {model.opset_import[0].version}, {OPSET} is needed")
     checker.check_model(model)
     return model
 
@@ -225,13 +222,13 @@ def half(graph: Graph, outer: str, inner: str) -> str:
 def cut(graph: Graph, spec: Image, image: str) -> None:
     """Add `images`, the tiles of an image (1, 3, h, w), row by row: as `cut_tiles`."""
     if spec.tile is None:
-        graph("Identity", image, name="images")
+        graph("Identity", image, name=f"{MODEL}images")
         return
     axes, tiles = graph.integers(2, 3), []
     for y, x in places(spec):
         ends = graph.integers(y + spec.tile, x + spec.tile)
         tiles.append(graph("Slice", image, graph.integers(y, x), ends, axes))
-    graph("Concat", *tiles, axis=0, name="images")
+    graph("Concat", *tiles, axis=0, name=f"{MODEL}images")
 
 
 def places(spec: Image) -> list[tuple[int, int]]:
@@ -259,7 +256,7 @@ def together(graph: Graph, spec: Image, maps: str) -> str:
 def scored(graph: Graph, spec: Image, whole: str, rule: ScoreRule) -> str:
     """The score, float64, that is compared with the threshold: as `Inspection.by`."""
     if rule == "model":
-        return exact(graph, graph("ReduceMax", f"{PREFIX}model_score", keepdims=0))
+        return exact(graph, graph("ReduceMax", f"{MODEL}score", keepdims=0))
     if rule == "max":
         return exact(graph, graph("ReduceMax", whole, keepdims=0))
     count = max(1, int(TOP * spec.size[0] * spec.size[1]))

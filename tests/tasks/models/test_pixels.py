@@ -21,15 +21,15 @@ QUIET.log_severity_level = 3
 
 def tiny(path):
     """A model whose map is the mean of channels plus a gradient, and whose score is the mean of the
-    map's square: nothing of the image is lost on the way."""
+    map's square: nothing of the image is lost on the way. A name in it is one of ours."""
     images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["batch", 3, "h", "w"])
     outputs = [
         helper.make_tensor_value_info("score", TensorProto.FLOAT, ["batch"]),
         helper.make_tensor_value_info("map", TensorProto.FLOAT, ["batch", 1, "h", "w"]),
     ]
     nodes = [
-        helper.make_node("Mul", ["images", "weights"], ["weighed"]),
-        helper.make_node("ReduceSum", ["weighed", "channels"], ["map"], keepdims=1),
+        helper.make_node("Mul", ["images", "weights"], ["threshold"]),
+        helper.make_node("ReduceSum", ["threshold", "channels"], ["map"], keepdims=1),
         helper.make_node("Mul", ["map", "map"], ["square"]),
         helper.make_node("ReduceMean", ["square", "sides"], ["score"], keepdims=0),
     ]
