@@ -14,7 +14,7 @@ from tasks.build.records import push, version
 from tasks.products.image_summary import summarise_images
 from tasks.products.proposal import proposed_spec, spec_conflicts, spec_from_product
 from tasks.spec.automatic import choice_of, explain
-from tasks.spec.read import check, is_automatic, read_params
+from tasks.spec.read import check, is_automatic, read_product
 from tasks.spec.schema import Product
 from tasks.workspace.errors import DataError, LineError, SpecError
 from tasks.workspace.files import write_text
@@ -34,6 +34,7 @@ class NewProduct:
     like: str | None = None
     similarity: float | None = None
     remarks: list[str] = field(default_factory=list)
+    failed: bool = False  # the validation: a run would stop at it
 
 
 def begin_product(
@@ -137,7 +138,8 @@ def new_product(
             raise
     version_and_sync(workspace, [product])
     begun.remarks += chosen_algorithms(workspace, product)
-    begun.remarks += find_problems(workspace, product)
+    begun.failed, problems = find_problems(workspace, product)
+    begun.remarks += problems
     unfinished.unlink(missing_ok=True)
     return begun
 
@@ -192,17 +194,18 @@ def version_and_sync(workspace: Workspace, products: list[str]) -> None:
     push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
 
 
-def find_problems(workspace: Workspace, product: str) -> list[str]:
-    """Failures of the validation, and gaps in the data."""
+def find_problems(workspace: Workspace, product: str) -> tuple[bool, list[str]]:
+    """Whether the validation of a product fails by its spec; its failures, and gaps in the data."""
     from tasks.products.gaps import data_gaps
     from tasks.validate import check_images
 
-    read_params(workspace.root)
-    result = check_images(workspace.images(product), workspace.scratch / "new" / product)
+    spec = read_product(workspace.root, product)
+    place = workspace.scratch / "new" / product
+    result = check_images(workspace.images(product), place, spec.validation, bits=spec.image.bits)
     found = [f"{one['file'] or product}: {one['reason']}" for one in result.failures[:10]]
     if len(result.failures) > len(found):
         found.append(f"and {len(result.failures) - len(found)} more; all: {result.docs}")
-    return found + data_gaps(result.counts)
+    return not result.passed, found + data_gaps(result.counts)
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
