@@ -20,6 +20,7 @@ from tasks.workspace.errors import DataError, LineError, SpecError
 from tasks.workspace.files import write_text
 from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
+from tasks.workspace.yaml_text import parse_yaml, read_text
 
 ALIKE = 0.95  # smallest similarity for which `--like auto` uses another product's spec
 Agree = Callable[[str, float], bool]  # whether to start from this product with this similarity
@@ -211,25 +212,31 @@ def find_problems(workspace: Workspace, product: str) -> tuple[bool, list[str]]:
 def read_table(path: Path) -> list[dict[str, Any]]:
     """Rows of a CSV or YAML table; empty cells are left out, values are read as YAML."""
     import csv
+    import io
 
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     if path.suffix.lower() in (".yaml", ".yml"):
-        try:
-            rows = yaml.safe_load(path.read_text())
-        except yaml.YAMLError as error:
-            raise DataError(f"{path} is not valid YAML: {error}") from error
+        rows = parse_yaml(read_text(path), path)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DataError(f"{path} must be a list of rows, each with a name and a folder")
         return [flatten_keys(row) for row in rows]
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        found = list(csv.DictReader(file))
+    try:
+        found = list(
+            csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff"), newline=""))
+        )
+    except csv.Error as error:
+        raise DataError(f"{path} is no CSV: {error}") from error
     if not found or not {"name", "folder"} <= set(found[0]):
         raise DataError(f"{path} needs a head line with `name` and `folder`, and rows below it")
     texts = ("name", "folder", "like", "labels")
     return [
-        {k: v if k in texts else yaml.safe_load(v) for k, v in row.items() if k and v}
-        for row in found
+        {
+            k: v if k in texts else parse_yaml(v, f"{path}, row {number}, {k}")
+            for k, v in row.items()
+            if k and v
+        }
+        for number, row in enumerate(found, 1)
     ]
 
 

@@ -134,7 +134,7 @@ def line(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(SECONDS + 300)
+@pytest.mark.timeout(SECONDS + 900)
 def test_a_service_stands_minutes_of_everything(line, tmp_path):
     store = store_of(find(line))
     second = another_release(line, tmp_path / "again", display_span=3.0)
@@ -159,7 +159,7 @@ def test_a_service_stands_minutes_of_everything(line, tmp_path):
         assert service.poll() is None
     finally:
         service.send_signal(signal.SIGINT)
-        assert service.wait(60) == 0
+        assert service.wait(300) == 0
         log.close()
     said = (tmp_path / "said").read_text()
     assert soak.wrong == [], soak.wrong[:5]
@@ -191,7 +191,7 @@ def change_champions(store, second: str, folder: Path, end: float) -> int:
 
 
 def wait_for(said: Path, service: subprocess.Popen) -> str:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while not (found := re.search(r"http://\S+:\d+", said.read_text())):
         assert service.poll() is None and time.monotonic() < end, said.read_text()
         time.sleep(0.1)
