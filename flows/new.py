@@ -8,13 +8,14 @@ from typing import Any
 import yaml
 
 from flows.ingest import bring_in, require_some
+from flows.running.progress import telling
 from tasks.arrival.labels import Labels, read_labels
 from tasks.build.graph import sync
 from tasks.build.records import push, version
 from tasks.products.image_summary import summarise_images
 from tasks.products.proposal import proposed_spec, spec_conflicts, spec_from_product
-from tasks.spec.automatic import choice_of, explain
-from tasks.spec.read import check, is_automatic, read_product
+from tasks.spec.automatic import choice_of, summary
+from tasks.spec.read import check, is_automatic, read_params, read_product
 from tasks.spec.schema import Product
 from tasks.workspace.errors import DataError, LineError, SpecError
 from tasks.workspace.files import write_text
@@ -57,10 +58,12 @@ def begin_product(
     if like not in (None, "auto"):
         workspace.require(str(like))
     spec = workspace.product(product) / "product.yaml"
-    report = bring_in(workspace, product, source, labels)
+    with telling("bringing the images in"):
+        report = bring_in(workspace, product, source, labels)
     require_some(report, source)
     begun = NewProduct(product, summary=report.summary())
-    seen = summarise_images(workspace.images(product))
+    with telling("looking at the images"):
+        seen = summarise_images(workspace.images(product))
     begun.like = like
     if like == "auto" or (like is None and agree):
         begun.like, begun.similarity = choose_similar(
@@ -82,11 +85,15 @@ def choose_similar(
     workspace: Workspace, product: str, like: str | None, agree: Agree | None, remarks: list[str]
 ) -> tuple[str | None, float | None]:
     """The product to start from and its similarity, or None."""
+    if not workspace.products:
+        return None, None
     from ad_models.errors import WeightsError
-    from tasks.products.product_similarity import similar_products
 
     try:
-        found = similar_products(workspace, product)
+        with telling("looking for a product that is like it"):
+            from tasks.products.product_similarity import similar_products
+
+            found = similar_products(workspace, product)
     except WeightsError as error:
         remarks.append(f"no product was looked for that is like it: {error}")
         return None, None
@@ -129,7 +136,9 @@ def new_product(
     if product in workspace.products and not unfinished.exists():
         raise LineError(f"{product} is there already; `inspectline ingest` brings in more images")
     if product in workspace.products:
-        begun = NewProduct(product, summary=bring_in(workspace, product, source, labels).summary())
+        with telling("bringing the images in"):
+            report = bring_in(workspace, product, source, labels)
+        begun = NewProduct(product, summary=report.summary())
     else:
         write_text(unfinished, f"{source}\n")
         try:
@@ -149,10 +158,7 @@ def chosen_algorithms(workspace: Workspace, product: str) -> list[str]:
     """What `algorithms: auto` means for a product, and what it leaves out and why."""
     if not is_automatic(workspace.root, product):
         return []
-    choice = choice_of(workspace.product(product))
-    named = ", ".join(choice["algorithms"])
-    left = [line for line in explain(choice) if " is left out: " in line]
-    return [f"algorithms, chosen for {choice['images']} good images: {named}", *left]
+    return summary(choice_of(workspace.product(product)))
 
 
 def new_products(
@@ -190,19 +196,25 @@ def product_from_row(workspace: Workspace, row: dict[str, Any]) -> NewProduct:
 
 def version_and_sync(workspace: Workspace, products: list[str]) -> None:
     """Version the images of products with DVC, and write the graph for their specs."""
-    version(workspace, *(workspace.images(product) for product in products))
-    sync(workspace)
-    push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
+    with telling("versioning the images"):
+        version(workspace, *(workspace.images(product) for product in products))
+    with telling("choosing algorithms by images, and by how fast this machine is"):
+        sync(workspace)
+    with telling("sending to the DVC remote"):
+        push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
 
 
 def find_problems(workspace: Workspace, product: str) -> tuple[bool, list[str]]:
     """Whether the validation of a product fails by its spec; its failures, and gaps in the data."""
     from tasks.products.gaps import data_gaps
-    from tasks.validate import check_images
 
+    read_params(workspace.root)
     spec = read_product(workspace.root, product)
     place = workspace.scratch / "new" / product
-    result = check_images(workspace.images(product), place, spec.validation, bits=spec.image.bits)
+    with telling("checking the images"):
+        from tasks.validate import check_images
+
+        result = check_images(workspace.images(product), place, spec.validation, bits=spec.image.bits)
     found = [f"{one['file'] or product}: {one['reason']}" for one in result.failures[:10]]
     if len(result.failures) > len(found):
         found.append(f"and {len(result.failures) - len(found)} more; all: {result.docs}")

@@ -32,8 +32,11 @@ def new(
 
     Without --like the most similar product is proposed; its spec is used if you agree.
     """
-    from flows.new import new_product, new_products, read_table
-    from tasks.arrival.labels import read_labels
+    from flows.running.progress import telling
+
+    with telling("starting"):
+        from flows.new import new_product, new_products, read_table
+        from tasks.arrival.labels import read_labels
 
     workspace = current_workspace(ctx)
     if table:
