@@ -210,11 +210,11 @@ def find_problems(workspace: Workspace, product: str) -> tuple[bool, list[str]]:
 
     read_params(workspace.root)
     spec = read_product(workspace.root, product)
-    place = workspace.scratch / "new" / product
+    images, place = workspace.images(product), workspace.scratch / "new" / product
     with telling("checking the images"):
         from tasks.validate import check_images
 
-        result = check_images(workspace.images(product), place, spec.validation, bits=spec.image.bits)
+        result = check_images(images, place, spec.validation, bits=spec.image.bits)
     found = [f"{one['file'] or product}: {one['reason']}" for one in result.failures[:10]]
     if len(result.failures) > len(found):
         found.append(f"and {len(result.failures) - len(found)} more; all: {result.docs}")
