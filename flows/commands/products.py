@@ -60,7 +60,8 @@ def new(
     click.echo(f"wrote {spec}" + (f", started from that of {begun.like}" if begun.like else ""))
     for remark in begun.remarks:
         click.echo(f"  {remark}")
-    click.echo(f"next: `inspectline run -p {name}`")
+    run = f"`inspectline run -p {name}`"
+    click.echo(f"next: mend what is listed, then {run}" if begun.failed else f"next: {run}")
 
 
 @click.command()
