@@ -54,8 +54,8 @@ def run_line(
                 connect(workspace, verbose)
                 from flows.line import line
 
-            root = workspace.root
-            failures, page = line(str(root), products, plan.stages, operator(), root.name)
+                root = workspace.root
+                failures, page = line(str(root), products, plan.stages, operator(), root.name)
         decided = {p: d for p in products if (d := last_decision(workspace, p))}
         verdicts = conclude(workspace, decided, failures, page or str(write_report(workspace)))
         fresh = {p: decision for p, decision in decided.items() if decision != before[p]}
