@@ -49,7 +49,7 @@ class Part:
 
 TRAINING = {
     "cpr": (Part("steps", 5.2, epoch=False),),
-    "efficientad": (Part("teacher_steps", 8.4, epoch=False), Part("steps", 6.0, 1, epoch=False)),
+    "efficientad": (Part("teacher_steps", 8.4, epoch=False), Part("steps", 6.5, 1, epoch=False)),
     "fastflow": (Part("epochs", 7.5),),
     "favae": (Part("epochs", 0.8),),
     "fcdd": (Part("epochs", 1.9),),
