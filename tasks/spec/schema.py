@@ -121,7 +121,7 @@ class Drift(Section):
     distance: Between = 0.2  # between two distribution functions, beyond chance
     defects: Share = 0.05  # of parts that are usually defective: they are no false alarms
     parts: Annotated[int, Field(ge=1)] = 100  # fewer say nothing
-    days: Annotated[int, Field(ge=1)] = 7  # of the log that are looked at
+    days: Annotated[int, Field(ge=1, le=36500)] = 7  # of the log that are looked at
 
 
 class Retrain(Section):

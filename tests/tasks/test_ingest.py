@@ -431,6 +431,13 @@ def test_images_with_boxes_are_not_good_without_a_word(
     assert len(report.new) == 2 and report.refused == []
 
 
+def test_a_source_without_an_end_is_not_read(images: Path, tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.zip")
+    for source in (tmp_path / "pipe.zip", Path("/dev/zero")):
+        with pytest.raises(DataError, match="neither a folder nor a file"):
+            take(source, images)
+
+
 def test_links_to_folders_are_followed_and_loops_end(images: Path, tmp_path: Path):
     save(tmp_path / "store/a.png")
     save(tmp_path / "store/deep/b.png")

@@ -309,7 +309,19 @@ def drawn_paths(seed: int, number: int) -> list[PurePosixPath]:
 
 
 @pytest.mark.parametrize(
-    "text", ["good", "=a", "good=", "a/b=c", "train=x", "..=x", "drop=a", "gt=a"]
+    "text",
+    [
+        "good",
+        "=a",
+        "good=",
+        "a/b=c",
+        "train=x",
+        "..=x",
+        "drop=a",
+        "gt=a",
+        "a\x1b=x",
+        f"{'a' * 300}=x",
+    ],
 )
 def test_answers_that_say_nothing_are_named(text: str):
     with pytest.raises(DataError, match="--labels LABEL=FOLDER"):
