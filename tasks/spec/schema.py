@@ -249,7 +249,14 @@ def _named(algorithms: Any) -> Any:
     """A list of names is a mapping of names to no overrides; `auto` names none itself."""
     if algorithms == AUTO:
         return {}
-    return dict.fromkeys(algorithms) if isinstance(algorithms, list) else algorithms
+    if not isinstance(algorithms, list):
+        return algorithms
+    if other := [one for one in algorithms if not isinstance(one, str)]:
+        raise ValueError(
+            f"a list of algorithms holds names only, got {str(other[0])[:60]}; with parameters "
+            "write `padim: {dims: 100}` without the dash"
+        )
+    return dict.fromkeys(algorithms)
 
 
 def _known(algorithms: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any] | None]:
@@ -292,7 +299,7 @@ class Product(Section):
     schedule: str | None = None
 
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=1e6)]  # what a clock can wait for
 
 
 class Workers(Section):
@@ -302,7 +309,7 @@ class Workers(Section):
     batch: Annotated[int, Field(ge=1)] = 8
     per_gpu: Annotated[int, Field(ge=1)] = 1
     checkpoint: Seconds = 120.0
-    silence: Annotated[float, Field(ge=30)] = 60.0
+    silence: Annotated[float, Field(ge=30, le=1e6)] = 60.0
     rest: Seconds = 60.0
     attempts: Annotated[int, Field(ge=1)] = 3
 
@@ -323,7 +330,7 @@ class Line(Section):
     slots: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     retries: Annotated[int, Field(ge=0, le=10)] = 1
-    patience: Annotated[float, Field(ge=0)] = 180.0
+    patience: Annotated[float, Field(ge=0, le=1e6)] = 180.0
     features_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     workers: Workers | None = None
     notify: Notify | None = None
