@@ -35,9 +35,10 @@ def hidden(name: str) -> bool:
 
 def image_like(path: PurePosixPath) -> bool:
     """Whether a path, relative to its source, looks like an image and is not hidden."""
+    named = PurePosixPath(path.name.rstrip(" ."))  # `part.png ` is told, not passed over
     return (
         not any(map(hidden, path.parts))
-        and path.suffix.lower() in IMAGE_SUFFIXES | FOREIGN_SUFFIXES
+        and named.suffix.lower() in IMAGE_SUFFIXES | FOREIGN_SUFFIXES
     )
 
 
@@ -86,6 +87,8 @@ def files_below(
 
 def layout_problem(path: PurePosixPath) -> str:
     """Why a relative path is not an image of the layout; empty if it is one."""
+    if path.name.endswith((" ", ".")):
+        return "a name that ends in a space or a dot; rename the file"
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return f"{path.suffix} is not supported; export it as PNG, JPEG, BMP or TIFF"
     if len(path.parts) != 3 or path.parts[0] not in SPLITS:
