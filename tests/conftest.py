@@ -1,8 +1,11 @@
 """Settings and fixtures of all tests. Nothing here touches the user's home or a network."""
 
+import contextlib
 import multiprocessing
 import os
+import signal
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,10 +21,17 @@ sys.dont_write_bytecode = False
 # Tiny tensors spend their time on handing work to threads: one is ten times faster. Set before any
 # process is forked: how many threads share a sum decides its last bit.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Of this run of tests; its workers inherit the name, and so share Prefect's server.
+if "INSPECTLINE_TESTS_HOME" not in os.environ:
+    HOME = tempfile.TemporaryDirectory(prefix="inspectline-tests-", ignore_cleanup_errors=True)
+    os.environ["INSPECTLINE_TESTS_HOME"] = HOME.name
 # The first test that needs the server of processes starts it for all of them: it has to know then
 # what it is to import once, or every cell of every line imports that again.
 multiprocessing.set_forkserver_preload(
-    ["tasks.fit", "tasks.evaluate", "torchvision.models", "great_expectations"]
+    [
+        *("tasks.fit", "tasks.evaluate", "torchvision.models", "ad_models.coreset_kernel"),
+        "great_expectations",
+    ]
 )
 
 # fixtures moto_s3, rclone_s3, store_on; web; server
@@ -41,6 +51,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next(found, len(FIRST))
 
     items.sort(key=place)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the server that tests of flows share, once no worker needs it."""
+    pid = Path(os.environ["INSPECTLINE_TESTS_HOME"], "server.pid")
+    if not hasattr(config, "workerinput") and pid.exists():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)
