@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from ad_models.errors import ConfigError, WeightsError
-from ad_models.weight_files import ENVIRONMENT, at_hand, file_names
+from ad_models.licences import download_licence, is_own
+from ad_models.weight_files import ENVIRONMENT, at_hand, file_names, hub_unreachable
 from ad_models.weights import fingerprint, read_state
 
 
@@ -33,7 +34,12 @@ def load_vit(backbone: str, weights: str) -> tuple[Any, str, str]:
         net = _create(backbone, f"{here} is of another network", state_dict=state)
         return net, f"{backbone} of {fingerprint(here)}, licence {licence}", licence
     if given == "pretrained":
-        net = _create(backbone, f"weights of {backbone} cannot be had; {remedy(backbone)}")
+        wrong = f"weights of {backbone} cannot be had; {remedy(backbone)}"
+        if why := hub_unreachable():
+            raise WeightsError(f"{wrong} ({why})")
+        net = _create(backbone, wrong)
+        if is_own(licence):
+            download_licence(about)
         here = at_hand(backbone, weights)  # what was downloaded
         source = fingerprint(here) if here else "timm"
         return net, f"{backbone} of {source}, licence {licence}", licence

@@ -1,13 +1,23 @@
-"""Where files of weights lie on this machine. Imports neither torch nor timm."""
+"""Where files of weights lie on this machine, and whether others can be had.
+
+Imports neither torch nor timm.
+"""
 
 import os
 import re
+import socket
+import threading
+import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 ENVIRONMENT = "INSPECTLINE_WEIGHTS"  # a file, or a folder of files named by backbone
 MARKS = (".", "-", "_")  # `resnet18.pth`, `resnet18-f37072fd.pth`, `resnet18_mine.pth`
 TORCHVISION = "tv_in1k"  # the tag of timm for torchvision's weights
+HUB = "https://huggingface.co"  # where timm's weights are, unless HF_ENDPOINT names another place
+OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")  # the hub's own words for: do not ask
+PATIENCE = 3.0  # seconds in which a host must answer before a download begins
 DINOV2 = r"vit_(s|b|l|g)[a-z]*_patch14(_reg4)?_dinov2(\.lvd142m)?"
 DINOV3 = r"vit_(s|b|l|h|7b)[a-z]*(_plus)?_patch16_dinov3(_qkvb)?(\.lvd1689m)?"
 
@@ -66,10 +76,46 @@ def at_hand(backbone: str, weights: str = "pretrained") -> Path | None:
     if weights == "random":
         return None
     given = os.environ.get(ENVIRONMENT) or weights
-    if given in ("pretrained", "auto"):
+    if given in ("pretrained", "imagenet", "auto"):
         return cached(backbone)
     place = Path(given)
     if place.is_dir():
         return file_in(place, file_names(backbone))
     named = place.name.startswith(tuple(n + mark for n in file_names(backbone) for mark in MARKS))
     return place if place.is_file() and (named or given == weights) else None
+
+
+def unreachable(url: str, variables: Sequence[str] = ()) -> str:
+    """Why nothing can be downloaded from there, after at most PATIENCE seconds; empty where its
+    host, or the proxy that stands for it in the environment, takes a connection.
+
+    variables: those that forbid it. Without this look the hub is asked again for a minute.
+    """
+    for name in variables:
+        if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
+            return f"{name} is set, so nothing is downloaded"
+    asked = urlsplit(url)
+    host = asked.hostname or ""
+    proxy = urllib.request.getproxies().get(asked.scheme)
+    if proxy and not urllib.request.proxy_bypass(host):
+        asked = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    place = asked.hostname or "", asked.port or (443 if asked.scheme == "https" else 80)
+    found: list[str] = []
+    look = threading.Thread(target=lambda: found.append(_refusal(place)), daemon=True)
+    look.start()  # a look-up of a name takes no timeout of its own
+    look.join(PATIENCE)
+    why = found[0] if found else f"no answer in {PATIENCE:g} s"
+    return f"{place[0]}: {why}" if why else ""
+
+
+def hub_unreachable() -> str:
+    """The same of the hub that timm downloads from."""
+    return unreachable(os.environ.get("HF_ENDPOINT") or HUB, OFFLINE)
+
+
+def _refusal(place: tuple[str, int]) -> str:
+    try:
+        socket.create_connection(place, PATIENCE).close()
+    except (OSError, ValueError) as error:  # ValueError: of a name that is none
+        return getattr(error, "strerror", "") or str(error) or type(error).__name__
+    return ""

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import socket
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -12,9 +11,15 @@ from torchvision.models import get_model_weights
 
 from ad_models.backbones import is_tagged, licence
 from ad_models.errors import WeightsError
-from ad_models.weight_files import ENVIRONMENT, cached, file_in, file_names
-
-PATIENCE = 5.0  # seconds in which a download must start with weights `auto`
+from ad_models.licences import download_licence, is_own
+from ad_models.weight_files import (
+    ENVIRONMENT,
+    cached,
+    file_in,
+    file_names,
+    hub_unreachable,
+    unreachable,
+)
 
 
 def load_weights(net: nn.Module, backbone: str, weights: str) -> str:
@@ -32,8 +37,13 @@ def load_weights(net: nn.Module, backbone: str, weights: str) -> str:
         return _from_file(net, _named(Path(weights), backbone))
     if is_tagged(backbone):
         return _from_timm(net, backbone, weights)
-    if weights == "auto" and not _at_hand(backbone):
+    why = _absent(backbone)
+    if why and weights == "auto":
         return "random"
+    if why:
+        raise WeightsError(
+            f"ImageNet weights of {backbone} cannot be had; {_remedy(backbone)} ({why})"
+        )
     return _from_torchvision(net, backbone)
 
 
@@ -90,7 +100,7 @@ def _from_torchvision(net: nn.Module, backbone: str) -> str:
         state = chosen.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
         raise WeightsError(
-            f"ImageNet weights of {backbone} cannot be had ({error}); {_remedy(backbone)}"
+            f"ImageNet weights of {backbone} cannot be had; {_remedy(backbone)} ({error})"
         ) from error
     net.load_state_dict({k: v for k, v in state.items() if k in net.state_dict()}, strict=False)
     return f"imagenet {Path(urlparse(chosen.url).path).name}"
@@ -103,29 +113,28 @@ def _from_timm(net: nn.Module, backbone: str, weights: str) -> str:
         return f"{told}, {_from_file(net, here)}"
     if weights == "auto":
         return "random"
+    wrong = f"weights of {backbone} cannot be had; {_remedy(backbone)}"
+    if why := hub_unreachable():
+        raise WeightsError(f"{wrong} ({why})")
     import timm
 
     try:
         state = timm.create_model(backbone, pretrained=True).state_dict()
     except Exception as error:  # of the hub, or of the network behind it
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise WeightsError(
-            f"weights of {backbone} cannot be had ({reason}); {_remedy(backbone)}"
-        ) from error
+        raise WeightsError(f"{wrong} ({reason})") from error
     net.load_state_dict({k: v for k, v in state.items() if k in net.state_dict()}, strict=False)
+    if is_own(licence(backbone)):
+        download_licence(timm.get_pretrained_cfg(backbone))
     return told
 
 
-def _at_hand(backbone: str) -> bool:
-    """Whether the weights are in torchvision's cache, or their host answers within PATIENCE."""
-    url = urlparse(get_model_weights(backbone)["IMAGENET1K_V1"].url)
-    if (Path(torch.hub.get_dir()) / "checkpoints" / Path(url.path).name).exists():
-        return True
-    try:
-        socket.create_connection((url.hostname or "", 443), timeout=PATIENCE).close()
-    except OSError:
-        return False
-    return True
+def _absent(backbone: str) -> str:
+    """Why torchvision's weights are not here and cannot be downloaded; empty if they can be had."""
+    url = get_model_weights(backbone)["IMAGENET1K_V1"].url
+    if (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name).exists():
+        return ""
+    return unreachable(url)
 
 
 def _remedy(backbone: str) -> str:

@@ -1,8 +1,11 @@
 """The command line. Heavy packages are imported by the command that needs them."""
 
+import atexit
 import errno
+import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -119,5 +122,18 @@ for command in (
     main.add_command(command)
 
 
+def console() -> None:
+    """The command as it is installed. It ends once all is said and done: to take apart what was
+    imported, and to wait until the server of processes has done so too, takes seconds."""
+    try:
+        main()
+    except SystemExit as ended:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # nobody listens any more
+                stream.flush()
+        os._exit(ended.code if isinstance(ended.code, int) else ended.code is not None)
+
+
 if __name__ == "__main__":
-    main()
+    console()

@@ -16,7 +16,10 @@ from tasks.workspace.paths import find
 
 # Minutes, not tens of minutes, on two cores; without a network the backbone stays untrained.
 SMALL = {
-    "defaults": {"image": {"size": 128}},
+    "defaults": {
+        "algorithms": ["padim", "patchcore", "reverse_distillation"],
+        "image": {"size": 128},
+    },
     "algorithms": {
         "padim": {"backbone": "resnet18", "dims": 100, "weights": "auto"},
         "patchcore": {"backbone": "resnet18", "ratio": 0.02, "weights": "auto"},

@@ -1,5 +1,6 @@
 """Bring images of a product into the workspace and version them."""
 
+from flows.running.progress import telling
 from tasks.arrival.intake import IngestReport
 from tasks.arrival.labels import Labels
 from tasks.arrival.offer import Offer
@@ -31,8 +32,10 @@ def ingest_product(
     spec = workspace.product(product) / "product.yaml"
     if not spec.exists():
         write_text(spec, f"# The spec of {product}; params.yaml holds the defaults of every key.\n")
-    version(workspace, workspace.images(product))
-    sync(workspace)
+    with telling("versioning the images"):
+        version(workspace, workspace.images(product))
+    with telling("choosing algorithms by images, and by how fast this machine is"):
+        sync(workspace)
     push(workspace, [str(workspace.product(product) / "images.dvc")])  # last: it may be away
     return report
 

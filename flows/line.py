@@ -81,12 +81,14 @@ def line(
         stop.check()
         if all_evaluated(plan.workspace):  # or DVC would miss one of its inputs
             cell.fn(runner, Stage("leaderboard"))
-    artifacts.table_artifact(read_results(plan.workspace))
+    with telling("telling Prefect of the results"):
+        artifacts.table_artifact(read_results(plan.workspace))
     failures |= {name: reason for name, f in futures.items() if (reason := failure(f.state))}
     done = [s for s in here if not failed(futures[str(s)])]
     failures |= send(plan.workspace, done)
-    path = write_report(plan.workspace, failures)
-    artifacts.report_artifact(path)
+    with telling("writing the report"):
+        path = write_report(plan.workspace, failures)
+        artifacts.report_artifact(path)
     return failures, str(path)
 
 

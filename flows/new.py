@@ -8,18 +8,20 @@ from typing import Any
 import yaml
 
 from flows.ingest import bring_in, require_some
+from flows.running.progress import telling
 from tasks.arrival.labels import Labels, read_labels
 from tasks.build.graph import sync
 from tasks.build.records import push, version
 from tasks.products.image_summary import summarise_images
 from tasks.products.proposal import proposed_spec, spec_conflicts, spec_from_product
-from tasks.spec.automatic import choice_of, explain
-from tasks.spec.read import check, is_automatic, read_params
+from tasks.spec.automatic import choice_of, summary
+from tasks.spec.read import check, is_automatic, read_params, read_product
 from tasks.spec.schema import Product
 from tasks.workspace.errors import DataError, LineError, SpecError
 from tasks.workspace.files import write_text
 from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
+from tasks.workspace.yaml_text import parse_yaml, read_text
 
 ALIKE = 0.95  # smallest similarity for which `--like auto` uses another product's spec
 Agree = Callable[[str, float], bool]  # whether to start from this product with this similarity
@@ -34,6 +36,7 @@ class NewProduct:
     like: str | None = None
     similarity: float | None = None
     remarks: list[str] = field(default_factory=list)
+    failed: bool = False  # the validation: a run would stop at it
 
 
 def begin_product(
@@ -55,10 +58,12 @@ def begin_product(
     if like not in (None, "auto"):
         workspace.require(str(like))
     spec = workspace.product(product) / "product.yaml"
-    report = bring_in(workspace, product, source, labels)
+    with telling("bringing the images in"):
+        report = bring_in(workspace, product, source, labels)
     require_some(report, source)
     begun = NewProduct(product, summary=report.summary())
-    seen = summarise_images(workspace.images(product))
+    with telling("looking at the images"):
+        seen = summarise_images(workspace.images(product))
     begun.like = like
     if like == "auto" or (like is None and agree):
         begun.like, begun.similarity = choose_similar(
@@ -80,11 +85,15 @@ def choose_similar(
     workspace: Workspace, product: str, like: str | None, agree: Agree | None, remarks: list[str]
 ) -> tuple[str | None, float | None]:
     """The product to start from and its similarity, or None."""
+    if not workspace.products:
+        return None, None
     from ad_models.errors import WeightsError
-    from tasks.products.product_similarity import similar_products
 
     try:
-        found = similar_products(workspace, product)
+        with telling("looking for a product that is like it"):
+            from tasks.products.product_similarity import similar_products
+
+            found = similar_products(workspace, product)
     except WeightsError as error:
         remarks.append(f"no product was looked for that is like it: {error}")
         return None, None
@@ -127,7 +136,9 @@ def new_product(
     if product in workspace.products and not unfinished.exists():
         raise LineError(f"{product} is there already; `inspectline ingest` brings in more images")
     if product in workspace.products:
-        begun = NewProduct(product, summary=bring_in(workspace, product, source, labels).summary())
+        with telling("bringing the images in"):
+            report = bring_in(workspace, product, source, labels)
+        begun = NewProduct(product, summary=report.summary())
     else:
         write_text(unfinished, f"{source}\n")
         try:
@@ -137,7 +148,8 @@ def new_product(
             raise
     version_and_sync(workspace, [product])
     begun.remarks += chosen_algorithms(workspace, product)
-    begun.remarks += find_problems(workspace, product)
+    begun.failed, problems = find_problems(workspace, product)
+    begun.remarks += problems
     unfinished.unlink(missing_ok=True)
     return begun
 
@@ -146,10 +158,7 @@ def chosen_algorithms(workspace: Workspace, product: str) -> list[str]:
     """What `algorithms: auto` means for a product, and what it leaves out and why."""
     if not is_automatic(workspace.root, product):
         return []
-    choice = choice_of(workspace.product(product))
-    named = ", ".join(choice["algorithms"])
-    left = [line for line in explain(choice) if " is left out: " in line]
-    return [f"algorithms, chosen for {choice['images']} good images: {named}", *left]
+    return summary(choice_of(workspace.product(product)))
 
 
 def new_products(
@@ -187,46 +196,59 @@ def product_from_row(workspace: Workspace, row: dict[str, Any]) -> NewProduct:
 
 def version_and_sync(workspace: Workspace, products: list[str]) -> None:
     """Version the images of products with DVC, and write the graph for their specs."""
-    version(workspace, *(workspace.images(product) for product in products))
-    sync(workspace)
-    push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
+    with telling("versioning the images"):
+        version(workspace, *(workspace.images(product) for product in products))
+    with telling("choosing algorithms by images, and by how fast this machine is"):
+        sync(workspace)
+    with telling("sending to the DVC remote"):
+        push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
 
 
-def find_problems(workspace: Workspace, product: str) -> list[str]:
-    """Failures of the validation, and gaps in the data."""
+def find_problems(workspace: Workspace, product: str) -> tuple[bool, list[str]]:
+    """Whether the validation of a product fails by its spec; its failures, and gaps in the data."""
     from tasks.products.gaps import data_gaps
-    from tasks.validate import check_images
 
     read_params(workspace.root)
-    result = check_images(workspace.images(product), workspace.scratch / "new" / product)
+    spec = read_product(workspace.root, product)
+    images, place = workspace.images(product), workspace.scratch / "new" / product
+    with telling("checking the images"):
+        from tasks.validate import check_images
+
+        result = check_images(images, place, spec.validation, bits=spec.image.bits)
     found = [f"{one['file'] or product}: {one['reason']}" for one in result.failures[:10]]
     if len(result.failures) > len(found):
         found.append(f"and {len(result.failures) - len(found)} more; all: {result.docs}")
-    return found + data_gaps(result.counts)
+    return not result.passed, found + data_gaps(result.counts)
 
 
 def read_table(path: Path) -> list[dict[str, Any]]:
     """Rows of a CSV or YAML table; empty cells are left out, values are read as YAML."""
     import csv
+    import io
 
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     if path.suffix.lower() in (".yaml", ".yml"):
-        try:
-            rows = yaml.safe_load(path.read_text())
-        except yaml.YAMLError as error:
-            raise DataError(f"{path} is not valid YAML: {error}") from error
+        rows = parse_yaml(read_text(path), path)
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DataError(f"{path} must be a list of rows, each with a name and a folder")
         return [flatten_keys(row) for row in rows]
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        found = list(csv.DictReader(file))
+    try:
+        found = list(
+            csv.DictReader(io.StringIO(read_text(path).removeprefix("\ufeff"), newline=""))
+        )
+    except csv.Error as error:
+        raise DataError(f"{path} is no CSV: {error}") from error
     if not found or not {"name", "folder"} <= set(found[0]):
         raise DataError(f"{path} needs a head line with `name` and `folder`, and rows below it")
     texts = ("name", "folder", "like", "labels")
     return [
-        {k: v if k in texts else yaml.safe_load(v) for k, v in row.items() if k and v}
-        for row in found
+        {
+            k: v if k in texts else parse_yaml(v, f"{path}, row {number}, {k}")
+            for k, v in row.items()
+            if k and v
+        }
+        for number, row in enumerate(found, 1)
     ]
 
 

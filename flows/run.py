@@ -1,5 +1,7 @@
 """`inspectline run`: the flow, with its output for a person at a terminal."""
 
+import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import click
@@ -7,6 +9,7 @@ import click
 from flows.prefect_server.notify import notify
 from flows.running.progress import telling
 from flows.tables import results_table
+from tasks.build.records import Stage
 from tasks.clones.claim import claim_products
 from tasks.clones.snapshot import remote_url
 from tasks.documents.champion import Pointer
@@ -18,7 +21,8 @@ from tasks.promotion.evaluated_cell import read_cell
 from tasks.report import write_report
 from tasks.reporting.decision_lines import outcome, threshold_lines
 from tasks.spec.algorithms import known_algorithms
-from tasks.spec.read import read_params, read_product
+from tasks.spec.automatic import choice_of, summary
+from tasks.spec.read import is_automatic, read_params, read_product
 from tasks.spec.schema import Occasion
 from tasks.workspace.errors import LineError, StoreError, hint
 from tasks.workspace.git import operator
@@ -44,6 +48,8 @@ def run_line(
         if not plan.stages:
             click.echo("every cell is up to date: nothing to train")
         if plan.stages or any(_open(workspace, product) for product in products):
+            for said in choices(workspace, products, plan.stages):
+                click.echo(said)
             with telling("starting Prefect"):
                 connect(workspace, verbose)
                 from flows.line import READ, line
@@ -92,11 +98,31 @@ def chosen(workspace: Workspace, products: list[str], algorithms: list[str] | No
     return products
 
 
+def choices(workspace: Workspace, products: list[str], stages: Sequence[Stage]) -> list[str]:
+    """What `algorithms: auto` means, and leaves out, for those of the products that are to be
+    trained."""
+    trained = {stage.product for stage in stages if stage.step == "fit"}
+    return [
+        f"{product}: {line}"
+        for product in products
+        if product in trained and is_automatic(workspace.root, product)
+        for line in summary(choice_of(workspace.product(product)))
+    ]
+
+
 def connect(workspace: Workspace, verbose: bool) -> None:
     """Have a Prefect server: the one that stays, where other machines train, or one of this run."""
     from flows.prefect_server.start import require_server, start_server
 
     (require_server if read_params(workspace.root).line.workers else start_server)(verbose)
+
+
+def disconnect() -> None:
+    """End the Prefect server that was started here, if there is one."""
+    if "prefect" in sys.modules:
+        from flows.prefect_server.start import end_server
+
+        end_server()
 
 
 def news_of(

@@ -1,5 +1,7 @@
 """`inspectline threshold PRODUCT`: the threshold in force, and what others would decide."""
 
+from typing import Any
+
 import click
 from rich.table import Table
 
@@ -18,8 +20,8 @@ COLUMNS = ("overkill bound", "overkill", "miss", "expected cost")
 def show_threshold(workspace: Workspace, product: str) -> None:
     """Print the rule of the spec, the threshold of the best cell, and alternatives to it."""
     policy = read_product(workspace.root, product).threshold
-    for key, value in policy.model_dump(mode="json").items():
-        click.echo(f"{key}: {value}")
+    for line in rule_lines(policy.model_dump(mode="json")):
+        click.echo(line)
     algorithm = shown_algorithm(workspace, product)
     cell = read_cell(workspace, product, algorithm) if algorithm else None
     if algorithm is None or cell is None:
@@ -41,6 +43,18 @@ def show_threshold(workspace: Workspace, product: str) -> None:
         "overkill and miss: of the test images. In force, each known defect is judged by a "
         "threshold that did not see it; in the other rows it may have seen it"
     )
+
+
+def rule_lines(rule: dict[str, Any]) -> list[str]:
+    """The keys of a rule that say something, as they stand in a spec: those without a value are
+    left out, and those of a section stand together."""
+    lines = []
+    for key, value in rule.items():
+        if isinstance(value, dict):
+            lines.append(f"{key}: " + ", ".join(one.replace(":", "") for one in rule_lines(value)))
+        elif value is not None:
+            lines.append(f"{key}: {f'{value:g}' if isinstance(value, float) else value}")
+    return lines
 
 
 def _figures(cell: EvaluatedCell) -> list[str]:

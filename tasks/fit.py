@@ -11,6 +11,7 @@ from tasks.decisions.score_rule import COLUMNS
 from tasks.models.device import peak_memory_mb, training_precision
 from tasks.models.fitting import FitJob, SharedModel, fingerprint_of, prepare_run
 from tasks.models.left_out import left_out_scores
+from tasks.models.licences import keep_licence
 from tasks.models.presets import preset_of
 from tasks.spec.algorithms import per_product
 from tasks.spec.read import read_params
@@ -72,6 +73,9 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     folder = workspace.model(product, algorithm)
     with folder_beside(folder) as partial:
         detector.save(partial / MODEL)
+        keep_licence(
+            partial, detector.weights, card["parameters"], shared.folder if shared else None
+        )
         write_json(partial / CARD, card)
         write_rows(partial / CALIBRATION, ("path", *COLUMNS.values(), "peak"), scores)
         job.edge.write(partial / EDGE_MAPS)

@@ -7,6 +7,7 @@ from pathlib import Path
 from ad_models import create
 from tasks.models.device import peak_memory_mb
 from tasks.models.fitting import prepare_run
+from tasks.models.licences import keep_licence
 from tasks.models.sharing import common_size, fit_identity, mixed_loader
 from tasks.spec.read import check, read_yaml
 from tasks.spec.schema import Image
@@ -46,6 +47,7 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
     folder = workspace.shared(algorithm)
     with folder_beside(folder) as partial:
         detector.save(partial / MODEL)
+        keep_licence(partial, detector.weights, asdict(detector.config))
         write_json(partial / CARD, card)
     checkpoint.unlink(missing_ok=True)
     return folder

@@ -171,6 +171,7 @@ def test_a_download_is_recorded_as_it_is_when_it_is_there(tmp_path, shallow, mon
         return state
 
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", download)
+    monkeypatch.setattr("ad_models.vit_weights.hub_unreachable", str)
     first, again = (Tokens(DINO, ((0,),), 28) for _ in range(2))
     assert first.source == again.source and "model.safetensors sha256:" in first.source
     images = torch.randn(1, 3, 28, 28)
@@ -182,6 +183,7 @@ def test_without_weights_it_is_said_how_and_auto_goes_on(tmp_path, shallow, monk
         raise OSError("no route to host")
 
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", refused)
+    monkeypatch.setattr("ad_models.vit_weights.hub_unreachable", str)
     with pytest.raises(WeightsError, match=r"no route to host.*") as told:
         Tokens(DINO, ((0,),), 28)
     assert f"{DINO}.safetensors or dinov2_vits14_pretrain.pth" in str(told.value)

@@ -49,9 +49,14 @@ def run(
     ctx: click.Context, products: tuple[str, ...], algorithms: tuple[str, ...], verbose: bool
 ) -> None:
     """Validate, train, evaluate, gate, publish and report everything that is out of date."""
-    from flows.run import run_line
+    from flows.running.progress import telling
+
+    with telling("starting"):
+        from flows.run import disconnect, run_line
 
     ok = run_line(current_workspace(ctx), list(products), list(algorithms) or None, verbose)
+    with telling("ending Prefect"):
+        disconnect()
     ctx.exit(0 if ok else 1)
 
 

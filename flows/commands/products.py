@@ -32,8 +32,11 @@ def new(
 
     Without --like the most similar product is proposed; its spec is used if you agree.
     """
-    from flows.new import new_product, new_products, read_table
-    from tasks.arrival.labels import read_labels
+    from flows.running.progress import telling
+
+    with telling("starting"):
+        from flows.new import new_product, new_products, read_table
+        from tasks.arrival.labels import read_labels
 
     workspace = current_workspace(ctx)
     if table:
@@ -57,7 +60,8 @@ def new(
     click.echo(f"wrote {spec}" + (f", started from that of {begun.like}" if begun.like else ""))
     for remark in begun.remarks:
         click.echo(f"  {remark}")
-    click.echo(f"next: `inspectline run -p {name}`")
+    run = f"`inspectline run -p {name}`"
+    click.echo(f"next: mend what is listed, then {run}" if begun.failed else f"next: {run}")
 
 
 @click.command()

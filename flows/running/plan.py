@@ -6,8 +6,9 @@ from tasks.build.fingerprint import STEPS
 from tasks.build.graph import sync
 from tasks.build.records import Cells, Stage
 from tasks.spec.algorithms import per_product
+from tasks.spec.automatic import cheapest_first, choice_of
 from tasks.spec.parameters import trained_on
-from tasks.spec.read import read_product
+from tasks.spec.read import is_automatic, read_product
 from tasks.workspace.paths import Workspace
 
 
@@ -57,7 +58,7 @@ def make_plan(
     """Ask DVC once; fingerprints of the code are brought up to date on the way."""
     sync(workspace)
     cells = Cells(workspace)
-    chosen = {p: _algorithms(workspace, p, algorithms) for p in products}
+    chosen = {p: _in_turn(workspace, p, _algorithms(workspace, p, algorithms)) for p in products}
     used = sorted({a for names in chosen.values() for a in names})
     refresh_code(cells, used)
     shared = _shared(used)
@@ -100,3 +101,10 @@ def refresh_code(cells: Cells, algorithms: list[str]) -> None:
 def _algorithms(workspace: Workspace, product: str, asked: list[str] | None) -> list[str]:
     have = read_product(workspace.root, product).algorithms
     return [name for name in have if asked is None or name in asked]
+
+
+def _in_turn(workspace: Workspace, product: str, names: list[str]) -> list[str]:
+    """The order in which a product's algorithms are fitted: cheap ones first, where it is known."""
+    if not is_automatic(workspace.root, product):
+        return names
+    return cheapest_first(choice_of(workspace.product(product)), names)

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from tasks.arrival.labels import GOOD, MASK, SKIP, Labels
 from tasks.arrival.mask_pairs import masks_among, with_masks
 from tasks.arrival.offer import Offer, question
-from tasks.arrival.words import SPLITS, Says, names_any_defect, plain, says, words
+from tasks.arrival.words import Says, names_any_defect, plain, says, split_by_words
 
 NO_LABEL = ""  # of folders that only group images
 LABELLING = (Says.GOOD, Says.DEFECT)
@@ -62,14 +62,6 @@ def defect_in(folder: PurePosixPath) -> str:
 
 def first_unknown(folder: PurePosixPath) -> str:
     return next((plain(part) for part in folder.parts if says(part) is Says.UNKNOWN), "")
-
-
-def split_by_words(folder: PurePosixPath, label: str) -> str:
-    """Where an image goes whose folder has no split: `normal_test` -> test."""
-    named = {SPLITS[word] for part in folder.parts for word in words(part) if word in SPLITS}
-    if label != GOOD:
-        return "calibration" if named == {"calibration"} else "test"
-    return named.pop() if len(named) == 1 else "train"
 
 
 def check_one_product(

@@ -6,8 +6,9 @@ from pathlib import PurePosixPath
 from tasks.arrival.labels import GOOD, MASK, Labels
 from tasks.arrival.mask_pairs import masks_among, with_masks
 from tasks.arrival.offer import Offer, question
-from tasks.arrival.words import Says, joined, plain, says, split_of, words
+from tasks.arrival.words import Says, joined, plain, says, split_by_words, split_of, words
 from tasks.images.layout import EXPECTED, layout_problem
+from tasks.images.read_image import IMAGE_SUFFIXES
 
 
 def layout_root(path: PurePosixPath) -> PurePosixPath | None:
@@ -30,10 +31,14 @@ def sort_layout(
     for path in (path for path in paths if path not in masks):
         inside = path.relative_to(root) if path.is_relative_to(root) else path
         split = split_of(inside.parts[0]) if path.is_relative_to(root) else None
-        if split is None or len(inside.parts) != 3:
+        if path.suffix.lower() not in IMAGE_SUFFIXES or (split and len(inside.parts) > 3):
             offer.refuse(path, layout_problem(inside) or f"not in its place; expected {EXPECTED}")
-        else:
+        elif split and len(inside.parts) == 3:
             images.append((path, split, inside.parts[1]))
+        elif said := labels.of(path.parent):  # beside the folders of the layout, or between them
+            offer.take(path, split or split_by_words(path.parent, said), said)
+        else:
+            asked[path.parent.as_posix()] += 1
     sure = any(
         split == "train" and label_in(split, name, path.parent, labels) == GOOD
         for path, split, name in images

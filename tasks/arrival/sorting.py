@@ -15,17 +15,19 @@ from tasks.arrival.labels import GOOD, Labels
 from tasks.arrival.offer import Offer, question
 from tasks.arrival.safe_paths import printable
 from tasks.arrival.words import Says, is_mask_folder, plain, says, split_of
-from tasks.images.layout import EXPECTED, image_files
+from tasks.images.layout import EXPECTED, Odd, image_files
 from tasks.images.read_image import IMAGE_SUFFIXES
 from tasks.workspace.errors import DataError
 
 
 def read_offer(folder: Path, source: str, labels: Labels | None = None) -> Offer:
     """The images of a folder; `source` is what the person called it."""
-    paths = list(image_files(folder))
+    odd: Odd = []
+    paths = list(image_files(folder, odd))
     if not paths:
+        lost = f" ({len(odd)} cannot be read: {odd[0][0]} {odd[0][1]})" if odd else ""
         raise DataError(
-            f"{source}: no image found; looked for {', '.join(sorted(IMAGE_SUFFIXES))} "
+            f"{source}: no image found{lost}; looked for {', '.join(sorted(IMAGE_SUFFIXES))} "
             f"as {EXPECTED}, or anywhere in a folder of good images"
         )
     for part in (folder, folder.parent):
@@ -37,6 +39,7 @@ def read_offer(folder: Path, source: str, labels: Labels | None = None) -> Offer
         raise DataError(f"{source}: no images in a folder {unused[0]!r}, which --labels names")
     offer = sort_paths(paths, source, known)
     check_annotations(offer, annotated_stems(folder), source, known)
+    offer.refused += sorted(odd, key=str)
     return offer
 
 

@@ -10,7 +10,7 @@ from tasks.arrival.buckets import SCHEME, image_keys
 from tasks.arrival.labels import Labels
 from tasks.arrival.offer import Offer
 from tasks.arrival.sorting import sort_paths
-from tasks.images.layout import image_files
+from tasks.images.layout import Odd, image_files
 from tasks.workspace.aws import client
 from tasks.workspace.errors import DataError, StoreError
 
@@ -42,12 +42,14 @@ class FolderSource:
         if not self.folder.is_dir():
             raise DataError(f"{self.address}: no such folder; check the path, or mount it again")
         found: Listing = {}
-        for path in image_files(self.folder):
+        odd: Odd = []
+        for path in image_files(self.folder, odd):
             try:
                 facts = (self.folder / path).stat()
             except FileNotFoundError:  # deleted in the meantime
                 continue
             found[path] = facts.st_size, str(facts.st_mtime_ns)
+        self.refused = [(str(path), reason) for path, reason in odd]
         return found
 
     def stage(self, paths: Iterable[PurePosixPath], scratch: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from enum import Enum
 from functools import lru_cache
+from pathlib import PurePosixPath
 
 
 class Says(Enum):
@@ -128,6 +129,14 @@ def names_any_defect(name: str) -> bool:
 def split_of(name: str) -> str | None:
     """The part of a product that a folder holds by its name: train, test or calibration."""
     return SPLITS.get(joined(name)) if not any(word.isdigit() for word in words(name)) else None
+
+
+def split_by_words(folder: PurePosixPath, label: str) -> str:
+    """Where an image goes whose folder has no split: `normal_test` -> test."""
+    named = {SPLITS[word] for part in folder.parts for word in words(part) if word in SPLITS}
+    if label != "good":
+        return "calibration" if named == {"calibration"} else "test"
+    return named.pop() if len(named) == 1 else "train"
 
 
 def is_mask_folder(name: str) -> bool:

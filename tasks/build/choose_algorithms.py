@@ -5,10 +5,12 @@ from typing import Any
 import yaml
 
 from ad_models.weight_files import at_hand
+from tasks.build.estimate import estimates
 from tasks.documents.metrics import METRICS, Metrics
-from tasks.spec.algorithms import config_texts
-from tasks.spec.automatic import LIMITS, choice_of, choose
+from tasks.spec.algorithms import config_values
+from tasks.spec.automatic import LIMITS, choice_of, choose, within
 from tasks.spec.parameters import algorithm_parameters
+from tasks.spec.read import read_params, read_product
 from tasks.workspace.files import write_text
 from tasks.workspace.paths import Workspace
 
@@ -25,15 +27,26 @@ def refresh(
     measured = {**before["left_out"], **figures(workspace, product)}
     wanted = backbones(workspace, product, [name for names in steps.values() for name in names])
     # a clone without the weights reads what was chosen where they were
-    here = {name for name, (_, found) in wanted.items() if found} | set(before["algorithms"])
+    here = {name for name, (_, found) in wanted.items() if found}
+    here |= {*before["algorithms"], *before.get("beyond", [])}
     named = {name: backbone for name, (backbone, _) in wanted.items()}
     choice = choose(
         steps, images, measured=measured, backbones=named, here=frozenset(here), **known
     )
+    names, budget = list(choice["algorithms"]), budget_of(workspace, product)
+    if budget is not None and len(names) > 1:
+        estimate = estimates(workspace, product, names, images, before.get("estimate", {}))
+        choice = within(choice, budget, estimate)
     if choice == before and (folder / "auto.yaml").is_file():
         return False
     write_text(folder / "auto.yaml", HEAD + yaml.safe_dump(choice, sort_keys=False, width=100))
     return True
+
+
+def budget_of(workspace: Workspace, product: str) -> float | None:
+    """Minutes that the fits of a product may take; None without a bound."""
+    asked = read_product(workspace.root, product).budget
+    return read_params(workspace.root).line.budget if asked == "line" else asked
 
 
 def backbones(workspace: Workspace, product: str, names: list[str]) -> dict[str, tuple[str, bool]]:
@@ -41,7 +54,7 @@ def backbones(workspace: Workspace, product: str, names: list[str]) -> dict[str,
     weights are on this machine."""
     found = {}
     for name in names:
-        default = config_texts(name)
+        default = config_values(name)
         if default.get("weights") == PRETRAINED:
             asked = default | algorithm_parameters(workspace.root, product, name)
             place = at_hand(asked["backbone"], asked["weights"])

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.build.dvc_files import open_repo
 from tasks.build.remote import remote_error
 from tasks.workspace.errors import WorkspaceError
 from tasks.workspace.paths import Workspace
@@ -54,7 +55,6 @@ class Cells:
 
     def __init__(self, workspace: Workspace) -> None:
         from dvc.exceptions import DvcException
-        from dvc.repo import Repo
         from dvc.scm import SCMError
 
         logging.getLogger("dvc").setLevel(logging.ERROR)  # hints for users of dvc
@@ -62,7 +62,7 @@ class Cells:
         self._busy = threading.RLock()
         self._depth = 0
         try:
-            self.repo = Repo(str(workspace.root))
+            self.repo = open_repo(workspace)
             self._stages = {self._key(stage): stage for stage in self.repo.index.stages}
         except (DvcException, SCMError) as error:
             raise WorkspaceError(
@@ -150,9 +150,8 @@ def _value(dep: Any) -> Any:
 def version(workspace: Workspace, *paths: Path) -> None:
     """`dvc add` of files or folders in the workspace; unchanged ones change nothing."""
     from dvc.exceptions import DvcException
-    from dvc.repo import Repo
 
-    with Repo(str(workspace.root)) as repo:
+    with open_repo(workspace) as repo:
         try:
             repo.scm_context.quiet = True  # hints for users of dvc
             repo.add([str(path) for path in paths])
@@ -168,9 +167,7 @@ def push(workspace: Workspace, targets: list[str]) -> int | None:
 
     targets: files of DVC, or stages as `data/bottle/dvc.yaml:fit-padim`.
     """
-    from dvc.repo import Repo
-
-    with Repo(str(workspace.root)) as repo:
+    with open_repo(workspace) as repo:
         if not repo.config["core"].get("remote"):
             return None
         try:

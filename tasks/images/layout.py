@@ -21,6 +21,7 @@ FOREIGN_SUFFIXES = frozenset(
     {".gif", ".webp", ".jfif", ".jp2", ".heic", ".heif", ".avif", ".psd"}
     | {".svg", ".dng", ".raw", ".exr", ".hdr", ".ppm", ".pgm", ".pnm"}
 )
+Odd = list[tuple[PurePosixPath, str]]  # paths, each with the reason
 SPLITS = ("train", "test", "calibration")
 MASKS = "ground_truth"
 MAX_LINKS = 4  # in one path: folders that link to each other have paths without end
@@ -40,10 +41,14 @@ def image_like(path: PurePosixPath) -> bool:
     )
 
 
-def image_files(folder: Path) -> Iterator[PurePosixPath]:
+def image_files(folder: Path, odd: Odd | None = None) -> Iterator[PurePosixPath]:
     """Paths relative to `folder` of all files that look like images, sorted. Links to folders are
-    followed, but not to one that the path is already in."""
-    yield from sorted(filter(image_like, files_below(folder)), key=str)
+    followed, but not to one that the path is already in. odd: is given what may have been images
+    or folders of them and cannot be read, with the reason."""
+    found: Odd = []
+    yield from sorted(filter(image_like, files_below(folder, odd=found)), key=str)
+    if odd is not None:
+        odd += [one for one in found if image_like(one[0]) or not one[0].suffix]
 
 
 def files_below(
@@ -51,9 +56,11 @@ def files_below(
     path: PurePosixPath = PurePosixPath(),  # noqa: B008, it cannot change
     inside: tuple[tuple[int, int], ...] = (),
     links: int = 0,
+    odd: Odd | None = None,
 ) -> Iterator[PurePosixPath]:
     """Paths relative to `folder` of the files of the folder at `path` that are not hidden. inside:
-    the folders that it lies in, as disk and number; links: how many of them are links."""
+    the folders that it lies in, as disk and number; links: how many of them are links. odd: is
+    given what is neither a file nor a folder, with the reason."""
     try:
         about = (folder / path).stat()
         entries = list(os.scandir(folder / path))
@@ -69,9 +76,12 @@ def files_below(
         if entry.is_dir():
             more = links + entry.is_symlink()
             if not hidden(entry.name) and more <= MAX_LINKS:
-                yield from files_below(folder, below, within, more)
+                yield from files_below(folder, below, within, more, odd)
         elif not hidden(entry.name) and entry.is_file():
             yield below
+        elif not hidden(entry.name) and odd is not None:
+            kind = "a link to nothing" if entry.is_symlink() else "a pipe, a socket or a device"
+            odd.append((below, f"is {kind}; put the file itself there"))
 
 
 def layout_problem(path: PurePosixPath) -> str:

@@ -8,6 +8,7 @@ from tasks.documents.manifest import About
 from tasks.documents.metrics import METRICS, GateMetrics
 from tasks.documents.threshold import THRESHOLD
 from tasks.models.export import export_onnx
+from tasks.models.licences import require_licence
 from tasks.monitoring.findings import LOOKS, MEASURES
 from tasks.promotion.challenge import reported
 from tasks.promotion.provenance import provenance
@@ -29,6 +30,7 @@ def assemble(
     spec = read_product(workspace.root, product)
     kept = shutil.ignore_patterns(EDGE_MAPS)
     shutil.copytree(workspace.model(product, algorithm), folder, ignore=kept)
+    require_licence(folder)
     for name in FROM_EVALUATION:
         shutil.copy(workspace.evaluation(product, algorithm) / name, folder / name)
     train = read_rows(workspace.validation(product) / "train.csv")

@@ -1,7 +1,9 @@
 """What is known of the algorithms without importing one: names, parameters, what is shared."""
 
 import ast
+from contextlib import suppress
 from functools import cache
+from typing import Any
 
 from tasks.workspace.paths import PACKAGE
 
@@ -20,14 +22,13 @@ def config_fields(algorithm: str) -> tuple[str, ...]:
 
 
 @cache
-def config_texts(algorithm: str) -> dict[str, str]:
-    """The parameters of an algorithm whose default is a text, with it."""
-    values = {name: field.value for name, field in _fields(algorithm).items()}
-    return {
-        name: value.value
-        for name, value in values.items()
-        if isinstance(value, ast.Constant) and isinstance(value.value, str)
-    }
+def config_values(algorithm: str) -> dict[str, Any]:
+    """The parameters of an algorithm whose default is a plain value, with it."""
+    found = {}
+    for name, field in _fields(algorithm).items():
+        with suppress(ValueError):  # a call, a name of another value, or no default
+            found[name] = ast.literal_eval(field.value or ast.Name(name))
+    return found
 
 
 @cache

@@ -1,8 +1,8 @@
-"""`algorithms: auto`: which algorithms a product trains, by its images and its gates.
+"""`algorithms: auto`: which algorithms a product trains, by its images, its gates and its budget.
 
-The choice is written beside the spec, so that a clone without the images reads the same, and a
-report can say why. It grows with the images; what a gate's limits rule out stays out until the
-limit is raised.
+The choice is written beside the spec, so that a clone without the images, or on a faster machine,
+reads the same, and a report can say why. It grows with the images; what a gate's limits rule out
+stays out until the limit is raised, and what a budget of minutes leaves out until that is.
 """
 
 from pathlib import Path
@@ -17,7 +17,8 @@ FEW = (
 # A gate's limit, and the measured figure that it is held against.
 LIMITS = (("ms_per_image", "ms an image"), ("ms_p95", "ms an image at the 95th percentile"))
 # images, algorithms {name: why}, left_out {name: {figure: value}}, and perhaps missing
-# {name: backbone without weights}
+# {name: backbone without weights}; with a budget: budget (minutes), estimate (of
+# tasks.build.estimate), and beyond [name], what the budget leaves out
 Choice = dict[str, Any]
 
 
@@ -70,6 +71,30 @@ def choose(
     return choice | ({"missing": missing} if missing else {})
 
 
+def within(choice: Choice, budget: float, estimate: dict[str, Any]) -> Choice:
+    """The choice without what does not fit into a budget of minutes for its fits.
+
+    The cheap ones come in first, and the cheapest one in any case. Their order stays: without
+    defects the first one becomes champion. estimate: `seconds` of the fit of each algorithm.
+    """
+    seconds = estimate["seconds"]
+    taken, names = 0.0, set[str]()
+    for name in sorted(choice["algorithms"], key=lambda name: seconds[name]):
+        taken += seconds[name]
+        if not names or taken <= 60 * budget:
+            names.add(name)
+    kept = {name: why for name, why in choice["algorithms"].items() if name in names}
+    beyond = [name for name in choice["algorithms"] if name not in names]
+    return choice | {"algorithms": kept, "beyond": beyond, "budget": budget, "estimate": estimate}
+
+
+def cheapest_first(choice: Choice, names: list[str]) -> list[str]:
+    """The algorithms by the seconds that their fits are estimated to take; those without an
+    estimate as they stand, first."""
+    seconds = choice.get("estimate", {}).get("seconds", {})
+    return sorted(names, key=lambda name: seconds.get(name, 0))
+
+
 def teachers(images: dict[str, int], products: list[str]) -> list[str]:
     """Products that others learn from, unless params.yaml names them: all but those with a choice
     of algorithms made from a few images; all where that would leave less than two.
@@ -83,7 +108,7 @@ def teachers(images: dict[str, int], products: list[str]) -> list[str]:
 
 def explain(choice: Choice) -> list[str]:
     """The choice in sentences, for a person."""
-    lines = [f"{name}: {why}" for name, why in choice["algorithms"].items()]
+    lines = [f"{name}: {why}{_about(choice, name)}" for name, why in choice["algorithms"].items()]
     titles = dict(LIMITS)
     for name, over in choice["left_out"].items():
         took = " and ".join(f"{value:.0f} {titles[key]}" for key, value in over.items())
@@ -93,4 +118,37 @@ def explain(choice: Choice) -> list[str]:
             f"{name} is left out: there are no weights of {backbone} on this machine; put its file "
             "into a folder and set INSPECTLINE_WEIGHTS to it"
         )
-    return lines
+    return lines + [_beyond(choice, name) for name in choice.get("beyond", [])]
+
+
+def summary(choice: Choice) -> list[str]:
+    """What is trained, how long it takes, and what is left out and why, in a few sentences."""
+    named = ", ".join(choice["algorithms"])
+    took = f"; their fits take {duration(_taken(choice))}" if "estimate" in choice else ""
+    left = [line for line in explain(choice) if " is left out: " in line]
+    return [f"algorithms, chosen for {choice['images']} good images: {named}{took}", *left]
+
+
+def duration(seconds: float) -> str:
+    """Estimated seconds as readable text."""
+    if seconds < 90:
+        return f"about {max(seconds, 1):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def _about(choice: Choice, name: str) -> str:
+    known = choice.get("estimate", {}).get("seconds", {})
+    return f"; {duration(known[name])}" if name in known else ""
+
+
+def _taken(choice: Choice) -> float:
+    return float(sum(choice["estimate"]["seconds"][name] for name in choice["algorithms"]))
+
+
+def _beyond(choice: Choice, name: str) -> str:
+    estimate = choice["estimate"]
+    return (
+        f"{name} is left out: {duration(estimate['seconds'][name])} on {estimate['on']}, and the "
+        f"budget is {choice['budget']:g} min, of which the others take "
+        f"{duration(_taken(choice))}; raise line.budget or name it"
+    )

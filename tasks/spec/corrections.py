@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from tasks.spec.schema import Section
 from tasks.workspace.errors import SpecError, nearest
+from tasks.workspace.yaml_text import compose_yaml, parse_yaml, read_text
 
 DROP = "drop"
 FORM = "{label: <defect type>|good|drop, by: <who>, why: <reason>}"
@@ -40,24 +41,18 @@ class Correction:
 
 def read_corrections(file: Path) -> list[Correction]:
     """The corrections in their order; none where there is no such file."""
-    try:
-        return parse_corrections(file.read_text(encoding="utf-8"), file) if file.is_file() else []
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{file} is no valid YAML: {error}") from error
+    return parse_corrections(read_text(file), file) if file.is_file() else []
 
 
 def parse_corrections(text: str, file: Path) -> list[Correction]:
     """The corrections that the text of this file says."""
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SpecError(f"{file} is no valid YAML: {error}") from error
+    root = compose_yaml(text, file)
+    if root is not None and not isinstance(root, yaml.MappingNode):
+        raise SpecError(f"{file} must hold the paths of images, each with {FORM}")
+    lines = _lines(root, str(file)) if root is not None else {}
+    content = parse_yaml(text, file)
     if content is None:
         return []
-    if not isinstance(root, yaml.MappingNode):
-        raise SpecError(f"{file} must hold the paths of images, each with {FORM}")
-    lines = _lines(root, str(file))
     return [Correction(path, _entry(path, lines, content[path]), lines[path]) for path in content]
 
 

@@ -1,26 +1,25 @@
 """The product's spec: what product.yaml and params.yaml may say, checked."""
 
+import reprlib
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from tasks.spec.automatic import AUTO, choice_of
 from tasks.spec.schema import Params, Product, Section, fields_at
 from tasks.workspace.errors import SpecError, hint
+from tasks.workspace.yaml_text import parse_yaml, read_text
 
 PARAMS = Path(__file__).with_name("params.yaml")  # what a new workspace starts from
-FAST = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # where PyYAML has its C part
+SHOWN = reprlib.Repr()  # of a wrong value, in an error
+SHOWN.maxlevel, SHOWN.maxstring, SHOWN.maxother = 2, 80, 80
 T = TypeVar("T", bound=Section)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; an empty or absent file is an empty mapping."""
-    try:
-        content = yaml.load(path.read_text(), FAST) if path.exists() else None
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path} is no valid YAML: {error}") from error
+    content = parse_yaml(read_text(path), path) if path.exists() else None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -47,7 +46,7 @@ def read_product(workspace: Path, product: str) -> Product:
 
 def product_of(workspace: Path, product: str, own: dict[str, Any]) -> Product:
     """The whole spec of a product whose product.yaml says `own`."""
-    defaults = read_yaml(workspace / "params.yaml").get("defaults") or {}
+    defaults = defaults_of(workspace)
     path = workspace / "data" / product / "product.yaml"
     check(Product, own, path)  # first alone: an error then names the file it stands in
     merged = _over(own, defaults)
@@ -56,10 +55,19 @@ def product_of(workspace: Path, product: str, own: dict[str, Any]) -> Product:
     return check(Product, merged, path)
 
 
+def defaults_of(workspace: Path) -> dict[str, Any]:
+    """What params.yaml says for every product."""
+    path = workspace / "params.yaml"
+    defaults = read_yaml(path).get("defaults") or {}
+    if not isinstance(defaults, dict):
+        raise SpecError(f"{path}: defaults must hold keys and values, got {SHOWN.repr(defaults)}")
+    return defaults
+
+
 def is_automatic(workspace: Path, product: str) -> bool:
     """Whether the product's algorithms are chosen by its images."""
     own = read_yaml(workspace / "data" / product / "product.yaml")
-    defaults = read_yaml(workspace / "params.yaml").get("defaults") or {}
+    defaults = defaults_of(workspace)
     return bool(own.get("algorithms", defaults.get("algorithms")) == AUTO)
 
 
@@ -75,7 +83,7 @@ def _over(own: dict, defaults: dict) -> dict:
 def check(kind: type[T], content: dict, path: Path) -> T:
     """`content` as a `kind`, or a SpecError that names the file, the key and the nearest key."""
     try:
-        return kind(**content)
+        return kind.model_validate(content)
     except ValidationError as error:
         lines = [_line(kind, item) for item in error.errors()]
         raise SpecError(f"{path}: " + "; ".join(dict.fromkeys(lines))) from error
@@ -87,6 +95,6 @@ def _line(kind: type[Section], error: Any) -> str:
         if error["type"] == "value_error":  # raised by a check of ours, and complete
             return str(error["ctx"]["error"])
         message = error["msg"][0].lower() + error["msg"][1:]
-        return f"{'.'.join(where)}: {message}, got {error['input']!r}"
+        return f"{'.'.join(where)}: {message}, got {SHOWN.repr(error['input'])}"
     known = fields_at(kind, where[:-1])
     return f"unknown key '{'.'.join(where)}'; {hint(where[-1], known)}"

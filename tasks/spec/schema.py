@@ -274,6 +274,9 @@ class ReleaseSpec(Section):
     int8: bool = False
 
 
+Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class Product(Section):
     """product.yaml over `defaults` of params.yaml."""
 
@@ -290,6 +293,7 @@ class Product(Section):
     drift: Drift = Drift()
     retrain: Retrain = Retrain()
     schedule: str | None = None
+    budget: Minutes | Literal["line"] | None = "line"
 
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -322,6 +326,7 @@ class Line(Section):
     single_writer: bool = False
     slots: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    budget: Minutes | None = 10.0
     retries: Annotated[int, Field(ge=0, le=10)] = 1
     patience: Annotated[float, Field(ge=0)] = 180.0
     features_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0

@@ -6,8 +6,10 @@ from tasks.documents.manifest import MANIFEST, Manifest
 from tasks.spec.read import read_params
 from tasks.store.base import Store
 from tasks.store.fetch_release import fetch
+from tasks.store.releases import releases
 from tasks.workspace.errors import StoreError
 from tasks.workspace.home import cache_folder
+from tasks.workspace.names import usable
 from tasks.workspace.paths import CARD, Workspace, find
 
 
@@ -38,7 +40,10 @@ def source_of(workspace: Path | None, product: str) -> tuple[Store, str, Path]:
         address, _, name = product.rstrip("/").rpartition("/")
         return open_store(address), name, cache_folder()
     home = find(workspace)
-    return store_of(home), product, home.scratch / "releases"
+    store = store_of(home)
+    if product not in home.products and not (usable(product) and releases(store, product)):
+        home.require(product)  # one that was removed has its releases still
+    return store, product, home.scratch / "releases"
 
 
 def release_of(folder: Path) -> Manifest | None:

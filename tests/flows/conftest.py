@@ -43,9 +43,7 @@ PARAMS: dict[str, Any] = {
     "line": {"device": "cpu"},
 }
 STORY = "artifacts.json"  # beside the trained workspace: what Prefect's page shows of its run
-SHARED_PROCESS: Any = SimpleNamespace(
-    poll=lambda: None, terminate=lambda: None, kill=lambda: None, wait=lambda timeout=None: 0
-)
+SHARED_PROCESS: Any = SimpleNamespace(poll=lambda: None)  # of another worker, perhaps
 Make = Callable[..., Workspace]
 Command = Callable[..., Result]
 Once = Callable[[str, Callable[[Path], object]], Path]
@@ -80,8 +78,9 @@ def prefect() -> str:
             process.returncode = 0  # it outlives this worker, and Python does not warn of that
         server.port = int((HOME / "server.port").read_text())
         until(lambda: answers(server.api_url), "Prefect's server answers")
-    server.running = True  # so no run starts one more, and none ends it
+    server.running = True  # so no run starts one more
     server.server_process = SHARED_PROCESS
+    server.stop = lambda: None  # and none ends it
     return server.api_url
 
 
@@ -185,12 +184,14 @@ def source(samples: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command() -> Command:
+def command(request: pytest.FixtureRequest) -> Command:
     """A function that calls the command line in a workspace, and checks that it ends orderly."""
 
     def call(workspace: Workspace | Path, *arguments: object) -> Result:
         from flows.cli import main
 
+        if arguments[0] == "run":
+            request.getfixturevalue("prefect")  # or each run would start a server of its own
         root = workspace.root if isinstance(workspace, Workspace) else workspace
         words = ["--workspace", str(root), *(str(one) for one in arguments)]
         result = CliRunner().invoke(main, words)

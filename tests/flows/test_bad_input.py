@@ -41,7 +41,8 @@ def test_unknown_names_come_with_the_known_ones(copy, command):
     refused(command(copy, "run", "-a", "stfpm"), "known: ")
     for call in (["run", "-p", "cpa"], ["releases", "cpa"]):
         refused(command(copy, *call), "'cpa'", "did you mean 'cap'?")
-    refused(command(copy, "predict", "cpa", copy.images("cap")), "cpa")
+    refused(command(copy, "predict", "cpa", copy.images("cap")), "'cpa'", "did you mean 'cap'?")
+    refused(command(copy, "serve", "../cap"), "'../cap'", "did you mean 'cap'?")
     refused(command(copy, "promote", "cap", "0" * 16), "0" * 16)
     refused(command(copy, "rollback", "cap"), "no earlier champion")
     refused(command(copy, "rnu"), "rnu")

@@ -19,6 +19,8 @@ def cap(workspace, samples):
 def test_threshold_shows_and_sets(cap, command):
     told = command(cap, "threshold", "cap").output
     assert "policy: auto" in told and "no cell is evaluated yet" in told
+    assert "cost: miss 20, overkill 1, review 0.2, defects 0.05\n" in told
+    assert "None" not in told and "{" not in told
     told = command(cap, "threshold", "cap", "--value", "3.5", "--reason", "trial").output
     assert "auto, overkill 0.2 → fixed, value 3.5" in told
     assert "data/cap/product.yaml" in told and "records/cap/" in told

@@ -41,7 +41,7 @@ def test_every_command_explains_itself(name):
 def test_init_again_changes_nothing_and_keeps_edits(tmp_path):
     made = CliRunner().invoke(main, ["init", str(tmp_path / "ws")])
     assert made.exit_code == 0 and "params.yaml" in made.output
-    assert "padim" in read_params(tmp_path / "ws").defaults.algorithms
+    assert "patchcore" in read_params(tmp_path / "ws").auto[2]
     params = tmp_path / "ws" / "params.yaml"
     params.write_text(params.read_text() + "# mine\n")
     (tmp_path / "ws" / ".gitignore").write_text(

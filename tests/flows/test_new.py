@@ -7,6 +7,7 @@ import shutil
 import pytest
 import torch
 import yaml
+from PIL import Image
 from torchvision.models import resnet18
 
 from flows.new import new_product
@@ -54,6 +55,13 @@ def test_a_new_product_gets_a_spec_with_remarks(workspace, samples, command):
     assert (workspace.product("cap") / "images.dvc").is_file()
     again = command(workspace, "new", "cap", "--from", samples / "cap")
     assert again.exit_code == 1 and "is there already" in again.output
+
+
+def test_images_that_no_run_would_take_are_not_sent_into_one(workspace, command, tmp_path):
+    for value in range(3):
+        Image.new("L", (1, 1), value).save(tmp_path / f"{value}.png")
+    told = command(workspace, "new", "dot", "--from", tmp_path).output
+    assert "16" in told and "next: mend what is listed, then `inspectline run -p dot`" in told
 
 
 @pytest.mark.parametrize("where", ["proposed_spec", "find_problems"])

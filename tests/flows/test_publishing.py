@@ -8,14 +8,18 @@ from dataclasses import replace
 import pytest
 
 from tasks.documents.threshold import Thresholds
+from tasks.fit import fit
 from tasks.images.read_image import read_image
 from tasks.models.inspector import Inspector
+from tasks.promotion.assembly import assemble
 from tasks.store.champion import champion
 from tasks.store.fetch_release import fetch
 from tasks.store.opening import store_of
 from tasks.store.release import read_manifest
 from tasks.store.releases import publish, releases
+from tasks.workspace.errors import DataError
 from tasks.workspace.files import read_rows
+from tasks.workspace.listener import Listener
 from tests.flows.conftest import edit, write_params
 from tests.s3_servers import rclone_server, use_server
 
@@ -71,6 +75,27 @@ def test_a_run_publishes_to_a_bucket_and_predict_reads_it(
         fetched.parent, path
     )
     assert by_name["decision"] == ("defect" if by_name["score"] > by_name["threshold"] else "good")
+
+
+def test_a_licence_of_its_own_is_in_the_release_or_nothing_is_published(
+    copy, tmp_path, monkeypatch
+):
+    """An encoder that claims such a licence: a fit takes the text along, the manifest names it."""
+    source = property(lambda _: "encoder of file sha256:1, licence dinov3-license")
+    monkeypatch.setattr("ad_models.Detector.weights", source)
+    monkeypatch.setenv("INSPECTLINE_WEIGHTS", str(tmp_path))
+    fit(copy, "plate", "padim", Listener("fit"))
+    with pytest.raises(DataError, match=r"dinov3-license.*LICENSE\.md"):
+        assemble(copy, "plate", "padim", None, tmp_path / "without")
+    (tmp_path / "LICENSE.md").write_text("terms")
+    fit(copy, "plate", "padim", Listener("fit"))
+    monkeypatch.delenv("INSPECTLINE_WEIGHTS")  # another machine publishes
+    store = store_of(copy)
+    about = assemble(copy, "plate", "padim", None, tmp_path / "release")
+    release = publish(tmp_path / "release", "plate", store, about)
+    assert "weights-LICENSE.md" in read_manifest(store, "plate", release).files
+    fetched = fetch(store, "plate", release, tmp_path / "fetched")
+    assert (fetched / "weights-LICENSE.md").read_text() == "terms"
 
 
 def test_predict_decides_as_the_evaluation_did_and_draws_maps(copy, command, tmp_path):

@@ -276,7 +276,10 @@ def test_bad_files_are_refused_and_the_others_go_on(source: Path, images: Path):
     (source / "train/good/text.png").write_text("hello")
     (source / "train/good/zero.png").touch()
     (source / "train/good/moving.gif").write_bytes(b"GIF89a")
-    (source / "loose.png").write_bytes(data)
+    (source / "train/good/gone.png").symlink_to(source / "nowhere.png")
+    (source / "old").symlink_to(source / "nowhere")
+    os.mkfifo(source / "train/good/pipe.png")
+    (source / "train/good/note.txt").symlink_to(source / "nowhere.txt")
     save(source / "train/scratched/1.png")
     save(source / "ground_truth/crack/nobody_mask.png", square())
     save(source / "ground_truth/good/0_mask.png", square())
@@ -290,16 +293,18 @@ def test_bad_files_are_refused_and_the_others_go_on(source: Path, images: Path):
     assert "not an image" in reasons["train/good/text.png"]
     assert "empty" in reasons["train/good/zero.png"]
     assert ".gif is not supported" in reasons["train/good/moving.gif"]
-    assert "expected train/good" in reasons["loose.png"]
+    assert "link to nothing" in reasons["train/good/gone.png"]
+    assert "link to nothing" in reasons["old"]
+    assert "a pipe" in reasons["train/good/pipe.png"]
     assert "only good images" in reasons["train/scratched/1.png"]
     assert "without its image" in reasons["ground_truth/crack/nobody_mask.png"]
     assert "good image" in reasons["ground_truth/good/0_mask.png"]
     assert "16 x 8 pixels" in reasons["ground_truth/crack/small_mask.png"]
     assert "mask is empty" in reasons["ground_truth/crack/blank_mask.png"]
-    assert len(reasons) == 10
+    assert len(reasons) == 12
     assert {"test/crack/small.png", "test/crack/blank.png"} <= set(report.new)
     assert not [name for name in files(images) if "mask" in name and name not in EXPECTED]
-    assert "7 new images, 0 known, 2 new masks, 10 files refused" in report.summary()
+    assert "7 new images, 0 known, 2 new masks, 12 files refused" in report.summary()
 
 
 def test_files_and_folders_without_permission(source: Path, images: Path):

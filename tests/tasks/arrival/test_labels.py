@@ -198,6 +198,10 @@ UNCERTAIN = {
     "both words": (["good/bad/1.png"], {"good/bad"}),
     "good in another language": (["train/dobr/1.png", "test/scratch/2.png"], {"train/dobr"}),
     "several products": (["nut/good/1.png", "cap/good/2.png"], {"nut/good", "cap/good"}),
+    "a part beside the layout": (["0.png", "train/good/1.png"], {"."}),
+    "a folder beside the layout": (["new/0.png", "train/good/1.png"], {"new"}),
+    "a part without a label": (["train/0.png", "train/good/1.png"], {"train"}),
+    "a part above the layout": (["0.png", "nut/train/good/1.png"], {"."}),
     "a number in a test": (["train/good/0.png", "test/2/1.png"], {"test/2"}),
 }
 

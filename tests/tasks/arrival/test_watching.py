@@ -95,10 +95,24 @@ def test_an_image_is_taken_with_its_mask(new, whole, taken, root):
     assert ready(everything, at(new), at(whole)) == (at(taken), set())
 
 
-def test_a_mask_waits_for_its_image_and_what_lies_beside_the_layout_is_told():
+def test_a_mask_waits_for_its_image_and_what_lies_beside_the_layout_is_asked():
     everything = dict.fromkeys(paths(MASK, OTHER, "stray.png"), (1, ""))
+    with pytest.raises(DataError, match=r"\. \(1\)"):
+        ready(everything, set(everything), set(everything))
+    found = ready(everything, set(everything), set(everything), "skip=.")
+    assert found == (paths(OTHER), set())
+    everything = dict.fromkeys(paths(MASK, OTHER, "stray.gif"), (1, ""))
     found = ready(everything, set(everything), set(everything))
-    assert found == (paths(OTHER), paths("stray.png"))
+    assert found == (paths(OTHER), paths("stray.gif"))
+
+
+def test_what_cannot_be_read_in_a_watched_folder_is_told(tmp_path):
+    (tmp_path / "1.png").write_bytes(b"1")
+    (tmp_path / "2.png").symlink_to(tmp_path / "nowhere")
+    source = FolderSource(str(tmp_path))
+    assert [str(path) for path in source.listing()] == ["1.png"]
+    [(name, reason)] = source.refused
+    assert name == "2.png" and "link to nothing" in reason
 
 
 def test_a_plain_folder_is_judged_by_all_that_is_in_it_not_by_the_last_file():

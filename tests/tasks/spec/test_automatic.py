@@ -2,12 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
+import yaml
 
+from tasks.build import estimate
 from tasks.build.graph import sync
-from tasks.spec.automatic import FEW, choice_of, choose, explain, teachers
+from tasks.spec.algorithms import config_fields
+from tasks.spec.automatic import FEW, choice_of, choose, explain, summary, teachers, within
 from tasks.spec.parameters import trained_on
-from tasks.spec.read import read_product
+from tasks.spec.read import PARAMS, default_params, is_automatic, read_product
 from tasks.workspace.paths import Workspace
 
 STEPS = {2: ["patchcore", "regad"], 10: ["padim"]}
@@ -58,6 +62,38 @@ def test_what_needs_weights_comes_first_of_few_images_where_they_are(images, her
     assert ("weights of vit are at hand" in said) == here
     assert ("dino is left out: there are no weights of vit on this machine" in said) != here
     assert ("missing" in choice) != here
+
+
+def test_a_budget_takes_the_cheap_ones_and_keeps_their_order():
+    for seed in range(200):
+        random = np.random.default_rng(seed)
+        names = [f"a{number}" for number in range(random.integers(1, 9))]
+        seconds = {name: float(random.integers(1, 400)) for name in names}
+        budget = float(random.uniform(0.1, 12))
+        choice = {"images": 9, "algorithms": dict.fromkeys(names, ""), "left_out": {}}
+        found = within(choice, budget, {"seconds": seconds, "on": "cpu, 2 threads"})
+        kept = list(found["algorithms"])
+        assert sorted([*kept, *found["beyond"]]) == names and kept == sorted(kept)
+        taken = sum(seconds[name] for name in kept)
+        assert kept and (taken <= 60 * budget or len(kept) == 1)
+        left = [seconds[name] for name in found["beyond"]]
+        assert max(map(seconds.get, kept)) <= min([*left, np.inf])
+        assert not left or taken + min(left) > 60 * budget  # no more would have gone in
+        more = within(choice, budget * random.uniform(1, 3), found["estimate"])
+        assert set(kept) <= set(more["algorithms"])
+        said = " ".join(explain(found))
+        assert all(said.count(f"{name} is left out: about") == 1 for name in found["beyond"])
+
+
+def test_what_a_budget_leaves_out_is_said_in_plain_words():
+    choice = {"images": 20, "algorithms": {"padim": "why", "simplenet": ""}, "left_out": {}}
+    known = {"seconds": {"padim": 12.3, "simplenet": 840.0}, "on": "cpu, 2 threads"}
+    assert summary(within(choice, 10.0, known)) == [
+        "algorithms, chosen for 20 good images: padim; their fits take about 12 s",
+        "simplenet is left out: about 14 min on cpu, 2 threads, and the budget is 10 min, of which "
+        "the others take about 12 s; raise line.budget or name it",
+    ]
+    assert "padim: why; about 12 s" in explain(within(choice, 10.0, known))
 
 
 @pytest.fixture
@@ -162,3 +198,68 @@ def test_a_new_product_makes_nothing_that_is_shared_stale(workspace):
     images(workspace, FEW + 1)
     sync(workspace)
     assert trained_on(workspace.root, "regad", workspace.products) == ["cap", "plate", "weave"]
+
+
+@pytest.fixture
+def budgeted(workspace):
+    """A product for which both fits are estimated to take some seconds."""
+
+    def asked(minutes, **own):
+        params = {"auto": {2: ["patchcore", "padim"], 3: ["simplenet"]}}
+        params["algorithms"] = {"simplenet": {"epochs": 100_000}}  # hours
+        params["line"] = {} if minutes == "default" else {"budget": minutes}
+        (workspace.root / "params.yaml").write_text(yaml.safe_dump(params))
+        spec = {"algorithms": "auto"} | own
+        (workspace.product("cap") / "product.yaml").write_text(yaml.safe_dump(spec))
+        return names(workspace)
+
+    images(workspace, 4)
+    return asked
+
+
+def test_a_budget_changes_the_set_of_cells_and_no_other_recipe(workspace, budgeted):
+    assert budgeted(None) == ["patchcore", "padim", "simplenet"]
+    assert "estimate" not in choice_of(workspace.product("cap"))
+    recipes = [yaml.safe_load(workspace.product_recipe("cap").read_text())["fit"]]
+    assert budgeted("default") == ["patchcore", "padim"]
+    assert "simplenet is left out: about" in " ".join(summary(choice_of(workspace.product("cap"))))
+    recipes.append(yaml.safe_load(workspace.product_recipe("cap").read_text())["fit"])
+    assert all(recipes[0][name] == recipe for name, recipe in recipes[1].items())
+    assert "simplenet" not in (workspace.product("cap") / "dvc.yaml").read_text()
+    assert budgeted(10, budget=None) == budgeted(600) == ["patchcore", "padim", "simplenet"]
+    assert budgeted(600, budget=0.001) == ["patchcore"]
+    assert budgeted(0.001, budget="line") == ["patchcore"]
+
+
+def test_a_faster_machine_and_a_clone_read_the_same(workspace, budgeted, monkeypatch):
+    before = budgeted("default")
+
+    def faster(_, backbones, size):
+        return "a large machine", dict.fromkeys(backbones, 1e-9)
+
+    monkeypatch.setattr(estimate, "measured", faster)
+    assert sync(workspace) == [] and names(workspace) == before
+    (workspace.images("cap")).rename(workspace.root / "elsewhere")
+    assert sync(workspace) == [] and names(workspace) == before
+    (workspace.product("cap") / "auto.yaml").unlink()  # so it is chosen anew
+    workspace.images("cap").mkdir()
+    (workspace.root / "elsewhere" / "train").rename(workspace.images("cap") / "train")
+    assert names(workspace) == [*before, "simplenet"]
+
+
+def test_a_lone_algorithm_needs_no_estimate(workspace, budgeted, monkeypatch):
+    monkeypatch.delattr(estimate, "measured")
+    params = "auto: {2: [padim]}\n"
+    (workspace.root / "params.yaml").write_text(params)
+    assert names(workspace) == ["padim"]
+
+
+def test_a_fresh_workspace_is_automatic_with_quick_presets(tmp_path):
+    (tmp_path / "params.yaml").write_text(PARAMS.read_text())
+    (tmp_path / "data" / "cap").mkdir(parents=True)
+    (tmp_path / "data" / "cap" / "product.yaml").touch()  # as `ingest` makes it
+    assert is_automatic(tmp_path, "cap")
+    params = default_params()
+    trained = {name for name in params.algorithms if "epochs" in config_fields(name)}
+    assert all(params.algorithms[name]["preset"] == "quick" for name in trained)
+    assert params.line.budget == 10

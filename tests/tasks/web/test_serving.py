@@ -420,6 +420,8 @@ def test_pixels_at_work_are_bounded_and_all_are_answered(served, monkeypatch):
 
 
 def test_the_budget_is_kept_in_any_order_of_come_and_go():
+    """And no more than one budget of pixels passes anybody, however long others come."""
+
     async def run(seed):
         random = np.random.default_rng(seed)
         budget, seen, order = PixelBudget(100), [], []
@@ -427,7 +429,7 @@ def test_the_budget_is_kept_in_any_order_of_come_and_go():
         async def one(number, pixels, pause, patience):
             async def work():
                 async with budget.spend(pixels):
-                    order.append(number)
+                    order.append((number, min(pixels, 100)))
                     seen.append(budget.at_work)
                     await asyncio.sleep(pause)
 
@@ -437,11 +439,36 @@ def test_the_budget_is_kept_in_any_order_of_come_and_go():
         draws = [(int(random.integers(1, 160)), *random.random(2)) for _ in range(30)]
         jobs = [one(n, p, 0.002 * a, 0.01 + 0.05 * b) for n, (p, a, b) in enumerate(draws)]
         await asyncio.gather(*jobs)
-        assert budget.at_work == 0 and max(seen) <= 100
-        assert order == sorted(order)  # a large one is not passed by smaller ones
+        assert budget.at_work == 0 and max(seen) <= 100 and not budget._waiting
+        for at, (number, _) in enumerate(order):
+            assert sum(pixels for other, pixels in order[:at] if other > number) <= 100
 
     for seed in range(5):
         asyncio.run(run(seed))
+
+
+def test_a_small_image_does_not_wait_behind_large_ones_and_a_large_one_gets_its_turn():
+    async def run():
+        budget, order, over = PixelBudget(100), [], asyncio.Event()
+
+        async def hold(name, pixels, until=None):
+            async with budget.spend(pixels):
+                order.append(name)
+                if until:
+                    await until.wait()
+
+        first = asyncio.create_task(hold("large", 80, over))
+        await asyncio.sleep(0)
+        jobs = [asyncio.create_task(hold("next large", 80))]
+        jobs += [asyncio.create_task(hold(f"small {n}", 10)) for n in range(20)]
+        await asyncio.sleep(0.05)
+        assert order == ["large", *(f"small {n}" for n in range(10))]  # one budget of pixels passed
+        over.set()
+        await asyncio.gather(first, *jobs)
+        assert order[11] == "next large" and len(order) == 22
+        assert budget.at_work == 0
+
+    asyncio.run(run())
 
 
 def test_uploads_in_memory_are_bounded(served, line):

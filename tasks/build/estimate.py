@@ -1,0 +1,141 @@
+"""What a fit will take on this machine, told before it starts.
+
+The unit is a pass: one image, forward, through the algorithm's frozen backbone. How many passes a
+fit takes follows from its parameters and the number of images; how long one takes is measured, once
+for each device, number of threads, backbone and size, and kept in the workspace's scratch. The
+choice of `algorithms: auto` keeps the pace it was made with, so that every clone makes the same.
+"""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.images.tiles import count_tiles
+from tasks.spec.algorithms import config_values, per_product
+from tasks.spec.parameters import algorithm_parameters
+from tasks.spec.read import read_params, read_product
+from tasks.workspace.files import write_json
+from tasks.workspace.paths import Workspace
+
+YARDSTICK = "resnet18"  # for algorithms without a backbone
+ENVIRONMENT = "INSPECTLINE_DEVICE"  # set by a GPU scheduler; overrides line.device
+READ = 2.0  # passes of each image: decoded, seen once, scored without itself for the threshold
+USUAL = 4.0  # passes of an image in a training step, where none were measured
+VARIANTS = 22.0  # of each support image of RegAD
+PIXELS = 65536.0  # of an image for which the figures below were measured
+RATIO = 0.01  # of patches kept, likewise
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a training, as tests/benchmarks/bench_estimate.py measures the quick presets."""
+
+    counted: str  # the parameter that says how many epochs, or steps, there are
+    passes: float  # that an image in a step takes, forward and backward
+    batch: int = 0  # images in a step; 0: `batch` of the parameters, or batch_size of the spec
+    epoch: bool = True  # whether epochs are counted, and not steps
+
+    def images(self, parameters: dict[str, Any], images: int, batch: int) -> int:
+        """Images that all steps see, one that is seen again counted again."""
+        batch = self.batch or parameters.get("batch", batch)
+        each = (parameters.get("batches") or -(-images // batch)) if self.epoch else 1
+        return int(parameters.get(self.counted, 0) * each * min(batch, images))
+
+
+TRAINING = {
+    "cpr": (Part("steps", 5.2, epoch=False),),
+    "efficientad": (Part("teacher_steps", 8.4, epoch=False), Part("steps", 6.0, 1, epoch=False)),
+    "fastflow": (Part("epochs", 7.5),),
+    "favae": (Part("epochs", 0.8),),
+    "fcdd": (Part("epochs", 1.9),),
+    "kdad": (Part("epochs", 3.4),),
+    "msflow": (Part("epochs", 3.3),),
+    "pni": (Part("epochs", 4.5, 1),),  # of so many patches
+    "reconpatch": (Part("epochs", 0.5, 1),),
+    "regad": (Part("epochs", 5.2),),
+    "reverse_distillation": (Part("epochs", 5.8),),
+    "riad": (Part("epochs", 10.0),),
+    "simplenet": (Part("epochs", 2.1),),
+}
+ONE_PASS = ("anomalydino", "padim", "patchcore", "semi_orthogonal", "subspacead")
+# Passes that a coreset takes for each pair of images
+PAIRS = {"patchcore": 0.02, "pni": 0.02, "reconpatch": 0.02}
+
+
+def estimates(
+    workspace: Workspace, product: str, names: Sequence[str], images: int, known: dict[str, Any]
+) -> dict[str, Any]:
+    """`seconds` that the fit of each algorithm takes with so many good images; the `pace`, seconds
+    of an image by backbone; its `size`; `on`: where it was measured, as "cpu, 2 threads".
+
+    known: what this gave before. Its pace holds as long as the size does; what it lacks is measured
+    here.
+    """
+    spec = read_product(workspace.root, product)
+    asked = {
+        name: config_values(name) | algorithm_parameters(workspace.root, product, name)
+        for name in names
+    }
+    size = spec.image.seen
+    before = known if known.get("size") == list(size) else {}
+    pace, on = dict(before.get("pace", {})), before.get("on", "")
+    if missing := sorted({backbone(one) for one in asked.values()} - set(pace)):
+        here, found = measured(workspace, missing, size)
+        pace, on = pace | found, on or here
+    seen = images * count_tiles(spec.image.size, spec.image.tile)
+    batch, products = spec.training.batch_size, len(workspace.products)
+    seconds = {}
+    for name, parameters in asked.items():
+        count = passes(name, parameters, seen, size, batch, products)
+        seconds[name] = round(count * pace[backbone(parameters)], 1)
+    return {"size": list(size), "on": on, "pace": pace, "seconds": seconds}
+
+
+def passes(
+    algorithm: str,
+    parameters: dict[str, Any],
+    images: int,
+    size: tuple[int, int],
+    batch: int,
+    products: int = 1,
+) -> float:
+    """Passes that a fit on so many images, or tiles of them, of a size (height, width) takes.
+
+    parameters: all of the algorithm. batch: of the spec. products: that share what is learned.
+    """
+    turns = parameters.get("turns", 1) if images < parameters.get("turned_below", 0) else 1
+    each = images * size[0] * size[1] / PIXELS
+    found = READ * images * turns
+    found += PAIRS.get(algorithm, 0) * images * each * parameters.get("ratio", RATIO) / RATIO
+    if algorithm in ONE_PASS:
+        return found
+    parts = TRAINING.get(algorithm, (Part("epochs", USUAL),))
+    learned = sum(part.passes * part.images(parameters, images, batch) for part in parts)
+    if per_product(algorithm):
+        shots = min(images, parameters.get("shots", images))
+        return found + VARIANTS * shots + learned / max(1, products)
+    return found + learned
+
+
+def backbone(parameters: dict[str, Any]) -> str:
+    """The backbone of an algorithm with these parameters; one to compare with, if it has none."""
+    return str(parameters.get("backbone") or YARDSTICK)
+
+
+def measured(
+    workspace: Workspace, backbones: Sequence[str], size: tuple[int, int]
+) -> tuple[str, dict[str, float]]:
+    """Where they were measured, and the seconds of an image of `size` in each backbone."""
+    from ad_models.probe import about, device_of, pass_seconds
+
+    device = device_of(os.environ.get(ENVIRONMENT) or read_params(workspace.root).line.device)
+    path, here = workspace.scratch / "pace.json", about(device)
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    keys = {name: f"{here}: {name}, {size[0]} x {size[1]}" for name in backbones}
+    for name, key in keys.items():
+        if key not in known:
+            known[key] = float(f"{pass_seconds(name, size, device):.3g}")
+            write_json(path, known)
+    return here, {name: known[key] for name, key in keys.items()}

@@ -1,0 +1,53 @@
+"""What `auto` leaves out is said, and a change of the budget trains nothing twice."""
+
+import subprocess
+import sys
+
+import pytest
+
+from flows.run import choices
+from flows.running.plan import make_plan
+from tasks.build.graph import sync
+from tasks.spec.read import read_product
+from tests.flows.conftest import PARAMS, edit, write_params
+
+AUTO = {2: ["reverse_distillation", "padim"]}
+TRAINED = {"backbone": "resnet18", "epochs": 10, "weights": "random"}
+
+
+def within(workspace, minutes):
+    """The product's algorithms, and what a run would do."""
+    write_params(workspace.root, auto=AUTO, line={**PARAMS["line"], "budget": minutes})
+    edit(workspace, "cap", algorithms="auto")
+    stages = make_plan(workspace, ["cap"]).stages
+    return list(read_product(workspace.root, "cap").algorithms), stages
+
+
+def test_a_budget_that_is_lowered_and_raised_trains_nothing(copy):
+    assert within(copy, None) == (["reverse_distillation", "padim"], [])
+    assert within(copy, 0.01) == (["padim"], [])
+    assert within(copy, 10) == (["reverse_distillation", "padim"], [])
+    assert sync(copy) == []
+
+
+def test_a_run_says_once_what_is_left_out_and_fits_cheap_ones_first(copy):
+    write_params(copy.root, auto=AUTO, algorithms__padim={"backbone": "resnet18", "dims": 10})
+    edit(copy, "cap", algorithms="auto", training={"calibration": 0.4})
+    stages = make_plan(copy, ["cap"]).stages
+    fits = [stage.algorithm for stage in stages if stage.step == "fit"]
+    assert fits == ["padim", "reverse_distillation"]
+    (said,) = choices(copy, ["cap", "plate"], stages)
+    assert said.startswith("cap: algorithms, chosen for 12 good images: reverse_dist")
+    edit(copy, "cap", budget=0.01)
+    sync(copy)
+    said = choices(copy, ["cap"], stages)
+    assert [line.split(" is left out")[0] for line in said[1:]] == ["cap: reverse_distillation"]
+    assert choices(copy, ["cap"], []) == []
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["nonsense"], 2)])
+def test_a_command_ends_at_once_with_its_code_and_all_it_said(words, code):
+    command = [sys.executable, "-m", "flows.cli", *words]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == code
+    assert "version 0" in ended.stdout or "No such command" in ended.stderr
