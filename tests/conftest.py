@@ -1,9 +1,7 @@
 """Settings and fixtures of all tests. Nothing here touches the user's home or a network."""
 
-import contextlib
 import multiprocessing
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,6 +24,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 if "INSPECTLINE_TESTS_HOME" not in os.environ:
     HOME = tempfile.TemporaryDirectory(prefix="inspectline-tests-", ignore_cleanup_errors=True)
     os.environ["INSPECTLINE_TESTS_HOME"] = HOME.name
+    Path(HOME.name, "run.pid").write_text(str(os.getpid()))
 # The first test that needs the server of processes starts it for all of them: it has to know then
 # what it is to import once, or every cell of every line imports that again.
 multiprocessing.set_forkserver_preload(
@@ -52,14 +51,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next(found, len(FIRST))
 
     items.sort(key=place)
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the server that tests of flows share, once no worker needs it."""
-    pid = Path(os.environ["INSPECTLINE_TESTS_HOME"], "server.pid")
-    if not hasattr(config, "workerinput") and pid.exists():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(int(pid.read_text()), signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -64,18 +65,22 @@ def prefect() -> str:
     """Address of the server that every run in the process of a test uses.
 
     The first worker that needs it starts it for all, as a run does for itself: a server that makes
-    its database takes ten seconds. tests/conftest.py ends it.
+    its database takes ten seconds. It ends with the run of tests, however that ends.
     """
     from prefect.server.api.server import SubprocessASGIServer
 
     server = SubprocessASGIServer()
     with FileLock(HOME / "server.lock"):
-        if not (HOME / "server.pid").exists():
+        if not (HOME / "server.port").exists():
             server.port = server.find_available_port()
             process = server._run_uvicorn_command()
+            run = (HOME / "run.pid").read_text()
+            until_then = f"tail --pid={run} -f /dev/null; kill -9 {process.pid}"
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            watcher = subprocess.Popen(["sh", "-c", until_then], start_new_session=True, **quiet)
+            for one in (process, watcher):
+                one.returncode = 0  # it outlives this worker, and Python does not warn of that
             (HOME / "server.port").write_text(str(server.port))
-            (HOME / "server.pid").write_text(str(process.pid))
-            process.returncode = 0  # it outlives this worker, and Python does not warn of that
         server.port = int((HOME / "server.port").read_text())
         until(lambda: answers(server.api_url), "Prefect's server answers")
     server.running = True  # so no run starts one more
