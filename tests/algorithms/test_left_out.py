@@ -73,9 +73,9 @@ def test_where_a_second_covariance_has_no_room_images_are_not_left_out(monkeypat
 def test_a_memory_leaves_images_out_without_a_bias(more):
     images, groups = textured(16, 64), groups_of(16, 1)
     detector = detector_of("patchcore", ratio=0.1, **more).fit([Batch(images)])
-    found = torch.cat([one.score for one in left_out(detector, images, groups)])
+    found = torch.cat([one.score for one in left_out(detector, images, groups)])[::2]
     expected = []
-    for group in groups:
+    for group in (groups := groups[::2]):  # each of them is a fit
         others = [number for number in range(16) if number not in group]
         size = len(detector.bank)  # the scores are those of a memory as large as the one that ships
         again = detector_of("patchcore", bank_size=size, **more).fit([Batch(images[others])])
