@@ -23,6 +23,8 @@ from tasks.gate import gate
 from tasks.leaderboard import all_evaluated, read_results
 from tasks.report import write_report
 from tasks.spec.read import read_params
+from tasks.store.champion import champion
+from tasks.store.opening import store_of
 from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 from tasks.workspace.retry import patiently
@@ -32,12 +34,12 @@ from tasks.workspace.retry import patiently
 READ: ContextVar[Cells | None] = ContextVar("READ", default=None)
 
 
-@task(task_run_name="gate {product}", cache_policy=NO_CACHE)
-def run_gate(runner: Runner, plan: Plan, product: str, by: str) -> Decision | None:
+@task(task_run_name="{name}", cache_policy=NO_CACHE)
+def run_gate(runner: Runner, plan: Plan, product: str, by: str, name: str) -> Decision | None:
     """Promote or refuse the best of the product's cells that are up to date."""
     stop.check()
     patience = read_params(plan.workspace.root).line.patience
-    with runner.shown(f"gate {product}"):
+    with runner.shown(name):
         current = plan.current(product)
         decision = patiently(lambda: gate(plan.workspace, product, by, current), patience)
     if decision:
@@ -59,19 +61,25 @@ def line(
     spec = read_params(root.root).line
     here = [stage for stage in plan.stages if not spec.workers or stage.step == "validate"]
     gates = [f"gate {product}" for product in plan.products]
+    first = {} if spec.workers else first_gates(plan)
     runner = Runner(plan.workspace, plan.cells, plan.stages, gates)
     failures: dict[str, str] = {}
     with runner, stop.stoppable(runner.terminal.say, at_once):
         pool: Any
         with ThreadPoolTaskRunner(max_workers=runner.slots) as pool:
-            futures = submit(pool, runner, plan, here)
+            soon = [stage for part in first.values() for stage in part]
+            begun = 1 + max((here.index(stage) for stage in soon), default=-1)
+            futures = submit(pool, runner, plan, here[:begun])
 
-            def submit_gate(product: str) -> None:
-                cells = [futures[str(s)] for s in here if s.product == product]
+            def submit_gate(product: str, name: str = "gate {}") -> None:
+                after = [allow_failure(f) for n, f in futures.items() if product in n.split()]
+                name = name.format(product)
                 arguments = {"runner": runner, "plan": plan, "product": product, "by": by}
-                after = [allow_failure(future) for future in cells]
-                futures[f"gate {product}"] = pool.submit(run_gate, arguments, wait_for=after)
+                futures[name] = pool.submit(run_gate, arguments | {"name": name}, wait_for=after)
 
+            for product in first:
+                submit_gate(product, "first gate {}")
+            futures |= submit(pool, runner, plan, here[begun:], futures)
             if spec.workers:
                 failures = run_on_workers(plan, runner, futures, submit_gate)
             for product in plan.products:
@@ -90,6 +98,24 @@ def line(
         path = write_report(plan.workspace, failures)
         artifacts.report_artifact(path)
     return failures, str(path)
+
+
+def first_gates(plan: Plan) -> dict[str, list[Stage]]:
+    """Products without a champion that can soon have one, and the stages of the cells for that."""
+    found = {product: plan.soon(product) for product in plan.products}
+    return {
+        product: stages
+        for product, stages in found.items()
+        if stages and not has_champion(plan.workspace, product)
+    }
+
+
+def has_champion(workspace: Workspace, product: str) -> bool:
+    """Whether there is a champion; true where the store cannot say."""
+    try:
+        return champion(store_of(workspace), product) is not None
+    except LineError:
+        return True
 
 
 def run_on_workers(

@@ -53,7 +53,10 @@ def _question(
 ) -> str:
     """What a decision answers: the same question is not asked twice."""
     figures = [cell.model_dump(exclude_unset=True, exclude={"version"}) for cell in cells]
-    rules = [spec.gates.model_dump(mode="json"), spec.release.model_dump(mode="json")]
+    rules = [
+        spec.gates.model_dump(mode="json"),
+        spec.release.model_dump(mode="json", exclude={"pixels"}),
+    ]
     store = read_params(workspace.root).line.store
     parts = [figures, rules, current and current.release, store]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -6,7 +6,7 @@ from tasks.build.fingerprint import STEPS
 from tasks.build.graph import sync
 from tasks.build.records import Cells, Stage
 from tasks.spec.algorithms import per_product
-from tasks.spec.automatic import cheapest_first, choice_of
+from tasks.spec.automatic import cheapest_first, choice_of, soon
 from tasks.spec.parameters import trained_on
 from tasks.spec.read import is_automatic, read_product
 from tasks.workspace.paths import Workspace
@@ -42,6 +42,16 @@ class Plan:
                 found.append(stage)
         return found
 
+    def soon(self, product: str) -> list[Stage]:
+        """Stages of the cells that a first gate can decide on long before the other ones are there;
+        none where there are no others."""
+        if not is_automatic(self.workspace.root, product):
+            return []
+        names = soon(choice_of(self.workspace.product(product)))
+        cells = [stage for stage in self.stages if stage.product == product and stage.algorithm]
+        found = [stage for stage in cells if stage.algorithm in names]
+        return found if len(found) < len(cells) else []
+
     def current(self, product: str) -> list[str]:
         """Algorithms of the product whose cells are up to date: all that a gate may look at."""
         if self.cells.stale([Stage("validate", product)]):
@@ -59,14 +69,14 @@ def make_plan(
     sync(workspace)
     cells = Cells(workspace)
     chosen = {p: _in_turn(workspace, p, _algorithms(workspace, p, algorithms)) for p in products}
-    used = sorted({a for names in chosen.values() for a in names})
-    refresh_code(cells, used)
-    shared = _shared(used)
+    refresh_code(cells, _used(chosen))
+    shared = _shared(_used(chosen))
     teachers = [p for stage in shared for p in _taught_by(workspace, stage.algorithm)]
     wanted = [Stage("validate", product) for product in dict.fromkeys([*products, *teachers])]
-    wanted += shared
-    for step in ("fit", "evaluate"):
-        wanted += [Stage(step, p, a) for p, names in chosen.items() for a in names]
+    for part in _parts(workspace, chosen):
+        wanted += [stage for stage in _shared(_used(part)) if stage not in wanted]
+        for step in ("fit", "evaluate"):
+            wanted += [Stage(step, p, a) for p, names in part.items() for a in names]
     stale = set(cells.stale(wanted))
     reached: list[Stage] = []
     plan = Plan(workspace, cells, products, reached)
@@ -101,6 +111,21 @@ def refresh_code(cells: Cells, algorithms: list[str]) -> None:
 def _algorithms(workspace: Workspace, product: str, asked: list[str] | None) -> list[str]:
     have = read_product(workspace.root, product).algorithms
     return [name for name in have if asked is None or name in asked]
+
+
+def _used(chosen: dict[str, list[str]]) -> list[str]:
+    return sorted({a for names in chosen.values() for a in names})
+
+
+def _parts(workspace: Workspace, chosen: dict[str, list[str]]) -> list[dict[str, list[str]]]:
+    """The algorithms of each product that do not wait for others, then all others."""
+    early = {
+        product: [name for name in names if name in soon(choice_of(workspace.product(product)))]
+        for product, names in chosen.items()
+        if is_automatic(workspace.root, product)
+    }
+    late = {p: [a for a in names if a not in early.get(p, [])] for p, names in chosen.items()}
+    return [early, late]
 
 
 def _in_turn(workspace: Workspace, product: str, names: list[str]) -> list[str]:

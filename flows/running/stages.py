@@ -33,13 +33,19 @@ def cell(runner: Runner, stage: Stage) -> None:
     runner.deliver(stage)
 
 
-def submit(pool: Any, runner: Runner, plan: Plan, stages: list[Stage]) -> dict[str, PrefectFuture]:
-    """A task for every stage, behind those it needs.
+def submit(
+    pool: Any,
+    runner: Runner,
+    plan: Plan,
+    stages: list[Stage],
+    before: dict[str, PrefectFuture] | None = None,
+) -> dict[str, PrefectFuture]:
+    """A task for every stage, behind those it needs, beside those of `before`.
 
     They are submitted in the order of the graph: a task that waits occupies a thread, so the tasks
     that it waits for must start first.
     """
-    futures: dict[str, PrefectFuture] = {}
+    futures = dict(before or {})
     attempt = cell.with_options(retries=runner.retries)
     for stage in stages:
         needs = [futures[str(n)] for n in plan.needs(stage) if str(n) in futures]

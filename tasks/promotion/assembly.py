@@ -9,6 +9,7 @@ from tasks.documents.metrics import METRICS, GateMetrics
 from tasks.documents.threshold import THRESHOLD
 from tasks.models.export import export_onnx
 from tasks.models.licences import require_licence
+from tasks.models.pixels import write_inspector
 from tasks.monitoring.findings import LOOKS, MEASURES
 from tasks.promotion.challenge import reported
 from tasks.promotion.provenance import provenance
@@ -39,5 +40,13 @@ def assemble(
     if spec.release.onnx:
         seen = normals(workspace.images(product), train, spec) if spec.release.int8 else []
         export_onnx(folder, spec.image.seen, seen)
+        if spec.release.pixels:
+            write_inspector(folder, deep(workspace, product))
     test_set = images_identity(reported(workspace, product, spec))
     return About(algorithm=algorithm, metrics=metrics, test_set=test_set)
+
+
+def deep(workspace: Workspace, product: str) -> bool:
+    """Whether any image of a product has 16 bits."""
+    rows = read_rows(workspace.validation(product) / "manifest.csv")
+    return any(row["bits"] == "16" for row in rows)

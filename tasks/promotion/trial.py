@@ -10,18 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from tasks.decisions.threshold import classify_score
 from tasks.documents.decision import Shipped
 from tasks.documents.threshold import THRESHOLD, Thresholds
+from tasks.images.decode import decode_image
 from tasks.images.loader import ImageLoader
 from tasks.images.preprocess import Preprocess
-from tasks.images.read_image import read_image
+from tasks.images.read_image import read_bytes, read_image
 from tasks.models.device import choose_device
 from tasks.models.inspector import Inspector
 from tasks.models.scoring import measure_latency
+from tasks.models.verdict import VerdictModel
 from tasks.spec.read import read_params
 from tasks.spec.schema import Product
 from tasks.workspace.files import read_rows
-from tasks.workspace.paths import MODEL, ONNX, Workspace
+from tasks.workspace.paths import INSPECT, MODEL, ONNX, Workspace
 
 CALIBRATING = 32  # good images whose ranges an 8-bit model takes for its own
 
@@ -41,7 +44,8 @@ def shipped(
     inspector = Inspector.load(folder, device)
     images = workspace.images(product)
     rows = read_rows(folder / "scores.csv")
-    _, threshold = Thresholds.read(folder / THRESHOLD).limits
+    limits = Thresholds.read(folder / THRESHOLD).limits
+    threshold = limits[1]
     train = read_rows(workspace.validation(product) / "train.csv")
     runtime = "onnx" if device == "cpu" and (folder / ONNX).is_file() else "torch"
     facts = Shipped(
@@ -52,7 +56,11 @@ def shipped(
     )
     tolerance = spec.gates.parity
     off = differences(inspector, images, rows, threshold, tolerance)
-    return facts, [f"the {runtime} model that ships departs from the evaluation: {o}" for o in off]
+    found = [f"the {runtime} model that ships departs from the evaluation: {o}" for o in off]
+    if (folder / INSPECT).is_file():
+        off = verdict_differences(VerdictModel(folder / INSPECT), images, rows, limits, tolerance)
+        found += [f"{INSPECT} departs from the evaluation: {one}" for one in off]
+    return facts, found
 
 
 GOLDEN = 32  # images that a shipped model scores before it may be promoted
@@ -89,4 +97,29 @@ def differences(
             )
         elif abs(score - expected) > tolerance * max(abs(threshold), 1e-12):
             found.append(f"{row['path']} scores {score:.6g}, evaluated {expected:.6g}")
+    return found
+
+
+def verdict_differences(
+    model: VerdictModel,
+    images: Path,
+    rows: list[dict[str, Any]],
+    limits: tuple[float, float],
+    tolerance: float,
+) -> list[str]:
+    """As `differences`, of the file from pixels to verdict, which decides by itself.
+
+    limits: raw scores up to which a part is accepted, and above which it is rejected.
+    """
+    accept, threshold = limits
+    found = []
+    for index in golden([float(row["score"]) for row in rows], threshold):
+        path, expected = rows[index]["path"], float(rows[index]["score"])
+        picture = decode_image(read_bytes(images / path), path)
+        score, decision = model.verdict(picture.pixels)
+        wanted = classify_score(expected, threshold, accept)
+        if decision != wanted:
+            found.append(f"{path} is '{decision}' with {score:.6g}, evaluated {expected:.6g}")
+        elif abs(score - expected) > tolerance * max(abs(threshold), 1e-12):
+            found.append(f"{path} scores {score:.6g}, evaluated {expected:.6g}")
     return found

@@ -14,6 +14,7 @@ AUTO = "auto"
 FEW = (
     16  # good images: a product that has no more is taught by the others, and teaches them nothing
 )
+QUICK = 0.1  # share of the budget: what a fit takes that does not wait for others
 # A gate's limit, and the measured figure that it is held against.
 LIMITS = (("ms_per_image", "ms an image"), ("ms_p95", "ms an image at the 95th percentile"))
 # images, algorithms {name: why}, left_out {name: {figure: value}}, and perhaps missing
@@ -86,6 +87,13 @@ def within(choice: Choice, budget: float, estimate: dict[str, Any]) -> Choice:
     kept = {name: why for name, why in choice["algorithms"].items() if name in names}
     beyond = [name for name in choice["algorithms"] if name not in names]
     return choice | {"algorithms": kept, "beyond": beyond, "budget": budget, "estimate": estimate}
+
+
+def soon(choice: Choice) -> list[str]:
+    """Algorithms whose fits are estimated to take a tenth of the budget at most, each."""
+    most = QUICK * 60 * choice.get("budget", 0)
+    known = choice.get("estimate", {}).get("seconds", {})
+    return [name for name in choice["algorithms"] if known.get(name, most + 1) <= most]
 
 
 def cheapest_first(choice: Choice, names: list[str]) -> list[str]:

@@ -278,6 +278,7 @@ Algorithms = Annotated[
 
 class ReleaseSpec(Section):
     onnx: bool = True
+    pixels: bool = True
     int8: bool = False
 
 

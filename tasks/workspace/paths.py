@@ -13,6 +13,7 @@ SHARED = ".shared"  # stands for a product where several share what was learned
 # Files of a fitted model's folder
 MODEL = "model.safetensors"
 ONNX = "model.onnx"  # of a release
+INSPECT = "inspect.onnx"  # of a release: from the pixels of a camera to the verdict
 CARD = "fit.json"  # how the model was made
 EDGE_MAPS = "edge_maps.npz"  # of the good images that set the threshold
 CALIBRATION = "calibration.csv"  # scores of good images that no fit of theirs saw

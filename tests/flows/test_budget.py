@@ -1,14 +1,17 @@
 """What `auto` leaves out is said, and a change of the budget trains nothing twice."""
 
+import shutil
 import subprocess
 import sys
 
 import pytest
 
-from flows.run import choices
+from flows.line import first_gates, has_champion
+from flows.run import choices, run_line
 from flows.running.plan import make_plan
 from tasks.build.graph import sync
 from tasks.spec.read import read_product
+from tasks.workspace.journal import journals
 from tests.flows.conftest import PARAMS, edit, write_params
 
 AUTO = {2: ["reverse_distillation", "padim"]}
@@ -43,6 +46,24 @@ def test_a_run_says_once_what_is_left_out_and_fits_cheap_ones_first(copy):
     said = choices(copy, ["cap"], stages)
     assert [line.split(" is left out")[0] for line in said[1:]] == ["cap: reverse_distillation"]
     assert choices(copy, ["cap"], []) == []
+
+
+def test_a_product_without_a_champion_soon_has_one(copy, prefect):
+    """PaDiM takes .2 s of 12, Reverse Distillation 7."""
+    write_params(copy.root, auto=AUTO, line={**PARAMS["line"], "budget": 0.2})
+    edit(copy, "cap", algorithms="auto", threshold={"overkill": 0.1})
+    for _ in range(2):
+        before = make_plan(copy, ["cap"])
+        assert bool(first_gates(before)) == (not has_champion(copy, "cap"))
+        shutil.rmtree(copy.root / "store", ignore_errors=True)
+    assert run_line(copy, ["cap"], None)
+    told = journals(copy)[0]["stages"]
+    began = sorted((stage["began"], name) for name, stage in told.items())
+    assert [name for _, name in began] == [
+        *("evaluate cap padim", "first gate cap"),
+        *("evaluate cap reverse_distillation", "gate cap", "leaderboard"),
+    ]
+    assert {stage["state"] for stage in told.values()} == {"done"} and has_champion(copy, "cap")
 
 
 @pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["nonsense"], 2)])

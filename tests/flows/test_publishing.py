@@ -9,8 +9,10 @@ import pytest
 
 from tasks.documents.threshold import Thresholds
 from tasks.fit import fit
+from tasks.images.decode import decode_image
 from tasks.images.read_image import read_image
 from tasks.models.inspector import Inspector
+from tasks.models.verdict import VerdictModel
 from tasks.promotion.assembly import assemble
 from tasks.store.champion import champion
 from tasks.store.fetch_release import fetch
@@ -65,6 +67,10 @@ def test_a_run_publishes_to_a_bucket_and_predict_reads_it(
     by_address = json.loads(command(tmp_path, "predict", address, path, "--json").stdout)
     [fetched] = folder.rglob(f"*{pointer.release}*/fit.json")
     assert (fetched.parent / "model.onnx").is_file()
+    score, _ = VerdictModel(fetched.parent / "inspect.onnx").verdict(
+        decode_image(path.read_bytes(), path).pixels
+    )
+    assert score == pytest.approx(by_name["score"], rel=1e-4)
     by_folder = json.loads(command(tmp_path, "predict", fetched.parent, path, "--json").stdout)
     assert by_name == by_address == by_folder
     rows = read_rows(bucket.evaluation("plate", pointer.algorithm) / "scores.csv")
