@@ -435,6 +435,15 @@ def test_images_with_boxes_are_not_good_without_a_word(
     assert len(report.new) == 2 and report.refused == []
 
 
+def test_an_image_in_the_place_of_its_mask_is_refused(source: Path, images: Path):
+    save(source / "test/crack/same.png")
+    picture = Image.open(source / "test/crack/same.png")
+    picture.save(source / "ground_truth/crack/same_mask.png", compress_level=1)
+    report = take(source, images)
+    assert "test/crack/same.png" in report.new
+    assert "shows its image itself" in dict(report.refused)["ground_truth/crack/same_mask.png"]
+
+
 def test_a_source_without_an_end_is_not_read(images: Path, tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.zip")
     for source in (tmp_path / "pipe.zip", Path("/dev/zero")):
