@@ -21,6 +21,7 @@ FOREIGN_SUFFIXES = frozenset(
     {".gif", ".webp", ".jfif", ".jp2", ".heic", ".heif", ".avif", ".psd"}
     | {".svg", ".dng", ".raw", ".exr", ".hdr", ".ppm", ".pgm", ".pnm"}
 )
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 Odd = list[tuple[PurePosixPath, str]]  # paths, each with the reason
 SPLITS = ("train", "test", "calibration")
 MASKS = "ground_truth"
@@ -47,9 +48,12 @@ def image_files(folder: Path, odd: Odd | None = None) -> Iterator[PurePosixPath]
     followed, but not to one that the path is already in. odd: is given what may have been images
     or folders of them and cannot be read, with the reason."""
     found: Odd = []
-    yield from sorted(filter(image_like, files_below(folder, odd=found)), key=str)
+    paths = list(files_below(folder, odd=found))
     if odd is not None:
         odd += [one for one in found if image_like(one[0]) or not one[0].suffix]
+        packed = [path for path in paths if path.suffix.lower() in ARCHIVE_SUFFIXES]
+        odd += [(path, "is an archive in a folder; unpack it there") for path in packed]
+    yield from sorted(filter(image_like, paths), key=str)
 
 
 def files_below(

@@ -279,6 +279,7 @@ def test_bad_files_are_refused_and_the_others_go_on(source: Path, images: Path):
     (source / "train/good/gone.png").symlink_to(source / "nowhere.png")
     (source / "old").symlink_to(source / "nowhere")
     os.mkfifo(source / "train/good/pipe.png")
+    (source / "more.zip").write_bytes(b"PK")
     (source / "train/good/1.png ").write_bytes(data)
     (source / "train/good/2.PNG.").write_bytes(data)
     (source / "train/good/note.txt").symlink_to(source / "nowhere.txt")
@@ -305,10 +306,11 @@ def test_bad_files_are_refused_and_the_others_go_on(source: Path, images: Path):
     assert "mask is empty" in reasons["ground_truth/crack/blank_mask.png"]
     for name in ("1.png ", "2.PNG."):
         assert "ends in a space or a dot" in reasons[f"train/good/{name}"]
-    assert len(reasons) == 14
+    assert "an archive in a folder" in reasons["more.zip"]
+    assert len(reasons) == 15
     assert {"test/crack/small.png", "test/crack/blank.png"} <= set(report.new)
     assert not [name for name in files(images) if "mask" in name and name not in EXPECTED]
-    assert "7 new images, 0 known, 2 new masks, 14 files refused" in report.summary()
+    assert "7 new images, 0 known, 2 new masks, 15 files refused" in report.summary()
 
 
 def test_files_and_folders_without_permission(source: Path, images: Path):
@@ -433,6 +435,15 @@ def test_images_with_boxes_are_not_good_without_a_word(
     labels = read_labels(["good=images"])
     report = ingest(source, images, images.parent / "scratch", labels=labels)
     assert len(report.new) == 2 and report.refused == []
+
+
+def test_an_image_in_the_place_of_its_mask_is_refused(source: Path, images: Path):
+    save(source / "test/crack/same.png")
+    picture = Image.open(source / "test/crack/same.png")
+    picture.save(source / "ground_truth/crack/same_mask.png", compress_level=1)
+    report = take(source, images)
+    assert "test/crack/same.png" in report.new
+    assert "shows its image itself" in dict(report.refused)["ground_truth/crack/same_mask.png"]
 
 
 def test_a_source_without_an_end_is_not_read(images: Path, tmp_path: Path):
