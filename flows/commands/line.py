@@ -51,7 +51,7 @@ def run(
     """Validate, train, evaluate, gate, publish and report everything that is out of date."""
     from flows.running.progress import telling
 
-    with telling("starting"):
+    with telling("starting", first=1.0):
         from flows.run import disconnect, run_line
 
     ok = run_line(current_workspace(ctx), list(products), list(algorithms) or None, verbose)

@@ -34,7 +34,7 @@ def new(
     """
     from flows.running.progress import telling
 
-    with telling("starting"):
+    with telling("starting", first=1.0):
         from flows.new import new_product, new_products, read_table
         from tasks.arrival.labels import read_labels
 

@@ -20,7 +20,8 @@ SOON = 2.0  # seconds after which it is told first what takes so long
 
 
 class Repeated(AbstractContextManager):
-    """Inside, `tell` is called in a thread, after some seconds and then every few seconds."""
+    """Inside, or until `stop`, `tell` is called in a thread, after some seconds and then every few
+    seconds."""
 
     def __init__(self, tell: Callable[[], None], first: float, every: float) -> None:
         self._tell, self._first, self._every = tell, first, every
@@ -38,8 +39,14 @@ class Repeated(AbstractContextManager):
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._end.set()
+        self.stop()
         self._thread.join()
+
+    def stop(self) -> None:
+        self._end.set()
+
+
+told: list[Repeated] = []  # what goes on, and is told until it ends or a terminal shows the rest
 
 
 @contextmanager
@@ -50,8 +57,12 @@ def telling(text: str, first: float = SOON, every: float = EVERY / 2) -> Iterato
     def tell() -> None:
         print(f"{text}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
 
-    with Repeated(tell, first, every):
-        yield
+    with Repeated(tell, first, every) as repeated:
+        told.append(repeated)
+        try:
+            yield
+        finally:
+            told.remove(repeated)
 
 
 class Terminal(AbstractContextManager):
@@ -78,6 +89,8 @@ class Terminal(AbstractContextManager):
         self._all = self._bars.add_task(title, total=max(total, 1), note="")
 
     def __enter__(self) -> "Terminal":
+        for one in told:
+            one.stop()
         self._bars.start()
         if not self.console.is_terminal:  # there the bars count the seconds
             self._repeated.__enter__()

@@ -2,12 +2,14 @@
 
 The unit is a pass: one image, forward, through the algorithm's frozen backbone. How many passes a
 fit takes follows from its parameters and the number of images; how long one takes is measured, once
-for each device, number of threads, backbone and size, and kept in the workspace's scratch. The
-choice of `algorithms: auto` keeps the pace it was made with, so that every clone makes the same.
+for each device, number of threads, backbone and size, and kept for an hour in the workspace's
+scratch. The choice of `algorithms: auto` keeps the pace it was made with, so that every clone makes
+the same.
 """
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +25,7 @@ YARDSTICK = "resnet18"  # for algorithms without a backbone
 ENVIRONMENT = "INSPECTLINE_DEVICE"  # set by a GPU scheduler; overrides line.device
 READ = 2.0  # passes of each image: decoded, seen once, scored without itself for the threshold
 USUAL = 4.0  # passes of an image in a training step, where none were measured
+FRESH = 3600.0  # seconds: what was measured longer ago may have been on a busy machine
 VARIANTS = 22.0  # of each support image of RegAD
 PIXELS = 65536.0  # of an image for which the figures below were measured
 RATIO = 0.01  # of patches kept, likewise
@@ -131,11 +134,12 @@ def measured(
     from ad_models.probe import about, device_of, pass_seconds
 
     device = device_of(os.environ.get(ENVIRONMENT) or read_params(workspace.root).line.device)
-    path, here = workspace.scratch / "pace.json", about(device)
+    path, here = workspace.scratch / "speed.json", about(device)
     known = json.loads(path.read_text()) if path.is_file() else {}
     keys = {name: f"{here}: {name}, {size[0]} x {size[1]}" for name in backbones}
     for name, key in keys.items():
-        if key not in known:
-            known[key] = float(f"{pass_seconds(name, size, device):.3g}")
+        if time.time() - known.get(key, {}).get("time", 0) > FRESH:
+            seconds = float(f"{pass_seconds(name, size, device):.3g}")
+            known[key] = {"seconds": seconds, "time": round(time.time())}
             write_json(path, known)
-    return here, {name: known[key] for name, key in keys.items()}
+    return here, {name: known[key]["seconds"] for name, key in keys.items()}

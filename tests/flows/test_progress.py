@@ -19,6 +19,19 @@ def test_what_runs_without_news_is_told_again(capsys):
     assert lines[-1].startswith("done fit cap vae")
 
 
+def test_what_starts_a_terminal_is_told_until_it_shows_the_rest(capsys):
+    with telling("starting Prefect", first=0.05, every=0.05):
+        time.sleep(0.2)
+        assert "starting Prefect: 0 s" in capsys.readouterr().err
+        with Terminal(1, every=60):
+            capsys.readouterr()
+            time.sleep(0.2)
+        with telling("writing the report", first=0.05, every=0.05):
+            time.sleep(0.2)
+    said = capsys.readouterr().err
+    assert "starting Prefect" not in said and "writing the report" in said
+
+
 def test_only_what_takes_long_is_told(capsys):
     with telling("starting", first=0.1, every=0.1):
         time.sleep(0.35)

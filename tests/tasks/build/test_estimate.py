@@ -81,8 +81,12 @@ def test_a_machine_is_measured_once_for_each_backbone_and_size(workspace, monkey
         assert found == {"resnet18": 0.0123, "vgg11": 0.0123} and on.startswith("cpu, ")
     measured(workspace, ["resnet18"], (64, 64))
     assert asked == [("resnet18", (64, 96)), ("vgg11", (64, 96)), ("resnet18", (64, 64))]
-    kept = json.loads((workspace.scratch / "pace.json").read_text())
-    assert f"{on}: vgg11, 64 x 96" in kept
+    path = workspace.scratch / "speed.json"
+    kept = json.loads(path.read_text())
+    assert kept[f"{on}: vgg11, 64 x 96"]["seconds"] == 0.0123
+    path.write_text(json.dumps({key: one | {"time": 1} for key, one in kept.items()}))  # long ago
+    measured(workspace, ["vgg11"], (64, 96))
+    assert asked[3:] == [("vgg11", (64, 96))]
 
 
 def test_an_estimate_keeps_the_pace_it_was_made_with(workspace, monkeypatch):
