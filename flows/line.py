@@ -1,6 +1,7 @@
 """The line as a Prefect flow: validate, fit, evaluate, gate and publish, for every product."""
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 from tasks.workspace.retry import patiently
 
+# What the caller of the flow has read of the build graph: no parameter of a flow, because a server
+# stores those. In a workspace of hundreds of products, to read it once more takes seconds.
+READ: ContextVar[Cells | None] = ContextVar("READ", default=None)
+
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE)
 def run_gate(runner: Runner, plan: Plan, product: str, by: str, name: str) -> Decision | None:
@@ -52,7 +57,7 @@ def line(
     failure stops no other.
     """
     root = Workspace(Path(workspace))
-    plan = Plan(root, Cells(root), products, stages)
+    plan = Plan(root, READ.get() or Cells(root), products, stages)
     spec = read_params(root.root).line
     here = [stage for stage in plan.stages if not spec.workers or stage.step == "validate"]
     gates = [f"gate {product}" for product in plan.products]

@@ -52,10 +52,13 @@ def run_line(
                 click.echo(said)
             with telling("starting Prefect"):
                 connect(workspace, verbose)
-                from flows.line import line
+                from flows.line import READ, line
 
-                root = workspace.root
-                failures, page = line(str(root), products, plan.stages, operator(), root.name)
+                root, before_flow = workspace.root, READ.set(plan.cells)
+                try:
+                    failures, page = line(str(root), products, plan.stages, operator(), root.name)
+                finally:
+                    READ.reset(before_flow)
         decided = {p: d for p in products if (d := last_decision(workspace, p))}
         verdicts = conclude(workspace, decided, failures, page or str(write_report(workspace)))
         fresh = {p: decision for p, decision in decided.items() if decision != before[p]}

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,10 +20,18 @@ sys.dont_write_bytecode = False
 # Tiny tensors spend their time on handing work to threads: one is ten times faster. Set before any
 # process is forked: how many threads share a sum decides its last bit.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Of this run of tests; its workers inherit the name, and so share Prefect's server.
+if "INSPECTLINE_TESTS_HOME" not in os.environ:
+    HOME = tempfile.TemporaryDirectory(prefix="inspectline-tests-", ignore_cleanup_errors=True)
+    os.environ["INSPECTLINE_TESTS_HOME"] = HOME.name
+    Path(HOME.name, "run.pid").write_text(str(os.getpid()))
 # The first test that needs the server of processes starts it for all of them: it has to know then
 # what it is to import once, or every cell of every line imports that again.
 multiprocessing.set_forkserver_preload(
-    ["tasks.fit", "tasks.evaluate", "torchvision.models", "great_expectations"]
+    [
+        *("tasks.fit", "tasks.evaluate", "torchvision.models", "ad_models.coreset_kernel"),
+        "great_expectations",
+    ]
 )
 
 # fixtures moto_s3, rclone_s3, store_on; web; server

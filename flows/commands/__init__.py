@@ -1,10 +1,35 @@
 """The commands, in groups. Each command imports the heavy packages that it needs."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from tasks.workspace.paths import Workspace, find
+
+LARGEST = 1e9  # of a number of a command; no clock takes all that are larger
+
+
+class Above(click.ParamType):
+    """A number, or a whole one, that is above zero and no larger than LARGEST."""
+
+    name = "number"
+
+    def __init__(self, kind: type[int] | type[float] = float, zero: bool = False) -> None:
+        """zero: whether 0 will do too."""
+        self.kind, self.zero = kind, zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            number = self.kind(value)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no {'whole ' * (self.kind is int)}number", param, ctx)
+        if not (self.zero and number == 0) and not 0 < number <= LARGEST:  # nor is NaN
+            self.fail(f"{value} is not {'0 or ' * self.zero}above 0, up to {LARGEST:g}", param, ctx)
+        return number
+
+
+SECONDS, SOME, WHOLE = Above(zero=True), Above(), Above(int)
 
 log_option = click.option(
     "--log",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from flows.commands import current_workspace, labels_option, log_option
+from flows.commands import SECONDS, SOME, WHOLE, current_workspace, labels_option, log_option
 
 TOKEN = "INSPECTLINE_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -19,20 +19,33 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: every network.")
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
 @click.option("--device", default="auto", show_default=True)
-@click.option("--upload-mb", default=20.0, show_default=True, help="Largest upload.")
-@click.option("--megapixels", default=50.0, show_default=True, help="Largest image.")
+@click.option("--upload-mb", type=SOME, default=20.0, show_default=True, help="Largest upload.")
+@click.option("--megapixels", type=SOME, default=50.0, show_default=True, help="Largest image.")
 @click.option(
     "--at-work",
+    type=SOME,
     default=64.0,
     show_default=True,
     help="Megapixels at work at once, some 40 MB of memory for each; more wait.",
 )
-@click.option("--heat-side", default=1024, show_default=True, help="Longer side of a heat map.")
-@click.option("--batch", default=8, show_default=True, help="Images scored together at most.")
-@click.option("--waiting", default=64, show_default=True, help="Requests in progress at most.")
-@click.option("--waiting-mb", default=256.0, show_default=True, help="Their uploads at most.")
 @click.option(
-    "--every", default=10.0, show_default=True, help="Seconds between checks for a new champion."
+    "--heat-side", type=WHOLE, default=1024, show_default=True, help="Longer side of a heat map."
+)
+@click.option(
+    "--batch", type=WHOLE, default=8, show_default=True, help="Images scored together at most."
+)
+@click.option(
+    "--waiting", type=WHOLE, default=64, show_default=True, help="Requests in progress at most."
+)
+@click.option(
+    "--waiting-mb", type=SOME, default=256.0, show_default=True, help="Their uploads at most."
+)
+@click.option(
+    "--every",
+    type=SOME,
+    default=10.0,
+    show_default=True,
+    help="Seconds between checks for a new champion.",
 )
 @log_option
 @click.pass_context
@@ -98,7 +111,7 @@ def warn_of_token(token: str) -> None:
 @click.argument("product")
 @log_option
 @click.option(
-    "--days", type=click.IntRange(min=1), help="Days of the log; by default those of the spec."
+    "--days", type=click.IntRange(1, 36500), help="Days of the log; by default those of the spec."
 )
 @click.option("--json", "as_json", is_flag=True)
 @click.option(
@@ -151,17 +164,26 @@ def _announce(workspace: Any, product: str, findings: list[Any]) -> None:
 @click.argument("pairs", nargs=-1, required=True, metavar="PRODUCT=SOURCE...")
 @click.option(
     "--settle",
+    type=SECONDS,
     default=10.0,
     show_default=True,
     help="Seconds without a change: the file is complete.",
 )
 @click.option(
-    "--gather", default=30.0, show_default=True, help="Seconds without a new file: ingest."
+    "--gather",
+    type=SECONDS,
+    default=30.0,
+    show_default=True,
+    help="Seconds without a new file: ingest.",
 )
 @click.option(
-    "--at-most", default=600.0, show_default=True, help="Longest time an image waits, seconds."
+    "--at-most",
+    type=SECONDS,
+    default=600.0,
+    show_default=True,
+    help="Longest time an image waits, seconds.",
 )
-@click.option("--every", default=2.0, show_default=True, help="Seconds between checks.")
+@click.option("--every", type=SOME, default=2.0, show_default=True, help="Seconds between checks.")
 @click.option("--queue", metavar="URL", help="SQS queue that gets the events of the buckets.")
 @click.option("--once", is_flag=True, help="End when all present images are done.")
 @click.option("--announce", is_flag=True, help="Let the Prefect server start the runs.")

@@ -42,11 +42,12 @@ def collect_results(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) 
             client.set_flow_run_state(run.id, gone, force=True)
     news = read_statuses(client, [run.id for run in ours])
     taken: set[Stage] = set()
-    for run in ours:  # latest first
-        status = news.get(run.id, BatchStatus())
-        for stage in stages:  # a fit before its evaluation
-            made = status.done.get(str(stage))
-            if made and stage not in taken and same_inputs(plan.cells, stage, made):
+    found = [news.get(run.id, BatchStatus()).done for run in ours]  # latest first
+    for stage in stages:  # a fit before its evaluation
+        if any(need in stages and need not in taken for need in plan.needs(stage)):
+            continue  # what it reads is made anew, so its present inputs say nothing
+        for made in filter(None, (done.get(str(stage)) for done in found)):
+            if stage not in taken and same_inputs(plan.cells, stage, made):
                 try:
                     moved = take_over(plan.cells, {stage: made})
                 except LineError:  # not available any more: it runs again

@@ -4,18 +4,22 @@ import os
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from flows.prefect_server import artifacts
 from flows.running import stop
 from flows.running.process import prepare
 from flows.running.progress import Terminal
+from tasks.build.fingerprint import closure
 from tasks.build.records import Cells, Stage
 from tasks.models.device import may_have_gpu
 from tasks.spec.read import read_params
 from tasks.workspace.errors import CellError
 from tasks.workspace.journal import Journal
 from tasks.workspace.paths import Workspace
+
+KERNEL = Path("ad_models/coreset_kernel.py")  # it imports numba, which takes a second
 
 
 class Runner(AbstractContextManager):
@@ -144,7 +148,9 @@ def worth_importing(stages: Sequence[Stage]) -> list[str]:
     algorithms = sorted({stage.algorithm for stage in stages if stage.algorithm})
     cells = ["tasks.fit", "tasks.evaluate"] if algorithms else []
     cells += [f"ad_models.algorithms.{name}" for name in algorithms]  # and torchvision with them
-    return cells + ["great_expectations"] * (validations > 1)
+    compiling = [s for s in stages if s.step == "fit" and KERNEL in closure(s.algorithm)]
+    kernel = ".".join(KERNEL.with_suffix("").parts)
+    return cells + [kernel] * (len(compiling) > 1) + ["great_expectations"] * (validations > 1)
 
 
 def threads(slots: int) -> int:

@@ -40,6 +40,7 @@ BROKEN = (
     ValueError,
     OSError,  # from gzip and bz2; `writing` has already caught those of the disk
 )
+PACKED = {b"\x1f\x8b": "gz", b"BZh": "bz2", b"\xfd7zXZ\0": "xz", b"]\0\0": "xz"}
 MAX_NAME = 1 << 16  # bytes of a header that holds names; tar allows any number
 MAX_MEMBERS = 1_000_000
 ALWAYS, RATIO = 10 << 30, 1000  # bytes unpacked that are always allowed, or times the archive
@@ -72,10 +73,19 @@ def is_archive(path: Path) -> bool:
     try:
         if zipfile.is_zipfile(path):
             return True
-        with tarfile.open(path, tarinfo=PlainTarInfo):
+        with open_tar(path):
             return True
     except BROKEN:
         return False
+
+
+def open_tar(path: Path) -> tarfile.TarFile:
+    """A tar file, packed as its first bytes say. Trying each way in turn would read to its end a
+    file of zeros, as a disk that failed leaves one."""
+    with path.open("rb") as file:
+        head = file.read(max(map(len, PACKED)))
+    packed = next((way for begin, way in PACKED.items() if head.startswith(begin)), "")
+    return tarfile.open(path, f"r:{packed}", tarinfo=PlainTarInfo)  # type: ignore[call-overload]
 
 
 def unpack(
@@ -138,7 +148,7 @@ def open_archive(archive: Path) -> Iterator[list[Member]]:
             with zipfile.ZipFile(archive) as zipped:
                 yield bounded(archive, zip_members(archive, zipped))
         else:
-            with tarfile.open(archive, tarinfo=PlainTarInfo) as tape:
+            with open_tar(archive) as tape:
                 yield bounded(archive, tar_members(tape))
     except DataError:
         raise

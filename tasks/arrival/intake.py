@@ -153,7 +153,10 @@ def fitting_mask(data: bytes, image: bytes, name: PurePosixPath) -> bytes:
     size: it is turned alike.
     """
     marks = mask_pixels(data, name)  # (H, W)
-    shown = decode_image(image, name).pixels.shape[:2]
+    pixels = decode_image(image, name).pixels
+    if np.array_equal(decode_image(data, name).pixels, pixels):
+        raise DataError("shows its image itself; draw the defect bright on black")
+    shown = pixels.shape[:2]
     turn = orientation_of(image, name) if orientation_of(data, name) == 1 else 1
     stored = shown[::-1] if turn in SIDEWAYS else shown
     if marks.shape not in (shown, stored):

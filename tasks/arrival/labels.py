@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from tasks.arrival.safe_paths import LONGEST_PART
 from tasks.arrival.words import Says, is_mask_folder, plain, says
 from tasks.images.layout import SPLITS
 from tasks.workspace.errors import DataError
@@ -79,6 +80,7 @@ def read_labels(texts: Iterable[str]) -> Labels:
 def check_label(label: str) -> None:
     """DataError unless a folder of a product can have this name."""
     odd = not label.isprintable() or label.startswith(".") or any(c in label for c in "/\\:")
+    odd = odd or len(label.encode("utf-8", "surrogateescape")) > LONGEST_PART
     reserved = label in (*SPLITS, "drop") or (label != MASK and is_mask_folder(label))
     if not label or odd or reserved:
         raise DataError(f"{label!r} cannot be a label; write {SHAPE}")

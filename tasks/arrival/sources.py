@@ -32,6 +32,8 @@ def source_folder(source: str | Path, folder: Path) -> tuple[Path, list[tuple[st
         return path, []
     if not path.exists():
         raise DataError(f"{source}: no such file or folder; check the path")
+    if not path.is_file():  # a pipe or a device may have no end
+        raise DataError(f"{source}: neither a folder nor a file; give a folder or an archive")
     if not os.access(path, os.R_OK):
         raise DataError(f"{source}: permission denied; make the file readable")
     if not is_archive(path):

@@ -4,6 +4,7 @@ Letter case counts for nothing, nor do `_`, `-`, spaces and digits beside words.
 word is not known says nothing certain: then a person is asked, and nothing is guessed.
 """
 
+import itertools
 import re
 import unicodedata
 from enum import Enum
@@ -48,8 +49,10 @@ NAMED_DEFECT = _words(
 )
 DEFECTS = ANY_DEFECT | NAMED_DEFECT
 LABELS = {Says.GOOD: GOOD, Says.DEFECT: DEFECTS}
-# "not good", "defect free": turn what the other words say
+# "not good", "defect free": turn what the words behind them say, and `free` the one before it.
+# But `NG_No_3` is the third of them
 NOT = _words("no not non un without free zero nicht kein keine ohne sans sin")
+FREE = "free"
 MASKS = _words(
     "mask masks groundtruth gt gts label labels annotation annotations annotated segmentation "
     "segmentations segmentationclass segmentationobject seg segs maske masken 掩码 掩膜 掩模 마스크"
@@ -95,28 +98,46 @@ def joined(name: str) -> str:
 @lru_cache(4096)
 def says(name: str) -> Says:
     """What the name of a folder says about the images in it."""
-    known = set(words(name)) - set(SPLITS)
+    parts = [word for word in words(name) if word not in SPLITS]
+    known = set(parts)
     letters = {word for word in known if not word.isdigit()}
     if joined(name) in MASKS or letters & MASKS or {"ground", "truth"} <= letters:
-        return Says.MASKS
-    whole = [kind for kind, known in LABELS.items() if joined(name) in known]
+        return Says.MASKS if not letters & NOT else Says.UNKNOWN
+    parted = any(a in NOT and b.isdigit() for a, b in itertools.pairwise(parts))  # `No 3 good`
+    whole = [kind for kind, known in LABELS.items() if joined(name) in known and not parted]
     if kinds := whole or [kind for kind, known in LABELS.items() if letters & known]:
-        return judged(letters, kinds) if not whole else whole[0]
+        return judged(parts, kinds) if not whole else whole[0]
     digits = "".join(known - letters)
     named = {word for word in letters if len(word) > 1}  # a letter says no more than a number
     groups = named and named <= GROUPS if letters else len(digits) > SHORT_NUMBER
     return Says.NOTHING if groups else Says.UNKNOWN
 
 
-def judged(letters: set[str], kinds: list[Says]) -> Says:
-    """What words say together of which some are good ones or defects. `good` is certain only where
-    every other word is known."""
-    turned = bool(letters & NOT)
+def judged(parts: list[str], kinds: list[Says]) -> Says:
+    """What words and numbers say together, in their order, of which some are good ones or defects.
+    `good` is certain only where every other word is known."""
+    turns = [turned_by(parts, at, kinds) for at, word in enumerate(parts) if word in NOT]
+    turned = any(turns)
+    letters = {word for word in parts if not word.isdigit()}
     all_known = letters <= GOOD | DEFECTS | NOT | GROUPS
-    if len(kinds) > 1 or (not all_known and (turned or kinds == [Says.GOOD])):
+    odd = None in turns or turns.count(True) > 1
+    if odd or len(kinds) > 1 or (not all_known and (turned or kinds == [Says.GOOD])):
         return Says.UNKNOWN
     other = Says.DEFECT if kinds == [Says.GOOD] else Says.GOOD
     return other if turned else kinds[0]
+
+
+def turned_by(parts: list[str], at: int, kinds: list[Says]) -> bool | None:
+    """Whether the word `not`, or one like it, turns what the label among the words says; None if
+    that is not certain."""
+    places = [n for n, word in enumerate(parts) if word in GOOD | DEFECTS]
+    first, last = places[0], places[-1]
+    numbered = parts[at + 1 : at + 2] and parts[at + 1].isdigit()
+    if parts[at] == FREE:
+        return True if at == last + 1 and kinds == [Says.DEFECT] and not numbered else None
+    if at > last:
+        return False if numbered else None
+    return True if at < first and not numbered else None
 
 
 def names_any_defect(name: str) -> bool:

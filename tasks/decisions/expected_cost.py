@@ -24,14 +24,15 @@ def weights(cost: Cost) -> tuple[float, float]:
 
 def cheapest(tail: Tail, bad: np.ndarray, overkill: float, cost: Cost) -> float:
     """The threshold for defects (m,), m at least 1; `overkill`: of good parts, without defects."""
-    from scipy.stats import norm, t
+    from scipy.special import ndtr  # norm.cdf without its checks
+    from scipy.stats import t
 
     missed, rejected = weights(cost)
     promised = float(t.isf(overkill, tail.n - 1))
     dense = rejected * float(t.pdf(promised, tail.n - 1)) / missed
     at = np.clip(tail.z(bad), -20.0, 50.0)  # farther away makes no difference
     grid = np.linspace(min(-2.0, promised), max(12.0, 2 * promised), GRID)
-    known = norm.cdf((grid[:, None] - at) / kernel_width(at)).mean(axis=1)
+    known = ndtr((grid[:, None] - at) / kernel_width(at)).mean(axis=1)
     miss = (len(at) * known + PRIOR * dense * (grid - promised)) / (len(at) + PRIOR)
     total = missed * miss + rejected * t.sf(grid, tail.n - 1)
     return float(tail.score(grid[int(np.argmin(total))]))

@@ -9,6 +9,7 @@ Shapiro and Wilk's test. The assumption is never silent: `fits` tells what the t
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -101,24 +102,31 @@ class Tail:
         """Share of all good parts above a score, at most, with confidence: the share whose
         one-sided tolerance limit is the score."""
         from scipy.optimize import brentq
-        from scipy.stats import chi2, norm
+        from scipy.special import ndtr  # norm.cdf without its checks, which take longer
 
         # The factor has a noncentral t distribution; scipy's is not a number far from its middle.
         # The mean over quantiles of the spread is exact to 1e-4.
         factor = float(self.z(score)) * math.sqrt(1 + 1 / self.n)
         if not math.isfinite(factor):
             return 1.0 if factor < 0 else 0.0
-        degrees = self.n - 1
-        spreads = np.sqrt(chi2.ppf((np.arange(STEPS) + 0.5) / STEPS, degrees) / degrees)
+        spreads = _spreads(self.n - 1)
 
         def lack(quantile: float) -> float:
-            below = norm.cdf(math.sqrt(self.n) * (factor * spreads - quantile))
+            below = ndtr(math.sqrt(self.n) * (factor * spreads - quantile))
             return float(below.mean()) - confidence
 
         low, high = -8.0, 8.0  # normal quantiles: nearly all parts, nearly none
         if lack(low) <= 0:
             return 1.0
-        return float(norm.sf(brentq(lack, low, high, xtol=1e-6))) if lack(high) < 0 else 0.0
+        return float(ndtr(-brentq(lack, low, high, xtol=1e-6))) if lack(high) < 0 else 0.0
+
+
+@cache
+def _spreads(degrees: int) -> np.ndarray:
+    """Quantiles (STEPS,) of a spread from so many degrees of freedom, in true spreads."""
+    from scipy.stats import chi2
+
+    return np.sqrt(chi2.ppf((np.arange(STEPS) + 0.5) / STEPS, degrees) / degrees)
 
 
 def _within_fence(values: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ FOREIGN_SUFFIXES = frozenset(
     {".gif", ".webp", ".jfif", ".jp2", ".heic", ".heif", ".avif", ".psd"}
     | {".svg", ".dng", ".raw", ".exr", ".hdr", ".ppm", ".pgm", ".pnm"}
 )
+ARCHIVE_SUFFIXES = frozenset({".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"})
 Odd = list[tuple[PurePosixPath, str]]  # paths, each with the reason
 SPLITS = ("train", "test", "calibration")
 MASKS = "ground_truth"
@@ -35,9 +36,10 @@ def hidden(name: str) -> bool:
 
 def image_like(path: PurePosixPath) -> bool:
     """Whether a path, relative to its source, looks like an image and is not hidden."""
+    named = PurePosixPath(path.name.rstrip(" ."))  # `part.png ` is told, not passed over
     return (
         not any(map(hidden, path.parts))
-        and path.suffix.lower() in IMAGE_SUFFIXES | FOREIGN_SUFFIXES
+        and named.suffix.lower() in IMAGE_SUFFIXES | FOREIGN_SUFFIXES
     )
 
 
@@ -46,9 +48,12 @@ def image_files(folder: Path, odd: Odd | None = None) -> Iterator[PurePosixPath]
     followed, but not to one that the path is already in. odd: is given what may have been images
     or folders of them and cannot be read, with the reason."""
     found: Odd = []
-    yield from sorted(filter(image_like, files_below(folder, odd=found)), key=str)
+    paths = list(files_below(folder, odd=found))
     if odd is not None:
         odd += [one for one in found if image_like(one[0]) or not one[0].suffix]
+        packed = [path for path in paths if path.suffix.lower() in ARCHIVE_SUFFIXES]
+        odd += [(path, "is an archive in a folder; unpack it there") for path in packed]
+    yield from sorted(filter(image_like, paths), key=str)
 
 
 def files_below(
@@ -86,6 +91,8 @@ def files_below(
 
 def layout_problem(path: PurePosixPath) -> str:
     """Why a relative path is not an image of the layout; empty if it is one."""
+    if path.name.endswith((" ", ".")):
+        return "a name that ends in a space or a dot; rename the file"
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         return f"{path.suffix} is not supported; export it as PNG, JPEG, BMP or TIFF"
     if len(path.parts) != 3 or path.parts[0] not in SPLITS:

@@ -8,7 +8,7 @@ stays out until the limit is raised, and what a budget of minutes leaves out unt
 from pathlib import Path
 from typing import Any
 
-import yaml
+from tasks.workspace.yaml_text import parse_yaml, read_text
 
 AUTO = "auto"
 FEW = (
@@ -26,7 +26,7 @@ Choice = dict[str, Any]
 def choice_of(folder: Path) -> Choice:
     """The choice as it was last written, in a product's folder."""
     path = folder / "auto.yaml"
-    found = yaml.safe_load(path.read_text()) if path.is_file() else None
+    found = parse_yaml(read_text(path), path) if path.is_file() else None
     return found or {"images": 0, "algorithms": {}, "left_out": {}}
 
 

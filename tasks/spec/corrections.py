@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from tasks.spec.schema import Section
 from tasks.workspace.errors import SpecError, nearest
@@ -25,8 +25,19 @@ Row = dict[str, Any]
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
 
 
+def one_line_of_text(name: str) -> str:
+    """The name itself; ValueError if it holds what cannot be printed: a folder is called so."""
+    if not name.isprintable():
+        raise ValueError("holds characters that cannot be printed")
+    return name
+
+
 class Entry(Section):
-    label: Annotated[str, Field(pattern=r"^[^\s./\\]([^/\\]*[^\s/\\])?$", max_length=64)]
+    label: Annotated[
+        str,
+        Field(pattern=r"^[^\s./\\]([^/\\]*[^\s/\\])?$", max_length=64),
+        AfterValidator(one_line_of_text),
+    ]
     by: Text
     why: Text
     new: bool = False  # the type is a new one, however near its name comes to another's

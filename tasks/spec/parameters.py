@@ -42,7 +42,9 @@ def trained_on(workspace: Path, algorithm: str, products: list[str]) -> list[str
         raise SpecError(f"{algorithm}.{TRAIN_ON} must list products, got {named!r}")
     for name in named:
         if name not in products:
-            raise SpecError(f"{algorithm}.{TRAIN_ON}: no product '{name}'; {hint(name, products)}")
+            raise SpecError(
+                f"{algorithm}.{TRAIN_ON}: no product '{name}'; {hint(str(name), products)}"
+            )
     return sorted(set(named))
 
 

@@ -121,7 +121,7 @@ class Drift(Section):
     distance: Between = 0.2  # between two distribution functions, beyond chance
     defects: Share = 0.05  # of parts that are usually defective: they are no false alarms
     parts: Annotated[int, Field(ge=1)] = 100  # fewer say nothing
-    days: Annotated[int, Field(ge=1)] = 7  # of the log that are looked at
+    days: Annotated[int, Field(ge=1, le=36500)] = 7  # of the log that are looked at
 
 
 class Retrain(Section):
@@ -249,7 +249,14 @@ def _named(algorithms: Any) -> Any:
     """A list of names is a mapping of names to no overrides; `auto` names none itself."""
     if algorithms == AUTO:
         return {}
-    return dict.fromkeys(algorithms) if isinstance(algorithms, list) else algorithms
+    if not isinstance(algorithms, list):
+        return algorithms
+    if other := [one for one in algorithms if not isinstance(one, str)]:
+        raise ValueError(
+            f"a list of algorithms holds names only, got {str(other[0])[:60]}; with parameters "
+            "write `padim: {dims: 100}` without the dash"
+        )
+    return dict.fromkeys(algorithms)
 
 
 def _known(algorithms: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any] | None]:
@@ -297,7 +304,7 @@ class Product(Section):
     budget: Minutes | Literal["line"] | None = "line"
 
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, le=1e6)]  # what a clock can wait for
 
 
 class Workers(Section):
@@ -307,7 +314,7 @@ class Workers(Section):
     batch: Annotated[int, Field(ge=1)] = 8
     per_gpu: Annotated[int, Field(ge=1)] = 1
     checkpoint: Seconds = 120.0
-    silence: Annotated[float, Field(ge=30)] = 60.0
+    silence: Annotated[float, Field(ge=30, le=1e6)] = 60.0
     rest: Seconds = 60.0
     attempts: Annotated[int, Field(ge=1)] = 3
 
@@ -329,7 +336,7 @@ class Line(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     budget: Minutes | None = 10.0
     retries: Annotated[int, Field(ge=0, le=10)] = 1
-    patience: Annotated[float, Field(ge=0)] = 180.0
+    patience: Annotated[float, Field(ge=0, le=1e6)] = 180.0
     features_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     workers: Workers | None = None
     notify: Notify | None = None

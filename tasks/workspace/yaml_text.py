@@ -10,6 +10,8 @@ import yaml
 from tasks.workspace.errors import SpecError
 
 FAST: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # where PyYAML has its C part
+INWARDS = ("[", "{", "- -", "? ?", ": ?", ": -", "- ?", "? -")  # go deeper within a line
+DEEPEST = 100
 MERGE = "tag:yaml.org,2002:merge"  # `<<`, which may stand there twice
 
 
@@ -33,21 +35,34 @@ class _Loader(FAST):
 def parse_yaml(text: str, where: Path | str) -> Any:
     """The value of a text; SpecError with `where` it stands unless it is YAML."""
     with _told(where):
+        check_depth(text)
         return yaml.load(text, _Loader)
 
 
 def compose_yaml(text: str, where: Path | str) -> Any:
     """The nodes of a text, which know their lines; None of an empty one."""
     with _told(where):
+        check_depth(text)
         return yaml.compose(text, yaml.SafeLoader)
+
+
+def check_depth(text: str) -> None:
+    """ValueError for brackets in brackets without end: the C part of PyYAML would end the process.
+    Only a text that has many of them is looked at."""
+    if sum(map(text.count, INWARDS)) <= DEEPEST:
+        return
+    depth = 0
+    for event in yaml.parse(text, FAST):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ValueError(f"more than {DEEPEST} brackets in brackets")
 
 
 @contextmanager
 def _told(where: Path | str) -> Iterator[None]:
     try:
         yield
-    except RecursionError:
-        raise SpecError(f"{where} is no valid YAML: brackets in brackets without end") from None
     except Exception as error:  # of a date, a number or a tag PyYAML raises what its parts raise
         raise SpecError(f"{where} is no valid YAML: {error}") from error
 

@@ -110,6 +110,7 @@ def test_wrong_parameters(parameter, value):
         small(**{parameter: value})
 
 
+@pytest.mark.slow  # six seconds; the tests of the contract find a square
 def test_solves_a_painted_defect():
     more = {"base": 8, "code": 16, "epochs": 40, "encoder_epochs": 40}
     model = small(critic_steps=2, lr=1e-3, encoder_lr=1e-3, **more)

@@ -37,7 +37,7 @@ def left_out(detector, images, groups):
 
 
 @pytest.mark.parametrize("size", [1, 3])
-@pytest.mark.parametrize("count", [8, 20, 26, 60])  # fewer than 24 dimensions, about as many, more
+@pytest.mark.parametrize("count", [8, 20, 26, 40])  # fewer than 24 dimensions, about as many, more
 @pytest.mark.parametrize("name", GAUSSIANS)
 def test_a_gaussian_leaves_images_out_as_a_fit_without_them(name, count, size):
     images, groups = textured(count), groups_of(count, size)
@@ -73,9 +73,9 @@ def test_where_a_second_covariance_has_no_room_images_are_not_left_out(monkeypat
 def test_a_memory_leaves_images_out_without_a_bias(more):
     images, groups = textured(16, 64), groups_of(16, 1)
     detector = detector_of("patchcore", ratio=0.1, **more).fit([Batch(images)])
-    found = torch.cat([one.score for one in left_out(detector, images, groups)])
+    found = torch.cat([one.score for one in left_out(detector, images, groups)])[::2]
     expected = []
-    for group in groups:
+    for group in (groups := groups[::2]):  # each of them is a fit
         others = [number for number in range(16) if number not in group]
         size = len(detector.bank)  # the scores are those of a memory as large as the one that ships
         again = detector_of("patchcore", bank_size=size, **more).fit([Batch(images[others])])

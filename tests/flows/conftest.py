@@ -3,12 +3,14 @@
 import json
 import os
 import shutil
+import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 from click.testing import CliRunner, Result
@@ -17,10 +19,11 @@ from filelock import FileLock
 from flows.prefect_server.start import SETTINGS
 from tasks.arrival.samples.draw import draw_samples
 from tasks.workspace.paths import Workspace
+from tests.flows.farm import until
 
-HOME = tempfile.TemporaryDirectory(prefix="inspectline-tests-")
+HOME = Path(os.environ["INSPECTLINE_TESTS_HOME"])  # tests/conftest.py makes it
 # Before any test module imports prefect, which reads them then
-os.environ |= SETTINGS | {"PREFECT_HOME": HOME.name}
+os.environ |= SETTINGS | {"PREFECT_HOME": str(HOME)}
 os.environ.pop("PREFECT_API_URL", None)
 
 PARAMS: dict[str, Any] = {
@@ -41,6 +44,7 @@ PARAMS: dict[str, Any] = {
     "line": {"device": "cpu"},
 }
 STORY = "artifacts.json"  # beside the trained workspace: what Prefect's page shows of its run
+SHARED_PROCESS: Any = SimpleNamespace(poll=lambda: None)  # of another worker, perhaps
 Make = Callable[..., Workspace]
 Command = Callable[..., Result]
 Once = Callable[[str, Callable[[Path], object]], Path]
@@ -57,15 +61,40 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def prefect() -> Iterator[str]:
-    """Address of the server that every run in this process, and those told of it, use."""
-    from flows.prefect_server.start import end_server, start_server
+def prefect() -> str:
+    """Address of the server that every run in the process of a test uses.
 
-    start_server()
+    The first worker that needs it starts it for all, as a run does for itself: a server that makes
+    its database takes ten seconds. It ends with the run of tests, however that ends.
+    """
     from prefect.server.api.server import SubprocessASGIServer
 
-    yield SubprocessASGIServer().api_url
-    end_server()
+    server = SubprocessASGIServer()
+    with FileLock(HOME / "server.lock"):
+        if not (HOME / "server.port").exists():
+            server.port = server.find_available_port()
+            process = server._run_uvicorn_command()
+            run = (HOME / "run.pid").read_text()
+            until_then = f"tail --pid={run} -f /dev/null; kill -9 {process.pid}"
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            watcher = subprocess.Popen(["sh", "-c", until_then], start_new_session=True, **quiet)
+            for one in (process, watcher):
+                one.returncode = 0  # it outlives this worker, and Python does not warn of that
+            (HOME / "server.port").write_text(str(server.port))
+        server.port = int((HOME / "server.port").read_text())
+        until(lambda: answers(server.api_url), "Prefect's server answers")
+    server.running = True  # so no run starts one more
+    server.server_process = SHARED_PROCESS
+    server.stop = lambda: None  # and none ends it
+    return server.api_url
+
+
+def answers(url: str) -> bool:
+    """Whether a Prefect server does."""
+    try:
+        return httpx.get(f"{url}/health", trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
 
 
 @pytest.fixture(scope="session")
@@ -122,17 +151,20 @@ def trained(make: Make, prefect: str, once: Once) -> Workspace:
         workspace = make(root, "cap", "plate")
         edit(workspace, "cap", algorithms=["padim", "reverse_distillation"])
         assert run_line(workspace, [], None)
-        (root.parent / STORY).write_text(json.dumps(story()))
+        (root.parent / STORY).write_text(json.dumps(story(root.name)))
 
     return Workspace(once("trained", build))
 
 
-def story() -> list[dict[str, Any]]:
-    """What the Prefect server of this process shows of its runs."""
+def story(name: str) -> list[dict[str, Any]]:
+    """What the Prefect server shows of the runs of this name."""
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 
+    of_run = FlowRunFilter(name=FlowRunFilterName(any_=[name]))
     with get_client(sync_client=True) as client:
-        return [one.model_dump(mode="json") for one in client.read_artifacts()]
+        found = client.read_artifacts(flow_run_filter=of_run)
+        return [one.model_dump(mode="json") for one in found]
 
 
 @pytest.fixture
@@ -157,12 +189,14 @@ def source(samples: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command() -> Command:
+def command(request: pytest.FixtureRequest) -> Command:
     """A function that calls the command line in a workspace, and checks that it ends orderly."""
 
     def call(workspace: Workspace | Path, *arguments: object) -> Result:
         from flows.cli import main
 
+        if arguments[0] == "run":
+            request.getfixturevalue("prefect")  # or each run would start a server of its own
         root = workspace.root if isinstance(workspace, Workspace) else workspace
         words = ["--workspace", str(root), *(str(one) for one in arguments)]
         result = CliRunner().invoke(main, words)

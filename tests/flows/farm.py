@@ -191,5 +191,8 @@ def share(workspace: Workspace, folder: Path, url: str) -> None:
     """Give the workspace a git remote in the folder, and a DVC remote at the URL."""
     git(folder, "init", "--quiet", "--bare", "line.git")
     git(workspace.root, "remote", "add", "origin", str(folder / "line.git"))
-    words = ["dvc", "remote", "add", "--quiet", "-d", "far", url]
-    subprocess.run(words, cwd=workspace.root, check=True)
+    from dvc.repo import Repo
+
+    with Repo(str(workspace.root)) as repo, repo.config.edit() as config:
+        config["core"]["remote"] = "far"
+        config["remote"]["far"] = {"url": url}

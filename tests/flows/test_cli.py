@@ -38,6 +38,22 @@ def test_every_command_explains_itself(name):
     assert main.commands[name].get_short_help_str()[:20] in result.output
 
 
+NUMBERS = {
+    "serve": ("--every", "--batch", "--at-work", "--heat-side", "--waiting", "--upload-mb"),
+    "watch": ("--every", "--settle", "--gather", "--at-most"),
+}
+
+
+@pytest.mark.parametrize("wrong", ["-1", "nan", "inf", "1e300", "x"])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_that_no_clock_or_bound_can_be_is_refused(name, wrong):
+    for option in NUMBERS[name]:
+        result = CliRunner().invoke(main, [name, "a=b", f"{option}={wrong}"])
+        assert result.exit_code == 2 and option in result.output, result.output
+    if name == "serve":
+        assert CliRunner().invoke(main, ["serve", "a", "--batch=0"]).exit_code == 2
+
+
 def test_init_again_changes_nothing_and_keeps_edits(tmp_path):
     made = CliRunner().invoke(main, ["init", str(tmp_path / "ws")])
     assert made.exit_code == 0 and "params.yaml" in made.output

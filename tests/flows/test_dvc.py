@@ -12,7 +12,9 @@ from flows.running.plan import make_plan
 from tasks.promotion.decision import last_decision
 from tasks.store.champion import champion
 from tasks.store.opening import store_of
-from tests.flows.conftest import edit, write_params
+from tests.flows.conftest import PARAMS, edit, write_params
+
+SMALL = PARAMS["algorithms"]["padim"]
 
 
 def dvc(workspace, *arguments):
@@ -39,15 +41,13 @@ def test_a_run_pushes_what_it_made(copy, tmp_path, capsys):
     remote = tmp_path / "remote"
     remote.mkdir()
     dvc(copy, "remote", "add", "-d", "shelf", str(remote))
-    write_params(
-        copy.root, algorithms__patchcore={"backbone": "resnet18", "ratio": 0.2, "weights": "random"}
-    )
-    edit(copy, "plate", algorithms=["patchcore"])
+    write_params(copy.root, algorithms__padim={**SMALL, "dims": 10})
+    edit(copy, "plate", algorithms=["padim"])
     assert run_line(copy, ["plate"], None)
     model = copy.product("plate") / "dvc.yaml"
-    assert "in sync" in dvc(copy, "status", "-c", f"{model}:fit-patchcore")
+    assert "in sync" in dvc(copy, "status", "-c", f"{model}:fit-padim")
     dvc(copy, "remote", "modify", "shelf", "url", "/proc/nowhere")
-    (copy.model("plate", "patchcore") / "model.safetensors").unlink()
+    (copy.model("plate", "padim") / "model.safetensors").unlink()
     assert not run_line(copy, ["plate"], None)
     assert "failed: push: dvc push failed" in capsys.readouterr().err
 
@@ -99,13 +99,13 @@ def test_images_pictures_and_models_are_not_in_git(copy):
 def test_dvc_repro_first_and_the_line_decides_without_training(make, prefect, tmp_path):
     workspace = make(tmp_path / "ws", "cap")
     path = workspace.product("cap") / "product.yaml"
-    path.write_text(yaml.safe_dump({"algorithms": ["patchcore"]}))
+    path.write_text(yaml.safe_dump({"algorithms": ["padim"]}))
     make_plan(workspace, ["cap"])  # dvc.yaml from the spec, as `inspectline sync` writes it
-    assert "Running stage 'data/cap/dvc.yaml:fit-patchcore'" in dvc(workspace, "repro")
-    model = workspace.model("cap", "patchcore") / "model.safetensors"
+    assert "Running stage 'data/cap/dvc.yaml:fit-padim'" in dvc(workspace, "repro")
+    model = workspace.model("cap", "padim") / "model.safetensors"
     fitted = model.stat().st_mtime_ns
     assert not make_plan(workspace, ["cap"]).stages
     assert run_line(workspace, [], None)
     assert model.stat().st_mtime_ns == fitted
     assert last_decision(workspace, "cap").accepted
-    assert champion(store_of(workspace), "cap").algorithm == "patchcore"
+    assert champion(store_of(workspace), "cap").algorithm == "padim"

@@ -6,6 +6,7 @@ import shutil
 
 from flows.run import run_line
 from flows.running.plan import make_plan
+from tasks.build.records import Cells
 from tasks.promotion.decision import last_decision
 from tasks.reporting.view import Row
 from tasks.reporting.worst_pictures import error_kind
@@ -111,11 +112,15 @@ def test_a_new_test_image_evaluates_anew_and_fits_nothing(copy, samples, prefect
     assert not stages(copy)
 
 
-def test_gates_decide_anew_and_train_nothing(copy, command):
+def test_gates_decide_anew_and_train_nothing(copy, command, monkeypatch):
+    read, init = [], Cells.__init__
+    monkeypatch.setattr(Cells, "__init__", lambda self, *to: read.append(to) or init(self, *to))
     held = champion(store_of(copy), "plate")
     edit(copy, "plate", gates={"ms_per_image": 0.001})
     assert not stages(copy)
+    read.clear()
     result = command(copy, "run")
+    assert len(read) == 1  # the build graph
     assert result.exit_code == 0
     assert "ms_per_image is" in result.output and "above the limit of 0.001" in result.output
     assert f"{held.release} is champion" in result.output

@@ -4,10 +4,12 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -116,6 +118,17 @@ def test_a_cell_that_always_dies_leaves_the_others(workspace, capfd, monkeypatch
     assert "cap: padim is champion" in told.out
 
 
+def own_home(folder):
+    """A home of Prefect whose database is made already: to make one takes ten seconds."""
+    folder.mkdir()
+    with (
+        contextlib.closing(sqlite3.connect(Path(os.environ["PREFECT_HOME"]) / "prefect.db")) as of,
+        contextlib.closing(sqlite3.connect(folder / "prefect.db")) as to,
+    ):
+        of.backup(to)
+    return str(folder)
+
+
 def test_ctrl_c_keeps_the_checkpoint_and_leaves_no_process(workspace, trained, steps, tmp_path):
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background job, and it
         signal.signal(signal.SIGINT, signal.default_int_handler)  # would be inherited
@@ -125,13 +138,15 @@ def test_ctrl_c_keeps_the_checkpoint_and_leaves_no_process(workspace, trained, s
             [sys.executable, "-m", "flows.cli", "-w", str(workspace.root), "run"],
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"},
+            env=os.environ | {"PREFECT_HOME": own_home(tmp_path / "prefect")},
             start_new_session=True,
         )
     try:
         wait_for(lambda: checkpoint(workspace) or line.poll() is not None)
         family = psutil.Process(line.pid).children(recursive=True)
-        os.killpg(line.pid, signal.SIGINT)  # what a terminal does: all of the line gets it
+        [server] = [one.pid for one in family if "uvicorn" in one.cmdline()]
+        assert os.getsid(server) == server  # out of reach of what a terminal does
+        os.killpg(line.pid, signal.SIGINT)  # all of the line gets it
         assert line.wait(timeout=60) == 1
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -279,6 +279,9 @@ def test_bad_files_are_refused_and_the_others_go_on(source: Path, images: Path):
     (source / "train/good/gone.png").symlink_to(source / "nowhere.png")
     (source / "old").symlink_to(source / "nowhere")
     os.mkfifo(source / "train/good/pipe.png")
+    (source / "more.zip").write_bytes(b"PK")
+    (source / "train/good/1.png ").write_bytes(data)
+    (source / "train/good/2.PNG.").write_bytes(data)
     (source / "train/good/note.txt").symlink_to(source / "nowhere.txt")
     save(source / "train/scratched/1.png")
     save(source / "ground_truth/crack/nobody_mask.png", square())
@@ -301,10 +304,13 @@ def test_bad_files_are_refused_and_the_others_go_on(source: Path, images: Path):
     assert "good image" in reasons["ground_truth/good/0_mask.png"]
     assert "16 x 8 pixels" in reasons["ground_truth/crack/small_mask.png"]
     assert "mask is empty" in reasons["ground_truth/crack/blank_mask.png"]
-    assert len(reasons) == 12
+    for name in ("1.png ", "2.PNG."):
+        assert "ends in a space or a dot" in reasons[f"train/good/{name}"]
+    assert "an archive in a folder" in reasons["more.zip"]
+    assert len(reasons) == 15
     assert {"test/crack/small.png", "test/crack/blank.png"} <= set(report.new)
     assert not [name for name in files(images) if "mask" in name and name not in EXPECTED]
-    assert "7 new images, 0 known, 2 new masks, 12 files refused" in report.summary()
+    assert "7 new images, 0 known, 2 new masks, 15 files refused" in report.summary()
 
 
 def test_files_and_folders_without_permission(source: Path, images: Path):
@@ -429,6 +435,31 @@ def test_images_with_boxes_are_not_good_without_a_word(
     labels = read_labels(["good=images"])
     report = ingest(source, images, images.parent / "scratch", labels=labels)
     assert len(report.new) == 2 and report.refused == []
+
+
+def test_an_image_in_the_place_of_its_mask_is_refused(source: Path, images: Path):
+    save(source / "test/crack/same.png")
+    picture = Image.open(source / "test/crack/same.png")
+    picture.save(source / "ground_truth/crack/same_mask.png", compress_level=1)
+    report = take(source, images)
+    assert "test/crack/same.png" in report.new
+    assert "shows its image itself" in dict(report.refused)["ground_truth/crack/same_mask.png"]
+
+
+def test_a_source_without_an_end_is_not_read(images: Path, tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.zip")
+    for source in (tmp_path / "pipe.zip", Path("/dev/zero")):
+        with pytest.raises(DataError, match="neither a folder nor a file"):
+            take(source, images)
+
+
+def test_a_file_of_zeros_is_told_at_once(images: Path, tmp_path: Path):
+    """As a disk leaves it that failed: no way to unpack it is tried to its end."""
+    for name in ("parts.zip", "parts.tar.xz"):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, 40 << 30)
+        with pytest.raises(DataError, match=name):
+            take(tmp_path / name, images)
 
 
 def test_links_to_folders_are_followed_and_loops_end(images: Path, tmp_path: Path):

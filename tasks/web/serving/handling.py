@@ -39,7 +39,7 @@ class RequestHandler:
     def __init__(self, batches: Batches, settings: Settings) -> None:
         self.batches = batches
         self.settings = settings
-        self.budget = PixelBudget(round(settings.at_work * 1e6))
+        self.budget = PixelBudget(max(1, round(settings.at_work * 1e6)))
         self._active = 0
         self._bytes = 0
         self._threads = CapacityLimiter(THREADS)

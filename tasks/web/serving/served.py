@@ -24,6 +24,7 @@ from tasks.workspace.secrets import without_secrets
 LAST = (
     "served.json"  # in the product's cache: the last served release, for a start without the store
 )
+LEAVING = 60.0  # seconds to wait at the end for a look that is under way
 PATIENCE = 300.0  # seconds for a look at all products; a large release takes a while to load
 SHORTEST, LONGEST = 30.0, 600.0  # seconds before a release that could not be used is tried again
 log = logging.getLogger(__name__)
@@ -173,7 +174,11 @@ class ChampionWatch:
         self._thread.start()
 
     def stop(self) -> None:
+        """End, and wait for a champion that is just being loaded: a process that goes while a
+        runtime starts its threads is aborted by it."""
         self._end.set()
+        if self._thread.is_alive():
+            self._thread.join(LEAVING)
 
     @property
     def trouble(self) -> str:
@@ -188,6 +193,8 @@ class ChampionWatch:
     def _run(self) -> None:
         while not self._end.wait(self.every):
             for one in self.served:
+                if self._end.is_set():
+                    return
                 try:
                     one.look()
                 except BaseException as error:  # a library in another language raises no Exception

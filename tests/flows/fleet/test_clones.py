@@ -1,6 +1,7 @@
 """Cells that ran in another clone: git carries the commit, the DVC remote the data."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -30,12 +31,33 @@ CELL = [Stage("fit", "cap", "padim"), Stage("evaluate", "cap", "padim")]
 
 @pytest.fixture
 def shared(make, tmp_path):
-    """A validated workspace with a git remote and a DVC remote in folders."""
-    workspace = make(tmp_path / "line", "cap")
+    """A workspace with a git remote and a DVC remote in folders."""
+    return shared_in(make, tmp_path)
+
+
+def shared_in(make, folder):
+    workspace = make(folder / "line", "cap")
     edit(workspace, "cap", algorithms=["padim"])
-    share(workspace, tmp_path, str(tmp_path / "far"))
+    share(workspace, folder, str(folder / "far"))
     sync(workspace)
     return workspace
+
+
+@pytest.fixture(scope="module")
+def worked(make, tmp_path_factory):
+    """A validated workspace, a clone of it, and what came of the cell there: the entries of its
+    dvc.lock. Only to be read."""
+    folder = tmp_path_factory.mktemp("worked")
+    shared = shared_in(make, folder)
+    return shared, *in_clone(shared, folder)
+
+
+@pytest.fixture
+def told(worked, tmp_path):
+    """The validated workspace, to be changed, and what came of the cell elsewhere."""
+    shared, _, entries = worked
+    shutil.copytree(shared.root, tmp_path / "told", symlinks=True)
+    return Workspace(tmp_path / "told"), entries
 
 
 class Quiet:
@@ -74,32 +96,34 @@ def in_clone(shared, tmp_path, name="first"):
     return clone, {stage: lock_entry(cells, stage) for stage in CELL}
 
 
-def test_a_cell_of_another_clone_is_taken_over_and_dvc_has_nothing_to_do(shared, tmp_path):
-    clone, entries = in_clone(shared, tmp_path)
-    assert take_over(Cells(shared), entries) == []
-    cells = Cells(shared)
+def test_a_cell_of_another_clone_is_taken_over_and_dvc_has_nothing_to_do(told, worked):
+    workspace, entries = told
+    _, clone, _ = worked
+    assert take_over(Cells(workspace), entries) == []
+    cells = Cells(workspace)
     assert not cells.stale([VALIDATE, *CELL])
-    one, other = (w.model("cap", "padim") / "model.safetensors" for w in (shared, clone))
+    one, other = (w.model("cap", "padim") / "model.safetensors" for w in (workspace, clone))
     assert one.read_bytes() == other.read_bytes()
     asked = ["dvc", "status", "data/cap/dvc.yaml"]
-    told = subprocess.run(asked, cwd=shared.root, capture_output=True, text=True, check=True)
-    assert "up to date" in told.stdout
-    assert git(shared.root, "log", "--all", "--oneline") == ""  # no commit in the user's history
-    remove_refs(shared, "origin", ["first"])
-    assert "inspectline" not in git(tmp_path / "line.git", "for-each-ref")
+    status = subprocess.run(asked, cwd=workspace.root, capture_output=True, text=True, check=True)
+    assert "up to date" in status.stdout
+    assert git(workspace.root, "log", "--all", "--oneline") == ""  # no commit of the user's own
+    remove_refs(workspace, "origin", ["first"])
+    remote = git(workspace.root, "remote", "get-url", "origin")
+    assert "inspectline" not in git(remote, "for-each-ref")
 
 
-def test_an_entry_of_other_inputs_is_not_taken_over(shared, tmp_path):
-    _, entries = in_clone(shared, tmp_path)
-    edit(shared, "cap", training={"folds": 3})
-    sync(shared)
-    assert take_over(Cells(shared), entries) == CELL
-    assert Cells(shared).stale([VALIDATE, *CELL]) == CELL
+def test_an_entry_of_other_inputs_is_not_taken_over(told):
+    workspace, entries = told
+    edit(workspace, "cap", training={"folds": 3})
+    sync(workspace)
+    assert take_over(Cells(workspace), entries) == CELL
+    assert Cells(workspace).stale([VALIDATE, *CELL]) == CELL
 
 
-def test_what_was_made_before_is_known_by_its_inputs(shared, tmp_path):
-    _, entries = in_clone(shared, tmp_path)
-    cells = Cells(shared)
+def test_what_was_made_before_is_known_by_its_inputs(told):
+    workspace, entries = told
+    cells = Cells(workspace)
     fit, evaluate = CELL
     assert same_inputs(cells, fit, entries[fit])
     assert not same_inputs(cells, evaluate, entries[evaluate])  # the model is not here

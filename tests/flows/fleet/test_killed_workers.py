@@ -87,6 +87,7 @@ def test_workers_killed_at_random_while_they_train(farm, tmp_path):
                 since, here = len(said), here + 1
                 farm.start(name)
         assert run.wait(1800) == 0, "".join(said)
+        run.stdout.close()
         kills += here
         pointer = champion(store_of(farm.workspace), "cap")
         assert (

@@ -1,4 +1,4 @@
-"""The server of a run: reached beside a proxy, and out of reach of what stops the run."""
+"""The server of a run is reached beside a proxy."""
 
 import os
 
@@ -19,10 +19,3 @@ def test_no_proxy_is_asked_for_this_machine(monkeypatch, before, after):
     monkeypatch.setattr(os, "environ", {"no_proxy": before, "NO_PROXY": before})
     reach_loopback()
     assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == after
-
-
-def test_the_server_of_a_run_has_a_session_of_its_own(prefect):
-    from prefect.server.api.server import SubprocessASGIServer
-
-    pid = SubprocessASGIServer().server_process.pid
-    assert os.getsid(pid) == pid != os.getsid(0)

@@ -239,6 +239,19 @@ def test_the_words_are_sure():
     }
 
 
+def test_a_number_of_a_label_does_not_turn_it_and_a_word_in_an_odd_place_is_asked():
+    forms = ("{}_No_1", "{} No. 3", "{} no1", "{}-no-002", "line 3 {} no 7")
+    for kind, labels in ((Says.GOOD, ("ok", "Good")), (Says.DEFECT, ("NG", "defect", "Scratch"))):
+        for label in labels:
+            assert {says(form.format(label)) for form in forms} == {kind}, label
+            odd = ("{} no", "{} zero", "{} - not", "no 3 {}", "No. 3 {}", "free {}", "no no {}")
+            assert {says(form.format(label)) for form in odd} == {Says.UNKNOWN}, label
+    assert says("good free") == says("ok_free") == Says.UNKNOWN
+    assert says("crack_without_mask") == says("no labels") == Says.UNKNOWN
+    for turned, kind in (("no crack", Says.GOOD), ("defect free", Says.GOOD), ("not ok", "defect")):
+        assert says(turned) == Says(kind)
+
+
 def tree(chance: random.Random) -> list[str]:
     """Paths of images in folders of any meaning, up to three deep, maybe with a split above."""
     kinds = chance.sample(list(SURE), chance.randint(1, 4))
@@ -309,7 +322,19 @@ def drawn_paths(seed: int, number: int) -> list[PurePosixPath]:
 
 
 @pytest.mark.parametrize(
-    "text", ["good", "=a", "good=", "a/b=c", "train=x", "..=x", "drop=a", "gt=a"]
+    "text",
+    [
+        "good",
+        "=a",
+        "good=",
+        "a/b=c",
+        "train=x",
+        "..=x",
+        "drop=a",
+        "gt=a",
+        "a\x1b=x",
+        f"{'a' * 300}=x",
+    ],
 )
 def test_answers_that_say_nothing_are_named(text: str):
     with pytest.raises(DataError, match="--labels LABEL=FOLDER"):

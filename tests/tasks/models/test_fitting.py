@@ -238,7 +238,9 @@ LONG_RUN = {
 }
 
 
-@pytest.mark.parametrize("algorithm", LONG_RUN)
+@pytest.mark.parametrize(  # semi_orthogonal: as padim, by the same code
+    "algorithm", ["padim", pytest.param("semi_orthogonal", marks=pytest.mark.slow), "patchcore"]
+)
 def test_calibration_scores_are_distributed_as_those_of_new_images(tmp_path, algorithm):
     """In the long run of draws: each is a fit on 16 images, judged with 16 new ones."""
     rng = np.random.default_rng(0)

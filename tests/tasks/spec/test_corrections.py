@@ -32,6 +32,11 @@ def test_no_file_and_an_empty_one_correct_nothing(tmp_path):
     assert apply_corrections(ROWS, []) == ROWS
 
 
+def test_a_label_is_a_name_that_can_be_printed(tmp_path):
+    with pytest.raises(SpecError, match="cannot be printed"):
+        read(tmp_path, 'test/good/1.png: {label: "a\\nb", by: anna, why: seen}')
+
+
 def test_a_good_image_becomes_a_defect(tmp_path):
     after = apply(tmp_path, ("test/good/1.png", "scratch"))
     assert after["test/good/1.png"] == ROWS[1] | {"label": "scratch"}

@@ -60,6 +60,13 @@ def test_a_key_twice_is_told_with_its_line_and_a_merge_is_none():
     assert parse_yaml(merged, "file")["z"] == {"a": 3, "b": 2}
 
 
+@pytest.mark.parametrize("inwards", ["[", "{a: ", "- ", "? ", "[{a: "])
+def test_brackets_in_brackets_end_no_process(inwards):
+    with pytest.raises(SpecError, match="brackets"):
+        parse_yaml(inwards * 100_000, "file")
+    assert parse_yaml("[[1, 2], [3]]\n" + "# [" * 500, "file") == [[1, 2], [3]]
+
+
 def test_a_huge_value_is_shown_in_part(tmp_path):
     (tmp_path / "data" / "cap").mkdir(parents=True)
     lines = ["defaults:", "  algorithms:", "    a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]

@@ -643,6 +643,22 @@ def test_the_watch_survives_anything_and_says_so(copy, error, monkeypatch):
             assert client.get("/healthz").json() == {"status": "ok"}
 
 
+def test_the_end_waits_for_a_champion_that_is_being_loaded():
+    loading, loaded = threading.Event(), []
+
+    class Slow:
+        def look(self):
+            loading.set()
+            time.sleep(0.5)
+            loaded.append(self)
+
+    watch = ChampionWatch([Slow(), Slow()], 0.01)
+    watch.start()
+    assert loading.wait(10)
+    watch.stop()
+    assert len(loaded) == 1 and not watch._thread.is_alive()
+
+
 def test_a_watch_that_hangs_or_is_gone_is_told(served, monkeypatch):
     watch = ChampionWatch([served], 0.01)
     assert watch.trouble == ""

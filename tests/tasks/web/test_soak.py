@@ -211,6 +211,7 @@ def tell(soak: Soak, changes: int) -> None:
         "changes of the champion": changes,
         "answers": dict(soak.answers),
         "unasked errors": len(soak.wrong),
+        "the first of them": soak.wrong[:5],
         "latency s": {name: round(float(value), 3) for name, value in latency.items()},
         "memory MB, first and last minute": [max(soak.memory[:60]), max(soak.memory[-60:])],
         "CPU seconds of the service": soak.cpu,
