@@ -91,10 +91,12 @@ def config(name: str, **parameters: Any) -> Any:
 
 
 def create(name: str, **parameters: Any) -> "Detector":
-    """Build an unfitted detector; `parameters` are the fields of its Config."""
+    """Build an unfitted detector; `parameters` are the fields of its Config. With `weights: auto`
+    it may get another backbone, see `weights.in_reach`."""
     from ad_models.base import seeded
+    from ad_models.weights import in_reach
 
-    chosen = config(name, **parameters)
+    chosen = in_reach(config(name, **parameters))
     with seeded(chosen.seed):
         return kind(name)(chosen)
 

@@ -1,4 +1,4 @@
-"""Convolutional networks by name: torchvision's, or timm's with the tag of their weights.
+"""Convolutional networks by name: torchvision's, timm's with the tag of their weights, or our own.
 
 timm has several weights of one network, which give other features. So its names need their tag:
 `resnet18.tv_in1k` has the weights of torchvision, `resnet18.a1_in1k` others. timm is imported where
@@ -8,8 +8,10 @@ such a name is used.
 from torch import nn
 from torchvision import models
 
+from ad_models.drawnet import Drawnet
 from ad_models.errors import ConfigError
 from ad_models.imagenet import MEAN, STD
+from ad_models.weight_files import DRAWNET
 
 NAMED = 8  # weights that an error names
 
@@ -21,6 +23,8 @@ def is_tagged(backbone: str) -> bool:
 
 def network(backbone: str) -> nn.Module:
     """The whole network with random weights."""
+    if backbone == DRAWNET:
+        return Drawnet()
     if backbone in models.list_models(module=models):
         return models.get_model(backbone, weights=None)
     import timm
@@ -30,7 +34,8 @@ def network(backbone: str) -> nn.Module:
         raise ConfigError(f"timm has weights of {backbone} by several names; take one: {known}")
     if not is_tagged(backbone) or backbone not in timm.list_pretrained():
         raise ConfigError(
-            f"neither torchvision nor timm has a backbone '{backbone}'; resnet18 is the usual one"
+            f"neither torchvision nor timm has a backbone '{backbone}'; resnet18 is the "
+            f"usual one, {DRAWNET} the one that needs no download"
         )
     about = timm.get_pretrained_cfg(backbone)
     if about is not None and (tuple(about.mean), tuple(about.std)) != (MEAN, STD):

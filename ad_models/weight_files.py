@@ -16,6 +16,8 @@ ENVIRONMENT = "INSPECTLINE_WEIGHTS"  # a file, or a folder of files named by bac
 MARKS = (".", "-", "_")  # `resnet18.pth`, `resnet18-f37072fd.pth`, `resnet18_mine.pth`
 TORCHVISION = "tv_in1k"  # the tag of timm for torchvision's weights
 HUB = "https://huggingface.co"  # where timm's weights are, unless HF_ENDPOINT names another place
+DRAWNET = "drawnet"  # the backbone whose weights are in the package
+TORCHVISION_HOST = "https://download.pytorch.org"  # where torchvision's weights are
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")  # the hub's own words for: do not ask
 PATIENCE = 3.0  # seconds in which a host must answer before a download begins
 DINOV2 = r"vit_(s|b|l|g)[a-z]*_patch14(_reg4)?_dinov2(\.lvd142m)?"
@@ -106,6 +108,14 @@ def unreachable(url: str, variables: Sequence[str] = ()) -> str:
     look.join(PATIENCE)
     why = found[0] if found else f"no answer in {PATIENCE:g} s"
     return f"{place[0]}: {why}" if why else ""
+
+
+def lacks_imagenet(backbone: str) -> bool:
+    """Whether ImageNet weights of a network of torchvision are neither here nor to be downloaded.
+    Names of timm, with their tag, count only if they were downloaded."""
+    if os.environ.get(ENVIRONMENT):  # a person named a place; a fit says what is wrong with it
+        return False
+    return cached(backbone) is None and ("." in backbone or bool(unreachable(TORCHVISION_HOST)))
 
 
 def hub_unreachable() -> str:

@@ -1,8 +1,10 @@
-"""Pretrained weights of a backbone: from torchvision, from a file, or random."""
+"""Pretrained weights of a backbone: from torchvision, from a file, from the box, or random."""
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import torch
@@ -10,14 +12,17 @@ from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
 from ad_models.backbones import is_tagged, licence
-from ad_models.errors import WeightsError
+from ad_models.drawnet import WEIGHTS
+from ad_models.errors import ConfigError, WeightsError
 from ad_models.licences import download_licence, is_own
 from ad_models.weight_files import (
+    DRAWNET,
     ENVIRONMENT,
     cached,
     file_in,
     file_names,
     hub_unreachable,
+    lacks_imagenet,
     unreachable,
 )
 
@@ -26,25 +31,35 @@ def load_weights(net: nn.Module, backbone: str, weights: str) -> str:
     """Load weights into `net`; a text that names their source, for the record.
 
     `weights`: `imagenet` (torchvision's or timm's cache or download), `random`, `auto` (imagenet,
-    or random if that is not available at once), or the path of a state dict, which may be partial
-    or fp16. INSPECTLINE_WEIGHTS overrides all but `random`.
+    or random if that is not available at once; but see `in_reach`), or the path of a state dict,
+    which may be partial or fp16. INSPECTLINE_WEIGHTS overrides all but `random`. The weights of
+    `drawnet` are in the package.
     """
     if weights == "random":
         return "random"
+    if backbone == DRAWNET and weights in ("imagenet", "auto"):
+        return f"drawn pictures, {_from_file(net, WEIGHTS)}"
     if override := os.environ.get(ENVIRONMENT):
         return _from_file(net, _named(Path(override), backbone))
     if weights not in ("imagenet", "auto"):
         return _from_file(net, _named(Path(weights), backbone))
     if is_tagged(backbone):
         return _from_timm(net, backbone, weights)
-    why = _absent(backbone)
-    if why and weights == "auto":
-        return "random"
-    if why:
-        raise WeightsError(
-            f"ImageNet weights of {backbone} cannot be had; {_remedy(backbone)} ({why})"
-        )
-    return _from_torchvision(net, backbone)
+    return _from_torchvision(net, backbone, weights)
+
+
+def in_reach(config: Any) -> Any:
+    """A Config with `weights: auto` as it can be had at once: with `drawnet` in place of a backbone
+    whose ImageNet weights are neither here nor to be downloaded, if the algorithm can use it."""
+    backbone = getattr(config, "backbone", DRAWNET)
+    if getattr(config, "weights", "") != "auto" or backbone == DRAWNET:
+        return config
+    if not lacks_imagenet(backbone):
+        return config
+    try:
+        return replace(config, backbone=DRAWNET)
+    except ConfigError:
+        return config
 
 
 def _named(path: Path, backbone: str) -> Path:
@@ -93,7 +108,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _from_torchvision(net: nn.Module, backbone: str) -> str:
+def _from_torchvision(net: nn.Module, backbone: str, weights: str) -> str:
+    """What torchvision downloaded earlier, or downloads now; with `auto` random if it cannot."""
+    why = _absent(backbone)
+    if why and weights == "auto":
+        return "random"
+    if why:
+        raise WeightsError(
+            f"ImageNet weights of {backbone} cannot be had; {_remedy(backbone)} ({why})"
+        )
     # V1: the published figures of every algorithm here were made with these
     chosen = get_model_weights(backbone)["IMAGENET1K_V1"]
     try:
@@ -130,7 +153,7 @@ def _from_timm(net: nn.Module, backbone: str, weights: str) -> str:
 
 
 def _absent(backbone: str) -> str:
-    """Why torchvision's weights are not here and cannot be downloaded; empty if they can be had."""
+    """Why ImageNet weights are not here and cannot be downloaded; empty if they can be had."""
     url = get_model_weights(backbone)["IMAGENET1K_V1"].url
     if (Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name).exists():
         return ""

@@ -1,0 +1,171 @@
+"""What the backbone in the box is worth, beside random and ImageNet weights of ResNet-18.
+
+INSPECTLINE_WEIGHTS=FILE python tests/benchmarks/bench_drawnet.py FOLDER... [--size 256]
+        [--good 128] [--algorithms patchcore padim] [--json OUT]
+
+FOLDER: products in MVTec AD layout. The presets of the line; each backbone is fitted on the same
+good images, at most --good of a product, drawn at random, and judged on all test images. `closed`:
+how much of the gap between random and ImageNet weights drawnet closes. Times are CPU seconds of the
+backbone alone, one thread, medians, the backbones in turn.
+"""
+
+import argparse
+import json
+import math
+import os
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ad_models import Batch, create
+from ad_models.features import Pyramid
+from tasks.images.preprocess import Preprocess
+from tasks.images.read_image import read_image
+from tasks.metrics.image import image_metrics
+from tasks.metrics.pixel import PixelMetrics
+from tasks.spec.schema import Image as Spec
+
+WAYS = {
+    "random": {"backbone": "resnet18", "weights": "random"},
+    "drawnet": {"backbone": "drawnet"},
+    "imagenet": {"backbone": "resnet18"},
+}
+PRESETS = {
+    "patchcore": {"ratio": 0.01, "projected": 384},
+    "padim": {"dims": 100},
+}
+LAYERS = ("layer1", "layer2", "layer3")
+BATCH = 8
+
+
+class Loader:
+    """Images of some files, BATCH at a time."""
+
+    def __init__(self, paths: list[Path], size: int) -> None:
+        self.paths, self.preprocess = paths, Preprocess(Spec(size=(size, size)))
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.paths) / BATCH)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for first in range(0, len(self.paths), BATCH):
+            some = self.paths[first : first + BATCH]
+            images = np.stack([self.preprocess(read_image(path)) for path in some])
+            yield Batch(torch.from_numpy(images))
+
+
+def mask_of(path: Path, root: Path, size: int) -> np.ndarray:
+    """(size, size) of a test image, at the size of the maps."""
+    if path.parent.name == "good":
+        return np.zeros((size, size), bool)
+    place = root / "ground_truth" / path.parent.name
+    found = next(one for one in place.iterdir() if one.stem in (path.stem, f"{path.stem}_mask"))
+    with Image.open(found) as image:
+        return np.asarray(image.convert("L").resize((size, size), Image.Resampling.NEAREST)) > 127
+
+
+def figures(
+    algorithm: str, way: dict[str, Any], root: Path, size: int, good: int
+) -> dict[str, float]:
+    """Of one fit: image AUROC, AUPRO up to 0.3, entries of the bank and seconds of the fit."""
+    torch.manual_seed(0)
+    detector = create(algorithm, **PRESETS[algorithm], **way)
+    started = time.process_time()
+    train = sorted((root / "train/good").iterdir())
+    train = random.Random(0).sample(train, min(good, len(train)))
+    detector.fit(Loader(train, size))
+    seconds = time.process_time() - started
+    paths = sorted(path for path in (root / "test").glob("*/*"))
+    scores: list[float] = []
+    with PixelMetrics() as pixels:
+        for batch in Loader(paths, size):
+            found = detector.predict(batch.image)
+            here = paths[len(scores) : len(scores) + len(found.score)]
+            masks = np.stack([mask_of(path, root, size) for path in here])
+            pixels.update(found.map[:, 0].numpy(), masks)
+            scores += found.score.tolist()
+        aupro = pixels.compute()["aupro_30"]
+    labels = [path.parent.name != "good" for path in paths]
+    return {
+        "image_auroc": image_metrics(np.array(scores), np.array(labels))["image_auroc"],
+        "aupro": aupro,
+        "fit_s": seconds,
+        "mb": sum(value.nbytes for value in detector.state_dict().values()) / 1e6,
+    }
+
+
+def milliseconds(size: int, rounds: int = 15) -> dict[str, float]:
+    """CPU ms of an image in the backbone, one thread."""
+    torch.set_num_threads(1)
+    nets = {
+        name: Pyramid(one["backbone"], LAYERS, "imagenet")
+        for name, one in WAYS.items()
+        if name != "random"
+    }
+    taken: dict[str, list[float]] = {name: [] for name in nets}
+    image = torch.randn(1, 3, size, size)
+    with torch.no_grad():
+        for _ in range(rounds):
+            for name, net in nets.items():
+                net(image)  # warm
+                started = time.process_time()
+                net(image)
+                taken[name].append(1000 * (time.process_time() - started))
+    torch.set_num_threads(os.cpu_count() or 1)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--good", type=int, default=128)
+    parser.add_argument("--algorithms", nargs="+", default=list(PRESETS))
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    print("CPU ms an image:", {k: round(v, 1) for k, v in milliseconds(options.size).items()})
+    rows = []
+    print(f"{'':20}" + "".join(f"{way:>18}" for way in WAYS) + "   closed")
+    for algorithm in options.algorithms:
+        for root in options.folders:
+            found = {
+                way: figures(algorithm, how, root, options.size, options.good)
+                for way, how in WAYS.items()
+            }
+            rows += [
+                {"algorithm": algorithm, "product": root.name, "way": way, **one}
+                for way, one in found.items()
+            ]
+            parts, shares = [], []
+            for key in ("image_auroc", "aupro"):
+                low, here, high = (found[way][key] for way in WAYS)
+                shares.append((here - low) / (high - low) if high > low else float("nan"))
+            parts = [
+                f"{found[way]['image_auroc']:8.3f} / {found[way]['aupro']:.3f}" for way in WAYS
+            ]
+            told = " ".join(f"{share:6.0%}" for share in shares)
+            print(
+                f"{algorithm:10}{root.name:10}" + "".join(f"{p:>18}" for p in parts) + f"   {told}",
+                flush=True,
+            )
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+    for key in ("image_auroc", "aupro", "mb"):
+        means = {way: np.mean([row[key] for row in rows if row["way"] == way]) for way in WAYS}
+        low, here, high = means.values()
+        print(
+            f"mean {key}: "
+            + ", ".join(f"{way} {value:.3f}" for way, value in means.items())
+            + f"; closed {(here - low) / (high - low):.0%}"
+        )
+
+
+if __name__ == "__main__":
+    main()
