@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ad_models.base import PIXELS, Batch, Detector, Places, Prediction, blocks
@@ -39,6 +40,7 @@ class PatchcoreConfig:
     backbone: str = "wide_resnet50_2"  # section 4.1
     layers: tuple[str, ...] = ("layer2", "layer3")  # section 3.1
     neighbourhood: int = 3  # side of a patch, positions; section 4.4.1
+    unit: bool = False  # patches of length 1: their angle counts, and contrast does not; ours
     ratio: float = 0.1  # of patches kept; table 1 (0.25, 0.1 and 0.01)
     bank_size: int | None = None  # patches kept, instead of a ratio; ours
     memory_budget: float | None = None  # GB a fit may take; None: half of what is free; ours
@@ -84,7 +86,8 @@ class Patchcore(Detector):
 
     def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
         """Patch embeddings (B, P, D) and the grid (h, w) they form, P = h * w."""
-        return self.patches(self.pyramid(images))
+        patches, grid = self.patches(self.pyramid(images))
+        return F.normalize(patches, dim=-1) if self.config.unit else patches, grid
 
     @torch.no_grad()
     def learn(self, loader: Iterable[Batch], run: Run) -> None:

@@ -16,6 +16,19 @@ def test_a_remembered_image_scores_zero():
     assert fitted(images).predict(images).score.abs().max() < 1e-4
 
 
+def test_distances_of_unit_patches_are_of_angles():
+    """|a - b|^2 = 2 - 2 cos of the angle, of the patches as they are without it."""
+    images, query = torch.randn(2, 3, 64, 64), torch.randn(1, 3, 64, 64)
+    torch.manual_seed(0)
+    detector = fitted(images, unit=True)
+    plain = create("patchcore", backbone="resnet18", weights="random", ratio=1.0)
+    with torch.no_grad():
+        bank, asked = (plain.embed(x)[0].flatten(0, 1).double() for x in (images, query))
+    cosine = torch.nn.functional.cosine_similarity(asked[:, None], bank[None], dim=-1).amax(1)
+    expected = (2 - 2 * cosine).sqrt().max()
+    assert float(detector.predict(query).score) == pytest.approx(float(expected), rel=1e-3)
+
+
 def test_the_bank_holds_the_ratio_asked_for():
     images = torch.randn(4, 3, 64, 64)
     assert len(fitted(images, ratio=0.25).bank) == 4 * 8 * 8 // 4
