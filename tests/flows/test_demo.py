@@ -1,16 +1,41 @@
-"""The demo can be stopped and begun again."""
+"""The demo can be stopped and begun again, and shows what it is to show."""
 
+import os
+import re
+import subprocess
+import sys
 from functools import partial
+
+import pytest
 
 from flows import demo
 from tasks.arrival.samples.draw import draw_samples
 
 
 def test_the_demo_begins_again_where_it_was_stopped(tmp_path, monkeypatch, capsys):
-    few = partial(draw_samples, size=64, train=2, good=1, per_defect=1)
+    few = partial(draw_samples, train=2, good=1, per_defect=1)
+    monkeypatch.setattr(demo, "SIZE", 64)
     monkeypatch.setattr(demo, "draw_samples", few)
     monkeypatch.setattr(demo, "run_line", lambda *_: True)
+    monkeypatch.setattr(demo, "bad_week", lambda *_: True)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
     for new in (True, False):
         assert demo.run_demo(tmp_path / "demo")
         assert ("cap: 0 new images" in capsys.readouterr().out) is not new
+
+
+@pytest.mark.slow
+def test_the_demo_decides_well_and_tells_what_went_wrong(tmp_path):
+    """As its user starts it, without a network."""
+    command = [sys.executable, "-m", "flows.cli", "demo", str(tmp_path / "demo")]
+    quiet = {k: v for k, v in os.environ.items() if not k.startswith("PREFECT_")}
+    done = subprocess.run(command, capture_output=True, text=True, env=quiet, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    champions = re.findall(
+        r"^(\w+) +\w+ \* .*? ([\d.]+) +[\d.]+ +[\d.]+ +([\d.]+)%", done.stdout, re.M
+    )
+    first = {name: (float(auroc), float(miss)) for name, auroc, miss in champions[:3]}
+    assert sorted(first) == ["cap", "plate", "weave"]
+    assert all(auroc > 0.99 and miss <= 5.6 for auroc, miss in first.values()), first  # one of 18
+    assert "plate: refused" in done.stdout or "plate: not promoted" in done.stdout
+    assert "DRIFTED" in done.stdout and "look at" in done.stdout
