@@ -7,9 +7,11 @@ from typing import Any
 
 import yaml
 
+from ad_models.weight_files import DRAWNET, ENVIRONMENT
 from flows.ingest import bring_in, require_some
 from flows.running.progress import telling
 from tasks.arrival.labels import Labels, read_labels
+from tasks.build.choose_algorithms import in_the_box
 from tasks.build.graph import sync
 from tasks.build.records import push, version
 from tasks.products.image_summary import summarise_images
@@ -155,10 +157,22 @@ def new_product(
 
 
 def chosen_algorithms(workspace: Workspace, product: str) -> list[str]:
-    """What `algorithms: auto` means for a product, and what it leaves out and why."""
+    """What `algorithms: auto` means for a product, what it leaves out and why, and the backbone."""
+    said = backbones_said(workspace, product)
     if not is_automatic(workspace.root, product):
-        return []
-    return summary(choice_of(workspace.product(product)))
+        return said
+    return summary(choice_of(workspace.product(product))) + said
+
+
+def backbones_said(workspace: Workspace, product: str) -> list[str]:
+    """Where the backbone in the box takes the place of one whose weights are out of reach."""
+    names = read_product(workspace.root, product).algorithms
+    return [
+        f"ImageNet weights of {backbone} are not on this machine, nor to be downloaded: "
+        f"{', '.join(of)} use{'s' if len(of) == 1 else ''} {DRAWNET}, the backbone in the box; for "
+        f"ImageNet's put its file into a folder and set {ENVIRONMENT} to it before `run`"
+        for backbone, of in in_the_box(workspace, product, names).items()
+    ]
 
 
 def new_products(

@@ -71,6 +71,12 @@ def pace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.build.estimate.measured", given)
 
 
+@pytest.fixture(autouse=True)
+def weights_in_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `auto` takes must not hang on the network of the machine that tests."""
+    monkeypatch.setattr("tasks.build.choose_algorithms.lacks_imagenet", lambda backbone: False)
+
+
 def _folder(variable: str, name: str) -> Path:
     folder = Path(os.environ.get(variable, SHARED / name))
     if not folder.is_dir():

@@ -1,10 +1,11 @@
 """Bring the choice of `algorithms: auto` up to date with a product's images and measured cells."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
 
-from ad_models.weight_files import at_hand
+from ad_models.weight_files import DRAWNET, at_hand, lacks_imagenet
 from tasks.build.estimate import estimates
 from tasks.documents.metrics import METRICS, Metrics
 from tasks.spec.algorithms import config_values
@@ -15,6 +16,7 @@ from tasks.workspace.files import write_text
 from tasks.workspace.paths import Workspace
 
 PRETRAINED = "pretrained"  # the default of `weights` where an algorithm is nothing without them
+IMAGENET = "imagenet"  # weights that are asked for: without them the fit stops
 HEAD = "# What `algorithms: auto` means for now. Written by `inspectline sync`.\n"
 
 
@@ -51,15 +53,32 @@ def budget_of(workspace: Workspace, product: str) -> float | None:
 
 def backbones(workspace: Workspace, product: str, names: list[str]) -> dict[str, tuple[str, bool]]:
     """Of the algorithms that are nothing without pretrained weights: the backbone, and whether its
-    weights are on this machine."""
+    weights are on this machine. Of those that ask for ImageNet weights, the ones that lack them."""
     found = {}
     for name in names:
         default = config_values(name)
+        asked = default | algorithm_parameters(workspace.root, product, name)
         if default.get("weights") == PRETRAINED:
-            asked = default | algorithm_parameters(workspace.root, product, name)
             place = at_hand(asked["backbone"], asked["weights"])
             found[name] = asked["backbone"], place is not None
+        elif asked.get("weights") == IMAGENET and _lacks(asked["backbone"]):
+            found[name] = asked["backbone"], False
     return found
+
+
+def in_the_box(workspace: Workspace, product: str, names: Iterable[str]) -> dict[str, list[str]]:
+    """Backbones in whose place `weights: auto` puts the one in the box on this machine, each with
+    the algorithms that asked for it."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        asked = config_values(name) | algorithm_parameters(workspace.root, product, name)
+        if asked.get("weights") == "auto" and _lacks(asked["backbone"]):
+            found.setdefault(asked["backbone"], []).append(name)
+    return found
+
+
+def _lacks(backbone: str) -> bool:
+    return backbone != DRAWNET and lacks_imagenet(backbone)
 
 
 def count(workspace: Workspace, product: str) -> int:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from ad_models import config
+from ad_models.weight_files import DRAWNET
 from tasks.spec.schema import PAPER, Algorithms
 
 OWN = "own values"
@@ -18,6 +19,8 @@ def preset_of(presets: dict[str, Algorithms], algorithm: str, chosen: Any) -> st
     for name in (PAPER, *presets):
         known = config(algorithm, **(presets.get(name, {}).get(algorithm) or {}))
         apart = {key: getattr(known, key) for key in APART if hasattr(known, key)}
+        if apart.get("weights") == "auto" and chosen.backbone == DRAWNET:
+            apart["backbone"] = known.backbone  # what `auto` put in its place
         if replace(chosen, **apart) == known:
             return name
     return OWN

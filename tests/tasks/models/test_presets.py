@@ -22,6 +22,14 @@ def test_a_preset_is_known_by_its_values(algorithm):
 def test_one_changed_value_is_told_and_another_seed_is_not():
     quick = PRESETS["quick"]["kdad"]
     assert preset_of(PRESETS, "kdad", config("kdad", **quick | {"lr": 0.5})) == "own values"
-    apart = config("kdad", **quick, seed=3, weights="random")
+    apart = config("kdad", **quick | {"seed": 3, "weights": "random"})
     assert preset_of(PRESETS, "kdad", apart) == "quick"
     assert preset_of(PRESETS, "padim", config("padim")) == "paper"  # quick says nothing of it
+
+
+def test_what_auto_puts_in_the_place_of_a_backbone_is_the_same_preset():
+    quick = PRESETS["quick"]["padim"]
+    put = config("padim", **quick | {"backbone": "drawnet"})
+    assert preset_of(PRESETS, "padim", put) == "quick"
+    other = config("padim", **quick | {"backbone": "resnet34"})
+    assert preset_of(PRESETS, "padim", other) == "own values"

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tasks.build import estimate
+from tasks.build.choose_algorithms import in_the_box
 from tasks.build.graph import sync
 from tasks.spec.algorithms import config_fields
 from tasks.spec.automatic import FEW, choice_of, choose, explain, summary, teachers, within
@@ -126,6 +127,22 @@ def test_a_product_grows_with_its_images(workspace):
     assert names(workspace) == ["patchcore", "padim"]
     assert "fit-padim" in (workspace.product("cap") / "dvc.yaml").read_text()
     assert sync(workspace) == []
+
+
+def test_what_needs_imagenet_is_left_out_where_it_is_out_of_reach(workspace, monkeypatch):
+    images(workspace, 4)
+    params = workspace.root / "params.yaml"
+    params.write_text(params.read_text() + "algorithms: {padim: {weights: auto}}\n")
+    gone = "tasks.build.choose_algorithms.lacks_imagenet"
+    monkeypatch.setattr(gone, lambda backbone: True)
+    assert names(workspace) == ["padim"]  # which can do with the backbone in the box
+    said = "patchcore is left out: there are no weights of wide_resnet50_2 on this machine"
+    assert any(line.startswith(said) for line in explain(choice_of(workspace.product("cap"))))
+    assert in_the_box(workspace, "cap", ["padim"]) == {"wide_resnet50_2": ["padim"]}
+    monkeypatch.setattr(gone, lambda backbone: False)
+    assert names(workspace) == ["patchcore", "padim"]
+    monkeypatch.setattr(gone, lambda backbone: True)
+    assert names(workspace) == ["patchcore", "padim"]  # a choice that was made stays
 
 
 def test_a_clone_without_the_images_reads_the_same(workspace):
