@@ -43,6 +43,8 @@ PRESETS = {
 }
 LAYERS = ("layer1", "layer2", "layer3")
 BATCH = 8
+GAPS = {"image_auroc": 0.5, "aupro": 0.0}  # what is compared, and what chance gives
+HARDLY = 0.01
 
 
 class Loader:
@@ -132,39 +134,41 @@ def main() -> None:
     options = parser.parse_args()
     print("CPU ms an image:", {k: round(v, 1) for k, v in milliseconds(options.size).items()})
     rows = []
-    print(f"{'':20}" + "".join(f"{way:>18}" for way in WAYS) + "   closed")
+    print(f"{'':26}" + "".join(f"{way:>18}" for way in WAYS) + "   closed")
     for algorithm in options.algorithms:
         for root in options.folders:
             found = {
                 way: figures(algorithm, how, root, options.size, options.good)
                 for way, how in WAYS.items()
             }
-            rows += [
-                {"algorithm": algorithm, "product": root.name, "way": way, **one}
-                for way, one in found.items()
-            ]
-            parts, shares = [], []
-            for key in ("image_auroc", "aupro"):
-                low, here, high = (found[way][key] for way in WAYS)
-                shares.append((here - low) / (high - low) if high > low else float("nan"))
-            parts = [
-                f"{found[way]['image_auroc']:8.3f} / {found[way]['aupro']:.3f}" for way in WAYS
-            ]
-            told = " ".join(f"{share:6.0%}" for share in shares)
-            print(
-                f"{algorithm:10}{root.name:10}" + "".join(f"{p:>18}" for p in parts) + f"   {told}",
-                flush=True,
-            )
+            for way, one in found.items():
+                rows.append({"algorithm": algorithm, "product": root.name, "way": way, **one})
+            told = "".join(told_figures(one) for one in found.values())
+            shares = " ".join(closed(key, found) for key in GAPS)
+            print(f"{algorithm:10}{root.name:16}{told}   {shares}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
-    for key in ("image_auroc", "aupro", "mb"):
-        means = {way: np.mean([row[key] for row in rows if row["way"] == way]) for way in WAYS}
-        low, here, high = means.values()
-        print(
-            f"mean {key}: "
-            + ", ".join(f"{way} {value:.3f}" for way, value in means.items())
-            + f"; closed {(here - low) / (high - low):.0%}"
-        )
+    means = {
+        way: {
+            key: float(np.mean([row[key] for row in rows if row["way"] == way]))
+            for key in (*GAPS, "fit_s", "mb")
+        }
+        for way in WAYS
+    }
+    shares = " ".join(closed(key, means) for key in GAPS)
+    print(f"{'mean':26}" + "".join(map(told_figures, means.values())) + f"   {shares}")
+    print({way: {key: round(one[key], 1) for key in ("fit_s", "mb")} for way, one in means.items()})
+
+
+def told_figures(one: dict[str, float]) -> str:
+    return f"{one['image_auroc']:10.3f} / {one['aupro']:.3f}"
+
+
+def closed(key: str, found: dict[str, dict[str, float]]) -> str:
+    """Share of the gap; `-` where there is hardly one. Worse than chance is no way to go."""
+    low, here, high = (found[way][key] for way in WAYS)
+    low = max(low, GAPS[key])
+    return f"{(here - low) / (high - low):6.0%}" if high - low > HARDLY else f"{'-':>6}"
 
 
 if __name__ == "__main__":
