@@ -118,16 +118,21 @@ def test_what_is_half_written_waits_and_what_is_no_image_is_told(scene):
     for part in range(1, 20):
         half.write_bytes(content[: part * 4])
         scene.wait(4)
-    (scene.drop / "stray.png").write_bytes(content)
     half.write_bytes(put(scene.drop, 2).read_bytes()[:-10])
     scene.wait(60)
     assert any("half.png" in text and "damaged" in text for text in scene.said)
-    assert any("refused stray.png" in text for text in scene.said)
     assert len(scene.images()) == 2 and len(scene.runs) == 1
     half.write_bytes(put(scene.drop, 3).read_bytes())
     scene.runs[0].code = 0
     scene.wait(60)
     assert len(scene.images()) == 3 and len(scene.runs) == 2
+
+
+def test_an_image_beside_the_layout_is_asked_and_nothing_is_taken(scene):
+    (scene.drop / "stray.png").write_bytes(put(scene.drop, 1).read_bytes())
+    scene.wait(60)
+    assert any("--labels" in text and "Nothing was taken" in text for text in scene.said)
+    assert not scene.images() and not scene.runs
 
 
 def test_a_restart_forgets_nothing_and_repeats_nothing(scene):
