@@ -17,7 +17,7 @@ from tasks.init import init
 from tasks.workspace.files import write_text
 from tasks.workspace.paths import Workspace, find
 
-# A minute or two on two cores, and the same everywhere: the backbone is the one in the box.
+# Three minutes on two cores, and the same everywhere: the backbone is the one in the box.
 SMALL = {
     "defaults": {
         "algorithms": ["padim", "patchcore", "semi_orthogonal"],
