@@ -1,6 +1,6 @@
 """Drawnet: the backbone in the box, a small residual network that has seen drawn pictures alone.
 
-Half a million parameters, 1 MB in half precision, about a quarter of ResNet-18's time. Its layers
+Half a million parameters, 1 MB in half precision, less than a third of ResNet-18's time. Its layers
 have the names and strides of a ResNet's: layer1 4, layer2 8, layer3 16 pixels. Its weights lie
 beside this file. `python -m ad_models.pretrain` trained them, on pictures that `ad_models.drawn`
 draws; so they are under this project's licence and nobody else's. `docs/drawnet.md` tells how.

@@ -1,7 +1,7 @@
 """Licences of pretrained weights: which have to go with a model, and where their texts lie.
 
-DINOv3's is of this kind: whoever passes its weights on, or what was made of them, gives a copy of
-the licence with them. None is part of this package. Imports neither torch nor timm.
+DINOv3's is of this kind: who passes on its weights, or what was made of them, must add a copy of
+the licence. None is part of this package. Imports neither torch nor timm.
 """
 
 import os

@@ -128,7 +128,8 @@ class Learner(nn.Module):
 
 
 def embedded(middle: Tensor, coarse: Tensor) -> Tensor:
-    """Patches (B, P, D) as PatchCore makes them of two layers."""
+    """Patches (B, P, D) of two layers, with equal weights in the window: nearly PatchCore's, whose
+    `PatchEmbedding` weights it by channel."""
     fine, wide = (F.avg_pool2d(one, 3, 1, 1, count_include_pad=False) for one in (middle, coarse))
     wide = F.interpolate(wide, size=fine.shape[-2:], mode="bilinear", align_corners=False)
     return torch.cat([fine, wide], 1).flatten(2).mT

@@ -13,6 +13,7 @@ from torch import nn
 from ad_models.backbones import network
 from ad_models.base import PIXELS, seeded
 from ad_models.features import Pyramid
+from ad_models.weight_files import DRAWNET
 
 LONG = 1.0  # seconds of passes
 LEAST, MOST = 3, 20  # passes
@@ -54,11 +55,11 @@ def pass_seconds(backbone: str, size: tuple[int, int], device: torch.device) -> 
 
 
 def backbone_of(name: str, size: tuple[int, int]) -> nn.Module:
-    """The network of a name of torchvision or timm, for images of `size`; of a ResNet what
-    algorithms read of it: all but its last stage, with batch norms folded."""
+    """The network of a name of torchvision or timm, for images of `size`; of a ResNet and
+    of drawnet what algorithms read: all but the last stage, with batch norms folded."""
     import timm
 
-    if "resne" in name and "." not in name:
+    if name == DRAWNET or ("resne" in name and "." not in name):
         return Pyramid(name, ("layer3",), "random")
 
     if not (timm.is_model(name) and name.startswith("vit_")):

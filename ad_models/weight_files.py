@@ -7,8 +7,10 @@ import os
 import re
 import socket
 import threading
+import time
 import urllib.request
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +21,7 @@ HUB = "https://huggingface.co"  # where timm's weights are, unless HF_ENDPOINT n
 DRAWNET = "drawnet"  # the backbone whose weights are in the package
 TORCHVISION_HOST = "https://download.pytorch.org"  # where torchvision's weights are
 OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")  # the hub's own words for: do not ask
+KNOWN = 60.0  # seconds for which one look at a host serves
 PATIENCE = 3.0  # seconds in which a host must answer before a download begins
 DINOV2 = r"vit_(s|b|l|g)[a-z]*_patch14(_reg4)?_dinov2(\.lvd142m)?"
 DINOV3 = r"vit_(s|b|l|h|7b)[a-z]*(_plus)?_patch16_dinov3(_qkvb)?(\.lvd1689m)?"
@@ -115,7 +118,15 @@ def lacks_imagenet(backbone: str) -> bool:
     Names of timm, with their tag, count only if they were downloaded."""
     if os.environ.get(ENVIRONMENT):  # a person named a place; a fit says what is wrong with it
         return False
-    return cached(backbone) is None and ("." in backbone or bool(unreachable(TORCHVISION_HOST)))
+    if cached(backbone):
+        return False
+    return "." in backbone or bool(_lately(TORCHVISION_HOST, int(time.monotonic() // KNOWN)))
+
+
+@lru_cache(maxsize=4)
+def _lately(url: str, period: int) -> str:
+    """`unreachable`, asked once in a period: many products and algorithms want to know it."""
+    return unreachable(url)
 
 
 def hub_unreachable() -> str:

@@ -10,7 +10,7 @@ from safetensors import safe_open
 from ad_models import create, weights
 from ad_models.drawnet import WEIGHTS, WIDTHS, Drawnet
 from ad_models.features import Pyramid
-from ad_models.weight_files import DRAWNET, lacks_imagenet
+from ad_models.weight_files import DRAWNET, _lately, lacks_imagenet
 
 LAYERS = ("layer1", "layer2", "layer3")
 
@@ -71,7 +71,10 @@ def test_auto_keeps_a_backbone_that_is_in_reach(monkeypatch):
 
 
 def test_a_place_that_a_person_named_is_not_passed_over(monkeypatch, tmp_path):
-    monkeypatch.setattr("ad_models.weight_files.unreachable", lambda url: "refused")
+    asked = []
+    monkeypatch.setattr(
+        "ad_models.weight_files._lately", lambda url, period: asked.append(url) or "refused"
+    )
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert lacks_imagenet("resnet18")
     monkeypatch.setenv("INSPECTLINE_WEIGHTS", str(tmp_path))
@@ -81,6 +84,18 @@ def test_a_place_that_a_person_named_is_not_passed_over(monkeypatch, tmp_path):
     kept.parent.mkdir(parents=True)
     kept.touch()
     assert not lacks_imagenet("resnet18") and lacks_imagenet("resnet50")
+    assert len(asked) == 2  # what is here needs no look
+
+
+def test_a_host_is_looked_at_once_for_all_who_ask(monkeypatch):
+    asked = []
+    monkeypatch.setattr("ad_models.weight_files.unreachable", lambda url: asked.append(url) or "no")
+    _lately.cache_clear()
+    try:
+        assert [_lately("https://one", 1) for _ in range(5)] == ["no"] * 5 and len(asked) == 1
+        assert _lately("https://one", 2) == "no" and len(asked) == 2
+    finally:
+        _lately.cache_clear()
 
 
 def test_a_fitted_one_is_read_again_as_it_was(monkeypatch, tmp_path):

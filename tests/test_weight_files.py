@@ -70,7 +70,7 @@ def test_a_silent_network_is_told_at_once_with_variable_files_and_remedy(kind, s
 @pytest.mark.parametrize("kind", ["a ViT", "a CNN of timm"])
 def test_a_hub_that_must_not_be_asked_is_not(kind, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setattr("socket.create_connection", None)  # whoever calls it fails
+    monkeypatch.setattr("socket.create_connection", None)  # a call of it fails
     with pytest.raises(WeightsError, match="HF_HUB_OFFLINE is set"):
         builds()[kind]()
 

@@ -45,7 +45,7 @@ def collect_results(client: SyncPrefectClient, plan: Plan, stages: list[Stage]) 
     found = [news.get(run.id, BatchStatus()).done for run in ours]  # latest first
     for stage in stages:  # a fit before its evaluation
         if any(need in stages and need not in taken for need in plan.needs(stage)):
-            continue  # what it reads is made anew, so its present inputs say nothing
+            continue  # what it reads is made again, so its present inputs say nothing
         for made in filter(None, (done.get(str(stage)) for done in found)):
             if stage not in taken and same_inputs(plan.cells, stage, made):
                 try:

@@ -50,7 +50,7 @@ def mend_table(folder: Path) -> None:
         with make_lock(str(folder / "rwlock.lock"), tmp_dir=str(folder)):
             if not _readable(path):
                 path.unlink()
-    except LockError:  # whoever holds it is writing
+    except LockError:  # another process holds it and is writing
         return
 
 

@@ -258,7 +258,7 @@ def test_a_faster_machine_and_a_clone_read_the_same(workspace, budgeted, monkeyp
     assert sync(workspace) == [] and names(workspace) == before
     (workspace.images("cap")).rename(workspace.root / "elsewhere")
     assert sync(workspace) == [] and names(workspace) == before
-    (workspace.product("cap") / "auto.yaml").unlink()  # so it is chosen anew
+    (workspace.product("cap") / "auto.yaml").unlink()  # so it is chosen again
     workspace.images("cap").mkdir()
     (workspace.root / "elsewhere" / "train").rename(workspace.images("cap") / "train")
     assert names(workspace) == [*before, "simplenet"]
