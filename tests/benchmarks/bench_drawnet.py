@@ -11,12 +11,10 @@ backbone alone, one thread, medians, the backbones in turn.
 
 import argparse
 import json
-import math
 import os
 import random
 import statistics
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +22,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ad_models import Batch, create
+from ad_models import create
 from ad_models.features import Pyramid
+from tasks.images.loader import ImageLoader
 from tasks.images.preprocess import Preprocess
-from tasks.images.read_image import read_image
 from tasks.metrics.image import image_metrics
 from tasks.metrics.pixel import PixelMetrics
 from tasks.spec.schema import Image as Spec
@@ -47,20 +45,8 @@ GAPS = {"image_auroc": 0.5, "aupro": 0.0}  # what is compared, and what chance g
 HARDLY = 0.01
 
 
-class Loader:
-    """Images of some files, BATCH at a time."""
-
-    def __init__(self, paths: list[Path], size: int) -> None:
-        self.paths, self.preprocess = paths, Preprocess(Spec(size=(size, size)))
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.paths) / BATCH)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for first in range(0, len(self.paths), BATCH):
-            some = self.paths[first : first + BATCH]
-            images = np.stack([self.preprocess(read_image(path)) for path in some])
-            yield Batch(torch.from_numpy(images))
+def loader(paths: list[Path], size: int) -> ImageLoader:
+    return ImageLoader(paths, Preprocess(Spec(size=(size, size))), BATCH)
 
 
 def mask_of(path: Path, root: Path, size: int) -> np.ndarray:
@@ -82,12 +68,12 @@ def figures(
     started = time.process_time()
     train = sorted((root / "train/good").iterdir())
     train = random.Random(0).sample(train, min(good, len(train)))
-    detector.fit(Loader(train, size))
+    detector.fit(loader(train, size))
     seconds = time.process_time() - started
     paths = sorted(path for path in (root / "test").glob("*/*"))
     scores: list[float] = []
     with PixelMetrics() as pixels:
-        for batch in Loader(paths, size):
+        for batch in loader(paths, size):
             found = detector.predict(batch.image)
             here = paths[len(scores) : len(scores) + len(found.score)]
             masks = np.stack([mask_of(path, root, size) for path in here])
