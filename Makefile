@@ -4,7 +4,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 # Every cell is a process: without compiled files each would compile torch and the rest again.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: help setup demo docs test test-quick test-slow test-gpu check format params lock clean
+.PHONY: help setup demo docs pictures test test-quick test-slow test-gpu check format params lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +25,9 @@ demo: .venv/ready  ## the whole line on three sample products, in the folder dem
 
 docs: .venv/ready  ## these pages as a site, in the folder site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+pictures: demo  ## the pictures of README and pages, from the demo; needs Chromium
+	$(BIN)/python docs/make_pictures.py demo docs/pictures
 
 check: .venv/ready  ## style, types and who imports whom
 	$(BIN)/ruff check .

@@ -2,7 +2,8 @@
 
 All pictures of a product have the same scale: the caller gives `top`, the map value of the
 brightest colour. So two pictures can be compared by eye. No picture is scaled to its own range.
-Colours are clear at 0 and cover from the limit of a region on, so that a good part looks like one.
+Colours are clear where a map is low and cover from the limit of a region on, so that a good part
+looks like one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ INFERNO = bytes.fromhex(
 )
 HEAT_SHARE = 0.62  # of the overlay, at most; the rest is the image in grey
 ANCHOR = 0.5  # of the scale: the limit above which a region is drawn; colours cover from there on
+CLEAR = 0.4  # of that limit: up to there nothing is coloured
 SIDE = 320  # pixels, the longer side of a small picture; heat maps are smooth, and half as large
 QUALITY = 75  # of a small picture
 
@@ -54,7 +56,7 @@ def map_colours(map: Array, top: float, side: int) -> Image.Image:
 
 def coverage(share: NDArray[np.float64]) -> NDArray[np.float64]:
     """How much of the colours is seen, 0..1, where a map has this share of the scale."""
-    return (share / ANCHOR).clip(0, 1) ** 3
+    return ((share / ANCHOR - CLEAR) / (1 - CLEAR)).clip(0, 1) ** 2
 
 
 def mixed_colours(
