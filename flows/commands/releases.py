@@ -16,7 +16,12 @@ from flows.commands import current_workspace, log_option
     "--maps", type=click.Path(path_type=Path, file_okay=False), help="Write heat maps here."
 )
 @click.option("--release", help="A release other than the champion.")
-@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda or cuda:N; auto: a GPU where there is one.",
+)
 @log_option
 @click.pass_context
 def predict(
@@ -60,7 +65,7 @@ def predict(
 
 @click.command()
 @click.argument("product")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON in place of a table.")
 @click.pass_context
 def releases(ctx: click.Context, product: str, as_json: bool) -> None:
     """List the published releases of PRODUCT, oldest first; * is the champion."""

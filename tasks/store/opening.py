@@ -20,6 +20,18 @@ def store_of(workspace: Workspace) -> Store:
     return open_store(address, single_writer=line.single_writer)
 
 
+def seen_from(workspace: Workspace, address: str) -> str:
+    """The address of a store for a reader at the workspace: relative to its root where it lies
+    inside, or lay inside before the workspace was moved."""
+    place, named = Path(address), read_params(workspace.root).line.store
+    if not place.is_absolute():  # s3://bucket/prefix, or empty
+        return address
+    if place.is_relative_to(workspace.root):
+        return str(place.relative_to(workspace.root))
+    kept = Path(named).parts
+    return named if place.parts[-len(kept) :] == kept else address
+
+
 def locate(workspace: Path | None, product: str, release: str | None = None) -> Path:
     """The folder of the release to use; fetched and verified where it is not a folder already.
 
