@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import board, changes, line, products, releases, schema, server, service
+from flows.commands import board, changes, edge, line, products, releases, schema, server, service
 from flows.running.stop import handled
 from tasks.workspace.errors import BusyError, LineError
 from tasks.workspace.extras import lacking
@@ -118,6 +118,8 @@ for command in (
     service.serve,
     service.drift,
     releases.releases,
+    edge.pull,
+    edge.selftest,
     releases.promote,
     releases.rollback,
     changes.threshold,

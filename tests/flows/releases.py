@@ -7,14 +7,16 @@ import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 
+from ad_models.imagenet import MEAN, STD
 from tasks.documents.manifest import About
 from tasks.store.champion import promote
 from tasks.store.opening import store_of
 from tasks.store.releases import publish
-from tasks.workspace.files import write_json
+from tasks.workspace.files import write_json, write_rows
 from tasks.workspace.paths import CARD, MODEL, ONNX, Workspace
 
 SHAPE = 40, 60, 3  # of an image
+VALUES = {"bright": 200, "dark": 50}  # name of an image -> its grey
 
 
 def made_release(root: Path) -> Workspace:
@@ -22,8 +24,12 @@ def made_release(root: Path) -> Workspace:
     above 0.5 it is a defect. Beside it lie bright.png and dark.png."""
     (root / ".dvc").mkdir()
     (root / "params.yaml").write_text("line: {device: auto}")
-    picture(root / "bright.png", 200)
-    picture(root / "dark.png", 50)
+    rows = [{"path": f"{name}.png", "score": score_of(value)} for name, value in VALUES.items()]
+    images = Workspace(root).images("plate")
+    images.mkdir(parents=True)
+    for name, value in VALUES.items():
+        picture(root / f"{name}.png", value)
+        picture(images / f"{name}.png", value)
     folder = root / "made"
     folder.mkdir()
     onnx.save(mean_of_images(), folder / ONNX)
@@ -31,10 +37,16 @@ def made_release(root: Path) -> Workspace:
     write_json(folder / CARD, {"image": {"size": 32}})
     limits = {"threshold": 0.5, "accept": 0.5, "pixel_threshold": 0.5, "map_top": 1.0}
     write_json(folder / "threshold.json", limits)
+    write_rows(folder / "scores.csv", ["path", "score"], rows)
     store = store_of(Workspace(root))
     release = publish(folder, "plate", store, About(algorithm="padim"))
     promote(store, "plate", release, reason="test", by="test")
     return Workspace(root)
+
+
+def score_of(value: int) -> float:
+    """The mean of an image of one grey, normalised as a model sees it."""
+    return float(np.mean((value / 255 - np.array(MEAN)) / np.array(STD)))
 
 
 def picture(path: Path, value: int) -> Path:

@@ -72,6 +72,17 @@ def test_the_runtime_inspects(runtime, released):
     assert "padim" in listed.stdout, listed.stderr
 
 
+def test_the_runtime_pulls_and_checks(runtime, released, tmp_path):
+    here = {"cwd": tmp_path}
+    program, store = runtime / "inspectline", released.root / "store"
+    pulled = call(program, "pull", "plate", "--store", store, "--to", "stick", **here)
+    assert pulled.returncode == 0, pulled.stderr
+    assert call(program, "selftest", "stick", **here).returncode == 0
+    image = released.root / "dark.png"
+    found = call(program, "predict", "plate", "--store", "stick", image, **here)
+    assert found.stdout.startswith("good"), found.stdout + found.stderr
+
+
 def test_what_trains_says_what_it_needs(runtime, released):
     for words in (["init", "other"], ["report"], ["board"], ["distil"], ["status"]):
         ended = call(runtime / "inspectline", *words, cwd=released.root)
