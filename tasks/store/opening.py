@@ -9,7 +9,7 @@ from tasks.store.fetch_release import fetch
 from tasks.store.releases import releases
 from tasks.workspace.errors import StoreError
 from tasks.workspace.home import cache_folder
-from tasks.workspace.names import usable
+from tasks.workspace.names import usable, valid_name
 from tasks.workspace.paths import CARD, Workspace, find
 
 
@@ -32,22 +32,29 @@ def seen_from(workspace: Workspace, address: str) -> str:
     return named if place.parts[-len(kept) :] == kept else address
 
 
-def locate(workspace: Path | None, product: str, release: str | None = None) -> Path:
+def locate(
+    workspace: Path | None, product: str, release: str | None = None, address: str | None = None
+) -> Path:
     """The folder of the release to use; fetched and verified where it is not a folder already.
 
-    product: a release folder, `s3://bucket/prefix/NAME` of a store, or a product's name.
+    product: a release folder, or as of `source_of`.
     """
     if (Path(product) / MANIFEST).is_file() or (Path(product) / CARD).is_file():
         return Path(product)
-    store, name, cache = source_of(workspace, product)
+    store, name, cache = source_of(workspace, product, address)
     return fetch(store, name, release, cache)
 
 
-def source_of(workspace: Path | None, product: str) -> tuple[Store, str, Path]:
+def source_of(
+    workspace: Path | None, product: str, address: str | None = None
+) -> tuple[Store, str, Path]:
     """Store of a product, the product's name in it, and the folder that keeps its releases here.
 
     product: `s3://bucket/prefix/NAME` of a store, or the name of one of the workspace's.
+    address: of a store, which then needs no workspace: a folder, or `s3://bucket/prefix`.
     """
+    if address is not None:
+        return store_at(address), valid_name(product), cache_folder()
     if product.startswith("s3://"):
         address, _, name = product.rstrip("/").rpartition("/")
         return open_store(address), name, cache_folder()
@@ -56,6 +63,15 @@ def source_of(workspace: Path | None, product: str) -> tuple[Store, str, Path]:
     if product not in home.products and not (usable(product) and releases(store, product)):
         home.require(product)  # one that was removed has its releases still
     return store, product, home.scratch / "releases"
+
+
+def store_at(address: str) -> Store:
+    """The store at an address that a person gave; StoreError where a folder is none."""
+    if "://" not in address and not (Path(address) / "releases").is_dir():
+        raise StoreError(
+            f"{address} is no store: it holds no folder 'releases'; check the path, or mount it"
+        )
+    return open_store(address)
 
 
 def release_of(folder: Path) -> Manifest | None:

@@ -13,6 +13,7 @@ LineError
   AwayError         nothing answers just now (a StoreError)
   CellError         a cell's process crashed or ran out of memory
   MachineError      this machine cannot do it, another may: its disk is full
+  ExtraError        a package of an extra is not installed
 """
 
 import difflib
@@ -62,6 +63,9 @@ class CellError(LineError, RuntimeError): ...
 
 
 class MachineError(LineError, OSError): ...
+
+
+class ExtraError(LineError, ImportError): ...
 
 
 def hint(wrong: str, known: Iterable[str]) -> str:
