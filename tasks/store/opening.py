@@ -7,7 +7,8 @@ from tasks.spec.read import read_params
 from tasks.store.base import Store
 from tasks.store.fetch_release import fetch
 from tasks.store.releases import releases
-from tasks.workspace.errors import StoreError
+from tasks.store.seal import seal_of
+from tasks.workspace.errors import StoreError, WorkspaceError
 from tasks.workspace.home import cache_folder
 from tasks.workspace.names import usable
 from tasks.workspace.paths import CARD, Workspace, find
@@ -17,7 +18,9 @@ def store_of(workspace: Workspace) -> Store:
     """The store that params.yaml names; a folder is taken from the workspace's root."""
     line = read_params(workspace.root).line
     address = line.store if line.store.startswith("s3://") else workspace.root / line.store
-    return open_store(address, single_writer=line.single_writer)
+    store = open_store(address, single_writer=line.single_writer)
+    store.seal = seal_of(workspace.root)
+    return store
 
 
 def locate(workspace: Path | None, product: str, release: str | None = None) -> Path:
@@ -25,8 +28,12 @@ def locate(workspace: Path | None, product: str, release: str | None = None) -> 
 
     product: a release folder, `s3://bucket/prefix/NAME` of a store, or a product's name.
     """
-    if (Path(product) / MANIFEST).is_file() or (Path(product) / CARD).is_file():
-        return Path(product)
+    folder = Path(product)
+    if (folder / MANIFEST).is_file() or (folder / CARD).is_file():
+        manifest = release_of(folder)
+        named = (manifest.product, manifest.release) if manifest else (folder.name, "without id")
+        seal_of(root_of(workspace)).check(folder, *named, f"{folder}/")
+        return folder
     store, name, cache = source_of(workspace, product)
     return fetch(store, name, release, cache)
 
@@ -38,12 +45,22 @@ def source_of(workspace: Path | None, product: str) -> tuple[Store, str, Path]:
     """
     if product.startswith("s3://"):
         address, _, name = product.rstrip("/").rpartition("/")
-        return open_store(address), name, cache_folder()
+        store = open_store(address)
+        store.seal = seal_of(root_of(workspace))
+        return store, name, cache_folder()
     home = find(workspace)
     store = store_of(home)
     if product not in home.products and not (usable(product) and releases(store, product)):
         home.require(product)  # one that was removed has its releases still
     return store, product, home.scratch / "releases"
+
+
+def root_of(workspace: Path | None) -> Path | None:
+    """The root of the workspace at a folder or around the current one; None without one."""
+    try:
+        return find(workspace).root
+    except WorkspaceError:
+        return None
 
 
 def release_of(folder: Path) -> Manifest | None:
