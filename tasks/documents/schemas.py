@@ -7,6 +7,7 @@ from tasks.documents.champion import Pointer
 from tasks.documents.decision import Decision
 from tasks.documents.manifest import Manifest
 from tasks.documents.metrics import Metrics
+from tasks.documents.model_card import ModelCard
 from tasks.documents.prediction import Prediction
 from tasks.documents.threshold import Thresholds
 from tasks.workspace.errors import DataError, hint
@@ -19,6 +20,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "champion": Pointer,
     "manifest": Manifest,
     "prediction": Prediction,
+    "model_card": ModelCard,
 }
 
 

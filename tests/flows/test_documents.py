@@ -30,6 +30,7 @@ def written(trained, tmp_path_factory):
         "decision": json.dumps(memo["decision"]),
         "champion": store.get("champions/plate.json"),
         "manifest": store.get(f"releases/plate/{pointer.release}/manifest.json"),
+        "model_card": store.get(f"releases/plate/{pointer.release}/model_card.json"),
         "prediction": next(log.rglob("*.jsonl")).read_text(),
     }
 
