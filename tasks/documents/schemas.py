@@ -8,6 +8,7 @@ from tasks.documents.decision import Decision
 from tasks.documents.golden import Golden
 from tasks.documents.manifest import Manifest
 from tasks.documents.metrics import Metrics
+from tasks.documents.model_card import ModelCard
 from tasks.documents.prediction import Prediction
 from tasks.documents.threshold import Thresholds
 from tasks.workspace.errors import DataError, hint
@@ -21,6 +22,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "manifest": Manifest,
     "golden": Golden,
     "prediction": Prediction,
+    "model_card": ModelCard,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from tasks.documents.manifest import MANIFEST, About, FileEntry, Manifest
 from tasks.documents.stored import FORMAT
 from tasks.store.base import Store
+from tasks.store.seal import SIGNATURE
 from tasks.workspace import clock
 from tasks.workspace.errors import DataError, LineError, MissingError, StoreError
 from tasks.workspace.files import read
@@ -41,8 +42,9 @@ def describe(folder: Path) -> Files:
         files[name] = FileEntry(sha256=digest.hexdigest(), bytes=size)
     if not files:
         raise DataError(f"'{folder}' holds no files to publish; give a folder with a model")
-    if MANIFEST in files:
-        raise DataError(f"'{folder / MANIFEST}' has the name of a release's manifest; rename it")
+    for name in (MANIFEST, SIGNATURE):
+        if name in files:
+            raise DataError(f"'{folder / name}' has a name that a release needs; rename it")
     return files
 
 

@@ -33,6 +33,7 @@ def written(trained, tmp_path_factory):
         "champion": store.get("champions/plate.json"),
         "manifest": store.get(f"releases/plate/{pointer.release}/manifest.json"),
         "golden": open_golden(store, "plate", pointer.release).read(GOLDEN).decode(),
+        "model_card": store.get(f"releases/plate/{pointer.release}/model_card.json"),
         "prediction": next(log.rglob("*.jsonl")).read_text(),
     }
 
