@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ad_models.batch import Batch
+from ad_models.batch import Batch, batches
 from ad_models.errors import ExportError, InputError, NotFittedError, UpdateError
 from ad_models.run import Run
 
@@ -122,9 +122,9 @@ class Detector(nn.Module, ABC):
 
     def fit(
         self,
-        loader: Iterable[Batch],
+        loader: Iterable[Batch | Tensor],
         run: Run | None = None,
-        normals: Iterable[Batch] | None = None,
+        normals: Iterable[Batch | Tensor] | None = None,
     ) -> Self:
         """Learn from `loader`, then calibrate on `normals` if given.
 
@@ -136,14 +136,14 @@ class Detector(nn.Module, ABC):
         run = run or Run()
         self.to(run.device).train()
         with seeded(self.config.seed):
-            self.learn(loader, run)
+            self.learn(batches(loader), run)
             self.eval()
             if normals is not None:
-                self.calibrate(normals, run)
+                self.calibrate(batches(normals), run)
         self.fitted.fill_(True)
         return self
 
-    def update(self, loader: Iterable[Batch], run: Run | None = None) -> Self:
+    def update(self, loader: Iterable[Batch | Tensor], run: Run | None = None) -> Self:
         """Learn more normal images without the earlier ones. Scores change, so everything
         calibrated on scores must be repeated."""
         if not self.fitted:
@@ -151,7 +151,7 @@ class Detector(nn.Module, ABC):
         run = run or Run()
         self.to(run.device).train()
         with seeded(self.config.seed):
-            self.learn_more(loader, run)
+            self.learn_more(batches(loader), run)
         self.eval()
         return self
 

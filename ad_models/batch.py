@@ -1,5 +1,6 @@
 """What a loader yields."""
 
+from collections.abc import Iterable, Iterator, Sized
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,28 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> "Batch":
         return self._replace(image=self.image.to(device, non_blocking=True))
+
+
+class Batches:
+    """The batches of a loader, which may yield images alone."""
+
+    def __init__(self, loader: Iterable) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(as_batch, self.loader)
+
+
+class CountedBatches(Batches):
+    """Of a loader that knows how many there are."""
+
+    def __len__(self) -> int:
+        return len(self.loader)  # type: ignore[arg-type]
+
+
+def batches(loader: Iterable) -> Iterable[Batch]:
+    """Batches, with a length where `loader` has one."""
+    return CountedBatches(loader) if isinstance(loader, Sized) else Batches(loader)
 
 
 def as_batch(found: Any) -> Batch:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ad_models.batch import as_batch
 from ad_models.errors import Cancelled, CheckpointError
 
 
@@ -66,7 +65,7 @@ class Run:
         total = len(loader) if isinstance(loader, Sized) else None
         for step, batch in enumerate(loader, start=1):
             self._stop_if_asked(step)
-            yield as_batch(batch).to(self.device)
+            yield batch.to(self.device)
             self._tell(step, total)
 
     def trained(self) -> dict[str, int]:
