@@ -22,4 +22,6 @@ function face(figure) {
   button.addEventListener("click", () => look(product, [model], together(), i));
   figure.prepend(button);
 }
-for (const figure of document.querySelectorAll(".faces figure")) facing.observe(figure);
+addEventListener("DOMContentLoaded", () => { // when all pictures are there
+  for (const figure of document.querySelectorAll(".faces figure")) facing.observe(figure);
+});

@@ -327,7 +327,7 @@ def test_the_overview_shows_each_product_by_its_parts(at: Any) -> None:
     ] == [*("the worst defect found", "the worst defect missed")]
     said = tab.run(f"{card}.querySelector('.big').textContent")
     assert said.startswith("Of 100 defects about ")
-    tab.wait(f"{card}.querySelectorAll('.faces .image').length === 3")
+    tab.wait("document.querySelectorAll('.cards .faces .image').length === 6")  # gear and tile
     tab.run(f"{card}.querySelectorAll('.faces button')[2].click()")
     tab.wait("document.getElementById('viewer').open")
     missed = min(
