@@ -10,9 +10,10 @@ from pathlib import Path
 
 import click
 
-from flows.commands import board, changes, line, products, releases, schema, server, service
+from flows.commands import board, changes, edge, line, products, releases, schema, server, service
 from flows.running.stop import handled
 from tasks.workspace.errors import BusyError, LineError
+from tasks.workspace.extras import lacking
 from tasks.workspace.files import SHARED_FOLDER, disk_full
 from tasks.workspace.home import settle_home
 from tasks.workspace.secrets import guard_output, without_secrets
@@ -38,8 +39,7 @@ class Commands(click.Group):
         except Exception as error:
             if (text := expected(error)) is None:
                 raise
-            kind = Later if isinstance(error, BusyError) else click.ClickException
-            raise kind(text) from error
+            raise exception_for(error)(text) from error
 
 
 class Interrupted(click.ClickException):
@@ -59,8 +59,23 @@ class Later(click.ClickException):
     exit_code = 75  # EX_TEMPFAIL
 
 
+class Lacking(click.ClickException):
+    """A package is not installed."""
+
+    exit_code = 2  # as of a command that was not given what it needs
+
+
+def exception_for(error: Exception) -> type[click.ClickException]:
+    """How the command ends."""
+    if isinstance(error, BusyError):
+        return Later
+    return Lacking if isinstance(error, ImportError) else click.ClickException
+
+
 def expected(error: Exception) -> str | None:
     """What to tell of an error of ours or of the machine's; None for one of the program's."""
+    if isinstance(error, ModuleNotFoundError) and (known := lacking(error)):
+        return str(known)
     # ad_models imports torch: where no command imported it, none of its errors came up
     models = sys.modules.get("ad_models.errors")
     if isinstance(error, LineError) or (models and isinstance(error, models.AnomalyError)):
@@ -120,6 +135,8 @@ for command in (
     service.serve,
     service.drift,
     releases.releases,
+    edge.pull,
+    edge.selftest,
     releases.promote,
     releases.rollback,
     changes.threshold,

@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from flows.commands import SECONDS, SOME, WHOLE, current_workspace, labels_option, log_option
+from flows.commands import (
+    SECONDS,
+    SOME,
+    WHOLE,
+    current_workspace,
+    labels_option,
+    log_option,
+    store_option,
+)
 
 TOKEN = "INSPECTLINE_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -58,6 +66,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     show_default=True,
     help="Seconds between checks for a new champion.",
 )
+@store_option
 @log_option
 @click.pass_context
 def serve(
@@ -67,6 +76,7 @@ def serve(
     port: int,
     device: str,
     every: float,
+    store: str | None,
     log: Path | None,
     **bounds: Any,
 ) -> None:
@@ -82,7 +92,7 @@ def serve(
     from tasks.web.serving.app import create_app
     from tasks.web.serving.upload import Settings
 
-    served = [_load(ctx.obj, product, device) for product in products]
+    served = [_load(ctx.obj, product, store, device) for product in products]
     token = os.environ.get(TOKEN, "")
     if not token and host not in LOOPBACK:
         click.echo(f"warning: anybody who can reach {host} may use this; set {TOKEN}", err=True)
@@ -93,11 +103,11 @@ def serve(
     )
 
 
-def _load(workspace: Path | None, product: str, device: str) -> Any:
+def _load(workspace: Path | None, product: str, address: str | None, device: str) -> Any:
     from tasks.store.opening import source_of
     from tasks.web.serving.served import Served
 
-    store, name, cache = source_of(workspace, product)
+    store, name, cache = source_of(workspace, product, address)
     served = Served(store, name, cache, device)
     now = served.champion
     note = f" (the store's champion cannot be had: {served.trouble})" if served.trouble else ""

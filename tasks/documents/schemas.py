@@ -5,8 +5,10 @@ from typing import Any
 from tasks.documents.base import Document
 from tasks.documents.champion import Pointer
 from tasks.documents.decision import Decision
+from tasks.documents.golden import Golden
 from tasks.documents.manifest import Manifest
 from tasks.documents.metrics import Metrics
+from tasks.documents.model_card import ModelCard
 from tasks.documents.prediction import Prediction
 from tasks.documents.threshold import Thresholds
 from tasks.workspace.errors import DataError, hint
@@ -18,7 +20,9 @@ DOCUMENTS: dict[str, type[Document]] = {
     "decision": Decision,
     "champion": Pointer,
     "manifest": Manifest,
+    "golden": Golden,
     "prediction": Prediction,
+    "model_card": ModelCard,
 }
 
 

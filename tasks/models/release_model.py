@@ -13,7 +13,7 @@ from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.pictures import heat_map
 from tasks.images.resample import resize_image
 from tasks.images.sheet import sheet
-from tasks.models.device import device_name
+from tasks.models.device import inspecting_device
 from tasks.models.inspector import Inspection, Inspector
 from tasks.workspace.errors import StoreError
 
@@ -32,7 +32,7 @@ class ReleaseModel:
     def load(cls, folder: Path, device: str) -> Self:
         """Load a release from its folder."""
         decision = read_decision(folder)
-        return cls(Inspector.load(folder, device_name(device)), decision)
+        return cls(Inspector.load(folder, inspecting_device(device)), decision)
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -280,6 +280,7 @@ class ReleaseSpec(Section):
     onnx: bool = True
     pixels: bool = True
     int8: bool = False
+    golden: Count = 16
 
 
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -329,6 +330,14 @@ class Notify(Section):
     on: tuple[Occasion, ...] = ("promoted", "refused", "failed", "drift")
 
 
+class Signing(Section):
+    """With what releases are signed."""
+
+    key: Annotated[str, Field(min_length=1)]  # file of an EC private key, or $NAME of the
+    # environment, which names it
+    password: str | None = None  # name of the variable of the environment that holds the key's
+
+
 class Line(Section):
     store: str = "store"
     single_writer: bool = False
@@ -340,6 +349,8 @@ class Line(Section):
     features_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     workers: Workers | None = None
     notify: Notify | None = None
+    signing: Signing | None = None
+    trust: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
 def _steps(steps: dict[int, list[str]]) -> dict[int, list[str]]:
