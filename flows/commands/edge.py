@@ -60,7 +60,12 @@ def _keep_golden(ctx: click.Context, store: Any, product: str, release: str) -> 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda or cuda:N; auto: a GPU where there is one.",
+)
 @click.pass_context
 def selftest(ctx: click.Context, folder: Path, device: str) -> None:
     """Check a pulled FOLDER on this machine: its files, and what its releases decide.
