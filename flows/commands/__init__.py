@@ -43,6 +43,12 @@ store_option = click.option(
     metavar="STORE",
     help="A folder, as of `pull`, or s3://bucket/prefix: then no workspace is needed.",
 )
+part_option = click.option(
+    "--part",
+    "pattern",
+    metavar="PATTERN",
+    help="Regular expression for file names; its group (?P<part>...) is the id of the part.",
+)
 labels_option = click.option(
     "--labels",
     multiple=True,

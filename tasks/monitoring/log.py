@@ -22,6 +22,7 @@ from tasks.workspace.errors import DataError
 
 IMAGE_KEYS = ("width", "height", "brightness", "sharpness")
 VERDICT_KEYS = ("score", "threshold", "accept", "decision", "displayed")
+IDENTITY_KEYS = ("part", "sha256")
 
 
 def record_of(
@@ -29,7 +30,7 @@ def record_of(
 ) -> Prediction:
     """What is logged of one inspection: when, by which release, the decision, how it looked.
 
-    image: its name, where it has one.
+    verdict: of a release's model, with the identity of the part; image: its name, where it has one.
     """
     return record_of_look(look(picture), verdict, release, image)
 
@@ -49,6 +50,7 @@ def record_of_look(
         time=time,
         release=release,
         image=image,
+        **{key: verdict.get(key) for key in IDENTITY_KEYS},
         **{key: verdict[key] for key in VERDICT_KEYS},
         regions=len(verdict["regions"]),
         **looked,

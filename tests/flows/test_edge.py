@@ -1,5 +1,6 @@
 """A release goes into a folder, and from there onto a machine that has nothing else."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -101,3 +102,15 @@ def test_a_damaged_release_is_not_pulled(source, tmp_path):
     assert said.exit_code == 1 and "its manifest says" in said.output
     assert champion(FolderStore(tmp_path / "stick"), "plate") is None
     assert not list(Path(tmp_path / "stick").rglob("*.part"))
+
+
+def test_a_prediction_names_part_and_image(source, tmp_path):
+    image = tmp_path / "cam_042.png"
+    shutil.copy(source / "dark.png", image)
+    words = ["predict", "plate", "--json", "--log", tmp_path, "--part", r"_(?P<part>\d+)"]
+    said = call("--workspace", source, *words, image)
+    found = json.loads(said.output)
+    logged = json.loads(next(tmp_path.glob("plate/*.jsonl")).read_text())
+    for told in (found, logged):
+        assert told["part"] == "042"
+        assert told["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()

@@ -80,7 +80,7 @@ def test_the_runtime_pulls_and_checks(runtime, released, tmp_path):
     assert call(program, "selftest", "stick", **here).returncode == 0
     image = released.root / "dark.png"
     found = call(program, "predict", "plate", "--store", "stick", image, **here)
-    assert found.stdout.startswith("good"), found.stdout + found.stderr
+    assert found.stdout.startswith("GOOD"), found.stdout + found.stderr
 
 
 def test_what_trains_says_what_it_needs(runtime, released):

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from tasks.monitoring.part_id import part_of_request
 from tasks.web.answers import add_answers
 from tasks.web.refused import Refused, has_token, unauthorised
 from tasks.web.serving.batching import Batches
@@ -15,7 +16,7 @@ from tasks.web.serving.handling import RequestHandler
 from tasks.web.serving.metrics import Metrics
 from tasks.web.serving.served import ChampionWatch, Served
 from tasks.web.serving.upload import Settings, read_body
-from tasks.workspace.errors import hint
+from tasks.workspace.errors import DataError, hint
 
 
 def create_app(
@@ -54,14 +55,17 @@ def create_app(
         return [one.about() for one in served]
 
     @private.post("/products/{product}/inspect")
-    async def inspect(product: str, request: Request, heat_map: bool = False) -> dict[str, Any]:
+    async def inspect(
+        product: str, request: Request, heat_map: bool = False, part: str | None = None
+    ) -> dict[str, Any]:
         if product not in products:
             raise Refused(404, f"no product '{product}' is served; {hint(product, products)}")
+        named = _part(request, part)
         async with handler.slot() as count:
             with metrics.waiting.track_inprogress():
                 data = await read_body(request, settings, count)
                 began = time.perf_counter()
-                answer = await handler.inspect(products[product], data, heat_map)
+                answer = await handler.inspect(products[product], data, heat_map, named)
         metrics.seconds.labels(product).observe(time.perf_counter() - began)
         metrics.decisions.labels(product, answer["decision"]).inc()
         return answer
@@ -69,6 +73,14 @@ def create_app(
     add_answers(app, lambda status: metrics.refused.labels(status).inc())
     app.include_router(private)
     return app
+
+
+def _part(request: Request, field: str | None) -> str | None:
+    """The part id of a request, if it has one: 422 for what cannot be one."""
+    try:
+        return part_of_request(request.headers, field)
+    except DataError as error:
+        raise Refused(422, str(error)) from None
 
 
 def _guard(token: str) -> Any:

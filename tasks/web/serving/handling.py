@@ -15,6 +15,7 @@ from anyio.to_thread import run_sync
 
 from tasks.models.inspector import Inspection, Prepared
 from tasks.monitoring.log import PredictionLog, look, record_of_look
+from tasks.monitoring.part_id import identity
 from tasks.web.refused import Refused
 from tasks.web.serving.batching import Batches
 from tasks.web.serving.budget import PixelBudget
@@ -33,6 +34,7 @@ class Seen:
     prepared: Prepared
     background: np.ndarray | None  # (h, w, 1) of the heat map, if one was asked for
     looked: dict[str, Any] | None  # for the log, if there is one
+    named: dict[str, str]  # part and sha256
 
 
 class RequestHandler:
@@ -68,16 +70,19 @@ class RequestHandler:
             self._active -= 1
             self._bytes -= held
 
-    async def inspect(self, served: Served, data: bytes, heat_map: bool) -> dict[str, Any]:
+    async def inspect(
+        self, served: Served, data: bytes, heat_map: bool, part: str | None = None
+    ) -> dict[str, Any]:
         """The same result as `predict`, and the heat map if requested.
 
         The champion of the present moment decides, also where another one comes up meanwhile.
+        part: id of the part, if the client gave one.
         """
         pixels = await self._aside(pixels_of_upload, data, self.settings)
         async with self.budget.spend(pixels):
             by = served.champion
             try:
-                seen = await self._aside(self._see, by, data, heat_map)
+                seen = await self._aside(self._see, by, data, heat_map, part)
                 found = await asyncio.wrap_future(self.batches.submit(by, seen.prepared))
                 return await self._aside(self._answer, served.product, by, seen, found)
             except Refused:
@@ -88,17 +93,18 @@ class RequestHandler:
                 log.exception("%s: an inspection failed", served.product)
                 raise Refused(500, "the inspection failed; the service's log says why") from None
 
-    def _see(self, by: Champion, data: bytes, heat_map: bool) -> Seen:
+    def _see(self, by: Champion, data: bytes, heat_map: bool, part: str | None) -> Seen:
         picture = decode_upload(data)
         looked = look(picture) if self.settings.log is not None else None
         image = picture.unit
         del picture
         side = self.settings.heat_side
         background = by.model.background(image, side) if heat_map else None
-        return Seen(by.model.inspector.prepare(image), background, looked)
+        prepared = by.model.inspector.prepare(image)
+        return Seen(prepared, background, looked, identity(data, part))
 
     def _answer(self, product: str, by: Champion, seen: Seen, found: Inspection) -> dict[str, Any]:
-        result = by.model.result(found)
+        result = seen.named | by.model.result(found)
         self._log(product, seen, result, by.release)
         who = {"product": product, "release": by.release, "algorithm": by.algorithm}
         body = {**who, **result}

@@ -1,0 +1,49 @@
+"""Each answer of the service names the part and the image."""
+
+import hashlib
+
+import httpx
+import pytest
+
+from tasks.store.opening import source_of
+from tasks.web.serving.app import create_app
+from tasks.web.serving.served import Served
+from tasks.web.serving.upload import Settings
+from tests.flows.releases import made_release
+from tests.tasks.web import listeners
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return made_release(tmp_path_factory.mktemp("line")).root
+
+
+@pytest.fixture(scope="module")
+def client(root):
+    app = create_app([Served(*source_of(root, "plate"), "cpu")], Settings())
+    with (
+        listeners.served(app) as url,
+        httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
+    ):
+        yield client
+
+
+def ask(client, root, **more):
+    content = (root / "dark.png").read_bytes()
+    return client.post("/products/plate/inspect", content=content, **more)
+
+
+def test_the_part_is_that_of_the_header_or_of_the_field(client, root):
+    told = ask(client, root, headers={"X-Part-Id": "A 7"}).json()
+    assert told["part"] == "A 7"
+    assert told["sha256"] == hashlib.sha256((root / "dark.png").read_bytes()).hexdigest()
+    assert ask(client, root, params={"part": "Teil-ü"}).json()["part"] == "Teil-ü"
+
+
+def test_a_part_without_an_id_gets_one(client, root):
+    assert ask(client, root).json()["part"] != ask(client, root).json()["part"]
+
+
+def test_what_cannot_be_an_id_is_refused(client, root):
+    answer = ask(client, root, params={"part": "x" * 200})
+    assert answer.status_code == 422 and "no part id" in answer.json()["error"]
