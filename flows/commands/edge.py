@@ -1,11 +1,15 @@
-"""Commands for the PC of a line: bring a release there, and check it."""
+"""Commands for the PC of a line: bring a release there, check it, and inspect what comes."""
 
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
-from flows.commands import store_option
+from flows.commands import SECONDS, SOME, log_option, part_option, store_option
 
 
 @click.command()
@@ -86,3 +90,175 @@ def selftest(ctx: click.Context, folder: Path, device: str) -> None:
         for text in found.off:
             click.echo(f"  {text}", err=True)
     ctx.exit(1 if failed else 0)
+
+
+sink_options = (
+    click.option(
+        "--sink",
+        "sinks",
+        multiple=True,
+        metavar="ADDRESS",
+        help="mqtt[s]://HOST, http[s]://..., or a folder; repeatable. By default `line.sinks`.",
+    ),
+    click.option("--topic", help="Of MQTT. [default: inspectline/{product}]"),
+    click.option("--confirm", is_flag=True, help="MQTT: sent once a subscriber has confirmed it."),
+    click.option(
+        "--outbox",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="File that keeps what is not sent yet.",
+    ),
+)
+
+
+def sinks_options(command: Any) -> Any:
+    """The options that say who is told results."""
+    for option in reversed(sink_options):
+        command = option(command)
+    return command
+
+
+LATER = 75  # EX_TEMPFAIL: results wait for somebody who is away
+UNSENT = 30.0  # seconds without any progress, after which --once waits no longer
+
+
+@click.command()
+@click.argument("product")
+@click.argument("folder", required=False, type=click.Path(file_okay=False))
+@click.option("--camera", metavar="URL", help="In place of FOLDER: rtsp://..., a number, a video.")
+@sinks_options
+@part_option
+@click.option("--release", help="A release other than the champion.")
+@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--settle", type=SECONDS, default=1.0, show_default=True, help="Seconds without a change."
+)
+@click.option("--every", type=SOME, default=0.5, show_default=True, help="Seconds between looks.")
+@click.option("--once", is_flag=True, help="End when all is inspected and sent.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per image.")
+@store_option
+@log_option
+@click.pass_context
+def inspect(ctx: click.Context, product: str, folder: str | None, **more: Any) -> None:
+    """Inspect each image that comes into FOLDER, and tell the sinks.
+
+    A file is taken once it has not changed for --settle seconds, and once only, also after a kill.
+    Results wait on disk while a sink is away. A new champion is taken up by itself.
+    """
+    if (folder is None) == (more["camera"] is None):
+        raise click.UsageError("give a FOLDER, or --camera URL")
+    with _inspecting(ctx, product, more) as inspecting:
+        if folder is not None:
+            _inspect_folder(ctx, inspecting, folder, more)
+        else:
+            _inspect_camera(inspecting, more)
+        if more["once"]:
+            ctx.exit(_until_sent(inspecting.deliveries))
+
+
+@contextmanager
+def _inspecting(ctx: click.Context, product: str, more: dict[str, Any]) -> Iterator[Any]:
+    """What inspects and tells, until the block ends."""
+    from tasks.inspect_source import Inspecting
+    from tasks.models.served import ChampionWatch, Served
+    from tasks.monitoring.log import PredictionLog
+    from tasks.store.opening import source_of
+
+    deliveries, folders = opened_sinks(ctx.obj, f"inspect-{Path(product).name}", more)
+    try:
+        source = source_of(ctx.obj, product, more["store"])
+        served = Served(*source, more["device"], more["release"])
+        click.echo(
+            f"{served.product}: {served.champion.algorithm} {served.champion.release}", err=True
+        )
+        watch = ChampionWatch([served], LOOK)
+        watch.start()
+        deliveries.start()
+        records = PredictionLog(more["log"], served.product) if more["log"] else None
+        yield Inspecting(served, deliveries, folders, records)
+        watch.stop()
+    finally:
+        deliveries.close()
+
+
+LOOK = 10.0  # seconds between looks for a new champion
+
+
+def opened_sinks(workspace: Path | None, name: str, more: dict[str, Any]) -> tuple[Any, list[Path]]:
+    """What sends results, and the folders into which images are sorted: those of the options, or
+    of params.yaml. name: of the outbox, where no file is given."""
+    from tasks.sinks.opening import open_deliveries, sorted_folders
+    from tasks.spec.read import check, read_params
+    from tasks.spec.schema import Sink
+    from tasks.workspace.errors import WorkspaceError
+    from tasks.workspace.home import cache_folder
+    from tasks.workspace.paths import find
+
+    try:
+        home = find(workspace)
+        root, kept = home.root, home.scratch
+        known = read_params(root).line.sinks
+    except WorkspaceError:
+        root, kept, known = Path(), cache_folder(), ()
+    given = {"confirm": more["confirm"]} | ({"topic": more["topic"]} if more["topic"] else {})
+    asked = [check(Sink, {"to": address} | given, Path("--sink")) for address in more["sinks"]]
+    specs = asked or known
+    outbox = more["outbox"] or kept / f"outbox-{name}.sqlite"
+    where = Path() if asked else root
+    return open_deliveries(specs, outbox), sorted_folders(specs, where)
+
+
+def _inspect_folder(ctx: click.Context, inspecting: Any, folder: str, more: dict[str, Any]) -> None:
+    from tasks.inspect_source import FolderLoop
+    from tasks.monitoring.part_id import part_pattern
+    from tasks.workspace.errors import LineError
+
+    pattern = part_pattern(more["pattern"]) if more["pattern"] else None
+    loop = FolderLoop(inspecting, folder, more["settle"], pattern)
+    trouble = ""
+    while True:
+        try:
+            for result in loop.step():
+                _tell(result, more["as_json"])
+            trouble = ""
+        except (LineError, OSError) as error:  # a folder that is not mounted just now, a full disk
+            if more["once"]:
+                raise
+            if str(error) != trouble:
+                click.echo(f"{inspecting.served.product}: {error}", err=True)
+            trouble = str(error)
+        if more["once"] and loop.idle:
+            return
+        time.sleep(more["every"])
+
+
+def _inspect_camera(inspecting: Any, more: dict[str, Any]) -> None:
+    from tasks.inspect_source import inspect_camera
+
+    def say(text: str) -> None:
+        click.echo(text, err=True)
+
+    over = threading.Event()
+    for result in inspect_camera(inspecting, more["camera"], more["every"], over, say):
+        _tell(result, more["as_json"])
+
+
+def _tell(result: Any, as_json: bool) -> None:
+    import json
+
+    from flows.tables import result_line
+
+    click.echo(json.dumps(result.dump()) if as_json else result_line(result))
+
+
+def _until_sent(deliveries: Any) -> int:
+    """Wait until each sink has acknowledged; the exit code."""
+    seen, since = -1, time.monotonic()
+    while left := sum(deliveries.waiting.values()):
+        if left != seen:
+            seen, since = left, time.monotonic()
+        if time.monotonic() - since > UNSENT:
+            for name, count in deliveries.waiting.items():
+                click.echo(f"{count} results wait for {name} in {deliveries.outbox.path}", err=True)
+            return LATER
+        time.sleep(0.05)
+    return 0

@@ -93,8 +93,8 @@ def serve(
 
 
 def _load(workspace: Path | None, product: str, address: str | None, device: str) -> Any:
+    from tasks.models.served import Served
     from tasks.store.opening import source_of
-    from tasks.web.serving.served import Served
 
     store, name, cache = source_of(workspace, product, address)
     served = Served(store, name, cache, device)

@@ -9,6 +9,7 @@ from tasks.documents.golden import Golden
 from tasks.documents.manifest import Manifest
 from tasks.documents.metrics import Metrics
 from tasks.documents.prediction import Prediction
+from tasks.documents.result import Result
 from tasks.documents.threshold import Thresholds
 from tasks.workspace.errors import DataError, hint
 
@@ -21,6 +22,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "manifest": Manifest,
     "golden": Golden,
     "prediction": Prediction,
+    "result": Result,
 }
 
 

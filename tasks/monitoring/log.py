@@ -46,11 +46,12 @@ def record_of_look(
 ) -> Prediction:
     """As `record_of`, where the picture itself is not kept."""
     time = clock.now("milliseconds")
+    named: dict[str, Any] = {key: verdict.get(key) for key in IDENTITY_KEYS}
     return Prediction(
         time=time,
         release=release,
         image=image,
-        **{key: verdict.get(key) for key in IDENTITY_KEYS},
+        **named,
         **{key: verdict[key] for key in VERDICT_KEYS},
         regions=len(verdict["regions"]),
         **looked,

@@ -330,6 +330,27 @@ class Notify(Section):
     on: tuple[Occasion, ...] = ("promoted", "refused", "failed", "drift")
 
 
+def _topic(text: str) -> str:
+    """Raise unless a topic of MQTT can be made of it."""
+    try:
+        made = text.format(product="product")
+    except (LookupError, ValueError):
+        made = ""
+    if not made or set(made) & set("+#\0"):
+        raise ValueError("a topic without + and #, {product} is the only name in braces")
+    return text
+
+
+class Sink(Section):
+    """Somebody who is told each result."""
+
+    to: Annotated[str, Field(min_length=1)]
+    topic: Annotated[str, AfterValidator(_topic)] = "inspectline/{product}"
+    confirm: bool = False
+    password: str = "INSPECTLINE_MQTT_PASSWORD"
+    secret: str = "INSPECTLINE_WEBHOOK_SECRET"
+
+
 class Line(Section):
     store: str = "store"
     single_writer: bool = False
@@ -341,6 +362,7 @@ class Line(Section):
     features_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     workers: Workers | None = None
     notify: Notify | None = None
+    sinks: tuple[Sink, ...] = ()
 
 
 def _steps(steps: dict[int, list[str]]) -> dict[int, list[str]]:

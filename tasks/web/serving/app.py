@@ -8,13 +8,13 @@ from typing import Any
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from tasks.models.served import ChampionWatch, Served
 from tasks.monitoring.part_id import part_of_request
 from tasks.web.answers import add_answers
 from tasks.web.refused import Refused, has_token, unauthorised
 from tasks.web.serving.batching import Batches
 from tasks.web.serving.handling import RequestHandler
 from tasks.web.serving.metrics import Metrics
-from tasks.web.serving.served import ChampionWatch, Served
 from tasks.web.serving.upload import Settings, read_body
 from tasks.workspace.errors import DataError, hint
 

@@ -14,12 +14,12 @@ from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
 from tasks.models.inspector import Inspection, Prepared
+from tasks.models.served import Champion, Served
 from tasks.monitoring.log import PredictionLog, look, record_of_look
 from tasks.monitoring.part_id import identity
 from tasks.web.refused import Refused
 from tasks.web.serving.batching import Batches
 from tasks.web.serving.budget import PixelBudget
-from tasks.web.serving.served import Champion, Served
 from tasks.web.serving.upload import Settings, decode_upload, pixels_of_upload
 from tasks.workspace.errors import DataError
 

@@ -5,9 +5,9 @@ import hashlib
 import httpx
 import pytest
 
+from tasks.models.served import Served
 from tasks.store.opening import source_of
 from tasks.web.serving.app import create_app
-from tasks.web.serving.served import Served
 from tasks.web.serving.upload import Settings
 from tests.flows.releases import made_release
 from tests.tasks.web import listeners
