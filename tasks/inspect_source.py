@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tasks.arrival.camera import frames
@@ -17,9 +17,8 @@ from tasks.images.decode import decode_image
 from tasks.models.served import Champion, Served
 from tasks.monitoring.log import PredictionLog, record_of
 from tasks.monitoring.part_id import identity, part_in
-from tasks.sinks.delivery import Deliveries
 from tasks.sinks.outbox import Taken
-from tasks.sinks.sorted_folder import sort_image
+from tasks.sinks.telling import Telling
 from tasks.workspace import clock
 from tasks.workspace.errors import DataError
 
@@ -33,8 +32,7 @@ class Inspecting:
     """From the bytes of an image to all that is told of it."""
 
     served: Served
-    deliveries: Deliveries
-    folders: list[Path] = field(default_factory=list)  # into which images are sorted
+    telling: Telling
     records: PredictionLog | None = None
 
     def inspect(
@@ -47,9 +45,7 @@ class Inspecting:
         by = self.served.champion
         result = self._result(by, data, name, part)
         suffix = Path(name).suffix.lower() if name else ".png"
-        for folder in self.folders:
-            sort_image(folder, result, data, suffix)
-        self.deliveries.add(result, taken)
+        self.telling.tell(result, data, suffix, taken)
         return result
 
     def _result(self, by: Champion, data: bytes, name: str | None, part: str | None) -> Result:
@@ -88,7 +84,7 @@ class FolderLoop:
         self.pattern = pattern
         self.clock = clock
         self.waiting = Waiting(settle, 0.0, 0.0)
-        outbox = inspecting.deliveries.outbox
+        outbox = inspecting.telling.deliveries.outbox
         listing = self.source.listing()
         outbox.forget(self.address, [str(path) for path in listing])
         self.taken: Listing = {

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from flows.commands import SECONDS, SOME, log_option, part_option, store_option
+from flows.commands.sinks import opened_sinks, sinks_options
 
 
 @click.command()
@@ -92,31 +93,6 @@ def selftest(ctx: click.Context, folder: Path, device: str) -> None:
     ctx.exit(1 if failed else 0)
 
 
-sink_options = (
-    click.option(
-        "--sink",
-        "sinks",
-        multiple=True,
-        metavar="ADDRESS",
-        help="mqtt[s]://HOST, http[s]://..., or a folder; repeatable. By default `line.sinks`.",
-    ),
-    click.option("--topic", help="Of MQTT. [default: inspectline/{product}]"),
-    click.option("--confirm", is_flag=True, help="MQTT: sent once a subscriber has confirmed it."),
-    click.option(
-        "--outbox",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="File that keeps what is not sent yet.",
-    ),
-)
-
-
-def sinks_options(command: Any) -> Any:
-    """The options that say who is told results."""
-    for option in reversed(sink_options):
-        command = option(command)
-    return command
-
-
 LATER = 75  # EX_TEMPFAIL: results wait for somebody who is away
 UNSENT = 30.0  # seconds without any progress, after which --once waits no longer
 
@@ -152,7 +128,7 @@ def inspect(ctx: click.Context, product: str, folder: str | None, **more: Any) -
         else:
             _inspect_camera(inspecting, more)
         if more["once"]:
-            ctx.exit(_until_sent(inspecting.deliveries))
+            ctx.exit(_until_sent(inspecting.telling.deliveries))
 
 
 @contextmanager
@@ -163,7 +139,7 @@ def _inspecting(ctx: click.Context, product: str, more: dict[str, Any]) -> Itera
     from tasks.monitoring.log import PredictionLog
     from tasks.store.opening import source_of
 
-    deliveries, folders = opened_sinks(ctx.obj, f"inspect-{Path(product).name}", more)
+    telling = opened_sinks(ctx.obj, f"inspect-{Path(product).name}", more)
     try:
         source = source_of(ctx.obj, product, more["store"])
         served = Served(*source, more["device"], more["release"])
@@ -172,39 +148,15 @@ def _inspecting(ctx: click.Context, product: str, more: dict[str, Any]) -> Itera
         )
         watch = ChampionWatch([served], LOOK)
         watch.start()
-        deliveries.start()
+        telling.start()
         records = PredictionLog(more["log"], served.product) if more["log"] else None
-        yield Inspecting(served, deliveries, folders, records)
+        yield Inspecting(served, telling, records)
         watch.stop()
     finally:
-        deliveries.close()
+        telling.close()
 
 
 LOOK = 10.0  # seconds between looks for a new champion
-
-
-def opened_sinks(workspace: Path | None, name: str, more: dict[str, Any]) -> tuple[Any, list[Path]]:
-    """What sends results, and the folders into which images are sorted: those of the options, or
-    of params.yaml. name: of the outbox, where no file is given."""
-    from tasks.sinks.opening import open_deliveries, sorted_folders
-    from tasks.spec.read import check, read_params
-    from tasks.spec.schema import Sink
-    from tasks.workspace.errors import WorkspaceError
-    from tasks.workspace.home import cache_folder
-    from tasks.workspace.paths import find
-
-    try:
-        home = find(workspace)
-        root, kept = home.root, home.scratch
-        known = read_params(root).line.sinks
-    except WorkspaceError:
-        root, kept, known = Path(), cache_folder(), ()
-    given = {"confirm": more["confirm"]} | ({"topic": more["topic"]} if more["topic"] else {})
-    asked = [check(Sink, {"to": address} | given, Path("--sink")) for address in more["sinks"]]
-    specs = asked or known
-    outbox = more["outbox"] or kept / f"outbox-{name}.sqlite"
-    where = Path() if asked else root
-    return open_deliveries(specs, outbox), sorted_folders(specs, where)
 
 
 def _inspect_folder(ctx: click.Context, inspecting: Any, folder: str, more: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from flows.commands import (
     log_option,
     store_option,
 )
+from flows.commands.sinks import has_sinks, opened_sinks, sinks_options
 
 TOKEN = "INSPECTLINE_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -55,6 +56,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     show_default=True,
     help="Seconds between checks for a new champion.",
 )
+@sinks_options
 @store_option
 @log_option
 @click.pass_context
@@ -67,7 +69,7 @@ def serve(
     every: float,
     store: str | None,
     log: Path | None,
-    **bounds: Any,
+    **more: Any,
 ) -> None:
     """Inspect over HTTP with the champions of PRODUCTS.
 
@@ -86,7 +88,9 @@ def serve(
     if not token and host not in LOOPBACK:
         click.echo(f"warning: anybody who can reach {host} may use this; set {TOKEN}", err=True)
     warn_of_token(token)
-    app = create_app(served, Settings(**bounds, log=log), token, every)
+    told = {name: more.pop(name) for name in ("sinks", "topic", "confirm", "outbox")}
+    telling = opened_sinks(ctx.obj, "serve", told) if has_sinks(ctx.obj, told) else None
+    app = create_app(served, Settings(**more, log=log), token, every, telling)
     serve_app(
         app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True)
     )

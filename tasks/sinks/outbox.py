@@ -67,7 +67,8 @@ class Outbox:
     def __init__(self, path: Path) -> None:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+            lock = path.with_name(f".{path.name}.lock")
+            self._lock = FileLock(lock, thread_local=False)  # any thread may close
             try:
                 self._lock.acquire(timeout=0)
             except Timeout:

@@ -17,6 +17,7 @@ from tasks.models.served import Served
 from tasks.monitoring.part_id import part_pattern
 from tasks.sinks.delivery import Deliveries
 from tasks.sinks.outbox import Outbox
+from tasks.sinks.telling import Telling
 from tasks.store.opening import source_of
 from tests.flows.releases import made_release, picture
 
@@ -35,12 +36,12 @@ def served(line):
 def inspecting(served, tmp_path):
     made = begun(served, tmp_path)
     yield made
-    made.deliveries.close()
+    made.telling.close()
 
 
 def begun(served, folder):
     deliveries = Deliveries(Outbox(folder / "outbox.sqlite"), {"there": SimpleNamespace()})
-    return Inspecting(served, deliveries)
+    return Inspecting(served, Telling(deliveries))
 
 
 def watched(tmp_path):
@@ -75,21 +76,21 @@ def test_a_loop_that_was_killed_takes_no_file_twice(served, line, tmp_path):
         inspecting = begun(served, tmp_path)
         loop = FolderLoop(inspecting, str(folder), 0.0, None)
         parts.append([(one.image, one.part) for one in loop.step()])
-        assert inspecting.deliveries.waiting == {"there": 2}
-        inspecting.deliveries.close()
+        assert inspecting.telling.deliveries.waiting == {"there": 2}
+        inspecting.telling.close()
     assert [name for name, _ in parts[0]] == ["b.png", "a.png"]  # as they were written
     assert parts[1] == []
     (tmp_path / "outbox.sqlite").unlink()  # killed before the disk had it: the same parts again
     inspecting = begun(served, tmp_path)
     again = FolderLoop(inspecting, str(folder), 0.0, None).step()
     assert [(one.image, one.part) for one in again] == parts[0]
-    inspecting.deliveries.close()
+    inspecting.telling.close()
 
 
 def test_a_file_that_is_no_image_has_a_result_too(inspecting, tmp_path):
     folder = watched(tmp_path)
     (folder / "part_7.png").write_bytes(b"no image")
-    inspecting.folders = [tmp_path / "sorted"]
+    inspecting.telling.folders = [tmp_path / "sorted"]
     loop = FolderLoop(inspecting, str(folder), 0.0, part_pattern(r"_(?P<part>\d)"))
     (found,) = loop.step()
     assert found.decision == "error" and "not an image" in found.fault and found.part == "7"

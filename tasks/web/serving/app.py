@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from tasks.models.served import ChampionWatch, Served
 from tasks.monitoring.part_id import part_of_request
+from tasks.sinks.telling import Telling
 from tasks.web.answers import add_answers
 from tasks.web.refused import Refused, has_token, unauthorised
 from tasks.web.serving.batching import Batches
@@ -20,21 +21,29 @@ from tasks.workspace.errors import DataError, hint
 
 
 def create_app(
-    served: list[Served], settings: Settings, token: str = "", every: float = 10.0
+    served: list[Served],
+    settings: Settings,
+    token: str = "",
+    every: float = 10.0,
+    telling: Telling | None = None,
 ) -> FastAPI:
     """The service. token: the token that clients must send, if any; every: seconds between checks
-    for new champions."""
-    metrics = Metrics(served)
-    handler = RequestHandler(Batches(settings.batch, metrics.batch.observe), settings)
+    for new champions; telling: to whom each result is told, beside the client."""
+    metrics = Metrics(served, telling)
+    handler = RequestHandler(Batches(settings.batch, metrics.batch.observe), settings, telling)
     products = {one.product: one for one in served}
     watch = ChampionWatch(served, every)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         watch.start()
+        if telling:
+            telling.start()
         yield
         watch.stop()
         handler.batches.close()
+        if telling:
+            telling.close()
 
     # no pages of FastAPI's own: they load scripts from the internet
     app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)

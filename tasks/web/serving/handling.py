@@ -13,15 +13,19 @@ import numpy as np
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 
+from tasks.documents.result import result_of
+from tasks.images.decode import file_format
 from tasks.models.inspector import Inspection, Prepared
 from tasks.models.served import Champion, Served
 from tasks.monitoring.log import PredictionLog, look, record_of_look
 from tasks.monitoring.part_id import identity
+from tasks.sinks.telling import Telling
 from tasks.web.refused import Refused
 from tasks.web.serving.batching import Batches
 from tasks.web.serving.budget import PixelBudget
-from tasks.web.serving.upload import Settings, decode_upload, pixels_of_upload
-from tasks.workspace.errors import DataError
+from tasks.web.serving.upload import NAME, Settings, decode_upload, pixels_of_upload
+from tasks.workspace import clock
+from tasks.workspace.errors import DataError, LineError
 
 THREADS = 4  # that decode and draw
 log = logging.getLogger(__name__)
@@ -38,8 +42,12 @@ class Seen:
 
 
 class RequestHandler:
-    def __init__(self, batches: Batches, settings: Settings) -> None:
+    def __init__(
+        self, batches: Batches, settings: Settings, telling: Telling | None = None
+    ) -> None:
+        """telling: to whom each result is told, beside the client."""
         self.batches = batches
+        self.telling = telling
         self.settings = settings
         self.budget = PixelBudget(max(1, round(settings.at_work * 1e6)))
         self._active = 0
@@ -84,7 +92,10 @@ class RequestHandler:
             try:
                 seen = await self._aside(self._see, by, data, heat_map, part)
                 found = await asyncio.wrap_future(self.batches.submit(by, seen.prepared))
-                return await self._aside(self._answer, served.product, by, seen, found)
+                answer = await self._aside(self._answer, served.product, by, seen, found)
+                if self.telling:
+                    await self._aside(self._tell, self.telling, answer, data)
+                return answer
             except Refused:
                 raise
             except DataError as error:  # it is smaller than the region of interest, or such
@@ -113,6 +124,16 @@ class RequestHandler:
             by.model.small_picture(seen.background, found).save(memory, "PNG", compress_level=1)
             body["heat_map"] = base64.b64encode(memory.getvalue()).decode()
         return body
+
+    def _tell(self, telling: Telling, answer: dict[str, Any], data: bytes) -> None:
+        """Put the result down for the sinks: a client is answered only once it cannot be lost."""
+        kept = {key: value for key, value in answer.items() if key != "heat_map"}
+        result = result_of(kept, {}, clock.now("milliseconds"), None)
+        try:
+            telling.tell(result, data, f".{(file_format(data, NAME)).lower()}")
+        except (LineError, OSError) as error:
+            log.error("%s: a result cannot be kept: %s", result.product, error)
+            raise later("the result cannot be kept for those who are told") from None
 
     def _log(self, product: str, seen: Seen, result: dict[str, Any], release: str) -> None:
         """If the disk is full, the record is lost but the inspection succeeds."""
