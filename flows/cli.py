@@ -18,6 +18,9 @@ from tasks.workspace.files import SHARED_FOLDER, disk_full
 from tasks.workspace.home import settle_home
 from tasks.workspace.secrets import guard_output, without_secrets
 
+WORKSPACE = "The workspace; by default the one around the current folder."
+WITHOUT = (line.init, line.demo, server.worker, schema.schema)  # commands that work on none
+
 
 class Commands(click.Group):
     """Lists commands in the order of a day's work, and prints our errors without a stack trace."""
@@ -97,13 +100,27 @@ def remedy(error: OSError) -> str:
     "--workspace",
     "-w",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The workspace; by default the one around the current folder.",
+    help=WORKSPACE,
 )
 @click.version_option(package_name="inspectline")
 @click.pass_context
 def main(ctx: click.Context, workspace: Path | None) -> None:
     """From folders of product images to promoted, published anomaly detectors."""
     ctx.obj = workspace
+
+
+def anywhere(command: click.Command) -> click.Command:
+    """The same command, which takes --workspace behind its name as well."""
+
+    def choose(ctx: click.Context, _: click.Parameter, asked: Path | None) -> None:
+        ctx.obj = asked or ctx.obj
+
+    kind = click.Path(path_type=Path, file_okay=False)
+    option = click.Option(
+        ["--workspace", "-w"], type=kind, callback=choose, expose_value=False, help=WORKSPACE
+    )
+    command.params.append(option)
+    return command
 
 
 for command in (
@@ -137,7 +154,7 @@ for command in (
     schema.schema,
     line.demo,
 ):
-    main.add_command(command)
+    main.add_command(command if command in WITHOUT else anywhere(command))
 
 
 def console() -> None:

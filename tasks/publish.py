@@ -2,6 +2,7 @@
 
 from tasks.documents.decision import Check, Decision, Refusal, Shipped, Side
 from tasks.promotion.decision import BUDGETS, checks, failure
+from tasks.reporting.model_card import write_model_card
 from tasks.spec.schema import Product
 from tasks.store.base import Store
 from tasks.store.champion import promote, record, rolled_back
@@ -42,6 +43,7 @@ def _tried(
     with scratch_folder(workspace) as scratch:
         folder = scratch / "release"
         about = assemble(workspace, product, algorithm, decision.metrics, folder)
+        write_model_card(workspace, product, folder)
         release = publish(folder, product, store, about)
     store_pictures(store, workspace, product, algorithm, release)
     folder = fetch(store, product, release, workspace.scratch / "releases")

@@ -13,7 +13,7 @@ from tasks.store.champion import champion, promote
 from tasks.store.folder import FolderStore
 from tasks.store.golden import golden_key
 from tasks.store.release import damaged, folder_of, read_manifest
-from tasks.workspace.errors import StoreError
+from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.files import file_beside, sha256_of, swept_beside
 
 SUMS = "SHA256SUMS"  # of all files of the folder, for `sha256sum --check`
@@ -44,9 +44,21 @@ def pull(store: Store, product: str, release: str | None, folder: Path, by: str)
     if golden:
         copy(store, target, golden_key(product, release), None)
     copy(store, target, last, None)
+    trusted(store, target, last)
     promote(target, product, release, reason=f"pulled from {store.address}", by=by)
     write_sums(folder)
     return Pulled(manifest, golden)
+
+
+def trusted(store: Store, target: FolderStore, manifest: str) -> None:
+    """Check the signature where this machine names keys; a release that has none of them is left
+    without its manifest, and so is none."""
+    folder = (target.folder / manifest).parent
+    try:
+        store.seal.check(folder, folder.parent.name, folder.name, f"{folder}/")
+    except LineError:
+        target.delete(manifest)
+        raise
 
 
 def has_golden(store: Store, product: str, release: str) -> bool:

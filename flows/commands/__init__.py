@@ -37,6 +37,12 @@ log_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Log predictions in this folder; `drift` reads them. Also as INSPECTLINE_LOG.",
 )
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda or cuda:N; auto: a GPU where there is one.",
+)
 store_option = click.option(
     "--store",
     envvar="INSPECTLINE_STORE",

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from flows.commands import SECONDS, SOME, log_option, part_option, store_option
+from flows.commands import SECONDS, SOME, device_option, log_option, part_option, store_option
 from flows.commands.sinks import opened_sinks, sinks_options
 
 
@@ -65,7 +65,7 @@ def _keep_golden(ctx: click.Context, store: Any, product: str, release: str) -> 
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--device", default="auto", show_default=True)
+@device_option
 @click.pass_context
 def selftest(ctx: click.Context, folder: Path, device: str) -> None:
     """Check a pulled FOLDER on this machine: its files, and what its releases decide.
@@ -104,7 +104,7 @@ UNSENT = 30.0  # seconds without any progress, after which --once waits no longe
 @sinks_options
 @part_option
 @click.option("--release", help="A release other than the champion.")
-@click.option("--device", default="auto", show_default=True)
+@device_option
 @click.option(
     "--settle", type=SECONDS, default=1.0, show_default=True, help="Seconds without a change."
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import current_workspace, log_option, part_option, store_option
+from flows.commands import current_workspace, device_option, log_option, part_option, store_option
 
 
 @click.command()
@@ -16,7 +16,7 @@ from flows.commands import current_workspace, log_option, part_option, store_opt
     "--maps", type=click.Path(path_type=Path, file_okay=False), help="Write heat maps here."
 )
 @click.option("--release", help="A release other than the champion.")
-@click.option("--device", default="auto", show_default=True)
+@device_option
 @part_option
 @store_option
 @log_option
@@ -66,7 +66,7 @@ def predict(
 
 @click.command()
 @click.argument("product")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON in place of a table.")
 @store_option
 @click.pass_context
 def releases(ctx: click.Context, product: str, as_json: bool, store: str | None) -> None:

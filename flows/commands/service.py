@@ -13,6 +13,7 @@ from flows.commands import (
     SOME,
     WHOLE,
     current_workspace,
+    device_option,
     labels_option,
     log_option,
     store_option,
@@ -26,8 +27,14 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.command()
 @click.argument("products", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: every network.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="0: any that is free.",
+)
+@device_option
 @click.option("--upload-mb", type=SOME, default=20.0, show_default=True, help="Largest upload.")
 @click.option("--megapixels", type=SOME, default=50.0, show_default=True, help="Largest image.")
 @click.option(
@@ -127,7 +134,7 @@ def warn_of_token(token: str) -> None:
 @click.option(
     "--days", type=click.IntRange(1, 36500), help="Days of the log; by default those of the spec."
 )
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON in place of a table.")
 @click.option(
     "--announce", is_flag=True, help="Tell the Prefect server, notify people, start a run."
 )

@@ -1,6 +1,6 @@
 """manifest.json: what a release holds."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -25,6 +25,9 @@ class About(Part):
     metrics: GateMetrics | None = Field(default=None, description="Figures of its evaluation.")
     test_set: Text | None = Field(
         default=None, description="sha256 of the test images and labels that it was measured on."
+    )
+    origin: dict[str, Any] = Field(
+        default={}, description="Machine and git commit on which it was put together."
     )
     renamed_from: Text | None = Field(
         default=None, description="Earlier name of the product, under which it was made."

@@ -8,6 +8,7 @@ from tasks.documents.decision import Decision
 from tasks.documents.golden import Golden
 from tasks.documents.manifest import Manifest
 from tasks.documents.metrics import Metrics
+from tasks.documents.model_card import ModelCard
 from tasks.documents.prediction import Prediction
 from tasks.documents.result import Result
 from tasks.documents.threshold import Thresholds
@@ -23,6 +24,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "golden": Golden,
     "prediction": Prediction,
     "result": Result,
+    "model_card": ModelCard,
 }
 
 

@@ -16,6 +16,7 @@ from tasks.store.fetch_release import fetch
 from tasks.store.opening import store_of
 from tasks.store.release import read_manifest
 from tasks.store.releases import pictures_key, publish, releases
+from tasks.store.seal import SIGNATURE
 from tasks.workspace.errors import LineError, SpecError
 from tasks.workspace.files import write_text
 from tasks.workspace.git import operator
@@ -24,6 +25,7 @@ from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
 from tasks.workspace.scratch import scratch_folder
 
+UNSHARED = shutil.ignore_patterns(MANIFEST, SIGNATURE)  # of a release: they are made anew
 KEPT = ("validate", "fit")  # steps whose results do not contain the product's name
 
 
@@ -82,7 +84,7 @@ def copy_releases(workspace: Workspace, old: str, name: str) -> int:
         about = read_manifest(store, old, release).about.model_copy(update={"renamed_from": old})
         folder = fetch(store, old, release, workspace.scratch / "releases")
         with scratch_folder(workspace) as temporary:
-            files = shutil.copytree(folder, temporary / name, ignore=lambda *_: [MANIFEST])
+            files = shutil.copytree(folder, temporary / name, ignore=UNSHARED)
             publish(files, name, store, about)
         if pictures := store.get(pictures_key(old, release)):
             store.put(pictures_key(name, release), pictures)

@@ -16,6 +16,7 @@ from tasks.promotion.provenance import provenance
 from tasks.promotion.trial import normals
 from tasks.spec.read import read_product
 from tasks.workspace.files import read_rows, write_json, write_rows
+from tasks.workspace.git import origin
 from tasks.workspace.paths import EDGE_MAPS, Workspace
 
 FROM_EVALUATION = (METRICS, THRESHOLD, "details.json", "scores.csv")
@@ -43,7 +44,8 @@ def assemble(
         if spec.release.pixels:
             write_inspector(folder, deep(workspace, product))
     test_set = images_identity(reported(workspace, product, spec))
-    return About(algorithm=algorithm, metrics=metrics, test_set=test_set)
+    made = origin(workspace)
+    return About(algorithm=algorithm, metrics=metrics, test_set=test_set, origin=made)
 
 
 def deep(workspace: Workspace, product: str) -> bool:

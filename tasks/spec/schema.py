@@ -351,6 +351,14 @@ class Sink(Section):
     secret: str = "INSPECTLINE_WEBHOOK_SECRET"
 
 
+class Signing(Section):
+    """With what releases are signed."""
+
+    key: Annotated[str, Field(min_length=1)]  # file of an EC private key, or $NAME of the
+    # environment, which names it
+    password: str | None = None  # name of the variable of the environment that holds the key's
+
+
 class Line(Section):
     store: str = "store"
     single_writer: bool = False
@@ -363,6 +371,8 @@ class Line(Section):
     workers: Workers | None = None
     notify: Notify | None = None
     sinks: tuple[Sink, ...] = ()
+    signing: Signing | None = None
+    trust: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
 def _steps(steps: dict[int, list[str]]) -> dict[int, list[str]]:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from tasks.store.seal import Seal
 from tasks.workspace.errors import StoreError
 from tasks.workspace.files import disk, swept_beside, write
 
@@ -18,6 +19,7 @@ class Store(ABC):
     """Objects under keys like `releases/bottle/0123456789abcdef/fit.json`."""
 
     address: str
+    seal: Seal = Seal()  # what is published is signed with it, what is fetched verified
 
     @abstractmethod
     def get_with_tag(self, key: str) -> tuple[bytes, str] | None:

@@ -9,6 +9,7 @@ from tasks.documents.manifest import MANIFEST, Manifest
 from tasks.store.base import Store
 from tasks.store.champion import champion
 from tasks.store.release import check_manifest, damaged, folder_of, read_manifest
+from tasks.store.seal import SIGNATURE, untrusted
 from tasks.workspace.errors import StoreError
 from tasks.workspace.files import disk, sha256_of, sweep
 
@@ -17,6 +18,7 @@ def fetch(store: Store, product: str, release: str | None, cache: Path) -> Path:
     """The folder `cache/product/release` with every file as published; None: the champion.
 
     What the cache holds whole is not downloaded again, so a release that is named needs no store.
+    Where the store trusts keys, one of them must have signed it; it comes into no cache otherwise.
     """
     if release is None:
         current = champion(store, product)
@@ -29,9 +31,13 @@ def fetch(store: Store, product: str, release: str | None, cache: Path) -> Path:
     key = folder_of(product, release)
     folder = cache / product / release
     with disk(f"'{folder}'"):
-        if not _verified(folder, release):
+        if not _usable(store, folder, product, release):
             _download(store, key, read_manifest(store, product, release), folder)
     return folder
+
+
+def _usable(store: Store, folder: Path, product: str, release: str) -> bool:
+    return _verified(folder, release) and store.seal.holds(folder, product, release)
 
 
 def _verified(folder: Path, release: str) -> bool:
@@ -56,17 +62,32 @@ def _download(store: Store, key: str, manifest: Manifest, folder: Path) -> None:
                     f"its sha256 is {found[:16]}..., its manifest says {entry.sha256[:16]}...",
                 )
         store.download(key + MANIFEST, part / MANIFEST)
-        _replace(part, folder, manifest.release)
+        if signature := store.get(key + SIGNATURE):
+            (part / SIGNATURE).write_bytes(signature)
+        _check_seal(store, key, folder, part)
+        _replace(store, part, folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _replace(part: Path, folder: Path, release: str) -> None:
+def _check_seal(store: Store, key: str, folder: Path, part: Path) -> None:
+    """StoreError unless what was downloaded, and nothing else in the store, is signed."""
+    if not store.seal.trust:
+        return
+    product, release = folder.parts[-2:]
+    store.seal.check(part, product, release, key)
+    there = {name.removeprefix(key) for name in store.keys(key)}
+    files = (path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
+    if more := sorted(there - {*files}):
+        raise untrusted(product, release, f"'{key}{more[0]}' is signed by nobody")
+
+
+def _replace(store: Store, part: Path, folder: Path) -> None:
     """Give the downloaded folder its name, moving a damaged one out of the way."""
     try:
         os.rename(part, folder)
     except OSError:
-        if _verified(folder, release):  # another process fetched it meanwhile
+        if _usable(store, folder, *folder.parts[-2:]):  # another process fetched it meanwhile
             return
         aside = folder.with_name(f".{uuid.uuid4().hex}.part")
         os.rename(folder, aside)

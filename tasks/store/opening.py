@@ -7,7 +7,8 @@ from tasks.spec.read import read_params
 from tasks.store.base import Store
 from tasks.store.fetch_release import fetch
 from tasks.store.releases import releases
-from tasks.workspace.errors import StoreError
+from tasks.store.seal import seal_of
+from tasks.workspace.errors import StoreError, WorkspaceError
 from tasks.workspace.home import cache_folder
 from tasks.workspace.names import usable, valid_name
 from tasks.workspace.paths import CARD, Workspace, find
@@ -17,7 +18,21 @@ def store_of(workspace: Workspace) -> Store:
     """The store that params.yaml names; a folder is taken from the workspace's root."""
     line = read_params(workspace.root).line
     address = line.store if line.store.startswith("s3://") else workspace.root / line.store
-    return open_store(address, single_writer=line.single_writer)
+    store = open_store(address, single_writer=line.single_writer)
+    store.seal = seal_of(workspace.root)
+    return store
+
+
+def seen_from(workspace: Workspace, address: str) -> str:
+    """The address of a store for a reader at the workspace: relative to its root where it lies
+    inside, or lay inside before the workspace was moved."""
+    place, named = Path(address), read_params(workspace.root).line.store
+    if not place.is_absolute():  # s3://bucket/prefix, or empty
+        return address
+    if place.is_relative_to(workspace.root):
+        return str(place.relative_to(workspace.root))
+    kept = Path(named).parts
+    return named if place.parts[-len(kept) :] == kept else address
 
 
 def locate(
@@ -27,8 +42,12 @@ def locate(
 
     product: a release folder, or as of `source_of`.
     """
-    if (Path(product) / MANIFEST).is_file() or (Path(product) / CARD).is_file():
-        return Path(product)
+    folder = Path(product)
+    if (folder / MANIFEST).is_file() or (folder / CARD).is_file():
+        manifest = release_of(folder)
+        named = (manifest.product, manifest.release) if manifest else (folder.name, "without id")
+        seal_of(root_of(workspace)).check(folder, *named, f"{folder}/")
+        return folder
     store, name, cache = source_of(workspace, product, address)
     return fetch(store, name, release, cache)
 
@@ -42,10 +61,12 @@ def source_of(
     address: of a store, which then needs no workspace: a folder, or `s3://bucket/prefix`.
     """
     if address is not None:
-        return store_at(address), valid_name(product), cache_folder()
+        return store_at(address, workspace), valid_name(product), cache_folder()
     if product.startswith("s3://"):
         address, _, name = product.rstrip("/").rpartition("/")
-        return open_store(address), name, cache_folder()
+        store = open_store(address)
+        store.seal = seal_of(root_of(workspace))
+        return store, name, cache_folder()
     home = find(workspace)
     store = store_of(home)
     if product not in home.products and not (usable(product) and releases(store, product)):
@@ -53,13 +74,23 @@ def source_of(
     return store, product, home.scratch / "releases"
 
 
-def store_at(address: str) -> Store:
+def store_at(address: str, workspace: Path | None = None) -> Store:
     """The store at an address that a person gave; StoreError where a folder is none."""
     if "://" not in address and not (Path(address) / "releases").is_dir():
         raise StoreError(
             f"{address} is no store: it holds no folder 'releases'; check the path, or mount it"
         )
-    return open_store(address)
+    store = open_store(address)
+    store.seal = seal_of(root_of(workspace))
+    return store
+
+
+def root_of(workspace: Path | None) -> Path | None:
+    """The root of the workspace at a folder or around the current one; None without one."""
+    try:
+        return find(workspace).root
+    except WorkspaceError:
+        return None
 
 
 def release_of(folder: Path) -> Manifest | None:

@@ -17,6 +17,7 @@ from tasks.store.release import (
     read_manifest,
     release_id,
 )
+from tasks.store.seal import SIGNATURE, with_documents
 from tasks.workspace.errors import AwayError, DataError, LineError, StoreError
 from tasks.workspace.files import disk
 from tasks.workspace.names import valid_name
@@ -59,7 +60,8 @@ def publish(folder: Path, product: str, store: Store, about: About) -> str:
 
     The manifest goes last, so a reader sees no release or all of it, and running this again
     completes it. The same content again changes nothing, even when `about` differs.
-    about: at least its algorithm; its metrics are shown by `releases`.
+    about: at least its algorithm; its metrics are shown by `releases`. With a key to sign it is
+    signed too, and a release without our signature gets one, and this manifest.
     """
     with disk(f"'{folder}'"):
         files = describe(folder)
@@ -71,6 +73,10 @@ def publish(folder: Path, product: str, store: Store, about: About) -> str:
         stored.get(key + name) == entry.bytes for name, entry in files.items()
     ):
         read_manifest(store, product, release)
+        if store.seal.key and not _signed(store, key, folder):
+            store.delete(key + MANIFEST)
+            _put_signed(store, key, folder, manifest)
+            return release
         log.info("release %s of %s was published before, nothing to do", release, product)
         return release
     for name, entry in files.items():
@@ -78,9 +84,27 @@ def publish(folder: Path, product: str, store: Store, about: About) -> str:
     with disk(f"'{folder}'"):
         if describe(folder) != files:
             raise DataError(f"'{folder}' changed while it was published; publish it again")
-    store.put(key + MANIFEST, manifest)
+    _put_signed(store, key, folder, manifest)
     log.info("published release %s of %s: %d files", release, product, len(files))
     return release
+
+
+def _signed(store: Store, key: str, folder: Path) -> bool:
+    """Whether our key signed what the store holds: these files, its manifest."""
+    stored = {name: store.get(key + name) or b"" for name in (MANIFEST, SIGNATURE)}
+    with with_documents(folder, stored) as whole:
+        return store.seal.signed(whole)
+
+
+def _put_signed(store: Store, key: str, folder: Path, manifest: bytes) -> None:
+    """Write the manifest, and before it the signature over it where there is a key."""
+    if store.seal.key:
+        with with_documents(folder, {MANIFEST: manifest}) as whole:
+            signature = store.seal.sign(whole)
+        store.delete(key + SIGNATURE)
+        store.put(key + SIGNATURE, signature)
+    if not store.put(key + MANIFEST, manifest) and store.seal.key:
+        raise StoreError(f"'{key}' is being written by somebody else; publish again later")
 
 
 @dataclass(frozen=True)

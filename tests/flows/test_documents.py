@@ -37,6 +37,7 @@ def written(trained, tmp_path_factory):
         "manifest": store.get(f"releases/plate/{pointer.release}/manifest.json"),
         "golden": open_golden(store, "plate", pointer.release).read(GOLDEN).decode(),
         "result": told,
+        "model_card": store.get(f"releases/plate/{pointer.release}/model_card.json"),
         "prediction": next(log.rglob("*.jsonl")).read_text(),
     }
 

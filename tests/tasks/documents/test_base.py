@@ -29,6 +29,7 @@ OLD = {  # what may be missing is; no version
     "decision": {"accepted": False, "challenger": {"algorithm": "padim", "release": None}},
     "champion": {"format": 1, **POINTER, "history": [ID]},
     "manifest": {"format": 1, **MANIFEST},
+    "model_card": {"product": "nut", "algorithm": "padim"},
     "prediction": {"time": "2026-05-04T03:02:01+00:00", "score": 1.5},
 }
 

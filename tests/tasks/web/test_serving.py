@@ -36,6 +36,7 @@ from tasks.store.fetch_release import fetch
 from tasks.store.opening import locate, source_of, store_of
 from tasks.store.release import read_manifest
 from tasks.store.releases import publish
+from tasks.store.seal import Seal
 from tasks.web.serving.app import create_app
 from tasks.web.serving.batching import Batches
 from tasks.web.serving.budget import PixelBudget
@@ -44,6 +45,7 @@ from tasks.web.serving.upload import Settings
 from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.files import write_json
 from tasks.workspace.paths import CARD, MODEL, ONNX, find
+from tests.tasks.store.test_seal import key_pair
 from tests.tasks.web import listeners
 
 SIZE = 64
@@ -143,6 +145,22 @@ def test_the_service_tells_what_predict_tells_of_the_same_bytes(line, client):
         assert one["displayed"] == pytest.approx(other["displayed"], rel=1e-3, abs=0.01)
         assert len(one["regions"]) == len(other["regions"])
     assert {one["decision"] for one in told} == {"good", "defect"}
+
+
+def test_a_champion_that_nobody_trusted_has_signed_is_not_served(copy, tmp_path):
+    pytest.importorskip("model_signing", reason="pip install inspectline[signing]")
+    key, public = key_pair(tmp_path, "line")
+    store, folder = store_of(find(copy)), copy / "made"
+    store.seal = Seal(key)
+    first = publish(folder, "plate", store, About(algorithm="padim"))
+    (copy / "params.yaml").write_text(f"line: {{device: cpu, trust: ['{public}']}}")
+    served = served_from(copy)
+    (folder / "note.txt").write_text("by a stranger")
+    store.seal = Seal()
+    second = publish(folder, "plate", store, About(algorithm="padim"))
+    promote(store, "plate", second, reason="test", by="a stranger")
+    assert not served.look() and served.champion.release == first
+    assert f"release {second} of plate is not used" in served.trouble
 
 
 def test_the_heat_map_is_that_of_predict(line, client, served):
