@@ -18,21 +18,15 @@ class ResultRegion(Part):
     mean: Number = Field(description="Mean value of the heat map in it.")
 
 
-class Result(Document):
-    """What was decided of one image of a part. Where the same part and sha256 come again, it is
-    the same inspection, sent twice."""
+class Verdict(Part):
+    """What was decided of one image of a part."""
 
-    remedy: ClassVar[str] = "send the result again"
-
-    part: Text = Field(description="Id of the part.")
-    sha256: Text = Field(description="Hash of the image's file.")
     product: Text = Field(description="Name of the product.")
     release: Text = Field(description="Id of the release that decided.")
     algorithm: Text = Field(description="Name of its algorithm.")
-    time: Text = Field(description="When it was inspected: UTC, ISO 8601.")
-    image: Text | None = Field(default=None, description="Name of the image; null: it has none.")
+    part: Text = Field(description="Id of the part.")
+    sha256: Text = Field(description="Hash of the image's file.")
     decision: Text = Field(description="good, review, defect; error: it could not be inspected.")
-    fault: Text | None = Field(default=None, description="Of an error: what was wrong.")
     score: Figure = Field(default=None, description="Raw score; larger is more anomalous.")
     threshold: Figure = Field(default=None, description="Raw score above which it is a defect.")
     accept: Figure = Field(default=None, description="Raw score up to which it is good.")
@@ -41,6 +35,17 @@ class Result(Document):
     )
     displayed_text: Text | None = Field(default=None, description="The same as text.")
     regions: list[ResultRegion] = Field(default=[], description="What looks defective.")
+
+
+class Result(Verdict, Document):
+    """A verdict as it is told to others. Where the same product, part and sha256 come again, it is
+    the same inspection, sent twice."""
+
+    remedy: ClassVar[str] = "send the result again"
+
+    time: Text = Field(description="When it was inspected: UTC, ISO 8601.")
+    image: Text | None = Field(default=None, description="Name of the image; null: it has none.")
+    fault: Text | None = Field(default=None, description="Of an error: what was wrong.")
 
     @property
     def key(self) -> str:

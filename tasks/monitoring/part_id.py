@@ -3,7 +3,6 @@
 import hashlib
 import re
 import uuid
-from collections.abc import Mapping
 
 from tasks.workspace.errors import DataError
 
@@ -49,11 +48,9 @@ def part_in(name: str, pattern: re.Pattern[str] | None) -> str | None:
     return checked_part(found[GROUP]) if found and found[GROUP] else None
 
 
-def part_of_request(headers: Mapping[str, str], field: str | None) -> str | None:
-    """The part id that a client sent: in the header X-Part-Id, or the field `part` of the query."""
-    given = headers.get(HEADER.lower(), field)
-    if given is None:
-        return None
-    if not given.isascii() and given is not field:  # a header says nothing of its letters
+def part_of_request(header: str | None, field: str | None) -> str | None:
+    """The part id that a client sent in the header X-Part-Id, or else in the query."""
+    if header is not None and not header.isascii():  # a header says nothing of its letters
         raise DataError(f"{HEADER} has letters beyond ASCII; give them as ?part= instead")
-    return checked_part(given)
+    given = field if header is None else header
+    return None if given is None else checked_part(given)

@@ -3,9 +3,11 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi.responses import HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from tasks.models.served import ChampionWatch, Served
@@ -13,11 +15,17 @@ from tasks.monitoring.part_id import part_of_request
 from tasks.sinks.telling import Telling
 from tasks.web.answers import add_answers
 from tasks.web.refused import Refused, has_token, unauthorised
+from tasks.web.serving.answer import INSPECTION, RESPONSES
 from tasks.web.serving.batching import Batches
 from tasks.web.serving.handling import RequestHandler
 from tasks.web.serving.metrics import Metrics
+from tasks.web.serving.pages import docs_page, front_page
 from tasks.web.serving.upload import Settings, read_body
 from tasks.workspace.errors import DataError, hint
+
+WithMap = Annotated[bool, Query(description="Whether to add a heat map.")]
+PartField = Annotated[str | None, Query(description="Id of the part, where the header has none.")]
+PartHeader = Annotated[str | None, Header(description="Id of the part; by default a fresh one.")]
 
 
 def create_app(
@@ -46,7 +54,8 @@ def create_app(
             telling.close()
 
     # no pages of FastAPI's own: they load scripts from the internet
-    app = FastAPI(lifespan=life, docs_url=None, redoc_url=None, openapi_url=None)
+    none: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None}
+    app = FastAPI(title="inspectline", version=version("inspectline"), lifespan=life, **none)
     private = APIRouter(dependencies=[Depends(_guard(token))])
 
     @app.get("/healthz")
@@ -55,21 +64,40 @@ def create_app(
         trouble = watch.trouble or any(one.trouble for one in served)
         return {"status": "degraded" if trouble else "ok"}
 
+    @private.get("/", include_in_schema=False)
+    async def front() -> HTMLResponse:
+        return HTMLResponse(front_page(app.version, list(products)))
+
+    @private.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(docs_page(app.openapi()))
+
+    @private.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> dict[str, Any]:
+        return app.openapi()
+
     @private.get("/metrics")
     async def scrape() -> Response:
+        """Figures in the text format of Prometheus."""
         return Response(metrics.text(handler.budget.at_work), media_type=CONTENT_TYPE_LATEST)
 
     @private.get("/products")
     async def champions() -> list[dict[str, Any]]:
+        """The products that are served, and which release inspects each."""
         return [one.about() for one in served]
 
-    @private.post("/products/{product}/inspect")
+    @private.post("/products/{product}/inspect", responses=RESPONSES, openapi_extra=INSPECTION)
     async def inspect(
-        product: str, request: Request, heat_map: bool = False, part: str | None = None
+        product: str,
+        request: Request,
+        heat_map: WithMap = False,
+        part: PartField = None,
+        x_part_id: PartHeader = None,
     ) -> dict[str, Any]:
+        """Inspect an image with the champion of a product."""
         if product not in products:
             raise Refused(404, f"no product '{product}' is served; {hint(product, products)}")
-        named = _part(request, part)
+        named = _part(x_part_id, part)
         async with handler.slot() as count:
             with metrics.waiting.track_inprogress():
                 data = await read_body(request, settings, count)
@@ -84,10 +112,10 @@ def create_app(
     return app
 
 
-def _part(request: Request, field: str | None) -> str | None:
+def _part(header: str | None, field: str | None) -> str | None:
     """The part id of a request, if it has one: 422 for what cannot be one."""
     try:
-        return part_of_request(request.headers, field)
+        return part_of_request(header, field)
     except DataError as error:
         raise Refused(422, str(error)) from None
 
