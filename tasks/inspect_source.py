@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from tasks.arrival.camera import frames
@@ -17,6 +17,7 @@ from tasks.images.decode import decode_image
 from tasks.models.served import Champion, Served
 from tasks.monitoring.log import PredictionLog, record_of
 from tasks.monitoring.part_id import identity, part_in
+from tasks.monitoring.traces import Traces
 from tasks.sinks.outbox import Taken
 from tasks.sinks.telling import Telling
 from tasks.workspace import clock
@@ -34,6 +35,7 @@ class Inspecting:
     served: Served
     telling: Telling
     records: PredictionLog | None = None
+    traces: Traces = field(default_factory=Traces)
 
     def inspect(
         self, data: bytes, name: str | None, part: str | None, taken: Taken | None = None
@@ -43,9 +45,13 @@ class Inspecting:
         An image that cannot be inspected has a result too: its decision is `error`.
         """
         by = self.served.champion
-        result = self._result(by, data, name, part)
-        suffix = Path(name).suffix.lower() if name else ".png"
-        self.telling.tell(result, data, suffix, taken)
+        with self.traces.span("inspect", product=self.served.product, release=by.release) as note:
+            with self.traces.span("score"):
+                result = self._result(by, data, name, part)
+            note(part=result.part, decision=result.decision)
+            suffix = Path(name).suffix.lower() if name else ".png"
+            with self.traces.span("tell"):
+                self.telling.tell(result, data, suffix, taken)
         return result
 
     def _result(self, by: Champion, data: bytes, name: str | None, part: str | None) -> Result:

@@ -137,8 +137,10 @@ def _inspecting(ctx: click.Context, product: str, more: dict[str, Any]) -> Itera
     from tasks.inspect_source import Inspecting
     from tasks.models.served import ChampionWatch, Served
     from tasks.monitoring.log import PredictionLog
+    from tasks.monitoring.traces import open_traces
     from tasks.store.opening import source_of
 
+    traces = open_traces(lambda text: click.echo(text, err=True))
     telling = opened_sinks(ctx.obj, f"inspect-{Path(product).name}", more)
     try:
         source = source_of(ctx.obj, product, more["store"])
@@ -150,10 +152,11 @@ def _inspecting(ctx: click.Context, product: str, more: dict[str, Any]) -> Itera
         watch.start()
         telling.start()
         records = PredictionLog(more["log"], served.product) if more["log"] else None
-        yield Inspecting(served, telling, records)
+        yield Inspecting(served, telling, records, traces)
         watch.stop()
     finally:
         telling.close()
+        traces.close()
 
 
 LOOK = 10.0  # seconds between looks for a new champion

@@ -86,6 +86,7 @@ def serve(
 
     PRODUCT is a name, or s3://bucket/prefix/PRODUCT of a store.
     """
+    from tasks.monitoring.traces import open_traces
     from tasks.web.listening import serve_app
     from tasks.web.serving.app import create_app
     from tasks.web.serving.upload import Settings
@@ -97,7 +98,8 @@ def serve(
     warn_of_token(token)
     told = {name: more.pop(name) for name in ("sinks", "topic", "confirm", "outbox")}
     telling = opened_sinks(ctx.obj, "serve", told) if has_sinks(ctx.obj, told) else None
-    app = create_app(served, Settings(**more, log=log), token, every, telling)
+    traces = open_traces(lambda text: click.echo(text, err=True))
+    app = create_app(served, Settings(**more, log=log), token, every, telling, traces)
     serve_app(
         app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True)
     )

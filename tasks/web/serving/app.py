@@ -1,6 +1,8 @@
 """The HTTP service: images in, decisions out. Every error is JSON with one key, `error`."""
 
+import re
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -12,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from tasks.models.served import ChampionWatch, Served
 from tasks.monitoring.part_id import part_of_request
+from tasks.monitoring.traces import Traces
 from tasks.sinks.telling import Telling
 from tasks.web.answers import add_answers
 from tasks.web.refused import Refused, has_token, unauthorised
@@ -23,6 +26,7 @@ from tasks.web.serving.pages import docs_page, front_page
 from tasks.web.serving.upload import Settings, read_body
 from tasks.workspace.errors import DataError, hint
 
+REQUEST = "X-Request-Id"
 WithMap = Annotated[bool, Query(description="Whether to add a heat map.")]
 PartField = Annotated[str | None, Query(description="Id of the part, where the header has none.")]
 PartHeader = Annotated[str | None, Header(description="Id of the part; by default a fresh one.")]
@@ -34,11 +38,13 @@ def create_app(
     token: str = "",
     every: float = 10.0,
     telling: Telling | None = None,
+    traces: Traces | None = None,
 ) -> FastAPI:
     """The service. token: the token that clients must send, if any; every: seconds between checks
     for new champions; telling: to whom each result is told, beside the client."""
     metrics = Metrics(served, telling)
-    handler = RequestHandler(Batches(settings.batch, metrics.batch.observe), settings, telling)
+    batches = Batches(settings.batch, metrics.batch.observe)
+    handler = RequestHandler(batches, settings, telling, traces)
     products = {one.product: one for one in served}
     watch = ChampionWatch(served, every)
 
@@ -50,8 +56,9 @@ def create_app(
         yield
         watch.stop()
         handler.batches.close()
-        if telling:
-            telling.close()
+        for one in (telling, traces):
+            if one:
+                one.close()
 
     # no pages of FastAPI's own: they load scripts from the internet
     none: dict[str, Any] = {"docs_url": None, "redoc_url": None, "openapi_url": None}
@@ -90,6 +97,7 @@ def create_app(
     async def inspect(
         product: str,
         request: Request,
+        response: Response,
         heat_map: WithMap = False,
         part: PartField = None,
         x_part_id: PartHeader = None,
@@ -98,11 +106,15 @@ def create_app(
         if product not in products:
             raise Refused(404, f"no product '{product}' is served; {hint(product, products)}")
         named = _part(x_part_id, part)
-        async with handler.slot() as count:
-            with metrics.waiting.track_inprogress():
-                data = await read_body(request, settings, count)
-                began = time.perf_counter()
-                answer = await handler.inspect(products[product], data, heat_map, named)
+        asked = response.headers[REQUEST] = request_id(request)
+        facts = {"product": product, "request": asked}
+        with handler.traces.span("inspect", request.headers, **facts) as note:
+            async with handler.slot() as count:
+                with metrics.waiting.track_inprogress():
+                    data = await read_body(request, settings, count)
+                    began = time.perf_counter()
+                    answer = await handler.inspect(products[product], data, heat_map, named)
+            note(**{key: answer[key] for key in ("part", "release", "decision")})
         metrics.seconds.labels(product).observe(time.perf_counter() - began)
         metrics.decisions.labels(product, answer["decision"]).inc()
         return answer
@@ -110,6 +122,12 @@ def create_app(
     add_answers(app, lambda status: metrics.refused.labels(status).inc())
     app.include_router(private)
     return app
+
+
+def request_id(request: Request) -> str:
+    """The id that a proxy or client gave a request, or a fresh one."""
+    given = request.headers.get(REQUEST, "")
+    return given if re.fullmatch(r"[\w.:-]{1,128}", given, re.ASCII) else uuid.uuid4().hex
 
 
 def _part(header: str | None, field: str | None) -> str | None:

@@ -19,6 +19,7 @@ from tasks.models.inspector import Inspection, Prepared
 from tasks.models.served import Champion, Served
 from tasks.monitoring.log import PredictionLog, look, record_of_look
 from tasks.monitoring.part_id import identity
+from tasks.monitoring.traces import Traces
 from tasks.sinks.telling import Telling
 from tasks.web.refused import Refused
 from tasks.web.serving.batching import Batches
@@ -43,9 +44,14 @@ class Seen:
 
 class RequestHandler:
     def __init__(
-        self, batches: Batches, settings: Settings, telling: Telling | None = None
+        self,
+        batches: Batches,
+        settings: Settings,
+        telling: Telling | None = None,
+        traces: Traces | None = None,
     ) -> None:
-        """telling: to whom each result is told, beside the client."""
+        """telling: to whom each result is told, beside the client; traces: of what takes time."""
+        self.traces = traces or Traces()
         self.batches = batches
         self.telling = telling
         self.settings = settings
@@ -90,11 +96,15 @@ class RequestHandler:
         async with self.budget.spend(pixels):
             by = served.champion
             try:
-                seen = await self._aside(self._see, by, data, heat_map, part)
-                found = await asyncio.wrap_future(self.batches.submit(by, seen.prepared))
-                answer = await self._aside(self._answer, served.product, by, seen, found)
+                with self.traces.span("prepare"):
+                    seen = await self._aside(self._see, by, data, heat_map, part)
+                with self.traces.span("score"):
+                    found = await asyncio.wrap_future(self.batches.submit(by, seen.prepared))
+                with self.traces.span("answer"):
+                    answer = await self._aside(self._answer, served.product, by, seen, found)
                 if self.telling:
-                    await self._aside(self._tell, self.telling, answer, data)
+                    with self.traces.span("tell"):
+                        await self._aside(self._tell, self.telling, answer, data)
                 return answer
             except Refused:
                 raise
