@@ -84,13 +84,19 @@ def selftest(ctx: click.Context, folder: Path, device: str) -> None:
     failed = False
     for found in try_releases(folder, device):
         failed |= bool(found.off)
-        said = f"{len(found.off)} of {found.images} golden images are judged otherwise"
-        if not found.off:
-            said = f"{found.images} golden images judged as published"
-        click.echo(f"{found.product} {found.release}: {said}")
+        click.echo(f"{found.product} {found.release}: {_outcome(found)}")
         for text in found.off:
             click.echo(f"  {text}", err=True)
     ctx.exit(1 if failed else 0)
+
+
+def _outcome(found: Any) -> str:
+    """What a self-test found, in words."""
+    if not found.images:
+        return "its files are whole; it has no golden images to judge"
+    if found.off:
+        return f"{len(found.off)} of {found.images} golden images are judged otherwise"
+    return f"{found.images} golden images judged as published"
 
 
 LATER = 75  # EX_TEMPFAIL: results wait for somebody who is away

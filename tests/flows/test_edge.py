@@ -114,3 +114,20 @@ def test_a_prediction_names_part_and_image(source, tmp_path):
     for told in (found, logged):
         assert told["part"] == "042"
         assert told["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+
+
+def test_a_release_without_golden_images_is_told(source, tmp_path):
+    shutil.copytree(source / "store", tmp_path / "store")
+    next(tmp_path.glob("store/exhibits/plate/*.golden.zip")).unlink()
+    said = call("pull", "plate", "--store", tmp_path / "store", "--to", tmp_path / "stick")
+    assert said.exit_code == 0 and "no golden images" in said.output
+    assert "no golden images to judge" in call("selftest", tmp_path / "stick").output
+
+
+def test_pull_in_a_workspace_adds_golden_images(tmp_path):
+    """As of a release that was published before they were kept."""
+    made = made_release(tmp_path)
+    (made.product("plate") / "product.yaml").touch()
+    said = call("--workspace", tmp_path, "pull", "plate", "--to", tmp_path / "stick")
+    assert said.exit_code == 0 and "no golden images" not in said.output
+    assert "2 golden images judged" in call("selftest", tmp_path / "stick").output

@@ -15,6 +15,10 @@ from pathlib import Path
 import pytest
 from paho.mqtt.client import CallbackAPIVersion, Client
 
+from tasks.sinks.outbox import Message
+from tasks.sinks.sink import open_sink
+from tasks.spec.schema import Sink
+from tasks.workspace.errors import AwayError
 from tests.flows.farm import until
 from tests.flows.releases import made_release, picture
 from tests.s3_servers import free_port
@@ -103,19 +107,42 @@ def heard(folder):
 
 
 @contextmanager
-def listening(port):
+def listening(port, topic="inspectline/+"):
     """All that the broker passes on, repeats too."""
     got = []
     client = Client(CallbackAPIVersion.VERSION2)
     client.on_message = lambda *told: got.append(told[2].payload)
     client.connect("127.0.0.1", port)
-    client.subscribe("inspectline/+", qos=1)
+    client.subscribe(topic, qos=1)
     client.loop_start()
     try:
         yield got
     finally:
         client.loop_stop()
         client.disconnect()
+
+
+def test_a_broker_acknowledges_on_a_topic_of_sparkplug(broker_words, tmp_path):
+    words, port = broker_words
+    address, topic = f"mqtt://127.0.0.1:{port}", "spBv1.0/plant/DDATA/line1/{product}"
+    broker = Kept(words, tmp_path, "broker")
+    until(lambda: answers(port), "the broker answers", 60)
+    sink = open_sink(Sink(to=address, topic=topic))
+    sent = [Message(1, "a", {"product": "plate", "part": "a"})]
+    with listening(port, "spBv1.0/+/DDATA/+/plate") as got:
+        assert sink.send(sent) == sent
+        until(lambda: got, "it is passed on", 10)
+        assert json.loads(got[0]) == sent[0].body
+    with pytest.raises(AwayError, match="no subscriber confirms"):
+        open_sink(Sink(to=address, confirm=True)).send(sent)
+    broker.kill()
+    with pytest.raises(AwayError):
+        sink.send(sent)
+    broker.begin()
+    until(lambda: answers(port), "the broker answers", 60)
+    assert sink.send(sent) == sent
+    sink.close()
+    broker.kill()
 
 
 def test_every_part_is_told_once_whoever_is_killed(processes, broker_words, tmp_path):
