@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from tasks.sinks.outbox import Message
 from tasks.spec.schema import Sink as SinkSpec
-from tasks.workspace.errors import AwayError, DataError
+from tasks.workspace.errors import AwayError
 from tasks.workspace.extras import require
 
 PATIENCE = 5.0  # seconds for a connection, for an acknowledgement, for a confirmation
@@ -26,8 +26,6 @@ class MqttSink:
     def __init__(self, spec: SinkSpec) -> None:
         self._paho = require("paho.mqtt.client")
         self._address = urlsplit(spec.to)
-        if not self._address.hostname:
-            raise DataError(f"'{spec.to}' names no broker; write mqtt://HOST:1883")
         self._topic = spec.topic
         self._confirm = spec.confirm
         self._password = os.environ.get(spec.password) or unquote(self._address.password or "")

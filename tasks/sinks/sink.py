@@ -5,7 +5,6 @@ from typing import Protocol
 
 from tasks.sinks.outbox import Message
 from tasks.spec.schema import Sink as SinkSpec
-from tasks.workspace.errors import DataError
 from tasks.workspace.secrets import without_password
 
 
@@ -30,20 +29,14 @@ def is_folder(spec: SinkSpec) -> bool:
 
 
 def open_sink(spec: SinkSpec) -> Sink:
-    """The sink at an address; nothing is asked yet."""
-    scheme = spec.to.partition("://")[0]
-    if scheme in ("mqtt", "mqtts"):
+    """The sink at an address of a network; nothing is asked yet."""
+    if spec.to.startswith("mqtt"):
         from tasks.sinks.mqtt import MqttSink
 
         return MqttSink(spec)
-    if scheme in ("http", "https"):
-        from tasks.sinks.webhook import WebhookSink
+    from tasks.sinks.webhook import WebhookSink
 
-        return WebhookSink(spec)
-    raise DataError(
-        f"'{without_password(spec.to)}' is no sink; give mqtt://HOST, mqtts://HOST, http://..., "
-        "https://... or a folder"
-    )
+    return WebhookSink(spec)
 
 
 def folder_of(spec: SinkSpec, root: Path) -> Path:

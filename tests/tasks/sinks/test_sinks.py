@@ -14,8 +14,8 @@ from tasks.sinks.sink import open_sink
 from tasks.sinks.sorted_folder import sort_image
 from tasks.sinks.webhook import SIGNATURE
 from tasks.spec.read import check
-from tasks.spec.schema import Sink
-from tasks.workspace.errors import AwayError, DataError, SpecError
+from tasks.spec.schema import Params, Sink
+from tasks.workspace.errors import AwayError, SpecError
 from tests.tasks.sinks.results import result
 
 
@@ -89,13 +89,19 @@ def test_a_folder_holds_images_by_verdict(tmp_path, decision, name):
     assert json.loads(path.with_suffix(".json").read_text())["part"] == "../a/7"
 
 
-@pytest.mark.parametrize("address", ["ftp://host", "mqtt://"])
+@pytest.mark.parametrize("address", ["ftp://host", "mqtt://", "https:///", ""])
 def test_an_address_that_is_no_sink_says_what_is_one(address):
-    with pytest.raises(DataError, match="mqtt://HOST"):
-        open_sink(Sink(to=address))
+    with pytest.raises(SpecError, match=r"params.yaml: '.*' is no sink; give mqtt://HOST"):
+        check(Sink, {"to": address}, Path("params.yaml"))
 
 
 @pytest.mark.parametrize("topic", ["", "a/#", "{line}/x", "{"])
 def test_a_topic_can_be_published_to(topic):
     with pytest.raises(SpecError, match="topic"):
         check(Sink, {"to": "mqtt://host", "topic": topic}, Path("params.yaml"))
+
+
+def test_a_wrong_key_of_a_sink_is_named():
+    spec = {"line": {"sinks": [{"to": "mqtt://host"}, {"to": "mqtt://host", "topik": "a"}]}}
+    with pytest.raises(SpecError, match=r"'line.sinks.1.topik'; did you mean 'topic'\?"):
+        check(Params, spec, Path("params.yaml"))
