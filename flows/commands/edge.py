@@ -148,19 +148,20 @@ def _inspecting(ctx: click.Context, product: str, more: dict[str, Any]) -> Itera
 
     traces = open_traces(lambda text: click.echo(text, err=True))
     telling = opened_sinks(ctx.obj, f"inspect-{Path(product).name}", more)
+    watch = None
     try:
         source = source_of(ctx.obj, product, more["store"])
         served = Served(*source, more["device"], more["release"])
-        click.echo(
-            f"{served.product}: {served.champion.algorithm} {served.champion.release}", err=True
-        )
+        now = served.champion
+        click.echo(f"{served.product}: {now.algorithm} {now.release}", err=True)
         watch = ChampionWatch([served], LOOK)
         watch.start()
         telling.start()
         records = PredictionLog(more["log"], served.product) if more["log"] else None
         yield Inspecting(served, telling, records, traces)
-        watch.stop()
     finally:
+        if watch:
+            watch.stop()
         telling.close()
         traces.close()
 

@@ -48,7 +48,7 @@ def opened_sinks(workspace: Path | None, name: str, more: dict[str, Any]) -> Any
 
 def has_sinks(workspace: Path | None, more: dict[str, Any]) -> bool:
     """Whether anybody is to be told."""
-    return bool(more["sinks"] or _known(_home(workspace)))
+    return bool(asked_sinks(more) or _known(_home(workspace)))
 
 
 def asked_sinks(more: dict[str, Any]) -> list[Any]:
@@ -56,6 +56,8 @@ def asked_sinks(more: dict[str, Any]) -> list[Any]:
     from tasks.spec.read import check
     from tasks.spec.schema import Sink
 
+    if not more["sinks"] and (more["topic"] or more["confirm"]):
+        raise click.UsageError("--topic and --confirm say how a --sink is told; give one")
     given = {"confirm": more["confirm"]} | ({"topic": more["topic"]} if more["topic"] else {})
     return [check(Sink, {"to": address} | given, Path("--sink")) for address in more["sinks"]]
 

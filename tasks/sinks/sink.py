@@ -19,8 +19,10 @@ class Sink(Protocol):
 
 
 def name_of(spec: SinkSpec) -> str:
-    """The name under which the outbox keeps what a sink is sent."""
-    return without_password(spec.to)
+    """The name under which the outbox keeps what a sink is sent: its address, and what tells it
+    from others there."""
+    other = spec.topic != SinkSpec.model_fields["topic"].default
+    return without_password(spec.to) + f" {spec.topic}" * other
 
 
 def is_folder(spec: SinkSpec) -> bool:

@@ -17,7 +17,8 @@ from tasks.models.served import Served
 from tasks.monitoring.part_id import part_pattern
 from tasks.sinks.delivery import Deliveries
 from tasks.sinks.outbox import Outbox
-from tasks.sinks.telling import Telling
+from tasks.sinks.telling import Telling, open_telling
+from tasks.spec.schema import Sink
 from tasks.store.opening import source_of
 from tests.flows.releases import made_release, picture
 
@@ -119,6 +120,22 @@ def test_the_command_tells_each_result(line, tmp_path):
 def test_a_command_without_a_source_says_what_to_give():
     ended = CliRunner().invoke(main, ["inspect", "plate"])
     assert ended.exit_code == 2 and "--camera URL" in ended.output
+
+
+def test_how_a_sink_is_told_needs_a_sink(line, tmp_path):
+    ended = CliRunner().invoke(main, ["-w", str(line), "inspect", "plate", ".", "--confirm"])
+    assert ended.exit_code == 2 and "give one" in ended.output
+
+
+def test_two_topics_of_a_broker_are_two_sinks(tmp_path):
+    address = "mqtt://user:secret@host"
+    specs = [Sink(to=address), Sink(to=address, topic="a/{product}")]
+    telling = open_telling(specs, tmp_path / "box", tmp_path)
+    assert list(telling.deliveries.waiting) == [
+        "mqtt://user@host",
+        "mqtt://user@host a/{product}",
+    ]
+    telling.close()
 
 
 def test_sinks_of_params_are_used(line, tmp_path, monkeypatch):
