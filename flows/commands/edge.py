@@ -95,7 +95,7 @@ def _outcome(found: Any) -> str:
     if not found.images:
         return "its files are whole; it has no golden images to judge"
     if found.off:
-        return f"{len(found.off)} of {found.images} golden images are judged otherwise"
+        return f"{len(found.off)} verdicts on {found.images} golden images are other ones"
     return f"{found.images} golden images judged as published"
 
 

@@ -90,7 +90,7 @@ def test_another_decision_fails_the_selftest(source, tmp_path):
             file.writestr(name, content)
     call("pull", "plate", "--store", tmp_path / "store", "--to", tmp_path / "stick")
     said = call("selftest", tmp_path / "stick")
-    assert said.exit_code == 1 and "2 of 2 golden images are judged otherwise" in said.output
+    assert said.exit_code == 1 and "2 verdicts on 2 golden images are other ones" in said.output
     assert "released 'review'" in said.output
 
 

@@ -8,10 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 from paho.mqtt.client import CallbackAPIVersion, Client
 
@@ -79,14 +81,18 @@ def answers(port):
 
 
 @pytest.fixture
-def processes(broker_words, tmp_path):
-    """broker, subscriber and loop, which inspects `in` and confirms what was heard."""
+def released(tmp_path):
+    (tmp_path / "line").mkdir()
+    return made_release(tmp_path / "line").root
+
+
+@pytest.fixture
+def processes(broker_words, released, tmp_path):
+    """broker, subscriber and loop, which inspects `in` and is told what was heard."""
     words, port = broker_words
-    for name in ("line", "in"):
-        (tmp_path / name).mkdir()
-    released = made_release(tmp_path / "line")
+    (tmp_path / "in").mkdir()
     subscriber = [sys.executable, ROOT / "docs/examples/subscribe.py", "127.0.0.1", port]
-    loop = [sys.executable, "-m", "flows.cli", "-w", released.root, "inspect", "plate", "in"]
+    loop = [sys.executable, "-m", "flows.cli", "-w", released, "inspect", "plate", "in"]
     loop += ["--sink", f"mqtt://127.0.0.1:{port}", "--confirm", "--settle", "0.1"]
     running = {"broker": Kept(words, tmp_path, "broker")}
     until(lambda: answers(port), "the broker answers", 60)
@@ -147,17 +153,16 @@ def test_a_broker_acknowledges_on_a_topic_of_sparkplug(broker_words, tmp_path):
 
 def test_every_part_is_told_once_whoever_is_killed(processes, broker_words, tmp_path):
     dice, parts = random.Random(7), []
-    for number in range(KILLS):
+    for _ in range(KILLS):
         for _ in range(3):
             parts.append(f"{len(parts):04d}")
             part = picture(tmp_path / f"new_{parts[-1]}.png", dice.choice((20, 220)))
             part.rename(tmp_path / "in" / part.name)
         time.sleep(dice.uniform(0.0, 3.0))
-        killed = processes[dice.choice(("broker", "loop", "loop"))]
+        killed = processes[dice.choice(("broker", "loop", "loop", "subscriber"))]
         killed.kill()
         time.sleep(dice.uniform(0.0, 1.0))
         killed.begin()
-        assert processes["subscriber"].process.poll() is None, number
     until(lambda: set(heard(tmp_path)) >= set(parts), "all are heard", 180)
     assert sorted(heard(tmp_path)) == parts
     with listening(broker_words[1]) as repeats:
@@ -167,3 +172,37 @@ def test_every_part_is_told_once_whoever_is_killed(processes, broker_words, tmp_
     assert repeats == []  # what was acknowledged is not sent again
     log = (tmp_path / "loop.log").read_text()
     assert log.count("plate: padim") > 5 and "Traceback" not in log, log[-3000:]
+
+
+def test_what_a_client_has_was_told_although_the_service_was_killed(
+    broker_words, released, tmp_path
+):
+    words, port = broker_words
+    service, answered, dice = free_port(), [], random.Random(8)
+    subscriber = [sys.executable, ROOT / "docs/examples/subscribe.py", "127.0.0.1", port]
+    serve = [sys.executable, "-m", "flows.cli", "-w", released, "serve", "plate"]
+    serve += ["--port", service, "--sink", f"mqtt://127.0.0.1:{port}", "--confirm"]
+    running = [
+        Kept(words, tmp_path, "broker"),
+        Kept([*subscriber, "inspectline/+", "heard"], tmp_path, "subscriber"),
+        Kept(serve, tmp_path, "serve"),
+    ]
+    image = (released / "dark.png").read_bytes()
+    try:
+        for number in range(60):
+            until(lambda: answers(service), "the service answers", 60)
+            killer = threading.Timer(dice.uniform(0, 0.1), running[2].kill)
+            if number % 10 == 9:
+                killer.start()
+            with suppress(httpx.HTTPError):
+                address = f"http://127.0.0.1:{service}/products/plate/inspect"
+                answer = httpx.post(address, content=image, params={"part": f"{number:04d}"})
+                answered += [answer.json()["part"]] * answer.is_success
+            if killer.ident is not None:
+                killer.join()
+                running[2].begin()
+        until(lambda: set(heard(tmp_path)) >= set(answered), "all answers are heard", 120)
+    finally:
+        for one in running:
+            one.kill()
+    assert len(answered) >= 50 and len(set(heard(tmp_path))) == len(heard(tmp_path))
