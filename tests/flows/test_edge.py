@@ -21,7 +21,7 @@ from tests.flows.releases import made_release
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """A workspace with a champion of `plate`, and its golden images in the store."""
-    made = made_release(tmp_path_factory.mktemp("source"))
+    made = made_release(tmp_path_factory.mktemp("source"), pixels=True)
     store = FolderStore(made.root / "store")
     spec = Product(release=ReleaseSpec(golden=2))
     assert keep_golden(store, made, "plate", champion(store, "plate").release, spec)
@@ -90,7 +90,8 @@ def test_another_decision_fails_the_selftest(source, tmp_path):
             file.writestr(name, content)
     call("pull", "plate", "--store", tmp_path / "store", "--to", tmp_path / "stick")
     said = call("selftest", tmp_path / "stick")
-    assert said.exit_code == 1 and "2 verdicts on 2 golden images are other ones" in said.output
+    assert said.exit_code == 1 and "4 verdicts on 2 golden images are other ones" in said.output
+    assert "inspect.onnx: bright.png is 'defect'" in said.output
     assert "released 'review'" in said.output
 
 
