@@ -21,7 +21,7 @@ from tasks.monitoring.traces import Traces
 from tasks.sinks.outbox import Taken
 from tasks.sinks.telling import Telling
 from tasks.workspace import clock
-from tasks.workspace.errors import DataError
+from tasks.workspace.errors import DataError, LineError
 
 NAMESPACE = uuid.UUID("6d1a5f4e-5a0e-4d0b-9d9a-3c1f0a6f2b11")  # of parts that are known by a file
 LARGEST = 1 << 30  # bytes of a file that are read
@@ -63,6 +63,10 @@ class Inspecting:
             verdict = named | by.model.result(by.model.inspector.inspect(picture.unit))
         except DataError as error:
             return result_of(named | {"decision": "error", "fault": str(error)}, who, now, name)
+        except Exception as error:  # it must not stand in the way of all that come after it
+            log.exception("%s: %s cannot be inspected", self.served.product, name or "a picture")
+            fault = f"the inspection failed ({type(error).__name__}); the log says why"
+            return result_of(named | {"decision": "error", "fault": fault}, who, now, name)
         if self.records:
             try:
                 self.records.add(record_of(picture, verdict, by.release, name))
@@ -90,6 +94,7 @@ class FolderLoop:
         self.pattern = pattern
         self.clock = clock
         self.waiting = Waiting(settle, 0.0, 0.0)
+        self.unread: dict[PurePosixPath, str] = {}  # files that cannot be read just now, and why
         outbox = inspecting.telling.deliveries.outbox
         listing = self.source.listing()
         outbox.forget(self.address, [str(path) for path in listing])
@@ -108,8 +113,8 @@ class FolderLoop:
 
     @property
     def idle(self) -> bool:
-        """Whether every file that was seen is inspected."""
-        return not self.waiting.new - set(self.taken)
+        """Whether every file that was seen is inspected, or cannot be read."""
+        return not self.waiting.new - set(self.taken) - set(self.unread)
 
     def _inspect(self, path: PurePosixPath, listing: Listing) -> Result | None:
         file = self.source.folder / path
@@ -119,18 +124,33 @@ class FolderLoop:
             facts = file.stat()
         except FileNotFoundError:  # somebody took it away
             return None
+        except OSError as error:  # it is tried again, and the others need not wait for it
+            self._keep_unread(path, error)
+            return None
+        self.unread.pop(path, None)
         stamp = facts.st_size, str(facts.st_mtime_ns)
         if stamp != listing[path]:  # it goes on being written
             return None
         text = f"{stamp[0]} {stamp[1]}"
-        part = part_in(path.name, self.pattern) or self._own_part(path, text)
+        part = self._part(path, text)
         taken = Taken(self.address, str(path), text)
         result = self.inspecting.inspect(data, str(path), part, taken)
         self.taken[path] = stamp
         return result
 
-    def _own_part(self, path: PurePosixPath, stamp: str) -> str:
-        """The id of a part that has none: the same one where a killed loop begins again."""
+    def _keep_unread(self, path: PurePosixPath, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        if self.unread.get(path) != reason:
+            log.warning("%s cannot be read: %s", self.source.folder / path, reason)
+        self.unread[path] = reason
+
+    def _part(self, path: PurePosixPath, stamp: str) -> str:
+        """The id in a file's name, or one of its own: the same where a killed loop begins again."""
+        try:
+            if found := part_in(path.name, self.pattern):
+                return found
+        except DataError as error:
+            log.warning("%s: %s", self.source.folder / path, error)
         return uuid.uuid5(NAMESPACE, f"{self.address}\n{path}\n{stamp}").hex
 
 
@@ -147,6 +167,12 @@ def inspect_camera(
     over: threading.Event,
     say: Callable[[str], None],
 ) -> Iterator[Result]:
-    """Results of a camera's pictures, each a part of its own."""
+    """Results of a camera's pictures, each a part of its own. A result that cannot be kept is told,
+    and the next picture is taken."""
     for image in frames(address, every, over, say):
-        yield inspecting.inspect(image, None, None)
+        try:
+            result = inspecting.inspect(image, None, None)
+        except (LineError, OSError) as error:
+            say(f"{inspecting.served.product}: a result is lost: {error}")
+            continue
+        yield result

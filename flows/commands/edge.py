@@ -99,6 +99,7 @@ def _outcome(found: Any) -> str:
     return f"{found.images} golden images judged as published"
 
 
+LOOK = 10.0  # seconds between looks for a new champion
 LATER = 75  # EX_TEMPFAIL: results wait for somebody who is away
 UNSENT = 30.0  # seconds without any progress, after which --once waits no longer
 
@@ -130,11 +131,10 @@ def inspect(ctx: click.Context, product: str, folder: str | None, **more: Any) -
         raise click.UsageError("give a FOLDER, or --camera URL")
     with _inspecting(ctx, product, more) as inspecting:
         if folder is not None:
-            _inspect_folder(ctx, inspecting, folder, more)
+            code = _inspect_folder(inspecting, folder, more)
         else:
-            _inspect_camera(inspecting, more)
-        if more["once"]:
-            ctx.exit(_until_sent(inspecting.telling.deliveries))
+            code = _inspect_camera(inspecting, more)
+        ctx.exit(_until_sent(inspecting.telling.deliveries) or code)
 
 
 @contextmanager
@@ -166,10 +166,8 @@ def _inspecting(ctx: click.Context, product: str, more: dict[str, Any]) -> Itera
         traces.close()
 
 
-LOOK = 10.0  # seconds between looks for a new champion
-
-
-def _inspect_folder(ctx: click.Context, inspecting: Any, folder: str, more: dict[str, Any]) -> None:
+def _inspect_folder(inspecting: Any, folder: str, more: dict[str, Any]) -> int:
+    """For ever, or once; the exit code: 1 where a file could not be read."""
     from tasks.inspect_source import FolderLoop
     from tasks.monitoring.part_id import part_pattern
     from tasks.workspace.errors import LineError
@@ -189,11 +187,12 @@ def _inspect_folder(ctx: click.Context, inspecting: Any, folder: str, more: dict
                 click.echo(f"{inspecting.served.product}: {error}", err=True)
             trouble = str(error)
         if more["once"] and loop.idle:
-            return
+            return int(bool(loop.unread))
         time.sleep(more["every"])
 
 
-def _inspect_camera(inspecting: Any, more: dict[str, Any]) -> None:
+def _inspect_camera(inspecting: Any, more: dict[str, Any]) -> int:
+    """For ever, or to the end of a video; the exit code."""
     from tasks.inspect_source import inspect_camera
 
     def say(text: str) -> None:
@@ -202,6 +201,7 @@ def _inspect_camera(inspecting: Any, more: dict[str, Any]) -> None:
     over = threading.Event()
     for result in inspect_camera(inspecting, more["camera"], more["every"], over, say):
         _tell(result, more["as_json"])
+    return 0
 
 
 def _tell(result: Any, as_json: bool) -> None:

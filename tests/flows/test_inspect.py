@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -99,6 +100,42 @@ def test_a_file_that_is_no_image_has_a_result_too(inspecting, tmp_path):
         ".json",
         ".png",
     ]
+
+
+def test_what_cannot_be_read_stands_in_nobodys_way(inspecting, line, tmp_path, monkeypatch, caplog):
+    folder = watched(tmp_path)
+    for name in ("a.png", "b.png"):
+        shutil.copy(line / "dark.png", folder / name)
+    real = Path.open
+
+    def denied(path, *more):
+        if path.name == "a.png":
+            raise PermissionError(13, "Permission denied")
+        return real(path, *more)
+
+    loop = FolderLoop(inspecting, str(folder), 0.0, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", denied)
+        assert [one.image for _ in range(3) for one in loop.step()] == ["b.png"]
+        assert loop.idle and list(loop.unread.values()) == ["Permission denied"]
+    assert caplog.text.count("a.png cannot be read") == 1
+    assert [one.image for one in loop.step()] == ["a.png"] and not loop.unread
+
+
+def test_a_failure_of_the_model_is_a_result(inspecting, served, line, monkeypatch):
+    def broken(_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(served.champion.model.inspector, "inspect", broken)
+    found = inspecting.inspect((line / "dark.png").read_bytes(), "dark.png", "7")
+    assert found.decision == "error" and "RuntimeError" in found.fault
+
+
+def test_a_name_whose_id_cannot_be_one_gets_another(inspecting, line, tmp_path):
+    folder = watched(tmp_path)
+    shutil.copy(line / "dark.png", folder / f"part_{'1' * 140}.png")
+    (found,) = FolderLoop(inspecting, str(folder), 0.0, part_pattern(r"_(?P<part>\d+)")).step()
+    assert len(found.part) == 32 and found.decision == "good"
 
 
 def test_the_command_tells_each_result(line, tmp_path):
