@@ -103,6 +103,7 @@ for command in (
     service.serve,
     service.drift,
     releases.releases,
+    releases.audit,
     releases.promote,
     releases.rollback,
     changes.threshold,

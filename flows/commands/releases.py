@@ -1,6 +1,7 @@
 """Commands for releases: inspect images, list releases, change the champion."""
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -79,6 +80,35 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
         click.echo(
             f"{product} has no release yet; `inspectline run` publishes what passes the gate"
         )
+
+
+@click.command()
+@click.argument("product")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day, in UTC.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day, in UTC.")
+@click.option(
+    "--to", required=True, type=click.Path(path_type=Path, dir_okay=False), help="A new ZIP file."
+)
+@log_option
+@click.pass_context
+def audit(
+    ctx: click.Context,
+    product: str,
+    since: datetime | None,
+    until: datetime | None,
+    to: Path,
+    log: Path | None,
+) -> None:
+    """Pack what happened to PRODUCT for an auditor: an index to read, records, releases, hashes.
+
+    Who changed what, when and why; releases with the hashes of their files; corrected labels; with
+    --log what was inspected, and how it differed from what the release was made from. The same
+    facts give the same file.
+    """
+    from tasks.audit import audit as write_audit
+
+    first, last = (one.date() if one else None for one in (since, until))
+    click.echo(f"wrote {write_audit(current_workspace(ctx), product, to, first, last, log)}")
 
 
 @click.command()
