@@ -104,6 +104,7 @@ for command in (
     service.drift,
     releases.releases,
     releases.audit,
+    releases.export,
     releases.promote,
     releases.rollback,
     changes.threshold,

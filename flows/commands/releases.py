@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -80,6 +81,26 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
         click.echo(
             f"{product} has no release yet; `inspectline run` publishes what passes the gate"
         )
+
+
+@click.command()
+@click.argument("product")
+@click.option("--as", "form", required=True, type=click.Choice(["openvino", "triton"]))
+@click.option(
+    "--to", required=True, type=click.Path(path_type=Path, file_okay=False), help="Its folder."
+)
+@click.option("--release", help="A release other than the champion.")
+@click.pass_context
+def export(ctx: click.Context, product: str, form: Any, to: Path, release: str | None) -> None:
+    """Write the champion of PRODUCT for others to run: pixels in, verdict out.
+
+    openvino: OpenVINO's IR. triton: a model repository for the Triton Inference Server and KServe;
+    another release becomes the next version. What is written has to decide the golden images as the
+    evaluation did.
+    """
+    from tasks.export import export as write_export
+
+    click.echo(f"wrote {write_export(current_workspace(ctx), product, form, to, release)}")
 
 
 @click.command()
