@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from flows.commands import current_workspace, log_option
+from tasks.workspace.paths import Workspace
 
 
 @click.command()
@@ -143,9 +144,10 @@ def promote(ctx: click.Context, product: str, release: str, reason: str) -> None
     from tasks.store.opening import store_of
     from tasks.workspace.git import operator
 
-    store = store_of(current_workspace(ctx))
-    pointer = promote_release(store, product, release, reason=reason, by=operator())
+    workspace = current_workspace(ctx)
+    pointer = promote_release(store_of(workspace), product, release, reason=reason, by=operator())
     click.echo(f"champion of {product}: {pointer.algorithm} {pointer.release}")
+    tell_mlflow(workspace, product)
 
 
 @click.command()
@@ -158,5 +160,15 @@ def rollback(ctx: click.Context, product: str, reason: str) -> None:
     from tasks.store.opening import store_of
     from tasks.workspace.git import operator
 
-    pointer = roll_back(store_of(current_workspace(ctx)), product, reason=reason, by=operator())
+    workspace = current_workspace(ctx)
+    pointer = roll_back(store_of(workspace), product, reason=reason, by=operator())
     click.echo(f"champion of {product}: {pointer.algorithm} {pointer.release}")
+    tell_mlflow(workspace, product)
+
+
+def tell_mlflow(workspace: Workspace, product: str) -> None:
+    """Tell a server, where one is named, of another champion."""
+    from tasks.mirror.follow import follow
+
+    if product in workspace.products and (said := follow(workspace, [product])):
+        click.echo(said, err=True)

@@ -349,6 +349,7 @@ class Line(Section):
     workers: Workers | None = None
     notify: Notify | None = None
     signing: Signing | None = None
+    mlflow: Annotated[str, Field(pattern=r"^https?://[^/]")] | None = None
     trust: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
