@@ -4,7 +4,7 @@ BIN := .venv/bin
 .DEFAULT_GOAL := help
 # Every cell is a process: without compiled files each would compile torch and the rest again.
 export PYTHONDONTWRITEBYTECODE :=
-.PHONY: help setup demo test test-quick test-slow test-gpu check format params lock clean
+.PHONY: help setup demo docs pictures test test-quick test-slow test-gpu check format params lock clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -22,6 +22,12 @@ setup: .venv/ready  ## the environment in .venv, as pinned in requirements.lock
 
 demo: .venv/ready  ## the whole line on three sample products, in the folder demo/
 	PATH="$(CURDIR)/$(BIN):$$PATH" inspectline demo demo
+
+docs: .venv/ready  ## these pages as a site, in the folder site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+pictures: demo  ## the pictures of README and pages, from the demo; needs Chromium
+	$(BIN)/python docs/make_pictures.py demo docs/pictures
 
 check: .venv/ready  ## style, types and who imports whom
 	$(BIN)/ruff check .
@@ -52,5 +58,5 @@ lock: .venv/ready  ## pin the newest packages that pyproject.toml allows
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
 
-clean:  ## remove the environment and the demo
-	rm -rf .venv demo
+clean:  ## remove the environment, the demo and the site
+	rm -rf .venv demo site

@@ -40,12 +40,23 @@ def load_weights(net: nn.Module, backbone: str, weights: str) -> str:
     if backbone == DRAWNET and weights in ("imagenet", "auto"):
         return f"drawn pictures, {_from_file(net, WEIGHTS)}"
     if override := os.environ.get(ENVIRONMENT):
-        return _from_file(net, _named(Path(override), backbone))
+        return _overriding(net, backbone, Path(override))
     if weights not in ("imagenet", "auto"):
         return _from_file(net, _named(Path(weights), backbone))
     if is_tagged(backbone):
         return _from_timm(net, backbone, weights)
     return _from_torchvision(net, backbone, weights)
+
+
+def _overriding(net: nn.Module, backbone: str, place: Path) -> str:
+    """What the environment names; an error names the variable, which a spec does not show."""
+    try:
+        return _from_file(net, _named(place, backbone))
+    except WeightsError as error:
+        raise WeightsError(
+            f"{ENVIRONMENT} is set, and overrides the weights of every backbone; for {backbone}: "
+            f"{error}; unset it, or set it to a folder with a file for each backbone"
+        ) from error
 
 
 def in_reach(config: Any) -> Any:

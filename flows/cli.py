@@ -10,12 +10,16 @@ from pathlib import Path
 
 import click
 
-from flows.commands import board, changes, line, products, releases, schema, server, service
+from flows.commands import board, changes, edge, line, products, releases, schema, server, service
 from flows.running.stop import handled
 from tasks.workspace.errors import BusyError, LineError
+from tasks.workspace.extras import lacking
 from tasks.workspace.files import SHARED_FOLDER, disk_full
 from tasks.workspace.home import settle_home
 from tasks.workspace.secrets import guard_output, without_secrets
+
+WORKSPACE = "The workspace; by default the one around the current folder."
+WITHOUT = (line.init, line.demo, server.worker, schema.schema)  # commands that work on none
 
 
 class Commands(click.Group):
@@ -35,8 +39,7 @@ class Commands(click.Group):
         except Exception as error:
             if (text := expected(error)) is None:
                 raise
-            kind = Later if isinstance(error, BusyError) else click.ClickException
-            raise kind(text) from error
+            raise exception_for(error)(text) from error
 
 
 class Interrupted(click.ClickException):
@@ -56,8 +59,23 @@ class Later(click.ClickException):
     exit_code = 75  # EX_TEMPFAIL
 
 
+class Lacking(click.ClickException):
+    """A package is not installed."""
+
+    exit_code = 2  # as of a command that was not given what it needs
+
+
+def exception_for(error: Exception) -> type[click.ClickException]:
+    """How the command ends."""
+    if isinstance(error, BusyError):
+        return Later
+    return Lacking if isinstance(error, ImportError) else click.ClickException
+
+
 def expected(error: Exception) -> str | None:
     """What to tell of an error of ours or of the machine's; None for one of the program's."""
+    if isinstance(error, ModuleNotFoundError) and (known := lacking(error)):
+        return str(known)
     # ad_models imports torch: where no command imported it, none of its errors came up
     models = sys.modules.get("ad_models.errors")
     if isinstance(error, LineError) or (models and isinstance(error, models.AnomalyError)):
@@ -82,13 +100,27 @@ def remedy(error: OSError) -> str:
     "--workspace",
     "-w",
     type=click.Path(path_type=Path, file_okay=False),
-    help="The workspace; by default the one around the current folder.",
+    help=WORKSPACE,
 )
 @click.version_option(package_name="inspectline")
 @click.pass_context
 def main(ctx: click.Context, workspace: Path | None) -> None:
     """From folders of product images to promoted, published anomaly detectors."""
     ctx.obj = workspace
+
+
+def anywhere(command: click.Command) -> click.Command:
+    """The same command, which takes --workspace behind its name as well."""
+
+    def choose(ctx: click.Context, _: click.Parameter, asked: Path | None) -> None:
+        ctx.obj = asked or ctx.obj
+
+    kind = click.Path(path_type=Path, file_okay=False)
+    option = click.Option(
+        ["--workspace", "-w"], type=kind, callback=choose, expose_value=False, help=WORKSPACE
+    )
+    command.params.append(option)
+    return command
 
 
 for command in (
@@ -105,6 +137,8 @@ for command in (
     releases.releases,
     releases.audit,
     releases.export,
+    edge.pull,
+    edge.selftest,
     releases.promote,
     releases.rollback,
     changes.threshold,
@@ -121,7 +155,7 @@ for command in (
     schema.schema,
     line.demo,
 ):
-    main.add_command(command)
+    main.add_command(command if command in WITHOUT else anywhere(command))
 
 
 def console() -> None:

@@ -8,10 +8,12 @@ from tasks.build.graph import sync
 from tasks.build.records import push, version
 from tasks.ingest import ingest
 from tasks.spec.read import read_params
-from tasks.workspace.errors import DataError
+from tasks.workspace.errors import DataError, nearest
 from tasks.workspace.files import write_text
 from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
+
+ALIKE = 0.8  # of two names, from where on one may be a slip of the other; 1: the same
 
 
 def ingest_product(
@@ -52,6 +54,23 @@ def bring_in(
     read_params(workspace.root)  # a mistake there is reported before a thousand images are copied
     images, scratch = workspace.images(product), workspace.scratch / "ingest"
     return ingest(source, images, scratch, labels=labels, offer=offer)
+
+
+def what_next(workspace: Workspace, product: str, known: list[str]) -> list[str]:
+    """What to do after an ingest, and what to know of a product that was not among the `known`."""
+    told = []
+    if product not in known and (near := nearest(product, known, ALIKE)):
+        told.append(
+            f"{product} is a new product; did you mean '{near}'? "
+            f"Then `inspectline remove {product}`, and ingest into {near}"
+        )
+    if product not in known and not any(workspace.images(product).glob("test/*/*")):
+        told.append(
+            f"{product} has no test images, and the gate asks for what they measure; set "
+            f"`gates: {{image_auroc: null}}` in data/{product}/product.yaml. "
+            "`inspectline new` would have written that"
+        )
+    return [*told, f"next: `inspectline run -p {product}`"]
 
 
 def require_some(report: IngestReport, source: str) -> None:

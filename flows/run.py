@@ -25,6 +25,7 @@ from tasks.spec.algorithms import known_algorithms
 from tasks.spec.automatic import choice_of, summary
 from tasks.spec.read import is_automatic, read_params, read_product
 from tasks.spec.schema import Occasion
+from tasks.store.opening import seen_from
 from tasks.workspace.errors import LineError, StoreError, hint
 from tasks.workspace.git import operator
 from tasks.workspace.lock import run_lock
@@ -150,7 +151,10 @@ def conclude(
         click.echo()
         results_table(rows, champion_algorithms(current))
         click.echo()
-    verdicts = {p: verdict(p, decision, current.get(p)) for p, decision in decided.items()}
+    verdicts = {
+        p: verdict(p, decision, current.get(p), seen_from(workspace, decision.store))
+        for p, decision in decided.items()
+    }
     for product, line in verdicts.items():
         click.echo(line)
         for more in _meaning(workspace, product, decided[product]):
@@ -172,11 +176,11 @@ def _meaning(workspace: Workspace, product: str, decision: Decision) -> list[str
     return lines + missing_gates(spec.gates, found.metrics)
 
 
-def verdict(product: str, decision: Decision, now: Pointer | None) -> str:
-    """One line on a product's gate, and who is champion now."""
+def verdict(product: str, decision: Decision, now: Pointer | None, store: str) -> str:
+    """One line on a product's gate, and who is champion now. store: as the reader finds it."""
     challenger = decision.challenger
     if decision.accepted and (now is None or now.release == challenger.release):
-        where = f"{decision.store}/releases/{product}/{challenger.release}"
+        where = f"{store}/releases/{product}/{challenger.release}"
         return f"{product}: {challenger.algorithm} is champion, published in {where}"
     is_now = f"{now.algorithm} {now.release} is champion" if now else "no champion"
     if decision.accepted and now:

@@ -10,13 +10,14 @@ from typing import Literal
 
 from tasks.documents.manifest import MANIFEST
 from tasks.documents.threshold import THRESHOLD, Thresholds
-from tasks.models.openvino import OpenVinoVerdict, library, write_ir
+from tasks.models.openvino import OpenVinoVerdict, write_ir
 from tasks.models.triton import write_repository
 from tasks.models.verdict import VerdictModel
 from tasks.promotion.trial import Verdicts, verdict_differences
 from tasks.spec.read import read_product
 from tasks.store.opening import locate, release_of
 from tasks.workspace.errors import DataError, StoreError
+from tasks.workspace.extras import require
 from tasks.workspace.files import folder_beside, read_rows
 from tasks.workspace.paths import INSPECT, ONNX, Workspace
 
@@ -44,7 +45,7 @@ def export(
     if form == "triton":
         check(VerdictModel(source / INSPECT), workspace, product, source, "Triton's model.onnx")
         return write_repository(source / INSPECT, to / product, manifest.release)
-    library()
+    require("openvino")
     if (to / product).exists() and not (to / product / IR).is_file():
         raise DataError(f"{to / product} is there and is no export; give another folder with --to")
     with folder_beside(to / product) as partial:

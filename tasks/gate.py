@@ -8,6 +8,7 @@ from tasks.documents.champion import Pointer
 from tasks.documents.decision import Decision, Memo
 from tasks.documents.metrics import GateMetrics
 from tasks.promotion.decision import decide_promotion, evaluated, memo_path, read_memo
+from tasks.promotion.golden import keep_golden
 from tasks.publish import carry_out
 from tasks.spec.read import read_params, read_product
 from tasks.spec.schema import Product
@@ -35,6 +36,9 @@ def gate(
     decision = decide_promotion(workspace, store, product, spec, cells)
     decision = carry_out(workspace, store, product, spec, decision, by)
     question = _question(workspace, cells, spec, champion(store, product))
+    release = decision.challenger.release
+    if decision.accepted and release is not None and spec.release.golden:
+        keep_golden(store, workspace, product, release, spec)
     Memo(question=question, decision=decision).write(memo_path(workspace, product))
     return decision
 
@@ -55,7 +59,7 @@ def _question(
     figures = [cell.model_dump(exclude_unset=True, exclude={"version"}) for cell in cells]
     rules = [
         spec.gates.model_dump(mode="json"),
-        spec.release.model_dump(mode="json", exclude={"pixels"}),
+        spec.release.model_dump(mode="json", exclude={"pixels", "golden"}),
     ]
     store = read_params(workspace.root).line.store
     parts = [figures, rules, current and current.release, store]

@@ -9,7 +9,16 @@ from tasks.workspace.files import write_text
 from tasks.workspace.git import git, said
 from tasks.workspace.paths import Workspace
 
-IGNORED = (".inspectline/", "/store/", "/report/", ".*.partial")
+# What commands of the line and of DVC write beside the images; `heat` and `log` by our examples.
+IGNORED = (
+    ".inspectline/",
+    "/store/",
+    "/report/",
+    "/dvc_plots/",
+    "/heat/",
+    "/log/",
+    ".*.partial",
+)
 
 
 def init(directory: Path) -> list[str]:
@@ -78,7 +87,7 @@ def make_dvc(root: Path) -> None:
 
 
 def ignore(path: Path) -> bool:
-    """Have git ignore scratch, store and reports; whether a line was missing."""
+    """Have git ignore what is no part of the workspace's versions; whether a line was missing."""
     lines = path.read_text().splitlines() if path.exists() else []
     have = {line.strip("/") for line in lines}
     missing = [line for line in IGNORED if line.strip("/") not in have]

@@ -70,7 +70,7 @@ def predict_images(
         with warned(record, "the heat map is not written"):
             if maps:
                 maps.mkdir(parents=True, exist_ok=True)
-                drawn = model.picture(picture.unit, found)
+                drawn = model.sheet(picture.unit, found)
                 record["map"] = str(save_jpeg(drawn, maps / f"{names[path]}.jpg"))
         yield record
 

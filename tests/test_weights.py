@@ -58,6 +58,13 @@ def test_weights_of_another_network(tmp_path):
         Pyramid("resnet18", LAYERS, str(tmp_path / "resnet18.pth"))
 
 
+def test_an_error_of_the_environment_names_the_variable(state, monkeypatch):
+    monkeypatch.setenv("INSPECTLINE_WEIGHTS", str(state))
+    said = r"INSPECTLINE_WEIGHTS is set.*wide_resnet50_2.*of another network.*a folder with a file"
+    with pytest.raises(WeightsError, match=said):
+        Pyramid("wide_resnet50_2", ("layer1",), "imagenet")
+
+
 def test_a_missing_layer_is_named(tmp_path):
     state = {k: v for k, v in resnet18().state_dict().items() if not k.startswith("layer2")}
     torch.save(state, tmp_path / "w.pth")

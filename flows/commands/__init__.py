@@ -37,6 +37,12 @@ log_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Log predictions in this folder; `drift` reads them. Also as INSPECTLINE_LOG.",
 )
+store_option = click.option(
+    "--store",
+    envvar="INSPECTLINE_STORE",
+    metavar="STORE",
+    help="A folder, as of `pull`, or s3://bucket/prefix: then no workspace is needed.",
+)
 labels_option = click.option(
     "--labels",
     multiple=True,

@@ -12,7 +12,13 @@ from flows.commands.service import LOOPBACK, TOKEN, warn_of_token
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: every network.")
-@click.option("--port", default=8090, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--port",
+    default=8090,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="0: any that is free.",
+)
 @click.option(
     "--name", "names", multiple=True, help="Another host name of the board, for example of a proxy."
 )

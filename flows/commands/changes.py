@@ -13,7 +13,7 @@ policy_names = click.Choice(get_args(PolicyName))
 
 @click.command()
 @click.argument("product")
-@click.option("--policy", type=policy_names)
+@click.option("--policy", type=policy_names, help="Rule that sets it.")
 @click.option("--value", type=float, help="Raw score above which a part is rejected.")
 @click.option("--overkill", type=float, help="Share of good parts that may be rejected.")
 @click.option("--miss", type=float, help="Of max_miss.")

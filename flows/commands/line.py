@@ -32,12 +32,16 @@ def ingest(ctx: click.Context, product: str, source: str, labels: tuple[str, ...
     tar, or s3://bucket/prefix. Where folders may be labels and their names do not say so, nothing
     is taken and you are asked; --labels answers.
     """
-    from flows.ingest import ingest_product, require_some
+    from flows.ingest import ingest_product, require_some, what_next
     from tasks.arrival.labels import read_labels
 
-    report = ingest_product(current_workspace(ctx), product, source, read_labels(labels))
+    workspace = current_workspace(ctx)
+    known = workspace.products
+    report = ingest_product(workspace, product, source, read_labels(labels))
     require_some(report, source)
     click.echo(report.summary())
+    for told in what_next(workspace, product, known):
+        click.echo(told)
 
 
 @click.command()

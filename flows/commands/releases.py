@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flows.commands import current_workspace, log_option
+from flows.commands import current_workspace, log_option, store_option
 from tasks.workspace.paths import Workspace
 
 
@@ -19,7 +19,13 @@ from tasks.workspace.paths import Workspace
     "--maps", type=click.Path(path_type=Path, file_okay=False), help="Write heat maps here."
 )
 @click.option("--release", help="A release other than the champion.")
-@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda or cuda:N; auto: a GPU where there is one.",
+)
+@store_option
 @log_option
 @click.pass_context
 def predict(
@@ -30,6 +36,7 @@ def predict(
     maps: Path | None,
     release: str | None,
     device: str,
+    store: str | None,
     log: Path | None,
 ) -> None:
     """Inspect IMAGES (files or folders) with the published champion of PRODUCT.
@@ -44,7 +51,7 @@ def predict(
     from tasks.predict import image_paths, predict_images
     from tasks.store.opening import locate, release_of
 
-    folder = locate(ctx.obj, product, release)
+    folder = locate(ctx.obj, product, release, store)
     manifest = release_of(folder)
     name = manifest.product if manifest else "unpublished"
     records = PredictionLog(log, name) if log else None
@@ -63,22 +70,24 @@ def predict(
 
 @click.command()
 @click.argument("product")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON in place of a table.")
+@store_option
 @click.pass_context
-def releases(ctx: click.Context, product: str, as_json: bool) -> None:
+def releases(ctx: click.Context, product: str, as_json: bool, store: str | None) -> None:
     """List the published releases of PRODUCT, oldest first; * is the champion."""
     from flows.tables import releases_table
-    from tasks.store.opening import store_of
+    from tasks.store.opening import store_at, store_of
     from tasks.store.releases import releases as read_releases
 
-    workspace = current_workspace(ctx)
-    rows = read_releases(store_of(workspace), product)
+    opened = store_at(store) if store else store_of(current_workspace(ctx))
+    rows = read_releases(opened, product)
     if as_json:
         click.echo(json.dumps([one.row() for one in rows], indent=1))
     elif rows:
         releases_table(rows)
     else:
-        workspace.require(product)
+        if not store:
+            current_workspace(ctx).require(product)
         click.echo(
             f"{product} has no release yet; `inspectline run` publishes what passes the gate"
         )
@@ -86,7 +95,9 @@ def releases(ctx: click.Context, product: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("product")
-@click.option("--as", "form", required=True, type=click.Choice(["openvino", "triton"]))
+@click.option(
+    "--as", "form", required=True, type=click.Choice(["openvino", "triton"]), help="Its form."
+)
 @click.option(
     "--to", required=True, type=click.Path(path_type=Path, file_okay=False), help="Its folder."
 )

@@ -53,7 +53,7 @@ def worker(directory: Path, name: str | None) -> None:
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON in place of a table.")
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show workers, waiting and running runs, their cells, champions and last decisions."""

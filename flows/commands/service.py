@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from flows.commands import SECONDS, SOME, WHOLE, current_workspace, labels_option, log_option
+from flows.commands import (
+    SECONDS,
+    SOME,
+    WHOLE,
+    current_workspace,
+    labels_option,
+    log_option,
+    store_option,
+)
 
 TOKEN = "INSPECTLINE_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -17,8 +25,19 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 @click.command()
 @click.argument("products", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: every network.")
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--device", default="auto", show_default=True)
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="0: any that is free.",
+)
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda or cuda:N; auto: a GPU where there is one.",
+)
 @click.option("--upload-mb", type=SOME, default=20.0, show_default=True, help="Largest upload.")
 @click.option("--megapixels", type=SOME, default=50.0, show_default=True, help="Largest image.")
 @click.option(
@@ -47,6 +66,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     show_default=True,
     help="Seconds between checks for a new champion.",
 )
+@store_option
 @log_option
 @click.pass_context
 def serve(
@@ -56,6 +76,7 @@ def serve(
     port: int,
     device: str,
     every: float,
+    store: str | None,
     log: Path | None,
     **bounds: Any,
 ) -> None:
@@ -71,7 +92,7 @@ def serve(
     from tasks.web.serving.app import create_app
     from tasks.web.serving.upload import Settings
 
-    served = [_load(ctx.obj, product, device) for product in products]
+    served = [_load(ctx.obj, product, store, device) for product in products]
     token = os.environ.get(TOKEN, "")
     if not token and host not in LOOPBACK:
         click.echo(f"warning: anybody who can reach {host} may use this; set {TOKEN}", err=True)
@@ -82,11 +103,11 @@ def serve(
     )
 
 
-def _load(workspace: Path | None, product: str, device: str) -> Any:
+def _load(workspace: Path | None, product: str, address: str | None, device: str) -> Any:
     from tasks.store.opening import source_of
     from tasks.web.serving.served import Served
 
-    store, name, cache = source_of(workspace, product)
+    store, name, cache = source_of(workspace, product, address)
     served = Served(store, name, cache, device)
     now = served.champion
     note = f" (the store's champion cannot be had: {served.trouble})" if served.trouble else ""
@@ -113,7 +134,7 @@ def warn_of_token(token: str) -> None:
 @click.option(
     "--days", type=click.IntRange(1, 36500), help="Days of the log; by default those of the spec."
 )
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="JSON in place of a table.")
 @click.option(
     "--announce", is_flag=True, help="Tell the Prefect server, notify people, start a run."
 )

@@ -5,6 +5,7 @@ from typing import Any
 from tasks.documents.base import Document
 from tasks.documents.champion import Pointer
 from tasks.documents.decision import Decision
+from tasks.documents.golden import Golden
 from tasks.documents.manifest import Manifest
 from tasks.documents.metrics import Metrics
 from tasks.documents.model_card import ModelCard
@@ -19,6 +20,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "decision": Decision,
     "champion": Pointer,
     "manifest": Manifest,
+    "golden": Golden,
     "prediction": Prediction,
     "model_card": ModelCard,
 }

@@ -2,6 +2,8 @@
 
 All pictures of a product have the same scale: the caller gives `top`, the map value of the
 brightest colour. So two pictures can be compared by eye. No picture is scaled to its own range.
+Colours are clear where a map is low and cover from the limit of a region on, so that a good part
+looks like one.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ INFERNO = bytes.fromhex(
     "8a226a 972766 a32c61 b0315b bc3754 c63d4d d04545 da4e3c e35933 eb6429 f1711f f67e14 "
     "f98c0a fb9b06 fcaa0f fbba1f f9c932 f5d949 f2e865 f3f586 fcffa4"
 )
-HEAT_SHARE = 0.62  # of the overlay; the rest is the image in grey
+HEAT_SHARE = 0.62  # of the overlay, at most; the rest is the image in grey
+ANCHOR = 0.5  # of the scale: the limit above which a region is drawn; colours cover from there on
+CLEAR = 0.4  # of that limit: up to there nothing is coloured
 SIDE = 320  # pixels, the longer side of a small picture; heat maps are smooth, and half as large
 QUALITY = 75  # of a small picture
 
@@ -35,18 +39,32 @@ def heat_map(image: Array, map: Array, top: float) -> Image.Image:
     _check(image, map, top)
     share = np.nan_to_num(map.astype(np.float64), nan=top) / (top or 1.0)  # NaN must be visible
     grey = image.mean(axis=2, keepdims=True).clip(0, 1) * 255
-    mixed = HEAT_SHARE * inferno_colours(share) + (1 - HEAT_SHARE) * grey
+    mixed = mixed_colours(inferno_colours(share), share, grey)
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
 def map_colours(map: Array, top: float, side: int) -> Image.Image:
-    """The map's colours alone, both sides at most `side` pixels; the map is resized before
+    """The map's colours alone (RGBA), both sides at most `side` pixels; the map is resized before
     colouring."""
     values = np.nan_to_num(map.astype(np.float32), nan=top)
     small = Image.fromarray(values)
     small.thumbnail((side, side), Image.Resampling.BILINEAR)
     share = np.asarray(small, np.float64) / (top or 1.0)
-    return Image.fromarray(inferno_colours(share).round().astype(np.uint8))
+    colours = np.dstack([inferno_colours(share), 255 * coverage(share)])
+    return Image.fromarray(colours.round().astype(np.uint8))
+
+
+def coverage(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of the colours is seen, 0..1, where a map has this share of the scale."""
+    return ((share / ANCHOR - CLEAR) / (1 - CLEAR)).clip(0, 1) ** 2
+
+
+def mixed_colours(
+    colours: NDArray[np.float64], share: NDArray[np.float64], grey: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Colours (H, W, 3) of shares (H, W) over a grey image (H, W, 1), all in 0..255."""
+    seen = HEAT_SHARE * coverage(share)[..., None]
+    return seen * colours + (1 - seen) * grey
 
 
 def rgb_picture(image: Array) -> Image.Image:

@@ -4,10 +4,11 @@ import ctypes
 import os
 import resource
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.workspace.errors import SpecError
+from tasks.workspace.errors import ExtraError, SpecError
 
 DEVICES = "auto, cpu, cuda or cuda:N"
 ENVIRONMENT = "INSPECTLINE_DEVICE"  # set by a GPU scheduler; overrides the setting
@@ -24,6 +25,19 @@ def device_name(device: str) -> str:
     if device == "cpu" or (device == "auto" and not may_have_gpu()):
         return "cpu"
     return str(choose_device(device))
+
+
+def inspecting_device(device: str) -> str:
+    """The device that a release inspects on: `auto` is the CPU where torch is not installed, for
+    there the ONNX model needs nothing else. ExtraError where another one was asked for."""
+    device = os.environ.get(ENVIRONMENT, device)
+    if device == "cpu" or find_spec("torch"):
+        return device_name(device)
+    if device == "auto":
+        return "cpu"
+    raise ExtraError(
+        f"device {device} needs torch; pip install 'inspectline[gpu]', or inspect with --device cpu"
+    )
 
 
 def may_have_gpu() -> bool:

@@ -7,27 +7,16 @@ import numpy as np
 
 from tasks.models.device import cpu_threads
 from tasks.models.verdict import DECISIONS, with_bits
-from tasks.workspace.errors import SpecError
+from tasks.workspace.extras import require
 
 # Without it a CPU with AMX computes in bfloat16, and decides otherwise near the threshold
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
-def library() -> Any:
-    """OpenVINO, which only those have who want it."""
-    try:
-        import openvino
-    except ImportError as error:
-        raise SpecError(
-            f"this needs OpenVINO ({error}); pip install inspectline[openvino]"
-        ) from error
-    return openvino
-
-
 def write_ir(source: Path, target: Path) -> None:
     """Write `target`.xml and `target`.bin, the IR of an ONNX file, with all its digits: what is in
     8 bits there is so here too."""
-    openvino = library()
+    openvino = require("openvino")
     model = openvino.convert_model(source)
     antialias(model)
     openvino.save_model(model, target.with_suffix(".xml"), compress_to_fp16=False)
@@ -39,7 +28,7 @@ def antialias(model: Any) -> None:
     Its `bilinear_pillow` is the same function as ours: a triangle as wide as a source pixel is
     large, of what lies inside alone.
     """
-    from openvino import opset11
+    opset11 = require("openvino.opset11")
 
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Interpolate" or not node.get_attributes()["antialias"]:
@@ -62,7 +51,7 @@ class OpenVinoVerdict:
     def __init__(self, path: Path) -> None:
         """path: of the .xml, with the .bin beside it."""
         settings = EXACT | {"INFERENCE_NUM_THREADS": cpu_threads()}
-        self.model = library().Core().compile_model(path, "CPU", settings)
+        self.model = require("openvino").Core().compile_model(path, "CPU", settings)
         self.deep = self.model.input("image").element_type.to_string() in ("u16", "uint16_t")
 
     def verdict(self, pixels: np.ndarray) -> tuple[float, str]:

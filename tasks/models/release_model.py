@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from tasks.decisions.display import Display
-from tasks.decisions.map_regions import find_map_regions
+from tasks.decisions.map_regions import find_map_regions, reported_pixels
 from tasks.decisions.threshold import classify_score
 from tasks.documents.threshold import THRESHOLD, Thresholds
 from tasks.images.pictures import heat_map
 from tasks.images.resample import resize_image
-from tasks.models.device import device_name
+from tasks.images.sheet import sheet
+from tasks.models.device import inspecting_device
 from tasks.models.inspector import Inspection, Inspector
 from tasks.workspace.errors import StoreError
 
@@ -31,7 +32,7 @@ class ReleaseModel:
     def load(cls, folder: Path, device: str) -> Self:
         """Load a release from its folder."""
         decision = read_decision(folder)
-        return cls(Inspector.load(folder, device_name(device)), decision)
+        return cls(Inspector.load(folder, inspecting_device(device)), decision)
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -58,6 +59,17 @@ class ReleaseModel:
         """The heat map over the region of interest of an image (H, W, C) in 0..1."""
         seen = self.inspector.preprocess.view(image)
         return heat_map(seen, found.map, self.decision.map_top)
+
+    def sheet(self, image: np.ndarray, found: Inspection) -> "Image":
+        """The same with the contour of what was found, the verdict and the scale."""
+        accept, reject = self.limits
+        decided = classify_score(found.score, reject, accept)
+        return sheet(
+            self.picture(image, found),
+            reported_mask(found.map, self.decision),
+            f"{decided}   score {found.score:.4g}   threshold {reject:.4g}",
+            figure(self.decision.pixel_threshold),
+        )
 
     def background(self, image: np.ndarray, side: int) -> np.ndarray:
         """The region of interest of an image (H, W, C) in 0..1 in grey (h, w, 1), no side of it
@@ -94,6 +106,19 @@ def reported_regions(
     origin = roi[:2] if roi else (0, 0)
     found = find_map_regions(map, decision.pixel_threshold, *filters, origin=origin)
     return [asdict(one) for one in found]
+
+
+def reported_mask(map: np.ndarray, decision: Thresholds) -> np.ndarray | None:
+    """Pixels (H, W) of the regions that are reported; None where no limit says which."""
+    if decision.pixel_threshold is None:
+        return None
+    filters = decision.region_min_area, decision.region_opening
+    return reported_pixels(map, decision.pixel_threshold, *filters)
+
+
+def figure(value: float | None) -> str:
+    """A raw value for a reader; empty without one."""
+    return "" if value is None else f"{value:.4g}"
 
 
 def read_decision(folder: Path) -> Thresholds:

@@ -4,7 +4,7 @@ All pictures are in one file, exhibits.zip: DVC checks every file of a folder, a
 has two or three pictures.
 
     image/0007.webp     row 7 of scores.csv: the region of interest
-    heat/0007.webp      its map in colours, from 0 to `map_top` of threshold.json
+    heat/0007.webp      its map in colours, from 0 (clear) to `map_top` of threshold.json
     edge_image/0000.webp, edge_heat/0000.webp   the same of good images that set the threshold
     rebuilt/0007.webp   the model's reconstruction, if it has one
     outlines.json       {"7": {"size": [width, height], "found": SVG path, "mask": SVG path}}
@@ -20,13 +20,13 @@ from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
-from tasks.decisions.map_regions import reported_pixels
 from tasks.decisions.threshold import wrongness
 from tasks.documents.threshold import Thresholds
 from tasks.images.outlines import outline
 from tasks.images.pictures import SIDE, encode_webp, map_colours, rgb_picture, shrink_picture
 from tasks.metrics.image import roc_curve
 from tasks.models.inspector import Inspector
+from tasks.models.release_model import reported_mask
 from tasks.workspace.files import write_bytes, write_rows
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ResultPictures:
         seen, rebuilt = self.inspector.preprocess.view(image), self.inspector.reconstruct(image)
         thumbnail = shrink_picture(rgb_picture(seen), SIDE)
         size = thumbnail.size
-        found = self._found(map)
+        found = reported_mask(map, self.decision)
         made = (
             {}
             if rebuilt is None
@@ -88,14 +88,6 @@ class ResultPictures:
             top = self.decision.map_top
             drawn["edge_heat"] = encode_webp(map_colours(native, top, SIDE // 2))
         self.edge.append(drawn)
-
-    def _found(self, map: np.ndarray) -> np.ndarray | None:
-        """Pixels of the regions that `predict` would report."""
-        level = self.decision.pixel_threshold
-        if level is None:
-            return None
-        least, radius = self.decision.region_min_area, self.decision.region_opening
-        return reported_pixels(map, level, least, radius)
 
     def write(self, path: Path) -> Path:
         """Equal pictures give equal bytes."""

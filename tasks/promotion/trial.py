@@ -21,6 +21,7 @@ from tasks.models.device import choose_device
 from tasks.models.inspector import Inspector
 from tasks.models.scoring import measure_latency
 from tasks.models.verdict import VerdictModel
+from tasks.promotion.golden import golden
 from tasks.spec.read import read_params
 from tasks.spec.schema import Product
 from tasks.workspace.files import read_rows
@@ -61,18 +62,6 @@ def shipped(
         off = verdict_differences(VerdictModel(folder / INSPECT), images, rows, limits, tolerance)
         found += [f"{INSPECT} departs from the evaluation: {one}" for one in off]
     return facts, found
-
-
-GOLDEN = 32  # images that a shipped model scores before it may be promoted
-
-
-def golden(scores: list[float], threshold: float, count: int = GOLDEN) -> list[int]:
-    """Indices of the images to check: half nearest the threshold, half over the whole range."""
-    order = sorted(range(len(scores)), key=lambda i: abs(scores[i] - threshold))
-    near = order[: count // 2]
-    rest = sorted(order[count // 2 :], key=lambda i: scores[i])
-    picks = np.linspace(0, len(rest) - 1, min(len(rest), count - len(near))).round().astype(int)
-    return sorted({*near, *(rest[i] for i in picks)})
 
 
 def differences(

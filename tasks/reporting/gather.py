@@ -23,6 +23,7 @@ from tasks.reporting.view import ModelView, ProductView, View
 from tasks.spec.automatic import choice_of, explain
 from tasks.spec.read import is_automatic, read_product
 from tasks.store.base import Store
+from tasks.store.opening import seen_from
 from tasks.store.releases import PICTURES_FILE
 from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
@@ -81,7 +82,8 @@ def product_view(
 def decided(workspace: Workspace, product: str, notes: list[str]) -> Decision | None:
     """What the gate decided last."""
     try:
-        return last_decision(workspace, product)
+        found = last_decision(workspace, product)
+        return found and found.model_copy(update={"store": seen_from(workspace, found.store)})
     except LineError as error:
         notes.append(str(error))
         return None

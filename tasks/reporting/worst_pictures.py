@@ -54,8 +54,9 @@ def image_and_heat_map(pictures: PictureArchive, index: int) -> bytes | None:
     if image is None or heat is None:
         return None
     plain = Image.open(io.BytesIO(image)).convert("RGB")
-    colours = Image.open(io.BytesIO(heat)).convert("RGB").resize(plain.size)
-    over = Image.blend(plain.convert("L").convert("RGB"), colours, HEAT_SHARE)
+    colours = Image.open(io.BytesIO(heat)).convert("RGBA").resize(plain.size)
+    over = plain.convert("L").convert("RGB")
+    over.paste(colours, mask=colours.getchannel("A").point(lambda seen: HEAT_SHARE * seen))
     both = Image.new("RGB", (2 * plain.width + 4, plain.height), "white")
     both.paste(plain)
     both.paste(over, (plain.width + 4, 0))

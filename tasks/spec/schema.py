@@ -280,6 +280,7 @@ class ReleaseSpec(Section):
     onnx: bool = True
     pixels: bool = True
     int8: bool = False
+    golden: Count = 16
 
 
 Minutes = Annotated[float, Field(gt=0, allow_inf_nan=False)]

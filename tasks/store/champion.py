@@ -16,7 +16,7 @@ from tasks.documents.manifest import Manifest
 from tasks.documents.stored import FORMAT
 from tasks.store.base import Store
 from tasks.store.release import check_whole, encode, now
-from tasks.workspace.errors import ConflictError, DataError, StoreError
+from tasks.workspace.errors import ConflictError, DataError, MissingError, StoreError
 from tasks.workspace.names import valid_name
 
 DEPTH = 50  # earlier champions that one can go back to
@@ -111,7 +111,7 @@ def rollback(
     current, tag = _read(store, product)
     _check_seen(seen, current, product)
     if current is None or not current.history:
-        raise StoreError(
+        raise MissingError(
             f"product '{product}' has no earlier champion to go back to; promote a release instead"
         )
     earlier = current.history

@@ -10,7 +10,7 @@ from tasks.store.releases import releases
 from tasks.store.seal import seal_of
 from tasks.workspace.errors import StoreError, WorkspaceError
 from tasks.workspace.home import cache_folder
-from tasks.workspace.names import usable
+from tasks.workspace.names import usable, valid_name
 from tasks.workspace.paths import CARD, Workspace, find
 
 
@@ -23,10 +23,24 @@ def store_of(workspace: Workspace) -> Store:
     return store
 
 
-def locate(workspace: Path | None, product: str, release: str | None = None) -> Path:
+def seen_from(workspace: Workspace, address: str) -> str:
+    """The address of a store for a reader at the workspace: relative to its root where it lies
+    inside, or lay inside before the workspace was moved."""
+    place, named = Path(address), read_params(workspace.root).line.store
+    if not place.is_absolute():  # s3://bucket/prefix, or empty
+        return address
+    if place.is_relative_to(workspace.root):
+        return str(place.relative_to(workspace.root))
+    kept = Path(named).parts
+    return named if place.parts[-len(kept) :] == kept else address
+
+
+def locate(
+    workspace: Path | None, product: str, release: str | None = None, address: str | None = None
+) -> Path:
     """The folder of the release to use; fetched and verified where it is not a folder already.
 
-    product: a release folder, `s3://bucket/prefix/NAME` of a store, or a product's name.
+    product: a release folder, or as of `source_of`.
     """
     folder = Path(product)
     if (folder / MANIFEST).is_file() or (folder / CARD).is_file():
@@ -34,15 +48,20 @@ def locate(workspace: Path | None, product: str, release: str | None = None) -> 
         named = (manifest.product, manifest.release) if manifest else (folder.name, "without id")
         seal_of(root_of(workspace)).check(folder, *named, f"{folder}/")
         return folder
-    store, name, cache = source_of(workspace, product)
+    store, name, cache = source_of(workspace, product, address)
     return fetch(store, name, release, cache)
 
 
-def source_of(workspace: Path | None, product: str) -> tuple[Store, str, Path]:
+def source_of(
+    workspace: Path | None, product: str, address: str | None = None
+) -> tuple[Store, str, Path]:
     """Store of a product, the product's name in it, and the folder that keeps its releases here.
 
     product: `s3://bucket/prefix/NAME` of a store, or the name of one of the workspace's.
+    address: of a store, which then needs no workspace: a folder, or `s3://bucket/prefix`.
     """
+    if address is not None:
+        return store_at(address, workspace), valid_name(product), cache_folder()
     if product.startswith("s3://"):
         address, _, name = product.rstrip("/").rpartition("/")
         store = open_store(address)
@@ -53,6 +72,17 @@ def source_of(workspace: Path | None, product: str) -> tuple[Store, str, Path]:
     if product not in home.products and not (usable(product) and releases(store, product)):
         home.require(product)  # one that was removed has its releases still
     return store, product, home.scratch / "releases"
+
+
+def store_at(address: str, workspace: Path | None = None) -> Store:
+    """The store at an address that a person gave; StoreError where a folder is none."""
+    if "://" not in address and not (Path(address) / "releases").is_dir():
+        raise StoreError(
+            f"{address} is no store: it holds no folder 'releases'; check the path, or mount it"
+        )
+    store = open_store(address)
+    store.seal = seal_of(root_of(workspace))
+    return store
 
 
 def root_of(workspace: Path | None) -> Path | None:

@@ -14,7 +14,7 @@ from tasks.documents.stored import FORMAT
 from tasks.store.base import Store
 from tasks.store.seal import SIGNATURE
 from tasks.workspace import clock
-from tasks.workspace.errors import DataError, LineError, StoreError
+from tasks.workspace.errors import DataError, LineError, MissingError, StoreError
 from tasks.workspace.files import read
 from tasks.workspace.names import valid_name
 
@@ -68,7 +68,7 @@ def read_manifest(store: Store, product: str, release: str) -> Manifest:
     key = folder_of(product, release) + MANIFEST
     content = store.get(key)
     if content is None:
-        raise StoreError(
+        raise MissingError(
             f"product '{product}' has no whole release '{release}' in the store {store.address}; "
             "list the releases, or publish it again"
         )
@@ -102,7 +102,7 @@ def check_whole(store: Store, product: str, release: str) -> Manifest:
 def folder_of(product: str, release: str) -> str:
     """The key prefix of a release."""
     if not re.fullmatch(r"[0-9a-f]{16}", release):
-        raise StoreError(f"'{release}' is no release; an id has 16 hexadecimal digits")
+        raise MissingError(f"'{release}' is no release; an id has 16 hexadecimal digits")
     return f"releases/{valid_name(product)}/{release}/"
 
 

@@ -7,6 +7,7 @@ out, asyncio writes a stack trace for each connection that it cannot accept.
 import asyncio
 import json
 import logging
+import math
 import os
 import resource
 import socket
@@ -30,7 +31,8 @@ log = logging.getLogger(__name__)
 class Limits:
     """Seconds and counts; a client beyond one of them is sent away."""
 
-    head: float = 10.0  # seconds for the head of a request, from the connection or the last answer
+    head: float = 10.0  # seconds for the head of a request, from the connection or its first byte
+    idle: float = 75.0  # seconds that a connection is kept after an answer; longer than clients do
     body: float = 40.0  # seconds for its body; a service may answer earlier
     taking: float = 60.0  # seconds to take an answer
     connections: int = 1000  # at once
@@ -58,13 +60,15 @@ class PatientProtocol(H11Protocol):
     limits: ClassVar[Limits] = Limits()
     at_once: ClassVar[int] = 1000
 
-    _phase = ""  # what the client is waited for: its head, its body, or nothing
+    _phase = ""  # what the client is waited for: its head, its body, another request, or nothing
+    _answered = False
+    _idle_since = 0.0
     _timer: asyncio.TimerHandle | None = None
     _taking: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self.at_once:
+        if len(self.connections) > self.at_once and not self._idle_gives_way():
             self._send_away(503, "too many connections; try again in a second", "Retry-After: 1")
         else:
             self._watch()
@@ -76,6 +80,7 @@ class PatientProtocol(H11Protocol):
         self._watch()
 
     def on_response_complete(self) -> None:
+        self._answered = True
         super().on_response_complete()
         self._watch()
 
@@ -101,6 +106,8 @@ class PatientProtocol(H11Protocol):
         """Begin a time limit where the client is waited for something new."""
         waiting = {h11.IDLE: "head", h11.SEND_BODY: "body"}
         phase = waiting.get(self.conn.their_state, "")
+        if phase == "head" and self._answered and not self.conn.trailing_data[0]:
+            phase, self._idle_since = "idle", self.loop.time()
         if self._phase in (phase, "gone"):
             return
         self._phase = phase
@@ -108,11 +115,18 @@ class PatientProtocol(H11Protocol):
             self._timer.cancel()
             self._timer = None
         if phase:
-            seconds = self.limits.head if phase == "head" else self.limits.body
+            seconds = getattr(self.limits, phase)
             self._timer = self.loop.call_later(seconds, self._give_up, phase, seconds)
 
+    def _idle_gives_way(self) -> bool:
+        """End the connection that has asked nothing for longest, if there is one."""
+        idle = [one for one in self.connections if one._phase == "idle"]
+        if idle:
+            min(idle, key=lambda one: one._idle_since).timeout_keep_alive_handler()
+        return bool(idle)
+
     def _give_up(self, phase: str, seconds: float) -> None:
-        if phase == "head" and not self.conn.trailing_data[0]:  # nothing was asked
+        if phase != "body" and not self.conn.trailing_data[0]:  # nothing was asked
             self.transport.abort()
         else:
             self._send_away(408, f"the {phase} of a request must come within {seconds:g} s")
@@ -190,6 +204,7 @@ def server_of(
         log_level="error",
         access_log=False,
         backlog=BACKLOG,
+        timeout_keep_alive=2 * math.ceil(limits.idle),  # ours ends it before
         timeout_graceful_shutdown=30,
         proxy_headers=False,  # the client is the connected one; headers cannot change it
         server_header=False,

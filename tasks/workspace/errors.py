@@ -9,9 +9,11 @@ LineError
   ChangedError      a file was changed by somebody else since it was looked at
   StoreError        the store cannot be reached, refuses, or holds a damaged object
   ConflictError     somebody else changed the champion first (a StoreError)
+  MissingError      what it was asked for is not there (a StoreError)
   AwayError         nothing answers just now (a StoreError)
   CellError         a cell's process crashed or ran out of memory
   MachineError      this machine cannot do it, another may: its disk is full
+  ExtraError        a package of an extra is not installed
 """
 
 import difflib
@@ -51,6 +53,9 @@ class StoreError(LineError, OSError): ...
 class ConflictError(StoreError): ...
 
 
+class MissingError(StoreError): ...
+
+
 class AwayError(StoreError): ...
 
 
@@ -58,6 +63,9 @@ class CellError(LineError, RuntimeError): ...
 
 
 class MachineError(LineError, OSError): ...
+
+
+class ExtraError(LineError, ImportError): ...
 
 
 def hint(wrong: str, known: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """The command line's own behaviour: help, finding the workspace, and what it may import."""
 
+import shutil
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
+from tasks.arrival.samples.draw import draw_samples
 from tasks.init import init
 from tasks.spec.read import read_params
 
@@ -61,7 +63,7 @@ def test_init_again_changes_nothing_and_keeps_edits(tmp_path):
     params = tmp_path / "ws" / "params.yaml"
     params.write_text(params.read_text() + "# mine\n")
     (tmp_path / "ws" / ".gitignore").write_text(
-        "mine\n.inspectline\n/store/\n/report/\n.*.partial\n"
+        "mine\n.inspectline\n/store/\n/report/\n/dvc_plots\n/heat/\n/log/\n.*.partial\n"
     )
     before = snapshot(tmp_path / "ws")
     again = CliRunner().invoke(main, ["init", str(tmp_path / "ws")])
@@ -138,6 +140,24 @@ def test_a_command_finds_the_workspace_from_below_and_by_option(
     assert below.exit_code == 0
     assert command(copy, *call).output == below.output
     assert command(copy.images("cap"), *call).output == below.output
+    behind = CliRunner().invoke(main, [*call, "--workspace", str(copy.root)])
+    assert behind.output == below.output
+
+
+def test_ingest_says_what_is_next_and_doubts_a_name_that_is_nearly_another(tmp_path):
+    CliRunner().invoke(main, ["init", str(tmp_path / "ws")])
+    draw_samples(tmp_path / "drawn", 64, train=2, good=1, per_defect=1)
+    call = ["-w", str(tmp_path / "ws"), "ingest"]
+    whole = CliRunner().invoke(main, [*call, "plate", str(tmp_path / "drawn/plate")]).output
+    assert "new product" not in whole and "no test images" not in whole
+    assert whole.endswith("next: `inspectline run -p plate`\n")
+    good = str(tmp_path / "drawn/plate/train/good")
+    shutil.copytree(good, tmp_path / "alone")
+    slip = CliRunner().invoke(main, [*call, "plates", str(tmp_path / "alone")]).output
+    assert "did you mean 'plate'? Then `inspectline remove plates`" in slip
+    assert "`gates: {image_auroc: null}` in data/plates/product.yaml" in slip
+    again = CliRunner().invoke(main, [*call, "plates", str(tmp_path / "alone")]).output
+    assert "did you mean" not in again
 
 
 def test_results_of_an_empty_workspace_say_what_to_do(tmp_path, command):

@@ -5,8 +5,10 @@ import json
 import pytest
 
 from tasks.documents.base import Part
+from tasks.documents.golden import GOLDEN
 from tasks.documents.schemas import DOCUMENTS, schema
 from tasks.store.champion import champion
+from tasks.store.golden import open_golden
 from tasks.store.opening import store_of
 
 
@@ -30,6 +32,7 @@ def written(trained, tmp_path_factory):
         "decision": json.dumps(memo["decision"]),
         "champion": store.get("champions/plate.json"),
         "manifest": store.get(f"releases/plate/{pointer.release}/manifest.json"),
+        "golden": open_golden(store, "plate", pointer.release).read(GOLDEN).decode(),
         "model_card": store.get(f"releases/plate/{pointer.release}/model_card.json"),
         "prediction": next(log.rglob("*.jsonl")).read_text(),
     }

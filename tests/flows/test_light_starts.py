@@ -3,18 +3,9 @@
 import subprocess
 import sys
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
-from PIL import Image
 
-from tasks.documents.manifest import About
-from tasks.store.champion import promote
-from tasks.store.opening import store_of
-from tasks.store.releases import publish
-from tasks.workspace.files import write_json
-from tasks.workspace.paths import CARD, MODEL, ONNX, Workspace
+from tests.flows.releases import made_release
 
 HEAVY = {"torch", "torchvision", "timm", "prefect", "great_expectations", "sklearn", "pandas"}
 MEGABYTES = 250  # at most, of a prediction
@@ -45,40 +36,7 @@ def start(workspace, *words):
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
-    """A workspace with a champion in ONNX form: the score is the mean of an image."""
-    root = tmp_path_factory.mktemp("released")
-    (root / ".dvc").mkdir()
-    (root / "params.yaml").write_text("line: {device: auto}")
-    Image.fromarray(np.full((40, 60, 3), 200, np.uint8)).save(root / "bright.png")
-    folder = root / "made"
-    folder.mkdir()
-    onnx.save(mean_of_images(), folder / ONNX)
-    (folder / MODEL).touch()
-    write_json(folder / CARD, {"image": {"size": 32}})
-    limits = {"threshold": 0.5, "accept": 0.5, "pixel_threshold": 0.5, "map_top": 1.0}
-    write_json(folder / "threshold.json", limits)
-    store = store_of(Workspace(root))
-    release = publish(folder, "plate", store, About(algorithm="padim"))
-    promote(store, "plate", release, reason="test", by="test")
-    return Workspace(root)
-
-
-def mean_of_images():
-    def value(name, *shape):
-        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-
-    nodes = [
-        helper.make_node("ReduceMean", ["images", "sides"], ["score"], keepdims=0),
-        helper.make_node("ReduceMean", ["images", "colours"], ["map"], keepdims=1),
-    ]
-    axes = [
-        helper.make_tensor(name, TensorProto.INT64, [len(numbers)], numbers)
-        for name, numbers in (("sides", [1, 2, 3]), ("colours", [1]))
-    ]
-    outputs = [value("score", "n"), value("map", "n", 1, 32, 32)]
-    graph = helper.make_graph(nodes, "mean", [value("images", "n", 3, 32, 32)], outputs, axes)
-    opset = [helper.make_opsetid("", 18)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=9)
+    return made_release(tmp_path_factory.mktemp("released"))
 
 
 def test_a_prediction_needs_no_framework(released):

@@ -1,5 +1,7 @@
 """What others run decides as the evaluation did, or is not written."""
 
+import sys
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -13,7 +15,7 @@ from tasks.models.verdict import VerdictModel
 from tasks.store.champion import champion, promote
 from tasks.store.opening import store_of
 from tasks.store.releases import publish
-from tasks.workspace.errors import DataError, SpecError, StoreError
+from tasks.workspace.errors import DataError, ExtraError, StoreError
 from tasks.workspace.files import write_rows
 from tasks.workspace.paths import INSPECT, Workspace
 from tests.tasks.models.test_pixels import release
@@ -125,9 +127,9 @@ def test_a_release_without_the_file_is_named(workspace, tmp_path):
 
 
 def test_a_missing_openvino_is_named(workspace, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    monkeypatch.setitem(sys.modules, "openvino", None)
     publish_one(workspace, 0)
-    with pytest.raises(SpecError, match=r"pip install inspectline\[openvino\]"):
+    with pytest.raises(ExtraError, match=r"inspectline\[openvino\]"):
         export(workspace, "cap", "openvino", tmp_path / "to")
 
 

@@ -69,7 +69,7 @@ def model(monkeypatch: pytest.MonkeyPatch) -> None:
     found = SimpleNamespace(
         inspector=SimpleNamespace(inspect=lambda image: None),
         result=lambda found: dict(VERDICT),
-        picture=lambda image, found: Image.new("RGB", (8, 8)),
+        sheet=lambda image, found: Image.new("RGB", (8, 8)),
     )
     monkeypatch.setattr(ReleaseModel, "load", lambda folder, device: found)
     monkeypatch.setattr(predict, "release_of", lambda folder: None)

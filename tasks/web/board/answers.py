@@ -13,13 +13,21 @@ from starlette.requests import ClientDisconnect
 from tasks.web.answers import Answer, add_answers, error_answer
 from tasks.web.board.changes import Change
 from tasks.web.refused import Refused
-from tasks.workspace.errors import BusyError, ChangedError, ConflictError, LineError, StoreError
+from tasks.workspace.errors import (
+    BusyError,
+    ChangedError,
+    ConflictError,
+    LineError,
+    MissingError,
+    StoreError,
+)
 
 LARGEST = 65536  # largest body of a change, bytes
 PATIENCE = 10.0  # seconds for a client to send it
 STATUS: list[tuple[type[LineError], int]] = [
     (ChangedError, 409),
     (ConflictError, 409),
+    (MissingError, 409),
     (BusyError, 423),
     (StoreError, 503),
     (LineError, 422),

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.images.pictures import HEAT_SHARE, heat_map, inferno_colours, map_colours, save_jpeg
+from tasks.images.pictures import (
+    HEAT_SHARE,
+    coverage,
+    heat_map,
+    inferno_colours,
+    map_colours,
+    save_jpeg,
+)
+from tasks.images.sheet import sheet
 from tasks.reporting.small_pictures import small_original
 from tasks.workspace.errors import DataError
 
@@ -25,7 +33,8 @@ def ramp(height: int = 40, width: int = 60) -> np.ndarray:
 
 def test_colours_are_infernos() -> None:
     matplotlib = pytest.importorskip("matplotlib")
-    expected = matplotlib.colormaps["inferno"](ramp())[..., :3] * 255 * HEAT_SHARE
+    seen = HEAT_SHARE * coverage(ramp())[..., None]
+    expected = matplotlib.colormaps["inferno"](ramp())[..., :3] * 255 * seen
     assert np.abs(np.asarray(heat_map(BLACK, ramp(), 1.0)) - expected).max() < 2.5
 
 
@@ -57,7 +66,30 @@ def test_heat_alone_is_small_and_on_the_callers_scale() -> None:
     alone = map_colours(ramp(400, 200), 2.0, 80)
     assert alone.size == (40, 80)
     expected = inferno_colours(np.array([[0.25]]))[0, 0]  # 0.5 of 2
-    assert np.abs(np.asarray(alone)[:, 20] - expected).max() < 6
+    assert np.abs(np.asarray(alone)[:, 20, :3] - expected).max() < 6
+
+
+def test_what_is_normal_is_clear_and_what_is_a_region_covers() -> None:
+    image = np.full((40, 60, 3), 0.6, np.float32)
+    row = np.asarray(heat_map(image, ramp(), 1.0)).astype(int)[0]
+    assert np.abs(row[:12] - 153).max() <= 1  # up to 0.2 of the scale it is the grey image
+    alone = np.asarray(map_colours(ramp(60, 60), 1.0, 60))[0, :, 3]
+    assert alone[0] == 0 and (alone[31:] == 255).all() and (np.diff(alone.astype(int)) >= 0).all()
+
+
+def test_a_sheet_tells_verdict_contour_and_scale() -> None:
+    drawn = Image.new("RGB", (600, 400), "grey")
+    found = np.zeros((400, 600), bool)
+    found[100:140, 200:260] = True
+    made = np.asarray(sheet(drawn, found, "defect   score 12.3", "4.2"))
+    assert made.shape[1] == 600 and made.shape[0] > 440
+    yellow = (made == (240, 228, 66)).all(axis=2)
+    rows, columns = np.nonzero(yellow)
+    assert rows.min() in range(97, 100) and columns.max() in range(260, 263)
+    assert (made[100:140, 200:260] == 128).all()  # what was found stays visible
+    assert (made[400:] != np.array([251, 251, 250])).any(axis=2).sum() > 500  # words and scale
+    small = sheet(Image.new("RGB", (32, 32)), None, "good", "")
+    assert small.width == 360
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from tasks.models.export import export_onnx
 from tasks.models.inspector import Inspector
 from tasks.models.onnx import OnnxDetector
 from tasks.models.quantise import convolutions_to_quantise
-from tasks.promotion.trial import differences, golden
+from tasks.promotion.golden import golden
+from tasks.promotion.trial import differences
 from tasks.workspace.files import write_json
 from tasks.workspace.paths import CARD, MODEL, ONNX
 

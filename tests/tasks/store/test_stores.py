@@ -17,8 +17,9 @@ from botocore.exceptions import ReadTimeoutError
 
 from tasks.store.base import Store
 from tasks.store.folder import FolderStore
-from tasks.store.opening import open_store
+from tasks.store.opening import open_store, seen_from
 from tasks.workspace.errors import ConflictError, StoreError
+from tasks.workspace.paths import Workspace
 from tests.s3_servers import S3Server, free_port, rclone_server, use_server
 
 RACERS = 8
@@ -382,3 +383,13 @@ def test_what_rclone_holds_survives_a_kill(tmp_path: Path, monkeypatch: pytest.M
         assert store.get("champions/p.json") == b"1"
     finally:
         server.kill()
+
+
+def test_an_address_is_told_as_a_reader_in_the_workspace_finds_it(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "line")
+    workspace.root.mkdir()
+    (workspace.root / "params.yaml").write_text("line: {store: models/store}\n")
+    assert seen_from(workspace, str(workspace.root / "models/store")) == "models/store"
+    assert seen_from(workspace, "/before/it/was/moved/models/store") == "models/store"
+    assert seen_from(workspace, "/mnt/store") == "/mnt/store"
+    assert seen_from(workspace, "s3://factory/line") == "s3://factory/line"

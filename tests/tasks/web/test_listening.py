@@ -17,7 +17,7 @@ from tasks.web.answers import add_answers
 from tasks.web.listening import Limits, TellSometimes
 from tests.tasks.web.listeners import served
 
-SHORT = Limits(head=0.3, body=0.4, taking=0.4)
+SHORT = Limits(head=0.3, body=0.4, taking=0.4, idle=1.0)
 ROOT = Path(__file__).parents[3]
 
 
@@ -158,6 +158,45 @@ def test_a_connection_serves_many_requests(url):
             assert client.post("/length", content=b"a" * size).json() == size
             assert client.get("/").headers["x-content-type-options"] == "nosniff"
             time.sleep(0.2)
+
+
+def ask(connection: socket.socket) -> int:
+    """The status of an answer on a connection that stays."""
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    said = b""
+    while not said.endswith(b"}"):
+        part = connection.recv(1 << 16)
+        assert part, "the connection has ended"
+        said += part
+    return answer_of(said)[0]
+
+
+def test_a_connection_is_kept_longer_than_a_client_keeps_it():
+    """Or a request meets the end of its connection, and its client sees a reset."""
+    limits = Limits()
+    assert limits.idle > 60 > limits.head  # balancers keep theirs for a minute
+    with served(app(), Limits(head=0.2, idle=1.5)) as url, connected(url) as one:
+        assert ask(one) == 200
+        time.sleep(0.6)
+        assert ask(one) == 200
+        assert rest(one) == b""
+
+
+def test_half_a_head_after_an_answer_is_not_waited_for(url):
+    with connected(url) as one:
+        assert ask(one) == 200
+        one.sendall(b"GET / HT")
+        assert answer_of(rest(one))[0] == 408
+
+
+def test_at_the_bound_the_longest_idle_connection_gives_way():
+    with served(app(), Limits(connections=2)) as url, connected(url) as one, connected(url) as two:
+        assert [ask(each) for each in (one, two, one)] == [200] * 3
+        time.sleep(0.2)
+        with connected(url) as more:
+            assert ask(more) == 200
+            assert rest(two) == b""
+            assert ask(one) == 200
 
 
 def test_no_other_protocol_is_spoken(url):

@@ -1,0 +1,126 @@
+"""The pictures of README and of these pages, from a workspace that `make demo` made.
+
+    python docs/make_pictures.py demo docs/pictures
+
+montage.jpg    good part | defect | heat map of the champion, a row for each product
+predict.jpg    what `predict --maps` writes of one defect
+report.png, model.png, board.png, phone.png    pages, as headless Chromium shows them
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from PIL import Image, ImageDraw, ImageFont
+
+from tasks.images.decode import decode_image
+from tasks.images.read_image import read_bytes
+from tasks.models.release_model import ReleaseModel
+from tasks.store.opening import locate
+from tasks.workspace.paths import Workspace, find
+
+SIDE, GAP, TITLE = 240, 8, 30  # pixels of a picture of the montage, between them, of the heads
+HEADS = ("a good part", "a part with a defect", "what the champion sees")
+DEFECTS = {"cap": "misprint", "plate": "missing_hole", "weave": "hole"}  # where a product has them
+PAPER, INK = "white", (32, 36, 42)
+COLOURS = 128  # of a screenshot: half the bytes, and no difference that is seen
+PATIENCE = 90.0  # seconds for the board, and for a screenshot
+
+
+def main(workspace: Path, target: Path) -> None:
+    """Write all pictures into `target`."""
+    target.mkdir(parents=True, exist_ok=True)
+    home = find(workspace)
+    rows = [row(home, product) for product in home.products]
+    montage(rows).save(target / "montage.jpg", quality=85, optimize=True)
+    explained(home, home.products[1]).save(target / "predict.jpg", quality=85, optimize=True)
+    report = max((home.root / "report").glob("*/report.html")).resolve().as_uri()
+    product, algorithm = home.products[1], "patchcore"
+    screenshot(report, target / "report.png", 1280, 900)
+    screenshot(f"{report}#p/{product}/{algorithm}", target / "model.png", 1280, 1500)
+    screenshot(report, target / "phone.png", 412, 900)
+    with board(home.root) as address:
+        screenshot(address, target / "board.png", 1280, 900)
+
+
+def row(workspace: Workspace, product: str) -> list[Image.Image]:
+    """A good part, a defect, and the heat map of that by the champion."""
+    model = ReleaseModel.load(locate(workspace.root, product), "cpu")
+    seen = decode_image(read_bytes(path := defect(workspace, product)), path)
+    heat = model.picture(seen.unit, model.inspector.inspect(seen.unit))
+    good = min((workspace.images(product) / "test/good").iterdir())
+    return [Image.open(good), Image.open(path), heat]
+
+
+def explained(workspace: Workspace, product: str) -> Image.Image:
+    """A picture of `predict --maps`."""
+    model = ReleaseModel.load(locate(workspace.root, product), "cpu")
+    seen = decode_image(read_bytes(path := defect(workspace, product)), path)
+    return model.sheet(seen.unit, model.inspector.inspect(seen.unit))
+
+
+def defect(workspace: Workspace, product: str) -> Path:
+    """The first picture of the defect that is shown of a product."""
+    test = workspace.images(product) / "test"
+    folders = sorted(path for path in test.iterdir() if path.is_dir() and path.name != "good")
+    wanted = test / DEFECTS.get(product, "")
+    return min((wanted if wanted in folders else folders[0]).iterdir())
+
+
+def montage(rows: list[list[Image.Image]]) -> Image.Image:
+    """Pictures in rows, below the heads of their columns."""
+    step = SIDE + GAP
+    whole = Image.new("RGB", (len(HEADS) * step - GAP, len(rows) * step - GAP + TITLE), PAPER)
+    pen, font = ImageDraw.Draw(whole), ImageFont.load_default(17)
+    for column, head in enumerate(HEADS):
+        pen.text((column * step + 2, 4), head, INK, font)
+        for line, pictures in enumerate(rows):
+            shown = pictures[column].convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+            whole.paste(shown, (column * step, line * step + TITLE))
+    return whole
+
+
+@contextmanager
+def board(workspace: Path) -> Iterator[str]:
+    """The address of a board of the workspace, which runs inside."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    words = ["-w", str(workspace), "board", "--port", address.rpartition(":")[2]]
+    running = subprocess.Popen([sys.executable, "-m", "flows.cli", *words])
+    try:
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            try:
+                urlopen(address, timeout=5).close()
+                break
+            except URLError:
+                time.sleep(0.5)
+        yield address
+    finally:
+        running.terminate()
+        running.wait()
+
+
+def screenshot(address: str, target: Path, width: int, height: int) -> None:
+    """What Chromium shows of a page, in a window of this size."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        raise SystemExit("Chromium is not installed; install it, then run again")
+    flags = ["--headless", "--no-sandbox", "--hide-scrollbars", "--virtual-time-budget=8000"]
+    shown = [f"--screenshot={target}", f"--window-size={width},{height}", address]
+    subprocess.run([chromium, *flags, *shown], check=True, timeout=PATIENCE, capture_output=True)
+    with Image.open(target) as picture:
+        fewer = picture.convert("RGB").quantize(COLOURS)
+    fewer.save(target, optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,122 @@
+"""Bring a release, and what it is checked with, into a folder for a machine without a network.
+
+The folder is a store of its own: `--store DIR` inspects with it, and a second pull moves its
+champion on, so that whoever reads it has the old release or the new one, whole.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.documents.manifest import MANIFEST, Manifest
+from tasks.store.base import Store
+from tasks.store.champion import champion, promote
+from tasks.store.folder import FolderStore
+from tasks.store.golden import golden_key
+from tasks.store.release import damaged, folder_of, read_manifest
+from tasks.workspace.errors import LineError, StoreError
+from tasks.workspace.files import file_beside, sha256_of, swept_beside
+
+SUMS = "SHA256SUMS"  # of all files of the folder, for `sha256sum --check`
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What has come."""
+
+    manifest: Manifest
+    golden: bool  # whether golden images came along
+
+
+def pull(store: Store, product: str, release: str | None, folder: Path, by: str) -> Pulled:
+    """Copy a release (None: the champion) into the store that `folder` is, as its champion.
+
+    Every file is compared with the hash in the manifest. What is there whole is not copied again.
+    """
+    release = release or the_champion(store, product)
+    manifest = read_manifest(store, product, release)
+    target = FolderStore(folder)
+    top, last = folder_of(product, release), folder_of(product, release) + MANIFEST
+    for key in store.keys(top):
+        entry = manifest.files.get(key.removeprefix(top))
+        if key != last:
+            copy(store, target, key, entry.sha256 if entry else None)
+    golden = has_golden(store, product, release)
+    if golden:
+        copy(store, target, golden_key(product, release), None)
+    copy(store, target, last, None)
+    trusted(store, target, last)
+    promote(target, product, release, reason=f"pulled from {store.address}", by=by)
+    write_sums(folder)
+    return Pulled(manifest, golden)
+
+
+def trusted(store: Store, target: FolderStore, manifest: str) -> None:
+    """Check the signature where this machine names keys; a release that has none of them is left
+    without its manifest, and so is none."""
+    folder = (target.folder / manifest).parent
+    try:
+        store.seal.check(folder, folder.parent.name, folder.name, f"{folder}/")
+    except LineError:
+        target.delete(manifest)
+        raise
+
+
+def has_golden(store: Store, product: str, release: str) -> bool:
+    """Whether golden images lie beside a release."""
+    return bool(store.keys(golden_key(product, release)))
+
+
+def the_champion(store: Store, product: str) -> str:
+    """The release that inspects; StoreError where there is none."""
+    current = champion(store, product)
+    if current is None:
+        raise StoreError(
+            f"product '{product}' has no champion in the store {store.address}; "
+            "promote a release first, or name one with --release"
+        )
+    return current.release
+
+
+def copy(store: Store, target: FolderStore, key: str, sha256: str | None) -> None:
+    """Bring one object; StoreError where it is not what its hash promises. None: there is no
+    promise but the store's own."""
+    wanted = sha256 or store.digest(key)
+    if target.keys(key) and target.digest(key) == wanted:
+        return
+    target.delete(key)
+    with swept_beside(target.folder / key) as path:
+        found = store.download(key, path)
+        if found != wanted:
+            raise damaged(
+                f"'{key}' in the store {store.address}",
+                f"its sha256 is {found[:16]}..., its manifest says {wanted[:16]}...",
+            )
+        target.put(key, path)
+
+
+def write_sums(folder: Path) -> None:
+    """The checksum file of all that the folder holds."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and counts(path, folder))
+    lines = [f"{sha256_of(path)}  {path.relative_to(folder).as_posix()}\n" for path in paths]
+    with file_beside(folder / SUMS) as partial:
+        partial.write_text("".join(lines))
+        partial.replace(folder / SUMS)
+
+
+def counts(path: Path, folder: Path) -> bool:
+    """Whether a file is of the store: no lock, no scratch, and not the checksum file itself."""
+    parts = path.relative_to(folder).parts
+    return parts != (SUMS,) and not any(part.startswith(".") for part in parts)
+
+
+def wrong_files(folder: Path) -> list[str]:
+    """Where the folder differs from its checksum file, in words."""
+    sums = folder / SUMS
+    if not sums.is_file():
+        raise StoreError(f"{folder} holds no {SUMS}; `inspectline pull PRODUCT --to {folder}`")
+    told = dict(line.split("  ", 1)[::-1] for line in sums.read_text().splitlines())
+    return [
+        f"{name} is {'damaged' if (folder / name).is_file() else 'missing'}; pull again"
+        for name, digest in told.items()
+        if not (folder / name).is_file() or sha256_of(folder / name) != digest
+    ]

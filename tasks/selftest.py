@@ -1,0 +1,62 @@
+"""Whether pulled releases say on this machine what they said when they were made."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import ZipFile
+
+from tasks.documents.golden import GOLDEN, Golden, GoldenImage
+from tasks.images.decode import decode_image
+from tasks.models.release_model import ReleaseModel
+from tasks.store.champion import champion
+from tasks.store.folder import FolderStore
+from tasks.store.golden import open_golden
+from tasks.store.release import folder_of
+from tasks.workspace.errors import StoreError
+
+
+@dataclass(frozen=True)
+class Tried:
+    """The champion of a product, and where it departs from what its release says, in words."""
+
+    product: str
+    release: str
+    images: int  # that were inspected
+    off: list[str]
+
+
+def selftest(folder: Path, device: str) -> Iterator[Tried]:
+    """Each champion of the folder, after it inspected its golden images."""
+    store = FolderStore(folder)
+    names = [key.removeprefix("champions/") for key in store.keys("champions/")]
+    if not names:
+        raise StoreError(f"{folder} holds no champion; `inspectline pull PRODUCT --to {folder}`")
+    for name in names:
+        product = name.removesuffix(".json")
+        current = champion(store, product)
+        if current is not None:
+            yield tried(store, product, current.release, device)
+
+
+def tried(store: FolderStore, product: str, release: str, device: str) -> Tried:
+    """One release, on its golden images."""
+    archive = open_golden(store, product, release)
+    if archive is None:
+        return Tried(product, release, 0, [])
+    model = ReleaseModel.load(store.folder / folder_of(product, release), device)
+    with archive:
+        told = Golden.parse(archive.read(GOLDEN), f"{GOLDEN} of {release}")
+        off = [found for one in told.images if (found := departs(model, archive, one, told))]
+    return Tried(product, release, len(told.images), off)
+
+
+def departs(model: ReleaseModel, archive: ZipFile, one: GoldenImage, told: Golden) -> str:
+    """How an image is judged otherwise than the release says; empty where it is not."""
+    picture = decode_image(archive.read(one.file), one.path)
+    found = model.result(model.inspector.inspect(picture.unit))
+    score, decision = found["score"], found["decision"]
+    if decision != one.decision:
+        return f"{one.path} is '{decision}' with {score:.6g}, released '{one.decision}'"
+    if abs(score - one.score) > told.tolerance:
+        return f"{one.path} scores {score:.6g}, released {one.score:.6g}"
+    return ""

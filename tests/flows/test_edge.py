@@ -1,0 +1,103 @@
+"""A release goes into a folder, and from there onto a machine that has nothing else."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from flows.cli import main
+from tasks.promotion.golden import keep_golden
+from tasks.pull import SUMS
+from tasks.spec.schema import Product, ReleaseSpec
+from tasks.store.champion import champion
+from tasks.store.folder import FolderStore
+from tests.flows.releases import made_release
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A workspace with a champion of `plate`, and its golden images in the store."""
+    made = made_release(tmp_path_factory.mktemp("source"))
+    store = FolderStore(made.root / "store")
+    spec = Product(release=ReleaseSpec(golden=2))
+    assert keep_golden(store, made, "plate", champion(store, "plate").release, spec)
+    return made.root
+
+
+@pytest.fixture
+def stick(source, tmp_path):
+    """A pulled folder."""
+    said = call("pull", "plate", "--store", source / "store", "--to", tmp_path / "stick")
+    assert said.exit_code == 0 and "plate padim" in said.output
+    return tmp_path / "stick"
+
+
+def call(*words):
+    return CliRunner().invoke(main, [*map(str, words)])
+
+
+def test_a_pulled_folder_inspects_without_a_workspace(stick, source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    said = call("predict", "plate", "--store", stick, source / "bright.png")
+    assert said.exit_code == 0 and said.output.startswith("DEFECT")
+    assert "padim" in call("releases", "plate", "--store", stick).output
+    missing = call("predict", "plate", "--store", tmp_path / "none", source / "bright.png")
+    assert missing.exit_code == 1 and "is no store" in missing.output
+
+
+def test_a_selftest_judges_the_golden_images_as_published(stick):
+    said = call("selftest", stick)
+    assert said.exit_code == 0, said.output
+    assert "2 golden images judged as published" in said.output
+    checked = subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=stick, check=False)
+    assert checked.returncode == 0
+
+
+def test_a_selftest_names_a_damaged_file(stick):
+    model = next(stick.glob("releases/plate/*/model.onnx"))
+    model.write_bytes(model.read_bytes()[:-1])
+    said = call("selftest", stick)
+    assert said.exit_code == 1 and "model.onnx is damaged; pull again" in said.output
+    shutil.rmtree(model.parent)
+    assert "model.onnx is missing; pull again" in call("selftest", stick).output
+
+
+def test_pulled_again_a_damaged_file_is_mended(stick, source):
+    model = next(stick.glob("releases/plate/*/model.onnx"))
+    model.write_bytes(b"")
+    call("pull", "plate", "--store", source / "store", "--to", stick)
+    assert call("selftest", stick).exit_code == 0
+
+
+def test_another_decision_fails_the_selftest(source, tmp_path):
+    """As by a machine whose ONNX Runtime computes otherwise: the archive says what was decided."""
+    from zipfile import ZipFile
+
+    shutil.copytree(source / "store", tmp_path / "store")
+    archive = next(tmp_path.glob("store/exhibits/plate/*.golden.zip"))
+    with ZipFile(archive) as file:
+        kept = {name: file.read(name) for name in file.namelist()}
+    told = json.loads(kept["golden.json"])
+    told["images"][0]["decision"] = "review"
+    told["images"][1]["score"] += 0.1
+    with ZipFile(archive, "w") as file:
+        for name, content in (kept | {"golden.json": json.dumps(told)}).items():
+            file.writestr(name, content)
+    call("pull", "plate", "--store", tmp_path / "store", "--to", tmp_path / "stick")
+    said = call("selftest", tmp_path / "stick")
+    assert said.exit_code == 1 and "2 of 2 golden images are judged otherwise" in said.output
+    assert "released 'review'" in said.output
+
+
+def test_a_damaged_release_is_not_pulled(source, tmp_path):
+    shutil.copytree(source / "store", tmp_path / "store")
+    model = next(tmp_path.glob("store/releases/plate/*/model.onnx"))
+    model.write_bytes(model.read_bytes()[::-1])
+    said = call("pull", "plate", "--store", tmp_path / "store", "--to", tmp_path / "stick")
+    assert said.exit_code == 1 and "its manifest says" in said.output
+    assert champion(FolderStore(tmp_path / "stick"), "plate") is None
+    assert not list(Path(tmp_path / "stick").rglob("*.part"))
