@@ -14,7 +14,7 @@ from tasks.workspace.paths import find
 
 def test_the_demo_begins_again_where_it_was_stopped(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(demo, "SIZE", 64)
-    monkeypatch.setattr(demo, "IMAGES", {"train": 2, "good": 1, "per_defect": 1})
+    monkeypatch.setattr(demo, "IMAGES", (2, 1, 1))
     monkeypatch.setattr(demo, "run_line", lambda *_: True)
     monkeypatch.setattr(demo, "bad_week", lambda *_: True)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
