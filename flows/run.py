@@ -26,7 +26,7 @@ from tasks.spec.read import is_automatic, read_params, read_product
 from tasks.spec.schema import Occasion
 from tasks.store.opening import seen_from
 from tasks.workspace.errors import LineError, StoreError, hint
-from tasks.workspace.git import operator
+from tasks.workspace.git import operator, uncommitted
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
 from tasks.workspace.scratch import sweep_scratch
@@ -157,6 +157,9 @@ def conclude(
     for name, reason in failures.items():
         click.echo(f"failed: {name}: {reason}", err=True)
     click.echo(f"report: {page}")
+    if changed := uncommitted(workspace):
+        more = f" and {len(changed) - 1} more" if changed[1:] else ""
+        click.echo(f"not committed: {changed[0]}{more}; `git add -A && git commit` keeps them")
     return verdicts
 
 
