@@ -89,7 +89,6 @@ def test_metrics_plots_and_params_are_where_dvc_looks(copy):
 
 @pytest.mark.slow
 def test_an_experiment_of_dvc_is_shown_and_taken_over(copy):
-    edit(copy, "plate", algorithms=["padim"])
     git(copy, "add", "--all")
     git(copy, "commit", "-qm", "all")
     stage = "data/plate/dvc.yaml:evaluate-padim"
