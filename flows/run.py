@@ -55,10 +55,15 @@ def run_line(
             with telling("starting Prefect"):
                 connect(workspace, verbose)
                 from flows.line import READ, line
+                from flows.prefect_server.abandoned import end_abandoned, of_this_machine
 
+                end_abandoned(workspace.root)
                 root, before_flow = workspace.root, READ.set(plan.cells)
                 try:
-                    failures, page = line(str(root), products, plan.stages, operator(), root.name)
+                    with of_this_machine():
+                        failures, page = line(
+                            str(root), products, plan.stages, operator(), root.name
+                        )
                 finally:
                     READ.reset(before_flow)
         decided = {p: d for p in products if (d := last_decision(workspace, p))}
