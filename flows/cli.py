@@ -136,6 +136,8 @@ for command in (
     edge.inspect,
     service.drift,
     releases.releases,
+    releases.audit,
+    releases.export,
     edge.pull,
     edge.selftest,
     releases.promote,

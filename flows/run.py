@@ -16,6 +16,7 @@ from tasks.documents.champion import Pointer
 from tasks.documents.decision import Decision
 from tasks.gate import undecided
 from tasks.leaderboard import champion_algorithms, champions, read_results
+from tasks.mirror.follow import follow
 from tasks.promotion.decision import last_decision, missing_gates
 from tasks.promotion.evaluated_cell import read_cell
 from tasks.report import write_report
@@ -64,6 +65,10 @@ def run_line(
         verdicts = conclude(workspace, decided, failures, page or str(write_report(workspace)))
         fresh = {p: decision for p, decision in decided.items() if decision != before[p]}
         notify(workspace, news_of(fresh, verdicts, failures))
+        with telling("telling MLflow"):
+            said = follow(workspace, products)
+        if said:
+            click.echo(said, err=True)
     return not failures
 
 

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DISTRIBUTIONS = {  # import name -> distribution, where they differ
     "botocore": "boto3",
+    "OpenSSL": "pyopenssl",
     "cryptography": "pyopenssl",
     "cv2": "opencv-python-headless",
     "dvc_data": "dvc",

@@ -1,11 +1,14 @@
 """Commands for releases: inspect images, list releases, change the champion."""
 
 import json
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
 from flows.commands import current_workspace, device_option, log_option, part_option, store_option
+from tasks.workspace.paths import Workspace
 
 
 @click.command()
@@ -91,6 +94,57 @@ def releases(ctx: click.Context, product: str, as_json: bool, store: str | None)
 
 @click.command()
 @click.argument("product")
+@click.option(
+    "--as", "form", required=True, type=click.Choice(["openvino", "triton"]), help="Its form."
+)
+@click.option(
+    "--to", required=True, type=click.Path(path_type=Path, file_okay=False), help="Its folder."
+)
+@click.option("--release", help="A release other than the champion.")
+@click.pass_context
+def export(ctx: click.Context, product: str, form: Any, to: Path, release: str | None) -> None:
+    """Write the champion of PRODUCT for others to run: pixels in, verdict out.
+
+    openvino: OpenVINO's IR. triton: a model repository for the Triton Inference Server and KServe;
+    another release becomes the next version. What is written has to decide the golden images as the
+    evaluation did.
+    """
+    from tasks.export import export as write_export
+
+    click.echo(f"wrote {write_export(current_workspace(ctx), product, form, to, release)}")
+
+
+@click.command()
+@click.argument("product")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="First day, in UTC.")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Last day, in UTC.")
+@click.option(
+    "--to", required=True, type=click.Path(path_type=Path, dir_okay=False), help="A new ZIP file."
+)
+@log_option
+@click.pass_context
+def audit(
+    ctx: click.Context,
+    product: str,
+    since: datetime | None,
+    until: datetime | None,
+    to: Path,
+    log: Path | None,
+) -> None:
+    """Pack what happened to PRODUCT for an auditor: an index to read, records, releases, hashes.
+
+    Who changed what, when and why; releases with the hashes of their files; corrected labels; with
+    --log what was inspected, and how it differed from what the release was made from. The same
+    facts give the same file.
+    """
+    from tasks.audit import audit as write_audit
+
+    first, last = (one.date() if one else None for one in (since, until))
+    click.echo(f"wrote {write_audit(current_workspace(ctx), product, to, first, last, log)}")
+
+
+@click.command()
+@click.argument("product")
 @click.argument("release")
 @click.option("--reason", default="by hand", show_default=True, help="It is recorded.")
 @click.pass_context
@@ -100,9 +154,10 @@ def promote(ctx: click.Context, product: str, release: str, reason: str) -> None
     from tasks.store.opening import store_of
     from tasks.workspace.git import operator
 
-    store = store_of(current_workspace(ctx))
-    pointer = promote_release(store, product, release, reason=reason, by=operator())
+    workspace = current_workspace(ctx)
+    pointer = promote_release(store_of(workspace), product, release, reason=reason, by=operator())
     click.echo(f"champion of {product}: {pointer.algorithm} {pointer.release}")
+    tell_mlflow(workspace, product)
 
 
 @click.command()
@@ -115,5 +170,15 @@ def rollback(ctx: click.Context, product: str, reason: str) -> None:
     from tasks.store.opening import store_of
     from tasks.workspace.git import operator
 
-    pointer = roll_back(store_of(current_workspace(ctx)), product, reason=reason, by=operator())
+    workspace = current_workspace(ctx)
+    pointer = roll_back(store_of(workspace), product, reason=reason, by=operator())
     click.echo(f"champion of {product}: {pointer.algorithm} {pointer.release}")
+    tell_mlflow(workspace, product)
+
+
+def tell_mlflow(workspace: Workspace, product: str) -> None:
+    """Tell a server, where one is named, of another champion."""
+    from tasks.mirror.follow import follow
+
+    if product in workspace.products and (said := follow(workspace, [product])):
+        click.echo(said, err=True)

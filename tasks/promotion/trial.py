@@ -6,7 +6,7 @@ evaluated cell is refused.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -89,8 +89,15 @@ def differences(
     return found
 
 
+class Verdicts(Protocol):
+    """What decides by itself, whatever runs it."""
+
+    def verdict(self, pixels: np.ndarray) -> tuple[float, str]:
+        """Score and decision of pixels (H, W, C), uint8 or uint16."""
+
+
 def verdict_differences(
-    model: VerdictModel,
+    model: Verdicts,
     images: Path,
     rows: list[dict[str, Any]],
     limits: tuple[float, float],

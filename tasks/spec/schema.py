@@ -392,6 +392,7 @@ class Line(Section):
     notify: Notify | None = None
     sinks: tuple[Sink, ...] = ()
     signing: Signing | None = None
+    mlflow: Annotated[str, Field(pattern=r"^https?://[^/]")] | None = None
     trust: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from tasks.documents.manifest import MANIFEST, Manifest
 from tasks.spec.read import read_params
 from tasks.workspace.errors import LineError, SpecError, StoreError
+from tasks.workspace.extras import require
 
 SIGNATURE = "model.sig"  # beside the manifest; the name that the tools of OpenSSF expect
 TRUST = "INSPECTLINE_TRUST"  # environment: files of public keys, where there is no workspace
@@ -123,16 +124,9 @@ def hashing() -> Any:
 
 def library() -> Any:
     """model_signing, which only those have who sign or verify; its import takes a second."""
-    try:
-        import model_signing.hashing
-        import model_signing.signing
-        import model_signing.verifying
-    except ImportError as error:
-        raise SpecError(
-            f"line.signing, line.trust and {TRUST} need model-signing ({error}); "
-            "pip install inspectline[signing]"
-        ) from error
-    return model_signing
+    for part in ("hashing", "signing", "verifying"):
+        require(f"model_signing.{part}")
+    return require("model_signing")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from tasks.store.opening import open_store, store_of
 from tasks.store.release import folder_of
 from tasks.store.releases import publish
 from tasks.store.seal import SIGNATURE, TRUST, Seal, seal_of
-from tasks.workspace.errors import LineError, SpecError, StoreError
+from tasks.workspace.errors import ExtraError, LineError, SpecError, StoreError
 from tasks.workspace.paths import Workspace
 
 pytest.importorskip("model_signing", reason="pip install inspectline[signing]")
@@ -216,3 +216,9 @@ def test_predict_refuses_a_folder_that_is_not_signed(signed, tmp_path, keys, mon
     found = CliRunner().invoke(main, ["predict", str(signed[2]), str(image)])
     assert found.exit_code == 1
     assert "fit.json" in found.output and signed[1] in found.output
+
+
+def test_a_missing_package_is_named_with_its_extra(signed, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "model_signing.hashing", None)
+    with pytest.raises(ExtraError, match=r"inspectline\[signing\]"):
+        fetch(signed[0], "cap", signed[1], tmp_path / "cache")

@@ -1,0 +1,1 @@
+"""What an MLflow server is told: runs, figures, versions, the champion. The store is the truth."""
