@@ -1,7 +1,12 @@
 """Anomaly detection algorithms behind one small interface.
 
-detector = create("padim", backbone="resnet18", dims=100).fit(train_loader)
-score, map = detector.predict(images)
+>>> import torch
+>>> from ad_models import create
+>>> images = torch.randn(6, 3, 64, 64)  # normalised by MEAN and STD
+>>> detector = create("padim", backbone="drawnet").fit(images.split(2))
+>>> score, maps = detector.predict(images[:4])  # larger is more anomalous
+>>> tuple(score.shape), tuple(maps.shape)
+((4,), (4, 1, 64, 64))
 
 torch is imported when a name that needs it is used.
 """
@@ -18,7 +23,9 @@ from ad_models.settings import checked, hint
 if TYPE_CHECKING:
     import torch
 
-    from ad_models.base import Batch, Detector, Prediction, seeded
+    from ad_models.base import Detector, Prediction, seeded
+    from ad_models.batch import Batch
+    from ad_models.drawing import heat_maps
     from ad_models.run import Progress, Run
 
 __all__ = [
@@ -32,6 +39,7 @@ __all__ = [
     "Run",
     "config",
     "create",
+    "heat_maps",
     "kind",
     "load",
     "seeded",
@@ -69,11 +77,12 @@ ALGORITHMS = {  # name (also the module's) -> class
 }
 
 WITH_TORCH = {  # name -> module
-    "Batch": "base",
+    "Batch": "batch",
     "Detector": "base",
     "Prediction": "base",
     "Progress": "run",
     "Run": "run",
+    "heat_maps": "drawing",
     "seeded": "base",
 }
 

@@ -2,6 +2,7 @@
 `forward`."""
 
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,23 +14,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ad_models.batch import Batch, batches
 from ad_models.errors import ExportError, InputError, NotFittedError, UpdateError
 from ad_models.run import Run
 
 FORMAT = 1
 Places = Sequence[Sequence[int]]  # for each group: numbers of its images in the order of `learn`
 PIXELS = 2**20  # seen at once by a prediction: 16 images of 256 x 256, or one of 1024 x 1024
-
-
-class Batch(NamedTuple):
-    """One batch of a loader. Only `image` is always present."""
-
-    # (B, 3, H, W) float32, ImageNet-normalised; or `Seen`, for algorithms with `reads_features`
-    image: Tensor
-    category: list[str] | None = None  # product of each image; few-shot episodes need it
-
-    def to(self, device: torch.device) -> "Batch":
-        return self._replace(image=self.image.to(device, non_blocking=True))
 
 
 class Prediction(NamedTuple):
@@ -74,6 +65,11 @@ class Detector(nn.Module, ABC):
     # calibrates, on `config.shots` images, and these parameters are its own. A plain tuple: the
     # build graph reads it without importing the algorithm.
     per_product: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """An algorithm without a docstring of its own has that of its file: paper and idea."""
+        super().__init_subclass__(**options)
+        cls.__doc__ = cls.__doc__ or sys.modules[cls.__module__].__doc__
 
     def __init__(self, config: Any) -> None:
         super().__init__()
@@ -126,24 +122,28 @@ class Detector(nn.Module, ABC):
 
     def fit(
         self,
-        loader: Iterable[Batch],
+        loader: Iterable[Batch | Tensor],
         run: Run | None = None,
-        normals: Iterable[Batch] | None = None,
+        normals: Iterable[Batch | Tensor] | None = None,
     ) -> Self:
-        """Learn from `loader`, then calibrate on `normals` if given."""
+        """Learn from `loader`, then calibrate on `normals` if given.
+
+        Both yield float32 images (B, 3, H, W), normalised by `MEAN` and `STD`, or a `Batch` of
+        them, and can be gone through more than once: a list, or a DataLoader.
+        """
         if self.needs_normals and normals is None:
             raise InputError(f"{type(self).__name__} needs `normals`, images of the target product")
         run = run or Run()
         self.to(run.device).train()
         with seeded(self.config.seed):
-            self.learn(loader, run)
+            self.learn(batches(loader), run)
             self.eval()
             if normals is not None:
-                self.calibrate(normals, run)
+                self.calibrate(batches(normals), run)
         self.fitted.fill_(True)
         return self
 
-    def update(self, loader: Iterable[Batch], run: Run | None = None) -> Self:
+    def update(self, loader: Iterable[Batch | Tensor], run: Run | None = None) -> Self:
         """Learn more normal images without the earlier ones. Scores change, so everything
         calibrated on scores must be repeated."""
         if not self.fitted:
@@ -151,7 +151,7 @@ class Detector(nn.Module, ABC):
         run = run or Run()
         self.to(run.device).train()
         with seeded(self.config.seed):
-            self.learn_more(loader, run)
+            self.learn_more(batches(loader), run)
         self.eval()
         return self
 

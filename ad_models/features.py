@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -136,6 +136,22 @@ def _place(net: nn.Module, name: str, layer: nn.Module) -> None:
     if owner and not hasattr(net, owner):
         net.add_module(owner, nn.Module())
     (getattr(net, owner) if owner else net).add_module(leaf, layer)
+
+
+def dims_of(asked: int | None, backbone: str, available: int, published: Mapping[str, int]) -> int:
+    """How many of the `available` channels are kept: what was asked for; without, what the paper
+    keeps of this backbone; of another one as many as of its largest, if there are so many.
+
+    >>> dims_of(None, "resnet18.a1_in1k", 448, {"wide_resnet50_2": 550, "resnet18": 100})
+    100
+    >>> dims_of(None, "drawnet", 224, {"wide_resnet50_2": 550, "resnet18": 100})
+    224
+    """
+    if asked is not None and asked > available:
+        raise ConfigError(f"dims is {asked}, but {backbone} gives {available}")
+    if asked is not None:
+        return asked
+    return min(published.get(backbone.partition(".")[0], max(published.values())), available)
 
 
 def stack(pyramid: list[Tensor], mode: str = "nearest") -> Tensor:

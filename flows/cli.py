@@ -133,6 +133,7 @@ for command in (
     line.results,
     releases.predict,
     service.serve,
+    edge.inspect,
     service.drift,
     releases.releases,
     releases.audit,

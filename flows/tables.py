@@ -7,6 +7,7 @@ from rich.table import Table
 
 from tasks.arrival.safe_paths import printable
 from tasks.documents.metrics import Metrics
+from tasks.documents.result import Result
 from tasks.store.releases import Release
 
 Row = dict[str, Any]
@@ -89,6 +90,13 @@ def prediction_line(found: Row) -> str:
     return f"{found['decision'].upper():<7} {found['score']:.4g} (threshold {limit}) " + printable(
         found["image"]
     )
+
+
+def result_line(found: Result) -> str:
+    """decision, score, part, name."""
+    score = format_value(found.score, "{:.4g}")
+    what = printable(found.fault or found.image or "")
+    return f"{found.decision.upper():<7} {score} part {printable(found.part)} {what}".rstrip()
 
 
 def drift_table(findings: list[Any]) -> None:

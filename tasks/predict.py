@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 from tasks.images.layout import image_files
 from tasks.images.read_image import IMAGE_SUFFIXES
 from tasks.monitoring.log import PredictionLog, record_of
+from tasks.monitoring.part_id import identity, part_in
 from tasks.store.opening import release_of
 from tasks.workspace.errors import DataError
 
@@ -40,11 +42,13 @@ def predict_images(
     maps: Path | None,
     device: str,
     log: PredictionLog | None = None,
+    pattern: re.Pattern[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """One record per image: image, score, threshold, decision, and the heat map's path. If it
-    cannot be inspected: image and error. warning: what could not be written.
+    """One record per image: image, part, sha256, score, threshold, decision, and the heat map's
+    path. If it cannot be inspected: image and error. warning: what could not be written.
 
     The raw score decides: above the threshold an image is a defect.
+    pattern: finds the part's id in the name of a file; without it each image is a part of its own.
     """
     from tasks.images.decode import decode_image
     from tasks.images.pictures import save_jpeg
@@ -57,12 +61,15 @@ def predict_images(
     names = map_names(paths)
     for path in paths:
         try:
-            picture = decode_image(read_bytes(path), path)
+            data = read_bytes(path)
+            named = identity(data, part_in(path.name, pattern))
+            picture = decode_image(data, path)
+            del data
             found = model.inspector.inspect(picture.unit)
         except DataError as error:
             yield {"image": str(path), "error": str(error)}
             continue
-        result = model.result(found)
+        result = named | model.result(found)
         record = {"image": str(path), **result}
         with warned(record, "the prediction is not logged"):
             if log:

@@ -1,18 +1,22 @@
 """Whether pulled releases say on this machine what they said when they were made."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
 from tasks.documents.golden import GOLDEN, Golden, GoldenImage
-from tasks.images.decode import decode_image
+from tasks.images.decode import Picture, decode_image
 from tasks.models.release_model import ReleaseModel
+from tasks.models.verdict import VerdictModel
 from tasks.store.champion import champion
 from tasks.store.folder import FolderStore
 from tasks.store.golden import open_golden
 from tasks.store.release import folder_of
 from tasks.workspace.errors import StoreError
+from tasks.workspace.paths import INSPECT
+
+Judge = Callable[[Picture], tuple[float, str]]  # raw score and decision of an image
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Tried:
     product: str
     release: str
     images: int  # that were inspected
-    off: list[str]
+    off: list[str]  # an image may be judged otherwise by more than one file
 
 
 def selftest(folder: Path, device: str) -> Iterator[Tried]:
@@ -43,18 +47,33 @@ def tried(store: FolderStore, product: str, release: str, device: str) -> Tried:
     archive = open_golden(store, product, release)
     if archive is None:
         return Tried(product, release, 0, [])
-    model = ReleaseModel.load(store.folder / folder_of(product, release), device)
     with archive:
         told = Golden.parse(archive.read(GOLDEN), f"{GOLDEN} of {release}")
-        off = [found for one in told.images if (found := departs(model, archive, one, told))]
+        off = []
+        for name, judge in judges(store.folder / folder_of(product, release), device):
+            found = (departs(judge, archive, one, told) for one in told.images)
+            off += [f"{name}: {text}" for text in found if text]
     return Tried(product, release, len(told.images), off)
 
 
-def departs(model: ReleaseModel, archive: ZipFile, one: GoldenImage, told: Golden) -> str:
+def judges(folder: Path, device: str) -> Iterator[tuple[str, Judge]]:
+    """All in a release that gives a score and a decision, by name: what `predict` and `serve` run,
+    and the file from pixels to verdict, which other programs run."""
+    model = ReleaseModel.load(folder, device)
+
+    def judge(picture: Picture) -> tuple[float, str]:
+        found = model.inspector.inspect(picture.unit)
+        return found.score, model.result(found)["decision"]
+
+    yield "the release", judge
+    if (folder / INSPECT).is_file():
+        verdict = VerdictModel(folder / INSPECT).verdict
+        yield INSPECT, lambda picture: verdict(picture.pixels)
+
+
+def departs(judge: Judge, archive: ZipFile, one: GoldenImage, told: Golden) -> str:
     """How an image is judged otherwise than the release says; empty where it is not."""
-    picture = decode_image(archive.read(one.file), one.path)
-    found = model.result(model.inspector.inspect(picture.unit))
-    score, decision = found["score"], found["decision"]
+    score, decision = judge(decode_image(archive.read(one.file), one.path))
     if decision != one.decision:
         return f"{one.path} is '{decision}' with {score:.6g}, released '{one.decision}'"
     if abs(score - one.score) > told.tolerance:

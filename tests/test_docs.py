@@ -216,3 +216,12 @@ def test_params_yaml_shows_every_key_with_its_real_default():
                 expected = known[key]
                 assert expected in (value, [value, value]), f"{name}.{key}"
     assert shown["line"] == defaults["line"]
+
+
+def test_pictures_are_shown_and_small():
+    pictures = sorted((DOCS / "pictures").iterdir())
+    assert sum(picture.stat().st_size for picture in pictures) < 1_000_000
+    shown = set(re.findall(r"\]\((?:docs/)?pictures/([\w.]+)", "".join(TEXTS.values())))
+    assert shown == {picture.name for picture in pictures}
+    made = (DOCS / "make_pictures.py").read_text()
+    assert all(f'"{picture.name}"' in made for picture in pictures)

@@ -17,11 +17,14 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DISTRIBUTIONS = {  # import name -> distribution, where they differ
     "botocore": "boto3",
+    "OpenSSL": "pyopenssl",
+    "cryptography": "pyopenssl",
     "cv2": "opencv-python-headless",
     "dvc_data": "dvc",
     "faiss": "faiss-cpu",
     "huggingface_hub": "timm",
     "markupsafe": "jinja2",
+    "model_signing": "model-signing",
     "opentelemetry": "opentelemetry-sdk",
     "paho": "paho-mqtt",
     "sklearn": "scikit-learn",

@@ -20,7 +20,7 @@ from torch import Tensor
 from ad_models.base import Batch, Detector, Places, Prediction, blocks
 from ad_models.budget import announced
 from ad_models.errors import ConfigError, InputError
-from ad_models.features import Pyramid, stack
+from ad_models.features import Pyramid, dims_of, stack
 from ad_models.gaussian import (
     FewRows,
     RunningGaussian,
@@ -33,19 +33,21 @@ from ad_models.gaussian_left_out import Gaussians
 from ad_models.maps import finish
 from ad_models.run import Run
 
+DIMS = {"wide_resnet50_2": 550, "resnet18": 100}  # table 2
+
 
 @dataclass(frozen=True)
 class PadimConfig:
     backbone: str = "wide_resnet50_2"  # section 4.2
     layers: tuple[str, ...] = ("layer1", "layer2", "layer3")  # section 4.2
-    dims: int = 550  # randomly kept channels; table 2 (100 for resnet18)
+    dims: int | None = None  # randomly kept channels; None: by the backbone, see DIMS
     epsilon: float = 0.01  # ridge on the covariance; equation 1
     sigma: float = 4.0  # blur of the final map, pixels; section 4.2
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0  # of the channel choice
 
     def __post_init__(self) -> None:
-        if self.dims < 1:
+        if self.dims is not None and self.dims < 1:
             raise ConfigError(f"dims must be at least 1, got {self.dims}")
         if self.epsilon <= 0:
             raise ConfigError(f"epsilon must be positive, got {self.epsilon}")
@@ -62,11 +64,10 @@ class Padim(Detector):
         super().__init__(config)
         self.pyramid = Pyramid(config.backbone, config.layers, config.weights)
         available = sum(self.pyramid.channels)
-        if config.dims > available:
-            raise ConfigError(f"dims is {config.dims}, but {config.backbone} gives {available}")
+        dims = dims_of(config.dims, config.backbone, available, DIMS)
         self.kept: Tensor
         order = torch.randperm(available, generator=torch.Generator().manual_seed(config.seed))
-        self.register_buffer("kept", order[: config.dims])  # (D,), section 3.1
+        self.register_buffer("kept", order[:dims])  # (D,), section 3.1
         self.register_buffer("mean", torch.empty(0))  # (P, D)
         # (P, D, D), inverse Cholesky factors of the covariances, or (P, N, N) beside `rows`
         self.register_buffer("whiten", torch.empty(0))

@@ -20,25 +20,27 @@ from torch import Tensor
 
 from ad_models.base import Batch, Detector, Places, Prediction, blocks
 from ad_models.errors import ConfigError, InputError
-from ad_models.features import Pyramid
+from ad_models.features import Pyramid, dims_of
 from ad_models.gaussian import RunningGaussian, claim_gaussians, whitening
 from ad_models.gaussian_left_out import Gaussians
 from ad_models.maps import finish
 from ad_models.run import Run
+
+DIMS = {"wide_resnet50_2": 300, "resnet18": 100}  # section 4
 
 
 @dataclass(frozen=True)
 class SemiOrthogonalConfig:
     backbone: str = "wide_resnet50_2"  # section 4
     layers: tuple[str, ...] = ("layer1", "layer2", "layer3")  # section 4
-    dims: int = 300  # k, of the projection; section 4 (100 for resnet18)
+    dims: int | None = None  # k, of the projection; None: by the backbone, see DIMS
     epsilon: float = 0.01  # ridge on the covariance; official code
     sigma: float = 4.0  # blur of the final map, pixels; official code
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0  # of the projection
 
     def __post_init__(self) -> None:
-        if self.dims < 1:
+        if self.dims is not None and self.dims < 1:
             raise ConfigError(f"dims must be at least 1, got {self.dims}")
         if self.epsilon <= 0:
             raise ConfigError(f"epsilon must be positive, got {self.epsilon}")
@@ -55,12 +57,9 @@ class SemiOrthogonal(Detector):
         super().__init__(config)
         self.pyramid = Pyramid(config.backbone, config.layers, config.weights)
         available = sum(self.pyramid.channels)
-        if config.dims > available:
-            raise ConfigError(f"dims is {config.dims}, but {config.backbone} gives {available}")
+        dims = dims_of(config.dims, config.backbone, available, DIMS)
         self.basis: Tensor
-        self.register_buffer(
-            "basis", semi_orthogonal(available, config.dims, config.seed)
-        )  # (F, D)
+        self.register_buffer("basis", semi_orthogonal(available, dims, config.seed))  # (F, D)
         self.register_buffer("mean", torch.empty(0))  # (P, D)
         self.register_buffer("whiten", torch.empty(0))  # (P, D, D), inverse Cholesky factors
 

@@ -37,11 +37,23 @@ log_option = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     help="Log predictions in this folder; `drift` reads them. Also as INSPECTLINE_LOG.",
 )
+device_option = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="cpu, cuda or cuda:N; auto: a GPU where there is one.",
+)
 store_option = click.option(
     "--store",
     envvar="INSPECTLINE_STORE",
     metavar="STORE",
     help="A folder, as of `pull`, or s3://bucket/prefix: then no workspace is needed.",
+)
+part_option = click.option(
+    "--part",
+    "pattern",
+    metavar="PATTERN",
+    help="Regular expression for file names; its group (?P<part>...) is the id of the part.",
 )
 labels_option = click.option(
     "--labels",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from flows.commands import current_workspace, log_option, store_option
+from flows.commands import current_workspace, device_option, log_option, part_option, store_option
 from tasks.workspace.paths import Workspace
 
 
@@ -19,12 +19,8 @@ from tasks.workspace.paths import Workspace
     "--maps", type=click.Path(path_type=Path, file_okay=False), help="Write heat maps here."
 )
 @click.option("--release", help="A release other than the champion.")
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="cpu, cuda or cuda:N; auto: a GPU where there is one.",
-)
+@device_option
+@part_option
 @store_option
 @log_option
 @click.pass_context
@@ -36,6 +32,7 @@ def predict(
     maps: Path | None,
     release: str | None,
     device: str,
+    pattern: str | None,
     store: str | None,
     log: Path | None,
 ) -> None:
@@ -48,15 +45,17 @@ def predict(
     from flows.tables import prediction_line
     from tasks.arrival.safe_paths import printable
     from tasks.monitoring.log import PredictionLog
+    from tasks.monitoring.part_id import part_pattern
     from tasks.predict import image_paths, predict_images
     from tasks.store.opening import locate, release_of
 
     folder = locate(ctx.obj, product, release, store)
     manifest = release_of(folder)
     name = manifest.product if manifest else "unpublished"
+    finds = part_pattern(pattern) if pattern else None
     records = PredictionLog(log, name) if log else None
     unusable = 0
-    for found in predict_images(folder, image_paths(images), maps, device, records):
+    for found in predict_images(folder, image_paths(images), maps, device, records, finds):
         unusable += "error" in found or "warning" in found
         if as_json or "error" not in found:
             click.echo(json.dumps(found) if as_json else prediction_line(found))

@@ -13,10 +13,12 @@ from flows.commands import (
     SOME,
     WHOLE,
     current_workspace,
+    device_option,
     labels_option,
     log_option,
     store_option,
 )
+from flows.commands.sinks import has_sinks, opened_sinks, sinks_options
 
 TOKEN = "INSPECTLINE_TOKEN"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -32,12 +34,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     type=click.IntRange(0, 65535),
     help="0: any that is free.",
 )
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    help="cpu, cuda or cuda:N; auto: a GPU where there is one.",
-)
+@device_option
 @click.option("--upload-mb", type=SOME, default=20.0, show_default=True, help="Largest upload.")
 @click.option("--megapixels", type=SOME, default=50.0, show_default=True, help="Largest image.")
 @click.option(
@@ -66,6 +63,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
     show_default=True,
     help="Seconds between checks for a new champion.",
 )
+@sinks_options
 @store_option
 @log_option
 @click.pass_context
@@ -78,7 +76,7 @@ def serve(
     every: float,
     store: str | None,
     log: Path | None,
-    **bounds: Any,
+    **more: Any,
 ) -> None:
     """Inspect over HTTP with the champions of PRODUCTS.
 
@@ -88,6 +86,7 @@ def serve(
 
     PRODUCT is a name, or s3://bucket/prefix/PRODUCT of a store.
     """
+    from tasks.monitoring.traces import open_traces
     from tasks.web.listening import serve_app
     from tasks.web.serving.app import create_app
     from tasks.web.serving.upload import Settings
@@ -97,15 +96,18 @@ def serve(
     if not token and host not in LOOPBACK:
         click.echo(f"warning: anybody who can reach {host} may use this; set {TOKEN}", err=True)
     warn_of_token(token)
-    app = create_app(served, Settings(**bounds, log=log), token, every)
+    told = {name: more.pop(name) for name in ("sinks", "topic", "confirm", "outbox")}
+    telling = opened_sinks(ctx.obj, "serve", told) if has_sinks(ctx.obj, told) else None
+    traces = open_traces(lambda text: click.echo(text, err=True))
+    app = create_app(served, Settings(**more, log=log), token, every, telling, traces)
     serve_app(
         app, host, port, lambda url: click.echo(f"serving at {url}; Ctrl-C ends it", err=True)
     )
 
 
 def _load(workspace: Path | None, product: str, address: str | None, device: str) -> Any:
+    from tasks.models.served import Served
     from tasks.store.opening import source_of
-    from tasks.web.serving.served import Served
 
     store, name, cache = source_of(workspace, product, address)
     served = Served(store, name, cache, device)

@@ -68,7 +68,16 @@ def telling(text: str, first: float = SOON, every: float = EVERY / 2) -> Iterato
 class Terminal(AbstractContextManager):
     """Use as a context; `start`, `update` and `end` are safe from any thread."""
 
-    def __init__(self, total: int, title: str = "line", every: float = EVERY) -> None:
+    def __init__(
+        self,
+        total: int,
+        title: str = "line",
+        every: float = EVERY,
+        log: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        """total: of the stages; every: seconds between reminders; log: is told what stays of it:
+        begin and end of a stage, and what it says."""
+        self._log = log
         self.console = Console(file=sys.stderr)
         self.every = every
         self._said = time.monotonic() - every + min(every, SOON)
@@ -105,7 +114,13 @@ class Terminal(AbstractContextManager):
         self._said = time.monotonic()
         self._bars.console.print(text, highlight=False, markup=False)
 
+    def note(self, text: str) -> None:
+        """Say it, and have it logged."""
+        self.say(text)
+        self._log(text)
+
     def start(self, name: str) -> None:
+        self._log(f"begun   {name}")
         self._began[name] = self._printed[name] = time.monotonic()
         self._left[name] = Remaining()
         self._notes[name] = ""
@@ -124,7 +139,7 @@ class Terminal(AbstractContextManager):
         self._notes.pop(name)
         self._bars.remove_task(self._rows.pop(name))
         self._bars.advance(self._all)
-        self.say(f"{outcome} {name} ({time.monotonic() - self._began[name]:.1f} s)")
+        self.note(f"{outcome} {name} ({time.monotonic() - self._began[name]:.1f} s)")
 
     def _remind(self) -> None:
         """Say what goes on, if nothing was said for some seconds."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.prefect_server import artifacts
+from flows.prefect_server.run_log import RunLog
 from flows.running import stop
 from flows.running.process import prepare
 from flows.running.progress import Terminal
@@ -49,17 +50,20 @@ class Runner(AbstractContextManager):
         self._free: queue.Queue[str] = queue.Queue()
         for slot in range(self.slots):
             self._free.put(self.devices[slot % len(self.devices)])
-        self.terminal = terminal or Terminal(len(stages) + len(after))
+        self.log = RunLog()
+        self.terminal = terminal or Terminal(len(stages) + len(after), log=self.log)
         self.journal = Journal(workspace, [*map(str, stages), *after], self.slots)
         prepare(worth_importing(stages))
 
     def __enter__(self) -> "Runner":
         self.journal.__enter__()
+        self.log.__enter__()
         self.terminal.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
         self.terminal.__exit__(*error)
+        self.log.__exit__(*error)
         self.journal.__exit__(*error)
 
     @contextmanager
@@ -128,7 +132,7 @@ class Slot:
         self.artifact.update(fraction)
 
     def say(self, text: str) -> None:
-        self.runner.terminal.say(f"  {self.name}: {text}")
+        self.runner.terminal.note(f"  {self.name}: {text}")
 
 
 def devices(device: str) -> list[str]:

@@ -17,6 +17,8 @@ class Prediction(Document):
     time: Text = Field(description="When it was inspected: UTC, ISO 8601.")
     release: Text | None = Field(default=None, description="Id of the release; null: none.")
     image: Text | None = Field(default=None, description="Name of the image; null: it has none.")
+    part: Text | None = Field(default=None, description="Id of the part that it shows.")
+    sha256: Text | None = Field(default=None, description="Hash of the image's file.")
     score: Figure = Field(default=None, description="Raw score; larger is more anomalous.")
     threshold: Figure = Field(default=None, description="Raw score above which it is a defect.")
     accept: Figure = Field(default=None, description="Raw score up to which it is good.")

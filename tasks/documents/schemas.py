@@ -10,6 +10,7 @@ from tasks.documents.manifest import Manifest
 from tasks.documents.metrics import Metrics
 from tasks.documents.model_card import ModelCard
 from tasks.documents.prediction import Prediction
+from tasks.documents.result import Result
 from tasks.documents.threshold import Thresholds
 from tasks.workspace.errors import DataError, hint
 
@@ -22,6 +23,7 @@ DOCUMENTS: dict[str, type[Document]] = {
     "manifest": Manifest,
     "golden": Golden,
     "prediction": Prediction,
+    "result": Result,
     "model_card": ModelCard,
 }
 

@@ -16,20 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ad_models.colours import coverage, inferno_colours, mixed_colours
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import write_bytes
 
 Array = NDArray[np.float32]
 
-# inferno, every 8th of its 256 colours: its lightness only rises, so colour vision is not needed
-INFERNO = bytes.fromhex(
-    "000004 040312 0b0724 150b37 210c4a 2f0a5b 3d0965 4a0c6b 57106e 64156e 71196e 7d1e6d "
-    "8a226a 972766 a32c61 b0315b bc3754 c63d4d d04545 da4e3c e35933 eb6429 f1711f f67e14 "
-    "f98c0a fb9b06 fcaa0f fbba1f f9c932 f5d949 f2e865 f3f586 fcffa4"
-)
-HEAT_SHARE = 0.62  # of the overlay, at most; the rest is the image in grey
-ANCHOR = 0.5  # of the scale: the limit above which a region is drawn; colours cover from there on
-CLEAR = 0.4  # of that limit: up to there nothing is coloured
 SIDE = 320  # pixels, the longer side of a small picture; heat maps are smooth, and half as large
 QUALITY = 75  # of a small picture
 
@@ -52,19 +44,6 @@ def map_colours(map: Array, top: float, side: int) -> Image.Image:
     share = np.asarray(small, np.float64) / (top or 1.0)
     colours = np.dstack([inferno_colours(share), 255 * coverage(share)])
     return Image.fromarray(colours.round().astype(np.uint8))
-
-
-def coverage(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much of the colours is seen, 0..1, where a map has this share of the scale."""
-    return ((share / ANCHOR - CLEAR) / (1 - CLEAR)).clip(0, 1) ** 2
-
-
-def mixed_colours(
-    colours: NDArray[np.float64], share: NDArray[np.float64], grey: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Colours (H, W, 3) of shares (H, W) over a grey image (H, W, 1), all in 0..255."""
-    seen = HEAT_SHARE * coverage(share)[..., None]
-    return seen * colours + (1 - seen) * grey
 
 
 def rgb_picture(image: Array) -> Image.Image:
@@ -91,13 +70,6 @@ def save_jpeg(picture: Image.Image, path: Path) -> Path:
     memory = io.BytesIO()
     picture.convert("RGB").save(memory, "JPEG", quality=85, optimize=True)
     return write_bytes(path, memory.getvalue())
-
-
-def inferno_colours(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inferno colours 0..255 (H, W, 3) for shares (H, W), clipped to 0..1."""
-    stops = np.frombuffer(INFERNO, np.uint8).reshape(-1, 3)
-    at = np.linspace(0, 1, len(stops))
-    return np.stack([np.interp(share, at, stops[:, channel]) for channel in range(3)], axis=2)
 
 
 def _check(image: Array, map: Array, top: float) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from tasks.images.pictures import ANCHOR, inferno_colours, mixed_colours
+from ad_models.colours import ANCHOR, inferno_colours, mixed_colours
 
 NARROWEST = 360  # pixels, so that the words have room
 WORDS = 28  # the strip's width, in heights of its letters

@@ -22,6 +22,7 @@ from tasks.workspace.errors import DataError
 
 IMAGE_KEYS = ("width", "height", "brightness", "sharpness")
 VERDICT_KEYS = ("score", "threshold", "accept", "decision", "displayed")
+IDENTITY_KEYS = ("part", "sha256")
 
 
 def record_of(
@@ -29,7 +30,7 @@ def record_of(
 ) -> Prediction:
     """What is logged of one inspection: when, by which release, the decision, how it looked.
 
-    image: its name, where it has one.
+    verdict: of a release's model, with the identity of the part; image: its name, where it has one.
     """
     return record_of_look(look(picture), verdict, release, image)
 
@@ -45,10 +46,12 @@ def record_of_look(
 ) -> Prediction:
     """As `record_of`, where the picture itself is not kept."""
     time = clock.now("milliseconds")
+    named: dict[str, Any] = {key: verdict.get(key) for key in IDENTITY_KEYS}
     return Prediction(
         time=time,
         release=release,
         image=image,
+        **named,
         **{key: verdict[key] for key in VERDICT_KEYS},
         regions=len(verdict["regions"]),
         **looked,

@@ -69,7 +69,7 @@ def threshold_lines(thresholds: Thresholds, edge: Mapping[str, Any]) -> list[str
     lines = []
     if thresholds.threshold is not None:
         scored = COMPARED[thresholds.score_rule]
-        lines.append(f"threshold {thresholds.threshold:.6g} by {thresholds.policy_used}{scored}")
+        lines.append(f"threshold {thresholds.threshold:.4g} by {thresholds.policy_used}{scored}")
         if thresholds.overkill_upper is not None:
             mean = thresholds.overkill_bound
             average = f"{mean:.1%} on average and " if mean is not None else ""

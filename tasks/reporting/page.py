@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from tasks.reporting import columns, pareto, plots
+from tasks.reporting.decision_lines import outcome
+from tasks.reporting.faces import faces
 from tasks.reporting.glossary import TERMS
 from tasks.reporting.page_data import PageData, page_data
 from tasks.reporting.view import View
 
 TEMPLATES = Path(__file__).with_name("templates")
 STYLES = ("report", "charts", "pictures", "media")
-SCRIPTS = ("pages", "table", "threshold", "pictures", "gallery", "viewer", "compare")
+SCRIPTS = (
+    *("pages", "table", "threshold", "pictures", "gallery", "viewer", "zoom", "compare", "faces"),
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,8 @@ def render(view: View, live: Live | None = None) -> str:
             terms=TERMS,
             plots=plots,
             pareto=pareto,
+            outcome=outcome,
+            portraits=faces,
         )
     )
     return str(html.lstrip())

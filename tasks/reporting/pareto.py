@@ -25,7 +25,8 @@ def pareto_front(models: Sequence[ModelView]) -> JsonObject | None:
     times = [ms for _, ms, _ in known]
     across = Axis(min(times) / 1.4, max(times) * 1.4, 520, log=True)
     up = Axis(max(0.0, min(lows) - 0.02), 1.0, 220)
-    taken: list[Box] = []
+    places = [(across.at(ms), up.length - up.at(auroc)) for _, ms, auroc in known]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in places]
     dots = []
     for model, ms, auroc in sorted(known, key=lambda one: -one[2]):
         x, y = across.at(ms), up.length - up.at(auroc)
@@ -65,13 +66,13 @@ def step_path(points: Points, right: float) -> str:
 
 
 def label_place(text: str, x: float, y: float, right: float, taken: list[Box]) -> dict[str, Any]:
-    """A free position for a dot's label; an empty label if there is none."""
-    taken.append((x - 5, y - 5, x + 5, y + 5))
+    """A position for a dot's label beside all dots and labels that are `taken`; an empty label if
+    there is none."""
     width = len(text) * LETTER
     for dx, dy, anchor in ((9, 4, "start"), (-9, 4, "end"), (0, -10, "middle"), (0, 18, "middle")):
         left = x + dx - width * {"start": 0, "middle": 0.5, "end": 1}[anchor]
         box = (left, y + dy - 10, left + width, y + dy + 2)
-        if left < 0 or box[2] > right or any(overlap(box, other) for other in taken[:-1]):
+        if left < 0 or box[2] > right or any(overlap(box, other) for other in taken):
             continue
         taken.append(box)
         return {"label": text, "dx": dx, "dy": dy, "anchor": anchor}

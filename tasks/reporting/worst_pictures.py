@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from ad_models.colours import HEAT_SHARE
 from tasks.decisions.threshold import wrongness
 from tasks.documents.threshold import THRESHOLD, Thresholds
-from tasks.images.pictures import HEAT_SHARE
 from tasks.reporting.reading import score_rows
 from tasks.reporting.small_pictures import PictureArchive
 from tasks.reporting.store_history import evaluation_file

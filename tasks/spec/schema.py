@@ -169,8 +169,11 @@ class Severity(Section):
 
 
 def fields_at(kind: type[BaseModel], where: list[str]) -> list[str]:
-    """Keys allowed in the section at `where`, also where that section may be null."""
+    """Keys allowed in the section at `where`, also where that section may be null, or is one of
+    a list."""
     for part in where:
+        if part.isdecimal():  # the place in a list of the sections that `kind` is
+            continue
         annotation: Any = kind.model_fields[part].annotation
         kind = next(
             option
@@ -350,6 +353,44 @@ class Notify(Section):
     on: tuple[Occasion, ...] = ("promoted", "refused", "failed", "drift")
 
 
+def _topic(text: str) -> str:
+    """Raise unless a topic of MQTT can be made of it."""
+    try:
+        made = text.format(product="product")
+    except (LookupError, ValueError):
+        made = ""
+    if not made or set(made) & set("+#\0"):
+        raise ValueError(
+            f"topic '{text}' of a sink cannot be published to; "
+            "leave out + and #, and write {product} alone in braces"
+        )
+    return text
+
+
+def _sink(address: str) -> str:
+    """Raise unless results can be sent to an address."""
+    scheme, remote, rest = address.partition("://")
+    if not address or (remote and (scheme not in SINKS or not rest.strip("/"))):
+        raise ValueError(
+            f"'{address}' is no sink; give mqtt://HOST, mqtts://HOST, http://..., https://... "
+            "or a folder"
+        )
+    return address
+
+
+SINKS = ("mqtt", "mqtts", "http", "https")
+
+
+class Sink(Section):
+    """Somebody who is told each result."""
+
+    to: Annotated[str, AfterValidator(_sink)]
+    topic: Annotated[str, AfterValidator(_topic)] = "inspectline/{product}"
+    confirm: bool = False
+    password: str = "INSPECTLINE_MQTT_PASSWORD"
+    secret: str = "INSPECTLINE_WEBHOOK_SECRET"
+
+
 class Signing(Section):
     """With what releases are signed."""
 
@@ -369,6 +410,7 @@ class Line(Section):
     features_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     workers: Workers | None = None
     notify: Notify | None = None
+    sinks: tuple[Sink, ...] = ()
     signing: Signing | None = None
     mlflow: Annotated[str, Field(pattern=r"^https?://[^/]")] | None = None
     trust: tuple[Annotated[str, Field(min_length=1)], ...] = ()

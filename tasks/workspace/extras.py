@@ -10,7 +10,7 @@ EXTRAS = {  # extra -> what is imported of it
     "mqtt": {"paho"},
     "camera": {"cv2"},
     "otel": {"opentelemetry"},
-    "signing": {"model_signing", "OpenSSL"},
+    "signing": {"cryptography", "model_signing", "OpenSSL"},
     "openvino": {"openvino"},
     "line": {
         *("FrEIA", "contourpy", "dvc", "dvc_data", "dvc_s3", "faiss", "great_expectations"),

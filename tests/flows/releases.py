@@ -9,6 +9,7 @@ from PIL import Image
 
 from ad_models.imagenet import MEAN, STD
 from tasks.documents.manifest import About
+from tasks.models.pixels import write_inspector
 from tasks.store.champion import promote
 from tasks.store.opening import store_of
 from tasks.store.releases import publish
@@ -19,9 +20,9 @@ SHAPE = 40, 60, 3  # of an image
 VALUES = {"bright": 200, "dark": 50}  # name of an image -> its grey
 
 
-def made_release(root: Path) -> Workspace:
+def made_release(root: Path, pixels: bool = False) -> Workspace:
     """A workspace with a champion of `plate` in ONNX form: the score is the mean of an image, and
-    above 0.5 it is a defect. Beside it lie bright.png and dark.png."""
+    above 0.5 it is a defect. Beside it lie bright.png and dark.png. pixels: with inspect.onnx."""
     (root / ".dvc").mkdir()
     (root / "params.yaml").write_text("line: {device: auto}")
     rows = [{"path": f"{name}.png", "score": score_of(value)} for name, value in VALUES.items()]
@@ -38,6 +39,8 @@ def made_release(root: Path) -> Workspace:
     limits = {"threshold": 0.5, "accept": 0.5, "pixel_threshold": 0.5, "map_top": 1.0}
     write_json(folder / "threshold.json", limits)
     write_rows(folder / "scores.csv", ["path", "score"], rows)
+    if pixels:
+        write_inspector(folder, deep=False)
     store = store_of(Workspace(root))
     release = publish(folder, "plate", store, About(algorithm="padim"))
     promote(store, "plate", release, reason="test", by="test")

@@ -239,6 +239,12 @@ def test_batches_go_to_the_pool_that_params_name(make, tmp_path, prefect, type):
         known = client.read_deployment_by_name(f"inspectline-cells/pool-{type}")
     assert pool.type == type and known.work_pool_name == name
     assert known.job_variables == job
+    if type == "kubernetes":  # as docs/deploy/kubernetes/workers.yaml names them
+        template = pool.base_job_template
+        assert {"image", "namespace", "service_account_name"} <= {
+            *template["variables"]["properties"]
+        }
+        assert "'args': '{{ command }}'" in str(template)  # so an ENTRYPOINT would be in its way
     assert ("image" in str(pool.base_job_template)) == (type == "kubernetes")
     write_params(workspace.root, line={"workers": {"pool": {"name": name, "type": "docker"}}})
     with pytest.raises(SpecError, match=f"{name} is of type {type} on the server, not docker"):

@@ -25,6 +25,9 @@ def written(trained, tmp_path_factory):
     image = next(trained.images("plate").glob("test/good/*.png"))
     words = ["--workspace", str(trained.root), "predict", "plate", str(image), "--log", str(log)]
     assert CliRunner().invoke(main, words).exit_code == 0
+    more = [str(image.parent), "--once", "--settle", "0", "--json", "--outbox", str(log / "box")]
+    inspected = CliRunner().invoke(main, ["-w", str(trained.root), "inspect", "plate", *more])
+    told = inspected.stdout.splitlines()[0]
     memo = json.loads((trained.scratch / "decisions" / "plate.json").read_text())
     return {
         "metrics": (cell / "metrics.json").read_text(),
@@ -33,6 +36,7 @@ def written(trained, tmp_path_factory):
         "champion": store.get("champions/plate.json"),
         "manifest": store.get(f"releases/plate/{pointer.release}/manifest.json"),
         "golden": open_golden(store, "plate", pointer.release).read(GOLDEN).decode(),
+        "result": told,
         "model_card": store.get(f"releases/plate/{pointer.release}/model_card.json"),
         "prediction": next(log.rglob("*.jsonl")).read_text(),
     }

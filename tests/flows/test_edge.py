@@ -1,5 +1,6 @@
 """A release goes into a folder, and from there onto a machine that has nothing else."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from tests.flows.releases import made_release
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """A workspace with a champion of `plate`, and its golden images in the store."""
-    made = made_release(tmp_path_factory.mktemp("source"))
+    made = made_release(tmp_path_factory.mktemp("source"), pixels=True)
     store = FolderStore(made.root / "store")
     spec = Product(release=ReleaseSpec(golden=2))
     assert keep_golden(store, made, "plate", champion(store, "plate").release, spec)
@@ -89,7 +90,8 @@ def test_another_decision_fails_the_selftest(source, tmp_path):
             file.writestr(name, content)
     call("pull", "plate", "--store", tmp_path / "store", "--to", tmp_path / "stick")
     said = call("selftest", tmp_path / "stick")
-    assert said.exit_code == 1 and "2 of 2 golden images are judged otherwise" in said.output
+    assert said.exit_code == 1 and "4 verdicts on 2 golden images are other ones" in said.output
+    assert "inspect.onnx: bright.png is 'defect'" in said.output
     assert "released 'review'" in said.output
 
 
@@ -101,3 +103,32 @@ def test_a_damaged_release_is_not_pulled(source, tmp_path):
     assert said.exit_code == 1 and "its manifest says" in said.output
     assert champion(FolderStore(tmp_path / "stick"), "plate") is None
     assert not list(Path(tmp_path / "stick").rglob("*.part"))
+
+
+def test_a_prediction_names_part_and_image(source, tmp_path):
+    image = tmp_path / "cam_042.png"
+    shutil.copy(source / "dark.png", image)
+    words = ["predict", "plate", "--json", "--log", tmp_path, "--part", r"_(?P<part>\d+)"]
+    said = call("--workspace", source, *words, image)
+    found = json.loads(said.output)
+    logged = json.loads(next(tmp_path.glob("plate/*.jsonl")).read_text())
+    for told in (found, logged):
+        assert told["part"] == "042"
+        assert told["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+
+
+def test_a_release_without_golden_images_is_told(source, tmp_path):
+    shutil.copytree(source / "store", tmp_path / "store")
+    next(tmp_path.glob("store/exhibits/plate/*.golden.zip")).unlink()
+    said = call("pull", "plate", "--store", tmp_path / "store", "--to", tmp_path / "stick")
+    assert said.exit_code == 0 and "no golden images" in said.output
+    assert "no golden images to judge" in call("selftest", tmp_path / "stick").output
+
+
+def test_pull_in_a_workspace_adds_golden_images(tmp_path):
+    """As of a release that was published before they were kept."""
+    made = made_release(tmp_path)
+    (made.product("plate") / "product.yaml").touch()
+    said = call("--workspace", tmp_path, "pull", "plate", "--to", tmp_path / "stick")
+    assert said.exit_code == 0 and "no golden images" not in said.output
+    assert "2 golden images judged" in call("selftest", tmp_path / "stick").output

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.flows.releases import made_release
+from tests.flows.releases import made_release, picture
 
 HEAVY = {"torch", "torchvision", "timm", "prefect", "great_expectations", "sklearn", "pandas"}
 MEGABYTES = 250  # at most, of a prediction
@@ -50,6 +50,16 @@ def test_a_service_needs_no_framework(released):
     said, memory, imported = start(released, "serve", "plate")
     assert "serving at FastAPI" in said
     assert not HEAVY & imported
+    assert memory < MEGABYTES
+
+
+def test_a_loop_needs_no_framework(released):
+    folder = released.root / "in"
+    folder.mkdir()
+    picture(folder / "bright.png", 200)
+    said, memory, imported = start(released, "inspect", "plate", folder, "--once", "--settle", 0)
+    assert said.startswith("DEFECT")
+    assert not (HEAVY | {"paho", "cv2", "boto3"}) & imported
     assert memory < MEGABYTES
 
 

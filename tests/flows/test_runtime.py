@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.releases import made_release
+from tests.flows.releases import made_release, picture
 
 ROOT = Path(__file__).parents[2]
 MEGABYTES = 400  # of the packages of the runtime, at most
@@ -80,7 +80,15 @@ def test_the_runtime_pulls_and_checks(runtime, released, tmp_path):
     assert call(program, "selftest", "stick", **here).returncode == 0
     image = released.root / "dark.png"
     found = call(program, "predict", "plate", "--store", "stick", image, **here)
-    assert found.stdout.startswith("good"), found.stdout + found.stderr
+    assert found.stdout.startswith("GOOD"), found.stdout + found.stderr
+    (tmp_path / "in").mkdir()
+    picture(tmp_path / "in" / "part.png", 220)
+    words = ["--store", "stick", "--sink", "sorted", "--outbox", "box", "--once", "--settle", "0"]
+    looped = call(program, "inspect", "plate", "in", *words, **here)
+    assert looped.returncode == 0, looped.stderr
+    assert len(list((tmp_path / "sorted/ng").iterdir())) == 2
+    refused = call(program, "inspect", "plate", "in", "--sink", "mqtt://host", *words[:2], **here)
+    assert refused.returncode == 2 and "inspectline[mqtt]" in refused.stderr, refused.stderr
 
 
 def test_what_trains_says_what_it_needs(runtime, released):

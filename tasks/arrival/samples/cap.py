@@ -55,7 +55,7 @@ def draw(at: Canvas, random: Generator, flaw: Flaw | None) -> Drawing:
 
 def mould(at: Canvas, random: Generator) -> Cap:
     """One cap: where it lies, how its print sits, its shade and the light on it."""
-    centre, angle = 128 + random.normal(0, 1.2, 2), random.normal(0, 0.018)
+    centre, angle = 128 + random.uniform(-2, 2, 2), random.uniform(-0.03, 0.03)
     p, q = turned(at.x - centre[0], at.y - centre[1], angle)
     off, twist = random.normal(0, 0.5, 2), random.normal(0, 0.008)
     r, s = turned(p - off[0], q - off[1], twist)

@@ -55,7 +55,7 @@ def draw(at: Canvas, random: Generator, flaw: Flaw | None) -> Drawing:
 
 def machine(at: Canvas, random: Generator) -> Plate:
     """One plate: where it lies, how its tool marks came out, and the light."""
-    angle, centre = random.normal(0, 0.009), 128 + random.normal(0, 1.2, 2)
+    angle, centre = random.uniform(-0.016, 0.016), 128 + random.uniform(-2, 2, 2)
     p, q = turned(at.x - centre[0], at.y - centre[1], angle)
     light = -2.2 + random.normal(0, 0.12)
     noise = ndimage.gaussian_filter1d(random.standard_normal(at.x.shape), 14 / at.pixel, axis=1)
@@ -111,9 +111,10 @@ def scratch(at: Canvas, plate: Plate, clean: Array, flaw: Flaw) -> tuple[Array, 
     random = flaw.random
     turn, away = random.uniform(0, 2 * np.pi), random.uniform(38, 60)
     start = plate.place(away * np.cos(turn), away * np.sin(turn))
-    angle, length = random.uniform(0, 2 * np.pi), flaw.between(28, 85) * random.uniform(0.9, 1.2)
+    angle = turn + random.choice((-1, 1)) * random.uniform(1.0, 2.1)  # or it would end in the bore
+    length = flaw.between(32, 88) * random.uniform(0.9, 1.2)
     points = wander(random, Way(start, angle, length), 0.06)
-    width = flaw.between(0.65, 0.95)
+    width = flaw.between(0.9, 1.4)
     bright = at.cover(line_distance(at, points) - width)
     dark = at.cover(line_distance(at, points + 1.3 * width) - width)
     metal = clean > 0.25
@@ -144,7 +145,7 @@ def burr(at: Canvas, plate: Plate, clean: Array, flaw: Flaw) -> tuple[Array, Arr
     if edge == 2:
         where = np.array((HALF - 3, random.uniform(-60, 60)))[:: random.choice((-1, 1))]
         where = where * random.choice((-1, 1))
-    centre, radius = plate.place(*where), flaw.between(6, 10) * random.uniform(0.9, 1.15)
+    centre, radius = plate.place(*where), flaw.between(7, 11) * random.uniform(0.9, 1.15)
     ragged = blot_distance(at, random, centre, radius, 0.3) + 0.9 * at.field(random, 5)
     slope_y, slope_x = np.gradient(0.8 * ragged + 1.6 * at.field(random, 6), at.pixel)
     glint = -(slope_x * np.cos(plate.light) + slope_y * np.sin(plate.light))

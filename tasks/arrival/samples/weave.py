@@ -126,7 +126,7 @@ def stain(at: Canvas, cloth: Cloth, clean: Array, flaw: Flaw) -> tuple[Array, Ar
     rim = 0.35 * np.exp(-(((distance + 2) / 2.2) ** 2))
     depth = np.clip(0.75 + 0.12 * at.field(random, 14) + rim, 0, 1.1)
     soaked = clean * (1 - (1 - colour(0.52, 0.36, 0.20)) * depth[..., None])
-    return soaked, at.cover(distance, 3.0) * flaw.between(0.5, 1.0)
+    return soaked, at.cover(distance, 3.0) * flaw.between(0.6, 1.0)
 
 
 def hole(at: Canvas, cloth: Cloth, clean: Array, flaw: Flaw) -> tuple[Array, Array]:

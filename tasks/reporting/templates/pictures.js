@@ -66,7 +66,7 @@ function pane(product, model, i, kind) {
   for (const what of VIEWS[kind].lines) {
     const [of, place] = what === "mask" ? [image.from, base] : [model.key, row];
     const path = outlineOf(product, of, what, place);
-    if (kind === "mask" && image.label !== "good" && !path) return null; // there is no mask
+    if (kind === "mask" && !path) return null; // there is no mask
     for (const line of drawing.querySelectorAll(`.${what}`)) line.setAttribute("d", path);
   }
   found.style.aspectRatio = `${width} / ${height}`;

@@ -46,6 +46,16 @@ function mark(page, value, model, counts) {
   dot.classList.toggle("shown", value !== model.threshold);
 }
 
+// The number with the fewest digits in low <= number < high, near the middle.
+function roundest(low, high) {
+  const middle = (low + high) / 2;
+  for (let digits = 1; digits < 17; digits += 1) {
+    const value = Number(middle.toPrecision(digits));
+    if (value >= low && value < high) return value;
+  }
+  return middle;
+}
+
 function slide(form) {
   const { product, model: key } = form.dataset;
   const model = modelOf(product, key);
@@ -72,9 +82,9 @@ function slide(form) {
   }
 
   const place = (value) => (range.value = steps.filter((score) => score <= value).length);
-  // all thresholds between two scores decide the same: use the middle
+  // all thresholds from one score up to the next decide the same: use the roundest near the middle
   const at = (step) =>
-    step === 0 ? steps[0] - 1e-6 * Math.abs(steps[0]) : step === steps.length ? steps[step - 1] : (steps[step - 1] + steps[step]) / 2;
+    step === 0 ? steps[0] - 1e-6 * Math.abs(steps[0]) : step === steps.length ? steps[step - 1] : roundest(steps[step - 1], steps[step]);
   function to(value) {
     exact.value = value;
     show(value);

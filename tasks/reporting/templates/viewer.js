@@ -5,6 +5,7 @@ let looking = null;
 function look(product, models, chosen, i) {
   looking = { product, models, chosen, at: chosen.indexOf(i) };
   turnTo(0);
+  zoom.reset();
   viewer.showModal();
 }
 
@@ -33,13 +34,13 @@ function titled(each, title) {
 
 viewer.addEventListener("keydown", (event) => {
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (!step || event.target.matches("input, select, textarea")) return;
+  if (!step || event.shiftKey || event.target.matches("input, select, textarea")) return;
   event.preventDefault();
   turnTo(step);
 });
 // focus the tile of the last picture; the list may have been drawn again in the meantime
 viewer.addEventListener("close", () => {
-  const list = document.querySelector(".page.shown .tiles");
+  const list = document.querySelector(".page.shown .tiles:not(.strip)");
   if (list) focusOn(list, viewer.dataset.path);
 });
 viewer.querySelector("[name=before]").addEventListener("click", () => turnTo(-1));

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from tasks.models.inspector import Inspection, Prepared
 from tasks.models.release_model import ReleaseModel
-from tasks.web.serving.served import Champion
+from tasks.models.served import Champion
 
 # If a score is within this share of a threshold, the image is scored again alone: the batch size
 # changes the last digits, and the decision must be the same as that of `predict`.

@@ -2,7 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from tasks.web.serving.served import Served
+from tasks.models.served import Served
+from tasks.sinks.telling import Telling
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 IMAGES = (1, 2, 4, 8, 16, 32)
@@ -11,8 +12,9 @@ IMAGES = (1, 2, 4, 8, 16, 32)
 class Metrics:
     """Names begin with inspectline_; one instance per service."""
 
-    def __init__(self, served: list[Served]) -> None:
+    def __init__(self, served: list[Served], telling: Telling | None = None) -> None:
         self.served = served
+        self.telling = telling
         self.registry = registry = CollectorRegistry()
         self.decisions = Counter(
             "inspectline_inspections",
@@ -48,6 +50,13 @@ class Metrics:
             registry=registry,
         )
 
+        self.unsent = Gauge(
+            "inspectline_unsent",
+            "Results that a sink has not acknowledged",
+            ["sink"],
+            registry=registry,
+        )
+
     def text(self, pixels: int) -> bytes:
         """In Prometheus' text format. pixels: at work."""
         self.pixels.set(pixels)
@@ -56,4 +65,6 @@ class Metrics:
             now = one.champion
             self.champion.labels(one.product, now.release, now.algorithm).set(1)
             self.trouble.labels(one.product).set(bool(one.trouble))
+        for name, count in self.telling.deliveries.waiting.items() if self.telling else ():
+            self.unsent.labels(name).set(count)
         return generate_latest(self.registry)

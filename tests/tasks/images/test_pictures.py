@@ -9,14 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.images.pictures import (
-    HEAT_SHARE,
-    coverage,
-    heat_map,
-    inferno_colours,
-    map_colours,
-    save_jpeg,
-)
+from ad_models.colours import HEAT_SHARE, coverage, inferno_colours
+from tasks.images.pictures import heat_map, map_colours, save_jpeg
 from tasks.images.sheet import sheet
 from tasks.reporting.small_pictures import small_original
 from tasks.workspace.errors import DataError

@@ -58,6 +58,8 @@ def test_labels_of_equal_rivals_do_not_cover_each_other() -> None:
         left = dot["x"] + dot["dx"] - width * {"start": 0, "middle": 0.5, "end": 1}[dot["anchor"]]
         boxes += [(left, dot["y"] + dot["dy"] - 10, left + width, dot["y"] + dot["dy"] + 2)]
     shown = [box for box, dot in zip(boxes, drawn["dots"], strict=True) if dot["label"]]
+    dots = [(dot["x"] - 5, dot["y"] - 5, dot["x"] + 5, dot["y"] + 5) for dot in drawn["dots"]]
+    assert not any(overlap(box, dot) for box in shown for dot in dots)
     pairs = [(a, b) for i, a in enumerate(shown) for b in shown[:i]]
     assert shown and not any(overlap(a, b) for a, b in pairs)
 

@@ -143,7 +143,7 @@ def test_damaged_figures_and_decisions_are_notes(root: Path) -> None:
 
 def test_a_workspace_without_anything_has_a_page(root: Path) -> None:
     _, page = shown(root)
-    assert "No product yet." in page.text and "No cell is evaluated yet." in page.text
+    assert "No product yet" in page.text and "No cell is evaluated yet." in page.text
 
 
 def test_a_store_that_is_away_is_a_note(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -214,7 +214,7 @@ def test_the_keyboard_alone_does_everything(at: Any) -> None:
     for _ in range(60):
         tab.press("Tab")
         reached.add(tab.run(f"{focused}.hash ?? ''"))
-        if tab.run(f"{focused}.closest('tbody') && {focused}.hash === '#p/tile'"):
+        if tab.run(f"{focused}.closest('.cards') && {focused}.hash === '#p/tile'"):
             break
     assert {"#content", "#leaderboard", "#p/tile"} <= reached
     tab.press("Enter")
@@ -315,3 +315,72 @@ def test_a_release_can_be_compared_with_a_cell(tmp_path: Path, tab: Browser) -> 
     tab.open(write_report(made).as_uri())
     assert "★" in tab.run("document.querySelector('.tabs').textContent")  # the cell is the release
     assert not tab.run("document.querySelectorAll('.page.shown [name=b] option').length")
+
+
+def test_the_overview_shows_each_product_by_its_parts(at: Any) -> None:
+    tab = at("overview")
+    link = "e.querySelector('h3 a').hash === '#p/tile'"
+    card = f"[...document.querySelectorAll('.card')].find(e => {link})"
+    titles = tab.run(f"[...{card}.querySelectorAll('figcaption')].map(e => e.textContent)")
+    assert titles[0].startswith("a good part") and [title.split(":")[0] for title in titles][
+        1:
+    ] == [*("the worst defect found", "the worst defect missed")]
+    said = tab.run(f"{card}.querySelector('.big').textContent")
+    assert said.startswith("Of 100 defects about ")
+    tab.wait("document.querySelectorAll('.cards .faces .image').length === 6")  # gear and tile
+    tab.run(f"{card}.querySelectorAll('.faces button')[2].click()")
+    tab.wait("document.getElementById('viewer').open")
+    missed = min(
+        (r for r in MODELS["padim"] if r[1] != "good" and r[3] == "good"), key=lambda r: r[2]
+    )
+    assert tab.run("document.getElementById('viewer').dataset.path") == missed[0]
+
+
+def test_the_large_pictures_are_zoomed_and_moved_together(at: Any) -> None:
+    tab = at("p/tile/padim")
+    tab.wait("document.querySelector('.page.shown .tiles .panes')")
+    tab.run("document.querySelector('.page.shown .tiles .panes').click()")
+    tab.wait("document.getElementById('viewer').open")
+    panes = "[...document.querySelectorAll('.large .pane')]"
+    placed = f"{panes}.map(e => getComputedStyle(e.querySelector('img, svg')).transform)"
+
+    def times() -> float:
+        return float(tab.run(f"{placed}[0]").removeprefix("matrix(").split(",")[0])
+
+    assert times() == 1
+    tab.run(f"""{panes}[1].dispatchEvent(new WheelEvent("wheel", {{deltaY: -300, bubbles: true,
+        cancelable: true, clientX: {panes}[1].getBoundingClientRect().left + 5,
+        clientY: {panes}[1].getBoundingClientRect().top + 5}}))""")
+    assert times() == pytest.approx(1.4**3, rel=1e-3)
+    assert len(set(tab.run(placed))) == 1 and len(tab.run(placed)) >= 3
+    before = tab.run(f"{placed}[0]")
+    press = "document.getElementById('viewer').dispatchEvent(new KeyboardEvent('keydown', {}))"
+    tab.run(press.replace("{}", "{key: 'ArrowRight', shiftKey: true}"))
+    assert tab.run(f"{placed}[0]") != before and len(set(tab.run(placed))) == 1
+    path = tab.run("document.getElementById('viewer').dataset.path")
+    tab.press("ArrowRight")  # another picture, at the same place
+    assert tab.run("document.getElementById('viewer').dataset.path") != path and times() > 2
+    tab.run(press.replace("{}", "{key: '0'}"))
+    assert times() == 1
+    told = tab.run("document.querySelector('#viewer .keys').textContent")
+    assert all(word in told for word in ("wheel or pinch", "Shift", "Esc"))
+
+
+def test_where_no_mask_is_drawn_there_is_no_black_tile(at: Any) -> None:
+    tab = at("p/tile/padim")
+    choose_threshold(tab, "label", "good")
+    tab.run("document.querySelector('.page.shown .gallery [name=pane][value=mask]').click()")
+    tab.wait("document.querySelector('.page.shown .gallery .tiles li .pane')")
+    assert tab.run("document.querySelectorAll('.page.shown .gallery .pane.mask').length") == 0
+
+
+def test_the_slider_takes_round_thresholds_that_decide_the_same(at: Any) -> None:
+    tab = at("p/tile/padim")
+    scores = sorted(row[2] for row in MODELS["padim"])
+    tab.run("document.querySelector('.page.shown .slider').elements.step.focus()")
+    for _ in range(5):
+        tab.press("ArrowRight")
+        text = counted(tab, ".slider", "exact")
+        step = int(counted(tab, ".slider", "step"))
+        assert scores[step - 1] <= float(text) < scores[step]
+        assert len(text) <= 7, text

@@ -27,6 +27,7 @@ from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
 from tasks.models.inspector import Inspector
 from tasks.models.release_model import ReleaseModel
+from tasks.models.served import LAST, ChampionWatch, Served
 from tasks.monitoring.log import PredictionLog, read_log
 from tasks.predict import predict_images
 from tasks.spec.schema import Image as ImageSpec
@@ -40,7 +41,6 @@ from tasks.web.serving.app import create_app
 from tasks.web.serving.batching import Batches
 from tasks.web.serving.budget import PixelBudget
 from tasks.web.serving.handling import RequestHandler
-from tasks.web.serving.served import LAST, ChampionWatch, Served
 from tasks.web.serving.upload import Settings
 from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.files import write_json
@@ -249,7 +249,8 @@ def test_what_the_service_logs_is_what_predict_logs(line, served, tmp_path):
     assert [one.image for one in theirs] == [str(path) for path in paths]
     assert len(ours) == len(paths)
     for one, other in zip(ours, theirs, strict=True):
-        assert one == other.model_copy(update={"time": one.time, "image": None})
+        same = {"time": one.time, "part": one.part, "image": None}
+        assert one.part != other.part and one == other.model_copy(update=same)
 
 
 def test_a_log_that_cannot_be_written_costs_no_inspection(line, served, tmp_path, caplog):
@@ -652,7 +653,7 @@ def test_the_watch_survives_anything_and_says_so(copy, error, monkeypatch):
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.web.serving.served.champion", fails)
+        patch.setattr("tasks.models.served.champion", fails)
         with listening(create_app([served], Settings(), every=0.02)) as client:
             until(lambda: served.trouble)
             assert client.get("/healthz").json() == {"status": "degraded"}
@@ -686,7 +687,7 @@ def test_a_watch_that_hangs_or_is_gone_is_told(served, monkeypatch):
     watch._thread.join(10)
     assert "nobody looks" in watch.trouble
     slow = ChampionWatch([served], 0.01)
-    monkeypatch.setattr("tasks.web.serving.served.PATIENCE", -1.0)
+    monkeypatch.setattr("tasks.models.served.PATIENCE", -1.0)
     assert "has taken" in slow.trouble
 
 
@@ -700,7 +701,7 @@ def test_a_release_that_cannot_be_used_is_not_tried_at_every_look(copy, tmp_path
     for _ in range(5):
         served.look()
     assert tried == [bad] and served.trouble
-    monkeypatch.setattr("tasks.web.serving.served.time.monotonic", lambda: 1e12)
+    monkeypatch.setattr("tasks.models.served.time.monotonic", lambda: 1e12)
     served.look()
     assert tried == [bad, bad]
 

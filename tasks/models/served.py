@@ -43,14 +43,21 @@ class Champion:
 class Served:
     """Read `champion` once per image: it can change at any time."""
 
-    def __init__(self, store: Store, product: str, cache: Path, device: str) -> None:
-        """Load the champion; if that fails, the last served release."""
+    def __init__(
+        self, store: Store, product: str, cache: Path, device: str, fixed: str | None = None
+    ) -> None:
+        """Load the champion; if that fails, the last served release. fixed: a release to load
+        instead, and to stay with."""
         self.store = store
         self.product = product
         self.cache = cache
         self.device = device
         self.trouble = ""  # why the last look at the store failed
         self._refused = Refusal()
+        self._fixed = fixed
+        if fixed:
+            self.champion = self._load(fixed)
+            return
         try:
             self.champion = self._load(None)
         except Exception as error:  # whatever a store or a model may bring up
@@ -65,6 +72,8 @@ class Served:
         After any failure the present one stays in use. A release that cannot be used is not tried
         again at every look.
         """
+        if self._fixed:
+            return False
         try:
             pointer = champion(self.store, self.product)
             if pointer is None:  # a folder that is not mounted looks like that, too

@@ -1,0 +1,46 @@
+"""What a sink is, and the one that an address means."""
+
+from pathlib import Path
+from typing import Protocol
+
+from tasks.sinks.outbox import Message
+from tasks.spec.schema import Sink as SinkSpec
+from tasks.workspace.secrets import without_password
+
+
+class Sink(Protocol):
+    """Somebody who is sent results."""
+
+    def send(self, messages: list[Message]) -> list[Message]:
+        """Those that were acknowledged. AwayError where nobody takes them now."""
+
+    def close(self) -> None:
+        """End what is open. It may be sent to again, which opens it anew."""
+
+
+def name_of(spec: SinkSpec) -> str:
+    """The name under which the outbox keeps what a sink is sent: its address, and what tells it
+    from others there."""
+    other = spec.topic != SinkSpec.model_fields["topic"].default
+    return without_password(spec.to) + f" {spec.topic}" * other
+
+
+def is_folder(spec: SinkSpec) -> bool:
+    """Whether results go into a folder of this machine, with their images."""
+    return "://" not in spec.to
+
+
+def open_sink(spec: SinkSpec) -> Sink:
+    """The sink at an address of a network; nothing is asked yet."""
+    if spec.to.startswith("mqtt"):
+        from tasks.sinks.mqtt import MqttSink
+
+        return MqttSink(spec)
+    from tasks.sinks.webhook import WebhookSink
+
+    return WebhookSink(spec)
+
+
+def folder_of(spec: SinkSpec, root: Path) -> Path:
+    """The folder that a sink is; a relative one begins at the workspace."""
+    return root / spec.to

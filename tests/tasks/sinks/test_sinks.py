@@ -1,0 +1,107 @@
+"""A webhook is signed and tried again; a folder holds images by verdict; addresses are checked."""
+
+import hashlib
+import hmac
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tasks.sinks.outbox import Message
+from tasks.sinks.sink import open_sink
+from tasks.sinks.sorted_folder import sort_image
+from tasks.sinks.webhook import SIGNATURE
+from tasks.spec.read import check
+from tasks.spec.schema import Params, Sink
+from tasks.workspace.errors import AwayError, SpecError
+from tests.tasks.sinks.results import result
+
+
+@pytest.fixture
+def receiver():
+    """A web server that keeps what it was sent; `answers` says with what it answers."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            server.got.append((self.path, dict(self.headers), body))
+            self.send_response(server.answers.pop(0) if server.answers else 204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.got, server.answers = [], []
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def messages(*parts):
+    found = [result(part) for part in parts]
+    return [Message(number, one.key, one.dump()) for number, one in enumerate(found)]
+
+
+def webhook(receiver):
+    return open_sink(Sink(to=f"http://127.0.0.1:{receiver.server_port}/results"))
+
+
+def test_a_webhook_is_signed(receiver, monkeypatch):
+    monkeypatch.setenv("INSPECTLINE_WEBHOOK_SECRET", "a secret of the factory")
+    sent = messages("a", "Teil-ü")
+    assert webhook(receiver).send(sent) == sent
+    for (path, headers, body), one in zip(receiver.got, sent, strict=True):
+        digest = hmac.new(b"a secret of the factory", body, hashlib.sha256).hexdigest()
+        assert path == "/results" and headers[SIGNATURE] == f"sha256={digest}"
+        assert json.loads(body) == one.body
+    assert receiver.got[0][1]["Idempotency-Key"] == sent[0].key
+
+
+def test_what_a_webhook_does_not_take_waits_with_all_that_follows(receiver):
+    sink, sent = webhook(receiver), messages("a", "b", "c")
+    receiver.answers = [200, 503]
+    assert sink.send(sent) == sent[:1]
+    receiver.answers = [302]  # it is not sent on to wherever an answer points
+    with pytest.raises(AwayError, match="302"):
+        sink.send(sent[1:])
+    assert len(receiver.got) == 3
+    receiver.shutdown()
+    receiver.server_close()
+    with pytest.raises(AwayError, match="Connect"):
+        sink.send(sent[1:])
+
+
+@pytest.mark.parametrize(
+    ("decision", "name"), [("good", "ok"), ("defect", "ng"), ("review", "review")]
+)
+def test_a_folder_holds_images_by_verdict(tmp_path, decision, name):
+    found = result("../a/7", decision)
+    for _ in range(2):  # the same inspection again is the same file
+        path = sort_image(tmp_path, found, b"pixels", ".png")
+    assert path.parent == tmp_path / name and path.read_bytes() == b"pixels"
+    assert sorted(one.suffix for one in (tmp_path / name).iterdir()) == [".json", ".png"]
+    assert json.loads(path.with_suffix(".json").read_text())["part"] == "../a/7"
+
+
+@pytest.mark.parametrize("address", ["ftp://host", "mqtt://", "https:///", ""])
+def test_an_address_that_is_no_sink_says_what_is_one(address):
+    with pytest.raises(SpecError, match=r"params.yaml: '.*' is no sink; give mqtt://HOST"):
+        check(Sink, {"to": address}, Path("params.yaml"))
+
+
+@pytest.mark.parametrize("topic", ["", "a/#", "{line}/x", "{"])
+def test_a_topic_can_be_published_to(topic):
+    with pytest.raises(SpecError, match="topic"):
+        check(Sink, {"to": "mqtt://host", "topic": topic}, Path("params.yaml"))
+
+
+def test_a_wrong_key_of_a_sink_is_named():
+    spec = {"line": {"sinks": [{"to": "mqtt://host"}, {"to": "mqtt://host", "topik": "a"}]}}
+    with pytest.raises(SpecError, match=r"'line.sinks.1.topik'; did you mean 'topic'\?"):
+        check(Params, spec, Path("params.yaml"))
