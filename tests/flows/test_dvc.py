@@ -79,7 +79,7 @@ def test_metrics_plots_and_params_are_where_dvc_looks(copy):
     assert "data/plate/cells/padim/evaluation/metrics.json" in files
     git(copy, "add", "--all")
     git(copy, "commit", "-qm", "all")
-    write_params(copy.root, algorithms__padim={"backbone": "resnet18", "dims": 10})
+    write_params(copy.root, algorithms__padim={"backbone": "drawnet", "dims": 10})
     changed = json.loads(dvc(copy, "params", "diff", "--json"))
     assert changed["params.yaml"]["algorithms.padim.dims"] == {"old": 20, "new": 10, "diff": -10}
     page = dvc(copy, "plots", "show").strip().splitlines()[-1].removeprefix("file://")
