@@ -4,6 +4,7 @@ The folder is a store of its own: `--store DIR` inspects with it, and a second p
 champion on, so that whoever reads it has the old release or the new one, whole.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tasks.workspace.errors import LineError, StoreError
 from tasks.workspace.files import file_beside, sha256_of, swept_beside
 
 SUMS = "SHA256SUMS"  # of all files of the folder, for `sha256sum --check`
+LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,12 @@ def wrong_files(folder: Path) -> list[str]:
     sums = folder / SUMS
     if not sums.is_file():
         raise StoreError(f"{folder} holds no {SUMS}; `inspectline pull PRODUCT --to {folder}`")
-    told = dict(line.split("  ", 1)[::-1] for line in sums.read_text().splitlines())
+    lines = sums.read_text(errors="replace").splitlines()
+    told = [LINE.fullmatch(line) for line in lines]
+    if not told or not all(told):
+        return [f"{SUMS} is damaged; pull again"]
     return [
         f"{name} is {'damaged' if (folder / name).is_file() else 'missing'}; pull again"
-        for name, digest in told.items()
+        for digest, name in (one.groups() for one in told if one)
         if not (folder / name).is_file() or sha256_of(folder / name) != digest
     ]

@@ -69,6 +69,19 @@ def test_a_selftest_names_a_damaged_file(stick):
     assert "model.onnx is missing; pull again" in call("selftest", stick).output
 
 
+@pytest.mark.parametrize("sums", [b"", b"garbage", b"\xff\xfe"])
+def test_a_selftest_without_whole_checksums_says_so(stick, sums):
+    (stick / SUMS).write_bytes(sums)
+    said = call("selftest", stick)
+    assert said.exit_code == 1 and f"{SUMS} is damaged; pull again" in said.output
+
+
+def test_a_selftest_asks_for_the_signature_where_keys_are_trusted(stick, tmp_path, monkeypatch):
+    monkeypatch.setenv("INSPECTLINE_TRUST", str(tmp_path / "line.pub"))
+    said = call("selftest", stick)
+    assert said.exit_code == 1 and "holds no model.sig" in said.output
+
+
 def test_pulled_again_a_damaged_file_is_mended(stick, source):
     model = next(stick.glob("releases/plate/*/model.onnx"))
     model.write_bytes(b"")
