@@ -19,7 +19,7 @@ from tasks.models.served import Champion, Served
 from tasks.monitoring.log import PredictionLog, record_of
 from tasks.monitoring.part_id import identity, part_in
 from tasks.monitoring.traces import Traces
-from tasks.sinks.outbox import Taken
+from tasks.sinks.outbox import TIDY, Taken
 from tasks.sinks.sorted_folder import FOLDERS
 from tasks.sinks.telling import Telling
 from tasks.workspace import clock
@@ -106,21 +106,26 @@ class FolderLoop:
         self.waiting = Waiting(settle, 0.0, 0.0)
         self.unread: dict[PurePosixPath, str] = {}  # files that cannot be read just now, and why
         refuse_own_pictures(self.source.folder, inspecting.telling.folders)
-        outbox = inspecting.telling.deliveries.outbox
-        listing = self.source.listing()
-        outbox.forget(self.address, [str(path) for path in listing])
-        self.taken: Listing = {
-            PurePosixPath(path): stamp_of(text) for path, text in outbox.taken(self.address).items()
-        }
+        self.taken = self._remembered(self.source.listing())
 
     def step(self) -> Iterator[Result]:
         """Results of what is complete now, in the order in which it was written."""
         listing = self.source.listing()
+        if self.clock() >= self._next_tidy:
+            self.taken = self._remembered(listing)
         self.waiting.update(listing, self.taken, self.clock())
         whole = self.waiting.whole(self.clock())
         for path in sorted(whole, key=lambda path: (int(listing[path][1]), str(path))):
             if result := self._inspect(path, listing):
                 yield result
+
+    def _remembered(self, listing: Listing) -> Listing:
+        """What was taken, without what has long been gone: files may come and go for years."""
+        self._next_tidy = self.clock() + TIDY
+        outbox = self.inspecting.telling.deliveries.outbox
+        outbox.forget(self.address, map(str, listing))
+        known = outbox.taken(self.address).items()
+        return {PurePosixPath(path): stamp_of(text) for path, text in known}
 
     @property
     def idle(self) -> bool:

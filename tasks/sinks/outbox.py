@@ -21,6 +21,7 @@ from tasks.workspace.errors import BusyError, MachineError
 from tasks.workspace.files import writing
 
 KEPT = 7 * 86400.0  # seconds that what was sent is remembered
+TIDY = 3600.0  # seconds between looks for what need not be remembered any more
 RAW = "CAST(? AS TEXT)"  # of bytes that `raw` made
 FORM = """
 CREATE TABLE IF NOT EXISTS messages (
@@ -102,7 +103,12 @@ class Outbox:
         self._base.execute("PRAGMA synchronous = FULL")
         self._base.executescript(FORM)
         with self._turn, self._base as base:
-            base.execute("DELETE FROM messages WHERE sent < ?", [time.time() - KEPT])
+            self._tidy(base)
+
+    def _tidy(self, base: sqlite3.Connection) -> None:
+        """Drop what was sent long ago: a service may run for years."""
+        base.execute("DELETE FROM messages WHERE sent < ?", [time.time() - KEPT])
+        self._next_tidy = time.monotonic() + TIDY
 
     def close(self) -> None:
         with self._turn:
@@ -136,6 +142,8 @@ class Outbox:
         with self._turn, self._base as base:
             rows = [(time.time(), one.id) for one in messages]
             base.executemany("UPDATE messages SET sent = ? WHERE id = ?", rows)
+            if time.monotonic() >= self._next_tidy:
+                self._tidy(base)
 
     def counts(self) -> dict[str, int]:
         """How many wait for each sink, those that are no longer configured too."""

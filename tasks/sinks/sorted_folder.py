@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from tasks.documents.result import Result
-from tasks.workspace.files import disk, write_bytes
+from tasks.workspace.files import disk, write_synced
 
 FOLDERS = {"good": "ok", "defect": "ng", "review": "review", "error": "error"}
 ID = 80  # characters of a part id in the name of a file
@@ -20,8 +20,8 @@ def sort_image(folder: Path, result: Result, image: bytes, suffix: str) -> Path:
     place = folder / FOLDERS.get(result.decision, "review")
     with disk(f"'{place}'"):
         body = json.dumps(result.dump(), indent=1, allow_nan=False) + "\n"
-        write_bytes(place / f"{name}.json", body.encode())
-        return write_bytes(place / f"{name}{suffix}", image)
+        write_synced(place / f"{name}.json", body.encode())
+        return write_synced(place / f"{name}{suffix}", image)
 
 
 def name_of(result: Result) -> str:

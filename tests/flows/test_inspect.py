@@ -173,6 +173,19 @@ def test_a_clock_that_is_set_back_holds_nothing_up(inspecting, line, tmp_path, m
     assert len(list(loop.step())) == 1
 
 
+def test_files_that_are_long_gone_are_not_remembered(inspecting, line, tmp_path, monkeypatch):
+    folder, now = watched(tmp_path), [0.0]
+    loop = FolderLoop(inspecting, str(folder), 0.0, None, lambda: now[0])
+    for name in ("gone.png", "there.png"):
+        shutil.copy(line / "dark.png", folder / name)
+    assert len(list(loop.step())) == 2
+    (folder / "gone.png").unlink()
+    monkeypatch.setattr("tasks.sinks.outbox.KEPT", -1.0)
+    now[0] = 1e6
+    assert not list(loop.step())
+    assert [path.name for path in loop.taken] == ["there.png"]
+
+
 def test_what_waits_for_a_full_disk_is_logged_once(inspecting, line, tmp_path):
     shutil.copy(line / "dark.png", watched(tmp_path))
     inspecting.records = PredictionLog(tmp_path / "log", "plate")

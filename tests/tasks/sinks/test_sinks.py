@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import os
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -107,6 +108,15 @@ def test_a_folder_holds_images_by_verdict(tmp_path, decision, name):
     assert path.parent == tmp_path / name and path.read_bytes() == b"pixels"
     assert sorted(one.suffix for one in (tmp_path / name).iterdir()) == [".json", ".png"]
     assert json.loads(path.with_suffix(".json").read_text())["part"] == "../a/7"
+
+
+def test_a_picture_outlives_a_power_cut(tmp_path, monkeypatch):
+    synced, real = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda file: (synced.append(os.fstat(file).st_size), real(file))
+    )
+    path = sort_image(tmp_path, result("a"), b"pixels", ".png")
+    assert {6, path.with_suffix(".json").stat().st_size} < set(synced)
 
 
 def test_pictures_of_other_parts_do_not_meet_in_a_folder(tmp_path):
