@@ -70,6 +70,8 @@ def files_below(
         about = (folder / path).stat()
         entries = list(os.scandir(folder / path))
     except OSError as error:
+        if inside and isinstance(error, FileNotFoundError | NotADirectoryError):
+            return  # a folder that was there a moment ago
         raise DataError(
             f"{folder / path}: cannot be read ({error.strerror}); check its rights"
         ) from None

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
+from tasks.arrival.watched import FolderSource
 from tasks.documents.result import Result
 from tasks.inspect_source import FolderLoop, Inspecting, inspect_camera
 from tasks.models.served import Served
@@ -153,6 +154,22 @@ def test_links_in_a_circle_and_names_of_any_bytes_stand_in_nobodys_way(served, l
         assert sorted(one.image for one in loop.step()) == expected
         inspecting.telling.deliveries.outbox.forget(loop.address, [])
         inspecting.telling.close()
+
+
+def test_a_folder_that_goes_while_it_is_listed_is_passed_over(tmp_path, monkeypatch):
+    folder, real = watched(tmp_path), os.scandir
+    (folder / "today").mkdir()
+    (folder / "a.png").touch()
+
+    def scanned(path):
+        entries = list(real(path))
+        if (folder / "today").is_dir():
+            (folder / "today").rmdir()
+        return entries
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scanned)
+        assert [path.name for path in FolderSource(str(folder)).listing()] == ["a.png"]
 
 
 @pytest.mark.parametrize(("sink", "refused"), [("sorted", True), ("..", False), (".kept", False)])

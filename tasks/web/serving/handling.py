@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,8 @@ class RequestHandler:
                 if self.telling:
                     with self.traces.span("tell"):
                         await self._aside(self._tell, self.telling, answer, data)
+                if self.settings.log is not None:  # only now, since what is not kept comes again
+                    await self._aside(self._log, self.settings.log, seen, answer)
                 return answer
             except Refused:
                 raise
@@ -126,7 +129,6 @@ class RequestHandler:
 
     def _answer(self, product: str, by: Champion, seen: Seen, found: Inspection) -> dict[str, Any]:
         result = seen.named | by.model.result(found)
-        self._log(product, seen, result, by.release)
         who = {"product": product, "release": by.release, "algorithm": by.algorithm}
         body = {**who, **result}
         if seen.background is not None:
@@ -145,15 +147,13 @@ class RequestHandler:
             log.error("%s: a result cannot be kept: %s", result.product, error)
             raise later("the result cannot be kept for those who are told") from None
 
-    def _log(self, product: str, seen: Seen, result: dict[str, Any], release: str) -> None:
+    def _log(self, folder: Path, seen: Seen, answer: dict[str, Any]) -> None:
         """If the disk is full, the record is lost but the inspection succeeds."""
-        if self.settings.log is None or seen.looked is None:
-            return
         try:
-            record = record_of_look(seen.looked, result, release, None)
-            PredictionLog(self.settings.log, product).add(record)
+            record = record_of_look(seen.looked or {}, answer, answer["release"], None)
+            PredictionLog(folder, answer["product"]).add(record)
         except OSError as error:
-            log.error("%s: the prediction is not logged: %s", product, error)
+            log.error("%s: the prediction is not logged: %s", answer["product"], error)
 
     async def _aside(self, function: Any, *arguments: Any) -> Any:
         return await run_sync(function, *arguments, limiter=self._threads)

@@ -57,7 +57,8 @@ def test_what_cannot_be_an_id_is_refused(client, root):
 def test_a_result_is_kept_for_the_sinks_before_the_client_has_it(root, tmp_path):
     deliveries = Deliveries(Outbox(tmp_path / "box"), {"there": Away()})
     telling = Telling(deliveries, [tmp_path / "sorted"])
-    app = create_app([Served(*source_of(root, "plate"), "cpu")], Settings(), telling=telling)
+    settings = Settings(log=tmp_path / "log")
+    app = create_app([Served(*source_of(root, "plate"), "cpu")], settings, telling=telling)
     with (
         listeners.served(app) as url,
         httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
@@ -69,6 +70,8 @@ def test_a_result_is_kept_for_the_sinks_before_the_client_has_it(root, tmp_path)
         (tmp_path / "sorted/ok").write_text("in the way")
         refused = ask(client, root)
         assert refused.status_code == 503 and "cannot be kept" in refused.json()["error"]
+    (logged,) = (tmp_path / "log/plate").iterdir()
+    assert logged.read_text().count("\n") == 1  # the other one is sent again
     del told["heat_map"]
     (kept,) = (json.loads(one.read_text()) for one in (tmp_path / "kept").glob("7-*.json"))
     assert kept == {"version": 1, "time": kept["time"], "image": None, **told}
