@@ -56,5 +56,5 @@ def open_sink(spec: SinkSpec) -> Sink:
 
 
 def folder_of(spec: SinkSpec, root: Path) -> Path:
-    """The folder that a sink is; a relative one begins at the workspace."""
-    return root / spec.to
+    """The folder that a sink is; a relative one begins at the workspace, and ~ is the home."""
+    return root / Path(spec.to).expanduser()

@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -10,6 +11,7 @@ from tasks.spec.automatic import AUTO
 from tasks.spec.policy_names import PolicyName, ScoreRule
 from tasks.workspace.errors import DataError, hint
 from tasks.workspace.names import part_pattern
+from tasks.workspace.secrets import without_secrets
 
 SeverityName = Literal["critical", "major", "minor", "ignore"]
 NEEDS_DEFECTS = frozenset({"max_miss", "f1_max"})
@@ -379,13 +381,22 @@ def _topic(text: str) -> str:
 
 def _sink(address: str) -> str:
     """Raise unless results can be sent to an address."""
-    scheme, remote, rest = address.partition("://")
-    if not address or (remote and (scheme not in SINKS or not rest.strip("/"))):
+    named = bool(address.strip()) if "://" not in address else _host(address)
+    if not named:
         raise ValueError(
-            f"'{address}' is no sink; give mqtt://HOST, mqtts://HOST, http://..., https://... "
-            "or a folder"
+            f"'{without_secrets(address)}' is no sink; give mqtt://HOST, mqtts://HOST, http://..., "
+            "https://... or a folder"
         )
     return address
+
+
+def _host(address: str) -> bool:
+    """Whether an address of a sink names a host, and no port that is none."""
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in SINKS and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 SINKS = ("mqtt", "mqtts", "http", "https")

@@ -23,6 +23,8 @@ from tasks.workspace.extras import require
 SIGNATURE = "model.sig"  # beside the manifest; the name that the tools of OpenSSF expect
 TRUST = "INSPECTLINE_TRUST"  # environment: files of public keys, where there is no workspace
 NEW_KEY = "`openssl ecparam -name prime256v1 -genkey -noout -out FILE` makes one"
+# errors of a file that is no key; what they say may show a part of it
+UNFIT = (ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,8 @@ class Seal:
                 private_key=self.key, password=self.password
             )
             config.set_hashing_config(hashing()).sign(folder, made)
-        except (ValueError, TypeError, AttributeError):  # what they say may show a part of the key
-            raise SpecError(
-                f"line.signing.key: '{self.key}' is no EC private key in PEM (P-256, P-384 or "
-                f"P-521) that line.signing.password opens; {NEW_KEY}"
-            ) from None
+        except UNFIT:
+            raise self._unfit() from None
         return made.read_bytes()
 
     def signed(self, folder: Path) -> bool:
@@ -87,10 +86,19 @@ class Seal:
             return False
         return True
 
+    def _unfit(self) -> LineError:
+        return SpecError(
+            f"line.signing.key: '{self.key}' is no EC private key in PEM (P-256, P-384 or P-521) "
+            f"that line.signing.password opens; {NEW_KEY}"
+        )
+
     def _public(self) -> bytes:
         from cryptography.hazmat.primitives import serialization as pem
 
-        private = pem.load_pem_private_key((self.key or Path()).read_bytes(), self.password)
+        try:
+            private = pem.load_pem_private_key((self.key or Path()).read_bytes(), self.password)
+        except UNFIT:
+            raise self._unfit() from None
         form = pem.PublicFormat.SubjectPublicKeyInfo
         return private.public_key().public_bytes(pem.Encoding.PEM, form)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tasks.sinks.outbox import Message
-from tasks.sinks.sink import named, open_sink
+from tasks.sinks.sink import folder_of, named, open_sink
 from tasks.sinks.sorted_folder import sort_image
 from tasks.sinks.webhook import SIGNATURE
 from tasks.spec.read import check
@@ -125,10 +125,35 @@ def test_pictures_of_other_parts_do_not_meet_in_a_folder(tmp_path):
     assert len({sort_image(tmp_path, one, b"black", ".png") for one in found}) == len(parts)
 
 
-@pytest.mark.parametrize("address", ["ftp://host", "mqtt://", "https:///", ""])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://host",
+        "mqtt://",
+        "https:///",
+        "",
+        " ",
+        "http://[::1",
+        "mqtt://h:abc",
+        "mqtt://h:0",
+        "https://h:99999",
+        "mqtts://user@",
+    ],
+)
 def test_an_address_that_is_no_sink_says_what_is_one(address):
     with pytest.raises(SpecError, match=r"params.yaml: '.*' is no sink; give mqtt://HOST"):
         check(Sink, {"to": address}, Path("params.yaml"))
+
+
+def test_an_address_is_named_without_its_password():
+    with pytest.raises(SpecError) as raised:
+        check(Sink, {"to": "mqtt://line:geheim@host:abc"}, Path("params.yaml"))
+    assert "geheim" not in str(raised.value)
+
+
+def test_a_folder_may_lie_in_the_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert folder_of(Sink(to="~/sorted"), Path("/line")) == tmp_path / "sorted"
 
 
 @pytest.mark.parametrize("topic", ["", "a/#", "{line}/x", "{"])
