@@ -222,6 +222,14 @@ def test_a_file_that_is_no_key_is_not_shown(tmp_path, model):
     assert "c2VjcmV0" not in str(raised.value) and raised.value.__suppress_context__
 
 
+def test_what_is_signed_already_needs_a_key_that_signs_too(signed, tmp_path, keys, model):
+    store = opened(tmp_path, keys[1])  # the public one by mistake
+    with pytest.raises(SpecError, match=r"no EC private key"):
+        publish(model, "cap", store, ABOUT)
+    with pytest.raises(SpecError, match=r"no EC private key"):
+        sign_release(store, "cap", signed[1], tmp_path / "scratch")
+
+
 def test_predict_refuses_a_folder_that_is_not_signed(signed, tmp_path, keys, monkeypatch):
     from flows.cli import main
 
