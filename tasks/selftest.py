@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from zipfile import ZipFile
 
 from tasks.documents.golden import GOLDEN, Golden, GoldenImage
@@ -11,10 +11,11 @@ from tasks.models.release_model import ReleaseModel
 from tasks.models.verdict import VerdictModel
 from tasks.store.champion import champion
 from tasks.store.folder import FolderStore
-from tasks.store.golden import open_golden
+from tasks.store.golden import member, open_golden
 from tasks.store.release import folder_of
 from tasks.store.seal import Seal
 from tasks.workspace.errors import StoreError
+from tasks.workspace.names import usable
 from tasks.workspace.paths import INSPECT
 
 Judge = Callable[[Picture], tuple[float, str]]  # raw score and decision of an image
@@ -35,11 +36,11 @@ def selftest(folder: Path, device: str, seal: Seal = NONE) -> Iterator[Tried]:
     """Each champion of the folder, after it inspected its golden images. seal: whose signatures
     are trusted; StoreError where none of them signed a champion."""
     store = FolderStore(folder)
-    names = [key.removeprefix("champions/") for key in store.keys("champions/")]
-    if not names:
+    paths = [PurePosixPath(key) for key in store.keys("champions/")]
+    names = [one.stem for one in paths if one.suffix == ".json" and usable(one.stem)]
+    if not names:  # other files may lie there, of those that Finder writes
         raise StoreError(f"{folder} holds no champion; `inspectline pull PRODUCT --to {folder}`")
-    for name in names:
-        product = name.removesuffix(".json")
+    for product in names:
         current = champion(store, product)
         if current is not None:
             key = folder_of(product, current.release)
@@ -53,7 +54,7 @@ def tried(store: FolderStore, product: str, release: str, device: str) -> Tried:
     if archive is None:
         return Tried(product, release, 0, [])
     with archive:
-        told = Golden.parse(archive.read(GOLDEN), f"{GOLDEN} of {release}")
+        told = Golden.parse(member(archive, GOLDEN), f"{GOLDEN} of {release}")
         off = []
         for name, judge in judges(store.folder / folder_of(product, release), device):
             found = (departs(judge, archive, one, told) for one in told.images)
@@ -78,7 +79,7 @@ def judges(folder: Path, device: str) -> Iterator[tuple[str, Judge]]:
 
 def departs(judge: Judge, archive: ZipFile, one: GoldenImage, told: Golden) -> str:
     """How an image is judged otherwise than the release says; empty where it is not."""
-    score, decision = judge(decode_image(archive.read(one.file), one.path))
+    score, decision = judge(decode_image(member(archive, one.file), one.path))
     if decision != one.decision:
         return f"{one.path} is '{decision}' with {score:.6g}, released '{one.decision}'"
     if abs(score - one.score) > told.tolerance:

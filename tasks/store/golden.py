@@ -1,6 +1,7 @@
 """Golden images of a release: an archive beside it in the store, for a check on another machine."""
 
 import io
+import zlib
 from zipfile import BadZipFile, ZipFile
 
 from tasks.documents.golden import Golden
@@ -23,3 +24,11 @@ def open_golden(store: Store, product: str, release: str) -> ZipFile | None:
         return ZipFile(io.BytesIO(content))
     except BadZipFile as error:
         raise Golden.damaged(f"'{key}' in the store {store.address}", str(error)) from error
+
+
+def member(archive: ZipFile, name: str) -> bytes:
+    """A file of an archive of golden images."""
+    try:
+        return archive.read(name)
+    except (KeyError, BadZipFile, RuntimeError, zlib.error) as error:  # RuntimeError: encrypted
+        raise Golden.damaged(f"'{name}' in the golden images", str(error)) from error

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 from click.testing import CliRunner
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from flows.cli import main
 from tasks.products.rename import copy_releases
 from tasks.promotion.golden import keep_golden
-from tasks.pull import SUMS
+from tasks.pull import SUMS, write_sums
 from tasks.spec.schema import Product, ReleaseSpec
 from tasks.store.champion import champion
 from tasks.store.folder import FolderStore
@@ -106,6 +107,23 @@ def test_pulled_again_a_damaged_file_is_mended(stick, source):
     model.write_bytes(b"")
     call("pull", "plate", "--store", source / "store", "--to", stick)
     assert call("selftest", stick).exit_code == 0
+
+
+def test_what_others_put_beside_a_champion_is_passed_over(stick):
+    for name in (".DS_Store", "._plate.json", "readme.txt"):
+        (stick / "champions" / name).write_bytes(b"\0")
+    assert call("selftest", stick).exit_code == 0
+
+
+def test_an_archive_that_lacks_an_image_is_damaged(stick):
+    (path,) = stick.glob("exhibits/plate/*.golden.zip")
+    with ZipFile(path) as archive:
+        told = archive.read("golden.json")
+    with ZipFile(path, "w") as archive:
+        archive.writestr("golden.json", told)
+    write_sums(stick)
+    said = call("selftest", stick)
+    assert said.exit_code == 1 and "in the golden images is damaged" in said.output
 
 
 def test_another_decision_fails_the_selftest(source, tmp_path):
