@@ -30,6 +30,9 @@ OLD = {  # what may be missing is; no version
     "champion": {"format": 1, **POINTER, "history": [ID]},
     "manifest": {"format": 1, **MANIFEST},
     "model_card": {"product": "nut", "algorithm": "padim"},
+    "golden": {"release": "0" * 16, "tolerance": 0.001, "images": []},
+    "result": {name: "nut" for name in ("product", "release", "algorithm", "part", "sha256")}
+    | {"decision": "good", "time": "2026-01-01T00:00:00Z"},
     "prediction": {"time": "2026-05-04T03:02:01+00:00", "score": 1.5},
 }
 
