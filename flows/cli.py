@@ -137,6 +137,7 @@ for command in (
     service.drift,
     releases.releases,
     releases.audit,
+    releases.sign,
     releases.export,
     edge.pull,
     edge.selftest,

@@ -2,12 +2,13 @@
 
 work pool     inspectline                      for the worker on the workspace's machine
 deployment    inspectline-run/<name>           one run at a time, the others queue
-work pool     inspectline-cells                for workers on other machines
+work pool     inspectline-cells                for workers elsewhere; or line.workers.pool
 deployment    inspectline-cells/<name>         a batch of cells; both with `line.workers` only
 schedules     of the deployment, one a product whose spec has `schedule`
 automations   inspectline <name> <product>     start a run when watch or drift reports one
 """
 
+import asyncio
 import json
 from datetime import timedelta
 from typing import Any, cast
@@ -24,6 +25,7 @@ from flows.prefect_server.events import event_resource
 from flows.prefect_server.names import CELLS, DUE, POOL, name_of
 from flows.scheduled import scheduled
 from tasks.spec.read import read_params, read_product
+from tasks.spec.schema import Pool
 from tasks.workspace.errors import SpecError
 from tasks.workspace.names import safe_name
 from tasks.workspace.paths import Workspace
@@ -37,8 +39,8 @@ def deploy_workspace(workspace: Workspace) -> list[str]:
     times = schedules(workspace)
     with get_client(sync_client=True) as client:
         made = [make_pool(client, POOL)]
-        if read_params(workspace.root).line.workers:
-            made += register_cells(client, name)
+        if workers := read_params(workspace.root).line.workers:
+            made += register_cells(client, name, workers.pool)
         deployment = scheduled.to_deployment(
             name,
             schedules=list(times.values()),
@@ -127,29 +129,54 @@ def _automation_key(automation: AutomationCore) -> str:
     return json.dumps([actions, trigger], sort_keys=True, default=sorted)
 
 
-def register_cells(client: "SyncPrefectClient", name: str) -> list[str]:
+def register_cells(client: "SyncPrefectClient", name: str, pool: Pool) -> list[str]:
     """Register the pool and deployment for batches of cells; without limits: each worker has its
     own slots."""
     from prefect.types.entrypoint import EntrypointType
 
     from flows.fleet.run_batch import cells
 
-    made = make_pool(client, CELLS)
+    made = make_pool(client, pool.name, pool.type)
     deployment = cells.to_deployment(
-        name, work_pool_name=CELLS, entrypoint_type=EntrypointType.MODULE_PATH
+        name,
+        work_pool_name=pool.name,
+        job_variables=pool.job,
+        entrypoint_type=EntrypointType.MODULE_PATH,
     )
     deployment.apply()  # type: ignore[union-attr]
     return [made, f"set  deployment {CELLS}/{name}"]
 
 
-def make_pool(client: "SyncPrefectClient", name: str) -> str:
-    """Create a process work pool or keep it; a line that says which."""
+def make_pool(client: "SyncPrefectClient", name: str, type: str = "process") -> str:
+    """Create a work pool, or keep one with all that was set there; a line that says which.
+
+    SpecError where it has another type, or where nothing here knows the type.
+    """
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectNotFound
 
     try:
-        client.read_work_pool(name)
+        known = client.read_work_pool(name)
     except ObjectNotFound:
-        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+        pool = WorkPoolCreate(name=name, type=type, base_job_template=job_template(name, type))
+        client.create_work_pool(pool)
         return f"made work pool {name}"
+    if known.type != type:
+        raise SpecError(
+            f"line.workers.pool: {name} is of type {known.type} on the server, not {type}; name "
+            "another pool, or its type"
+        )
     return f"kept work pool {name}"
+
+
+def job_template(name: str, type: str) -> dict[str, Any]:
+    """The base job template of a type of pools, as Prefect or its integration defines it."""
+    from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
+
+    found = asyncio.run(get_default_base_job_template_for_infrastructure_type(type))
+    if found is None:
+        raise SpecError(
+            f"line.workers.pool.type: nothing here knows '{type}'; install its integration, as "
+            f"prefect-kubernetes, or make the pool with `prefect work-pool create {name}`"
+        )
+    return found

@@ -90,8 +90,8 @@ class Status:
     cells: list[dict[str, Any]]  # running tasks: name, state, started
 
 
-def read_status() -> Status:
-    """Read the state from the server of PREFECT_API_URL."""
+def read_status(pool: str = CELLS) -> Status:
+    """Read the state from the server of PREFECT_API_URL. pool: for batches of cells."""
     with get_client(sync_client=True) as client:
         cells = client.read_task_runs(
             flow_filter=_flows(line.name, run_batch.cells.name),
@@ -101,7 +101,7 @@ def read_status() -> Status:
             limit=SHOWN,
         )
         return Status(
-            workers=_workers(client, POOL) + _workers(client, CELLS),
+            workers=_workers(client, POOL) + _workers(client, pool),
             queue=_runs(client, WAITING, scheduled.name, run_batch.cells.name),
             runs=_runs(client, WORKING, scheduled.name, line.name, run_batch.cells.name),
             cells=[_run_state(one, one.start_time) for one in cells],

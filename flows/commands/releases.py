@@ -145,6 +145,32 @@ def audit(
 
 @click.command()
 @click.argument("product")
+@click.argument("release", required=False)
+@click.pass_context
+def sign(ctx: click.Context, product: str, release: str | None) -> None:
+    """Sign RELEASE of PRODUCT, or all that our key has not signed, as they are in the store.
+
+    What a gate publishes is signed by itself. This is for releases of before `line.signing`; who
+    gives it vouches for what the store holds.
+    """
+    from tasks.store.opening import store_of
+    from tasks.store.releases import releases as read_releases
+    from tasks.store.sign_release import sign_release
+    from tasks.workspace.scratch import scratch_folder
+
+    workspace = current_workspace(ctx)
+    store = store_of(workspace)
+    chosen = [release] if release else [one.id for one in read_releases(store, product)]
+    with scratch_folder(workspace) as scratch:
+        for one in chosen:
+            done = sign_release(store, product, one, scratch)
+            click.echo(f"{product} {one}: {'signed' if done else 'was signed before'}")
+    if not chosen:
+        click.echo(f"{product} has no release to sign")
+
+
+@click.command()
+@click.argument("product")
 @click.argument("release")
 @click.option("--reason", default="by hand", show_default=True, help="It is recorded.")
 @click.pass_context

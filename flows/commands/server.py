@@ -35,7 +35,13 @@ def deploy(ctx: click.Context) -> None:
     "directory", type=click.Path(path_type=Path, file_okay=False), default="inspectline-worker"
 )
 @click.option("--name", help="Its name in `status`; by default the name of this machine.")
-def worker(directory: Path, name: str | None) -> None:
+@click.option(
+    "--pool",
+    default="inspectline-cells",
+    show_default=True,
+    help="Work pool of type process, as line.workers.pool names it.",
+)
+def worker(directory: Path, name: str | None, pool: str) -> None:
     """Train cells for the runs of other machines, one batch after another, until it is stopped.
 
     It works for every workspace on the Prefect server that PREFECT_API_URL names, in its own clones
@@ -49,7 +55,7 @@ def worker(directory: Path, name: str | None) -> None:
     if warning := open_to_all(url):
         click.echo(warning, err=True)
     click.echo(f"serving {without_password(url)} from {directory}; Ctrl-C ends it", err=True)
-    run_worker(directory, name)
+    run_worker(directory, name, pool)
 
 
 @click.command()
@@ -63,8 +69,11 @@ def status(ctx: click.Context, as_json: bool) -> None:
     workspace = current_workspace(ctx)
     require_server()
     from flows.status import read_status
+    from tasks.spec.read import read_params
 
-    state: dict[str, Any] = {**vars(read_status()), "products": _products(workspace)}
+    workers = read_params(workspace.root).line.workers
+    found = read_status(workers.pool.name) if workers else read_status()
+    state: dict[str, Any] = {**vars(found), "products": _products(workspace)}
     if as_json:
         click.echo(json.dumps(state, indent=1))
     else:

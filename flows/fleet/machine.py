@@ -17,14 +17,14 @@ PAUSE = 10.0  # seconds before a worker that ended is started again
 LOOK = "5"  # seconds between checks for a batch
 
 
-def run_worker(directory: Path, name: str | None) -> None:
+def run_worker(directory: Path, name: str | None, pool: str = CELLS) -> None:
     """Take batches, one at a time, until SIGINT or SIGTERM."""
     directory.mkdir(parents=True, exist_ok=True)
     environment = {"PREFECT_WORKER_QUERY_SECONDS": LOOK, "PREFECT_LOGGING_LEVEL": "INFO"}
     name = name or socket.gethostname()
     environment |= os.environ | {CLONES: str(directory.absolute()), NAME: name}
     command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process"]
-    command += ["--pool", CELLS, "--limit", "1", "--name", name]
+    command += ["--pool", pool, "--limit", "1", "--name", name]
     ended: list[int] = []
 
     def end(number: int, _: Any) -> None:

@@ -311,6 +311,18 @@ class Product(Section):
 Seconds = Annotated[float, Field(gt=0, le=1e6)]  # what a clock can wait for
 
 
+class Pool(Section):
+    """The work pool of a Prefect server that runs batches of cells."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w. -]*$")] = "inspectline-cells"
+    type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9:-]*$")] = "process"
+    job: dict[str, Any] = {}  # variables of its jobs, beside those of the pool
+
+
+PROCESS, NODE = 180.0, 900.0  # seconds until a worker has checked out and imported; until a node
+# is there too, and has pulled the image
+
+
 class Workers(Section):
     """Cells on other machines."""
 
@@ -321,6 +333,14 @@ class Workers(Section):
     silence: Annotated[float, Field(ge=30, le=1e6)] = 60.0
     rest: Seconds = 60.0
     attempts: Annotated[int, Field(ge=1)] = 3
+    starting: Seconds | None = None
+    pool: Pool = Pool()
+
+    @property
+    def patience(self) -> float:
+        """Seconds from the start of a batch to its first sign of life."""
+        usual = PROCESS if self.pool.type == "process" else NODE
+        return max(self.silence, self.starting or usual)
 
 
 Occasion = Literal["promoted", "refused", "failed", "drift"]

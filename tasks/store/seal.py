@@ -98,8 +98,8 @@ class Seal:
 def untrusted(product: str, release: str, why: str) -> LineError:
     """The error for a release that nobody may use here."""
     return StoreError(
-        f"release {release} of {product} is not used: {why}; publish it again where line.signing "
-        "has the key, or have its signer's public key in line.trust"
+        f"release {release} of {product} is not used: {why}; `inspectline sign {product}` signs it "
+        "where line.signing has the key, or have its signer's public key in line.trust"
     )
 
 

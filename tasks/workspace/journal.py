@@ -22,6 +22,8 @@ from tasks.workspace.lock import is_held
 from tasks.workspace.paths import Workspace
 
 EVERY = 1.0  # seconds between two writes of progress; a begin and an end are written at once
+QUICK = 0.01  # seconds of a write, up to which each change of a stage is written at once
+SHARE = 20.0  # times as long as a write takes: the pause after a slow one, of thousands of stages
 KEPT = 50  # journals of a workspace
 KEYS = frozenset({"pid", "host", "began", "told", "ended", "slots", "stages"})
 JsonObject = dict[str, Any]
@@ -45,7 +47,7 @@ class Journal(AbstractContextManager):
             "stages": {name: {"state": "waiting"} for name in names},
         }
         self._busy = threading.Lock()
-        self._written = 0.0
+        self._written = self._took = 0.0
         self._later: threading.Timer | None = None
         self._lock: Any = None
 
@@ -75,12 +77,16 @@ class Journal(AbstractContextManager):
             if "part" not in stage or fraction < stage["fraction"]:
                 stage["part"] = now()
             stage |= {"step": step, "fraction": round(fraction, 4), "metrics": finite(metrics)}
-            if time.monotonic() - self._written >= EVERY:
-                self._write()
-            elif self._later is None:  # what comes last before a long silence must not be lost
-                self._later = threading.Timer(EVERY, self._catch_up)
-                self._later.daemon = True
-                self._later.start()
+            self._write_soon(EVERY)
+
+    def _write_soon(self, pause: float) -> None:
+        """Write unless that was done in the last `pause` seconds; then later."""
+        if time.monotonic() - self._written >= pause:
+            self._write()
+        elif self._later is None:  # what comes last before a long silence must not be lost
+            self._later = threading.Timer(pause, self._catch_up)
+            self._later.daemon = True
+            self._later.start()
 
     def _catch_up(self) -> None:
         with self._busy:
@@ -96,7 +102,7 @@ class Journal(AbstractContextManager):
     def _set_stage(self, name: str, stage: JsonObject) -> None:
         with self._busy:
             self.record["stages"][name] = stage
-            self._write()
+            self._write_soon(SHARE * self._took if self._took > QUICK else 0.0)
 
     def _write(self) -> None:
         if self._later is not None:
@@ -106,6 +112,7 @@ class Journal(AbstractContextManager):
         self._written = time.monotonic()
         with suppress(OSError):
             write_text(self.path, json.dumps(self.record) + "\n")
+        self._took = time.monotonic() - self._written
 
 
 def journals(workspace: Workspace) -> list[JsonObject]:

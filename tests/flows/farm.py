@@ -99,8 +99,15 @@ def server(tmp_path: Path) -> Iterator[dict[str, str]]:
 class Farm:
     """A workspace, its remotes, a server and workers that can be killed."""
 
-    def __init__(self, folder: Path, workspace: Workspace, environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        workspace: Workspace,
+        environment: dict[str, str],
+        pool: str = "inspectline-cells",
+    ) -> None:
         self.folder, self.workspace, self.environment = folder, workspace, environment
+        self.pool = pool
         self.workers: dict[str, started] = {}
 
     def line(self, *words: str) -> subprocess.Popen[str]:
@@ -123,7 +130,7 @@ class Farm:
 
     def online(self) -> list[str]:
         """Workers that take batches of cells; none while the server is away."""
-        url = f"{self.environment['PREFECT_API_URL']}/work_pools/inspectline-cells/workers/filter"
+        url = f"{self.environment['PREFECT_API_URL']}/work_pools/{self.pool}/workers/filter"
         try:
             found = httpx.post(url, json={}).json()
         except (httpx.HTTPError, json.JSONDecodeError):
@@ -142,7 +149,7 @@ class Farm:
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
         words = ["python", "-m", "flows.cli", "worker", str(folder / "clones"), "--name", name]
-        worker = started(words, self.environment | variables, folder)
+        worker = started([*words, "--pool", self.pool], self.environment | variables, folder)
         worker.__enter__()
         self.workers[name] = worker
         return worker

@@ -11,7 +11,7 @@ from flows.prefect_server.names import DRIFTED
 from tasks.store.champion import champion
 from tasks.store.opening import store_of
 from tasks.workspace.errors import BusyError, CellError, SpecError
-from tests.flows.conftest import edit, refused
+from tests.flows.conftest import edit, refused, write_params
 from tests.flows.farm import started, until
 
 
@@ -219,3 +219,43 @@ def test_deploy_and_worker_warn(workspace, command, monkeypatch, words):
     monkeypatch.setattr("flows.deploy.deploy_workspace", lambda _: [])
     monkeypatch.setattr("flows.fleet.machine.run_worker", lambda *_: None)
     assert "warning: http://far/api" in command(workspace, *words).output
+
+
+@pytest.mark.parametrize("type", ["process", "kubernetes"])
+def test_batches_go_to_the_pool_that_params_name(make, tmp_path, prefect, type):
+    from prefect.client.orchestration import get_client
+
+    from flows.deploy import deploy_workspace
+
+    name = f"gpu-nodes-{type}"
+    job = {"image": "registry/worker:1"} if type == "kubernetes" else {}
+    workspace = make(tmp_path / f"Pool {type}", "cap")
+    workers = {"pool": {"name": name, "type": type, "job": job}}
+    write_params(workspace.root, line={"workers": workers})
+    assert f"made work pool {name}" in deploy_workspace(workspace)
+    assert f"kept work pool {name}" in deploy_workspace(workspace)
+    with get_client(sync_client=True) as client:
+        pool = client.read_work_pool(name)
+        known = client.read_deployment_by_name(f"inspectline-cells/pool-{type}")
+    assert pool.type == type and known.work_pool_name == name
+    assert known.job_variables == job
+    if type == "kubernetes":  # as docs/deploy/kubernetes/workers.yaml names them
+        template = pool.base_job_template
+        assert {"image", "namespace", "service_account_name"} <= {
+            *template["variables"]["properties"]
+        }
+        assert "'args': '{{ command }}'" in str(template)  # so an ENTRYPOINT would be in its way
+    assert ("image" in str(pool.base_job_template)) == (type == "kubernetes")
+    write_params(workspace.root, line={"workers": {"pool": {"name": name, "type": "docker"}}})
+    with pytest.raises(SpecError, match=f"{name} is of type {type} on the server, not docker"):
+        deploy_workspace(workspace)
+
+
+def test_a_type_of_pool_that_nobody_knows_is_named(make, tmp_path, prefect):
+    from flows.deploy import deploy_workspace
+
+    workspace = make(tmp_path / "Odd", "cap")
+    workers = {"pool": {"name": "odd", "type": "abacus"}}
+    write_params(workspace.root, line={"workers": workers})
+    with pytest.raises(SpecError, match=r"knows 'abacus'.*prefect work-pool create odd"):
+        deploy_workspace(workspace)

@@ -40,13 +40,21 @@ class Server:
     """Answers with the statuses and states that a test sets."""
 
     def __init__(self):
-        self.told, self.final, self.marked, self.waiting, self.sent = {}, set(), [], [], []
+        self.told, self.final, self.marked, self.sent = {}, set(), [], []
+        self.states, self.workers = {}, 2
+
+    def count(self):
+        return self.workers
+
+    def send(self, units):
+        self.sent += units
+        return [Batch(uuid.uuid4(), "copy", units)]
 
     def read_flow_runs(self, flow_run_filter, limit):
         return [
             SimpleNamespace(
                 id=run,
-                state_type="RUNNING",
+                state_type=self.states.get(run, "RUNNING"),
                 state=SimpleNamespace(is_final=lambda run=run: run in self.final),
             )
             for run in flow_run_filter.id.any_
@@ -166,3 +174,73 @@ def test_what_stands_behind_a_failure_is_left_out(tmp_path):
     validate = [Stage("validate", "cap"), Stage("validate", "plate")]
     plan = Plan(Workspace(tmp_path), None, [], [*validate, FIT, *OTHER[:1], EVALUATE, OTHER[1]])
     assert plan.without({"validate cap"}) == [validate[1], *OTHER]
+
+
+def test_a_batch_that_waits_for_a_node_is_given_the_time_of_its_pool(scene):
+    for pool, seconds in (({}, 180), ({"type": "kubernetes"}, 900), ({"type": "docker"}, 900)):
+        assert Workers(pool=pool).patience == seconds
+    assert Workers(pool={"type": "ecs"}, starting=1800).patience == 1800
+    scene.one.workers = Workers(pool={"type": "kubernetes"})
+    scene.server.states[scene.batch.run] = "PENDING"
+    scene.batch.heard -= 890
+    scene.one._look(scene.server)
+    assert scene.batch.run in scene.one.active and scene.batch.waits
+    scene.batch.heard -= 11
+    scene.one._look(scene.server)
+    assert not scene.one.active and scene.server.marked == [(scene.batch.run, "CRASHED")]
+
+
+def test_more_batches_than_a_server_answers_with_are_asked_for_in_parts(scene, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        coordinator, "read_statuses", lambda client, runs: asked.append(len(runs)) or {}
+    )
+    for _ in range(250):
+        batch = Batch(uuid.uuid4(), "more", [OTHER])
+        scene.one.active[batch.run] = batch
+    scene.one._look(scene.server)
+    assert max(asked) <= 100 and sum(asked) == len(scene.one.active) == 251
+
+
+def hanging(scene, seconds=1000):
+    """The batch began its fit so long ago; others took a minute."""
+    scene.one.pace.learn([Stage("fit", "nut", "padim"), Stage("evaluate", "nut", "padim")], 60)
+    tell(scene, beat=1, running={"fit cap padim": ["learn", 0.1, {}]})
+    scene.batch.begun["fit cap padim"] -= seconds
+
+
+def test_what_hangs_on_a_slow_worker_is_begun_by_a_free_one_and_the_first_result_counts(scene):
+    hanging(scene)
+    scene.one._race(scene.server)
+    assert scene.server.sent == [[FIT, EVALUATE]] and len(scene.one.active) == 2
+    scene.one._race(scene.server)  # once is enough
+    assert len(scene.server.sent) == 1
+    [copy] = [one for one in scene.one.active.values() if one is not scene.batch]
+    both = {"fit cap padim": {}, "evaluate cap padim": {}}
+    scene.server.told[copy.run] = BatchStatus(worker="gpu2", beat=1, done=both, ended=True)
+    scene.one._look(scene.server)
+    scene.one._race(scene.server)
+    assert not scene.one.active and scene.server.marked == [(scene.batch.run, "CANCELLED")]
+    assert scene.taken == [FIT, EVALUATE] and not scene.one.again and not scene.one.failures
+
+
+def test_what_two_have_is_not_sent_again_when_one_of_them_is_lost(scene):
+    hanging(scene)
+    scene.one._race(scene.server)
+    scene.server.final.add(scene.batch.run)
+    scene.one._look(scene.server)
+    assert scene.one.again == [] and len(scene.one.active) == 1
+
+
+@pytest.mark.parametrize("case", ["nobody free", "something waits", "not long", "not known"])
+def test_nothing_is_begun_twice_without_need(scene, case):
+    hanging(scene, 100 if case == "not long" else 1000)
+    scene.server.workers = 1 if case == "nobody free" else 2
+    if case == "something waits":
+        other = Batch(uuid.uuid4(), "other", [OTHER])
+        scene.one.active[other.run] = other
+        scene.server.workers = 3
+    if case == "not known":
+        scene.one.pace._known.clear()
+    scene.one._race(scene.server)
+    assert scene.server.sent == []

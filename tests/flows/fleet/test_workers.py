@@ -17,8 +17,9 @@ def test_a_worker_in_another_clone_trains_what_is_stale_and_dvc_has_nothing_to_d
 ):
     workspace = make(tmp_path / "line", "cap")
     share(workspace, tmp_path, str(tmp_path / "far"))
-    write_params(workspace.root, line={"device": "cpu", "workers": {}})
-    farm = Farm(tmp_path, workspace, server)
+    pool = {"name": "night shift"}
+    write_params(workspace.root, line={"device": "cpu", "workers": {"pool": pool}})
+    farm = Farm(tmp_path, workspace, server, pool["name"])
     until(farm.answers, "no server")
     farm.call("deploy")
     farm.start("gpu1")

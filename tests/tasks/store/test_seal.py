@@ -18,6 +18,7 @@ from tasks.store.opening import open_store, store_of
 from tasks.store.release import folder_of
 from tasks.store.releases import publish
 from tasks.store.seal import SIGNATURE, TRUST, Seal, seal_of
+from tasks.store.sign_release import sign_release
 from tasks.workspace.errors import ExtraError, LineError, SpecError, StoreError
 from tasks.workspace.paths import Workspace
 
@@ -157,6 +158,21 @@ def test_publishing_again_signs_what_was_not(tmp_path, keys, model):
     publish(model, "cap", store, ABOUT)  # once more changes nothing
     signature = tmp_path / "store" / folder_of("cap", plain) / SIGNATURE
     assert signature.read_bytes() == before
+
+
+def test_what_the_store_holds_is_signed_as_it_is_and_once(tmp_path, keys, model):
+    plain = publish(model, "cap", opened(tmp_path, None), ABOUT)
+    store = opened(tmp_path, *keys)
+    manifest = (tmp_path / "store" / folder_of("cap", plain) / MANIFEST).read_bytes()
+    assert sign_release(store, "cap", plain, tmp_path / "scratch")
+    folder = fetch(store, "cap", plain, tmp_path / "cache")
+    assert (folder / MANIFEST).read_bytes() == manifest
+    assert not sign_release(store, "cap", plain, tmp_path / "scratch 2")
+    (tmp_path / "store" / folder_of("cap", plain) / "fit.json").write_text("{ }")
+    with pytest.raises(StoreError, match=r"fit\.json.*damaged"):
+        sign_release(store, "cap", plain, tmp_path / "scratch 3")
+    with pytest.raises(SpecError, match=r"line\.signing names no key"):
+        sign_release(opened(tmp_path, None), "cap", plain, tmp_path)
 
 
 def test_without_trust_nothing_is_asked(signed, tmp_path):
