@@ -99,7 +99,7 @@ def look_at(workspace: Workspace, log: Path) -> str:
     return f"""
 look at
   the report above: each product with its heat maps, what passes and what is rejected
-  {product}: the gate refused the new figures, the champion stays; its data page doubts the labels
+  {product}: the gate refused the new figures, the champion stays; these parts are its most wrong
   {worn}: brightness has drifted, as `drift` says: look at the lamp, not at the parts
 try
   {here} board                      the same pages, live; set a threshold, correct a label
