@@ -111,7 +111,7 @@ def fault(folder: Path, public: Path) -> str:
             config = verifying.Config().use_elliptic_key_verifier(public_key=public)
             config.set_hashing_config(hashing()).verify(folder, folder / SIGNATURE)
     except Exception as error:  # whatever a forged signature brings up: it does not verify
-        text = str(error).removeprefix("Signature mismatch: ").strip("[]\"'")
+        text = str(error).removeprefix("Signature mismatch: ").strip("[]\"' .")
         return text[:300] or "it is of another key, or changed"
     return ""
 
