@@ -102,7 +102,7 @@ def board(workspace: Path) -> Iterator[str]:
             try:
                 urlopen(address, timeout=5).close()
                 break
-            except URLError:
+            except (URLError, TimeoutError):
                 time.sleep(0.5)
         yield address
     finally:

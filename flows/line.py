@@ -12,6 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import allow_failure
 
 from flows.prefect_server import artifacts
+from flows.prefect_server.names import LINE
 from flows.running import stop
 from flows.running.plan import Plan
 from flows.running.progress import telling
@@ -47,7 +48,7 @@ def run_gate(runner: Runner, plan: Plan, product: str, by: str, name: str) -> De
     return decision
 
 
-@flow(name="inspectline", flow_run_name="{name}")
+@flow(name=LINE, flow_run_name="{name}")
 def line(
     workspace: str, products: list[str], stages: list[Stage], by: str = "flow", name: str = "line"
 ) -> tuple[dict[str, str], str]:

@@ -27,7 +27,7 @@ from tasks.spec.read import is_automatic, read_params, read_product
 from tasks.spec.schema import Occasion
 from tasks.store.opening import seen_from
 from tasks.workspace.errors import LineError, StoreError, hint
-from tasks.workspace.git import operator
+from tasks.workspace.git import operator, uncommitted
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
 from tasks.workspace.scratch import sweep_scratch
@@ -55,10 +55,15 @@ def run_line(
             with telling("starting Prefect"):
                 connect(workspace, verbose)
                 from flows.line import READ, line
+                from flows.prefect_server.abandoned import end_abandoned, of_this_machine
 
+                end_abandoned(workspace.root)
                 root, before_flow = workspace.root, READ.set(plan.cells)
                 try:
-                    failures, page = line(str(root), products, plan.stages, operator(), root.name)
+                    with of_this_machine():
+                        failures, page = line(
+                            str(root), products, plan.stages, operator(), root.name
+                        )
                 finally:
                     READ.reset(before_flow)
         decided = {p: d for p in products if (d := last_decision(workspace, p))}
@@ -162,6 +167,9 @@ def conclude(
     for name, reason in failures.items():
         click.echo(f"failed: {name}: {reason}", err=True)
     click.echo(f"report: {page}")
+    if changed := uncommitted(workspace):
+        more = f" and {len(changed) - 1} more" if changed[1:] else ""
+        click.echo(f"not committed: {changed[0]}{more}; `git add -A && git commit` keeps them")
     return verdicts
 
 

@@ -37,7 +37,7 @@ def gate(
     decision = carry_out(workspace, store, product, spec, decision, by)
     question = _question(workspace, cells, spec, champion(store, product))
     release = decision.challenger.release
-    if decision.accepted and release is not None and spec.release.golden:
+    if decision.accepted and release is not None:
         keep_golden(store, workspace, product, release, spec)
     Memo(question=question, decision=decision).write(memo_path(workspace, product))
     return decision

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tasks.build.graph import is_ours, sync
 from tasks.spec.read import PARAMS, read_params
-from tasks.workspace.errors import WorkspaceError
+from tasks.workspace.errors import LineError, WorkspaceError
 from tasks.workspace.files import write_text
 from tasks.workspace.git import git, said
 from tasks.workspace.paths import Workspace
@@ -19,6 +19,8 @@ IGNORED = (
     "/log/",
     ".*.partial",
 )
+
+BEGINS = (".dvc/.gitignore", ".dvc/config", ".dvcignore", ".gitignore", "params.yaml", "dvc.yaml")
 
 
 def init(directory: Path) -> list[str]:
@@ -43,7 +45,24 @@ def init(directory: Path) -> list[str]:
     if ignore(root / ".gitignore"):
         done.append(".gitignore")
     done += [str(path.relative_to(root)) for path in sync(Workspace(root))]
-    return [f"made {name}" for name in done] or [f"{root} is a workspace already"]
+    told = [f"made {name}" for name in done]
+    return told + first_commit(root) if told else [f"{root} is a workspace already"]
+
+
+def first_commit(root: Path) -> list[str]:
+    """Commit what a new workspace holds, so that DVC's experiments and `git diff` have something to
+    start from; how to do it where git does not, and nothing where there is a commit."""
+    if said(root, "rev-parse", "--verify", "--quiet", "HEAD") is not None:
+        return []
+    try:
+        git(root, "add", "--", *(name for name in BEGINS if (root / name).exists()))
+        git(root, "commit", "--quiet", "--message", "A workspace of inspectline")
+    except LineError:
+        return [
+            "not committed: git asks who you are; set user.name and user.email, then "
+            "`git add -A && git commit -m 'A workspace of inspectline'`"
+        ]
+    return ["made the first commit"]
 
 
 def hide_from_parent(root: Path) -> Path | None:

@@ -26,7 +26,7 @@ TEXTS = {"README.md": README} | {f"docs/{name}": text for name, text in PAGES.it
 SECTIONS = set(Product.model_fields) | {"line"}
 SPEC = rf"({'|'.join(SECTIONS - {'line'})}): "  # how a piece of a spec begins
 ENVIRONMENT = r"\bINSPECTLINE_[A-Z]+\b"
-OTHERS_OPTIONS = {"--keep-going", "--sparse"}  # of dvc, of tar
+OTHERS_OPTIONS = {"--keep-going", "--temp", "--queue", "--sparse"}  # of dvc, tar
 
 
 def code_of(text: str) -> list[str]:

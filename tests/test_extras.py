@@ -1,6 +1,7 @@
 """`pip install inspectline` is what inspects; a command that needs more says which extra."""
 
 import ast
+import re
 import sys
 import tomllib
 from pathlib import Path
@@ -54,6 +55,12 @@ BEHIND = {
     "starlette",
     "yaml",
 }  # of what we ask for
+
+
+def test_every_extra_is_in_the_table():
+    page = (ROOT / "docs/edge.md").read_text()
+    told = re.findall(r"^\| `inspectline\[(\w+)\]`", page, re.M)
+    assert set(told) == set(PROJECT["optional-dependencies"]) - {"dev"}
 
 
 def test_all_that_is_imported_is_of_the_runtime_or_of_an_extra():

@@ -1,10 +1,14 @@
 """The commands, in groups. Each command imports the heavy packages that it needs."""
 
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
+from tasks.workspace.errors import WorkspaceError
+from tasks.workspace.names import part_pattern
 from tasks.workspace.paths import Workspace, find
 
 LARGEST = 1e9  # of a number of a command; no clock takes all that are larger
@@ -53,7 +57,7 @@ part_option = click.option(
     "--part",
     "pattern",
     metavar="PATTERN",
-    help="Regular expression for file names; its group (?P<part>...) is the id of the part.",
+    help="Finds the part's id, (?P<part>...), in the name of a file. By default `line.part`.",
 )
 labels_option = click.option(
     "--labels",
@@ -67,3 +71,14 @@ def current_workspace(ctx: click.Context) -> Workspace:
     """The workspace that a command works on."""
     asked: Path | None = ctx.obj
     return find(asked)
+
+
+def part_finder(asked: Path | None, pattern: str | None) -> re.Pattern[str] | None:
+    """What finds part ids in the names of images: the option `--part`, or `line.part` of the
+    workspace where there is one."""
+    from tasks.spec.read import read_params
+
+    if pattern is None:
+        with suppress(WorkspaceError):
+            pattern = read_params(find(asked).root).line.part
+    return part_pattern(pattern) if pattern else None

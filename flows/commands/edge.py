@@ -9,7 +9,15 @@ from typing import Any
 
 import click
 
-from flows.commands import SECONDS, SOME, device_option, log_option, part_option, store_option
+from flows.commands import (
+    SECONDS,
+    SOME,
+    device_option,
+    log_option,
+    part_finder,
+    part_option,
+    store_option,
+)
 from flows.commands.sinks import opened_sinks, sinks_options
 
 
@@ -129,6 +137,7 @@ def inspect(ctx: click.Context, product: str, folder: str | None, **more: Any) -
     """
     if (folder is None) == (more["camera"] is None):
         raise click.UsageError("give a FOLDER, or --camera URL")
+    more["finds"] = part_finder(ctx.obj, more["pattern"])
     with _inspecting(ctx, product, more) as inspecting:
         if folder is not None:
             code = _inspect_folder(inspecting, folder, more)
@@ -169,11 +178,9 @@ def _inspecting(ctx: click.Context, product: str, more: dict[str, Any]) -> Itera
 def _inspect_folder(inspecting: Any, folder: str, more: dict[str, Any]) -> int:
     """For ever, or once; the exit code: 1 where a file could not be read."""
     from tasks.inspect_source import FolderLoop
-    from tasks.monitoring.part_id import part_pattern
     from tasks.workspace.errors import LineError
 
-    pattern = part_pattern(more["pattern"]) if more["pattern"] else None
-    loop = FolderLoop(inspecting, folder, more["settle"], pattern)
+    loop = FolderLoop(inspecting, folder, more["settle"], more["finds"])
     trouble = ""
     while True:
         try:

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from flows.commands import current_workspace, device_option, log_option, part_option, store_option
+from flows.commands import (
+    current_workspace,
+    device_option,
+    log_option,
+    part_finder,
+    part_option,
+    store_option,
+)
 from tasks.workspace.paths import Workspace
 
 
@@ -45,14 +52,13 @@ def predict(
     from flows.tables import prediction_line
     from tasks.arrival.safe_paths import printable
     from tasks.monitoring.log import PredictionLog
-    from tasks.monitoring.part_id import part_pattern
     from tasks.predict import image_paths, predict_images
     from tasks.store.opening import locate, release_of
 
     folder = locate(ctx.obj, product, release, store)
     manifest = release_of(folder)
     name = manifest.product if manifest else "unpublished"
-    finds = part_pattern(pattern) if pattern else None
+    finds = part_finder(ctx.obj, pattern)
     records = PredictionLog(log, name) if log else None
     unusable = 0
     for found in predict_images(folder, image_paths(images), maps, device, records, finds):

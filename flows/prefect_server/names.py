@@ -4,6 +4,7 @@ from tasks.workspace.names import safe_name
 from tasks.workspace.paths import Workspace
 
 POOL = "inspectline"
+LINE = "inspectline"  # the flow of a run
 DUE = "inspectline.run.due"  # event for the automations; its payload has the reason
 DRIFTED = "inspectline.drifted"  # event for any subscriber
 

@@ -156,6 +156,8 @@ def png_promise(file: BinaryIO, size: int) -> Promise:
         head = file.read(8)
         if len(head) < 8 or head[4:] == b"IEND":
             break
+        if head[4:] == b"acTL":
+            raise BrokenError("holds an animation; save every picture of it as a separate file")
         length = int.from_bytes(head[:4], "big")
         packed += length if head[4:] == b"IDAT" else 0
         at += 12 + length

@@ -5,9 +5,9 @@ import re
 import uuid
 
 from tasks.workspace.errors import DataError
+from tasks.workspace.names import GROUP
 
 LONGEST = 128  # characters of a part id
-GROUP = "part"  # of a pattern: what is found by it is the id
 HEADER = "X-Part-Id"
 
 
@@ -29,17 +29,6 @@ def checked_part(text: str) -> str:
             f"'{shown}' is no part id; give 1 to {LONGEST} printable characters, no space around"
         )
     return text
-
-
-def part_pattern(text: str) -> re.Pattern[str]:
-    """The pattern that finds a part id in the name of a file; DataError where it cannot."""
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise DataError(f"'{text}' is no regular expression ({error})") from None
-    if GROUP not in pattern.groupindex:
-        raise DataError(f"'{text}' names no part; write (?P<{GROUP}>...) around what is the id")
-    return pattern
 
 
 def part_in(name: str, pattern: re.Pattern[str] | None) -> str | None:

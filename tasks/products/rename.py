@@ -13,6 +13,7 @@ from tasks.spec.read import read_params
 from tasks.spec.schema import TRAIN_ON
 from tasks.store.champion import champion, promote
 from tasks.store.fetch_release import fetch
+from tasks.store.golden import golden_key
 from tasks.store.opening import store_of
 from tasks.store.release import read_manifest
 from tasks.store.releases import pictures_key, publish, releases
@@ -86,8 +87,9 @@ def copy_releases(workspace: Workspace, old: str, name: str) -> int:
         with scratch_folder(workspace) as temporary:
             files = shutil.copytree(folder, temporary / name, ignore=UNSHARED)
             publish(files, name, store, about)
-        if pictures := store.get(pictures_key(old, release)):
-            store.put(pictures_key(name, release), pictures)
+        for key in (pictures_key, golden_key):
+            if archive := store.get(key(old, release)):
+                store.put(key(name, release), archive)
     order = [*reversed(current.history), current.release] if current else []
     for release in order:
         promote(store, name, release, reason=f"renamed from {old}", by=operator())

@@ -33,10 +33,13 @@ def golden(scores: list[float], threshold: float, count: int = COUNT) -> list[in
 def keep_golden(
     store: Store, workspace: Workspace, product: str, release: str, spec: Product
 ) -> bool:
-    """Put golden images of a release beside it in the store; False where an image is gone.
+    """Put golden images of a release beside it in the store; False where none are asked for, or
+    one is gone.
 
     spec: `release.golden` says how many, `gates.parity` how much a score may differ.
     """
+    if not spec.release.golden:
+        return False
     folder = fetch(store, product, release, workspace.scratch / "releases")
     told = told_of(folder, release, spec)
     paths = [workspace.images(product) / one.path for one in told.images]

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from tasks.spec.algorithms import config_fields, known_algorithms, per_product
 from tasks.spec.automatic import AUTO
 from tasks.spec.policy_names import PolicyName, ScoreRule
-from tasks.workspace.errors import hint
+from tasks.workspace.errors import DataError, hint
+from tasks.workspace.names import part_pattern
 
 SeverityName = Literal["critical", "major", "minor", "ignore"]
 NEEDS_DEFECTS = frozenset({"max_miss", "f1_max"})
@@ -353,6 +354,15 @@ class Notify(Section):
     on: tuple[Occasion, ...] = ("promoted", "refused", "failed", "drift")
 
 
+def _part(text: str) -> str:
+    """Raise unless a pattern can find a part's id."""
+    try:
+        part_pattern(text)
+    except DataError as error:
+        raise ValueError(f"line.part: {error}") from None
+    return text
+
+
 def _topic(text: str) -> str:
     """Raise unless a topic of MQTT can be made of it."""
     try:
@@ -410,6 +420,7 @@ class Line(Section):
     features_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     workers: Workers | None = None
     notify: Notify | None = None
+    part: Annotated[str, AfterValidator(_part)] | None = None
     sinks: tuple[Sink, ...] = ()
     signing: Signing | None = None
     mlflow: Annotated[str, Field(pattern=r"^https?://[^/]")] | None = None

@@ -11,6 +11,8 @@ from typing import Any
 from tasks.workspace.errors import LineError, StoreError, WorkspaceError
 from tasks.workspace.paths import Workspace
 
+VERSIONED = ("params.yaml", "dvc.yaml", "dvc.lock", "data")
+
 
 def origin(workspace: Workspace) -> dict[str, Any]:
     """The machine, and the workspace's git commit (None before the first) with what differs
@@ -29,6 +31,14 @@ def _state(root: Path) -> dict[str, Any]:
     except LineError as error:  # no repository, or one of another owner
         return {"commit": None, "edited": None, "git": " ".join(str(error).split())}
     return {"commit": said(root, "rev-parse", "--verify", "--quiet", "HEAD"), "edited": edited}
+
+
+def uncommitted(workspace: Workspace) -> list[str]:
+    """Files that git would commit, of those that say how models were made; empty where git does
+    not tell."""
+    where = [name for name in VERSIONED if (workspace.root / name).exists()]
+    changed = said(workspace.root, "status", "--porcelain", "--untracked-files=all", "--", *where)
+    return [line[3:] for line in (changed or "").splitlines()]
 
 
 def operator() -> str:

@@ -42,3 +42,17 @@ def valid_name(product: str) -> str:
 def safe_name(text: str) -> str:
     """`text` with everything that file names and Prefect keys refuse turned into dashes."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+GROUP = "part"  # of a pattern for names of images: what it finds is the id of the part
+
+
+def part_pattern(text: str) -> re.Pattern[str]:
+    """The pattern that finds a part id in the name of a file; DataError where it cannot."""
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise DataError(f"'{text}' is no regular expression ({error})") from None
+    if GROUP not in pattern.groupindex:
+        raise DataError(f"'{text}' names no part; write (?P<{GROUP}>...) around what is the id")
+    return pattern

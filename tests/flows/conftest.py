@@ -37,8 +37,8 @@ PARAMS: dict[str, Any] = {
         "release": {"onnx": False},  # where a test is not about it: an export takes seconds
     },
     "algorithms": {
-        "padim": {"backbone": "resnet18", "dims": 20, "weights": "random"},
-        "patchcore": {"backbone": "resnet18", "ratio": 0.1, "weights": "random"},
+        "padim": {"backbone": "drawnet", "dims": 20},
+        "patchcore": {"backbone": "drawnet", "ratio": 0.1},
         "reverse_distillation": {"backbone": "resnet18", "epochs": 10, "weights": "random"},
     },
     "line": {"device": "cpu"},

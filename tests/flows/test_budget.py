@@ -34,7 +34,7 @@ def test_a_budget_that_is_lowered_and_raised_trains_nothing(copy):
 
 
 def test_a_run_says_once_what_is_left_out_and_fits_cheap_ones_first(copy):
-    write_params(copy.root, auto=AUTO, algorithms__padim={"backbone": "resnet18", "dims": 10})
+    write_params(copy.root, auto=AUTO, algorithms__padim={"backbone": "drawnet", "dims": 10})
     edit(copy, "cap", algorithms="auto", training={"calibration": 0.4})
     stages = make_plan(copy, ["cap"]).stages
     fits = [stage.algorithm for stage in stages if stage.step == "fit"]

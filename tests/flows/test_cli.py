@@ -71,6 +71,21 @@ def test_init_again_changes_nothing_and_keeps_edits(tmp_path):
     assert snapshot(tmp_path / "ws") == before
 
 
+def test_init_makes_the_first_commit_or_says_how(tmp_path, monkeypatch):
+    for who, said in (("kim", "made the first commit"), ("", "set user.name and user.email")):
+        for name in ("AUTHOR", "COMMITTER"):
+            monkeypatch.setenv(f"GIT_{name}_NAME", who)
+            monkeypatch.setenv(f"GIT_{name}_EMAIL", who)
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+        made = CliRunner().invoke(main, ["init", str(tmp_path / (who or "nobody"))])
+        assert made.exit_code == 0 and said in made.output
+    git = ["git", "-C", str(tmp_path / "kim")]
+    listed = subprocess.run([*git, "ls-files"], check=True, capture_output=True, text=True).stdout
+    assert {"params.yaml", "dvc.yaml", ".dvc/config", ".gitignore"} <= set(listed.split())
+    left = subprocess.run([*git, "status", "--porcelain"], check=True, capture_output=True)
+    assert not left.stdout
+
+
 def test_a_dvc_project_of_somebody_s_own_is_left_as_it_is(tmp_path):
     graph = "stages: {train: {cmd: python train.py, outs: [model.pt]}}\n"
     (tmp_path / "dvc.yaml").write_text(graph)

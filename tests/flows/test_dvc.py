@@ -5,6 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from flows.run import run_line
@@ -78,12 +79,31 @@ def test_metrics_plots_and_params_are_where_dvc_looks(copy):
     assert "data/plate/cells/padim/evaluation/metrics.json" in files
     git(copy, "add", "--all")
     git(copy, "commit", "-qm", "all")
-    write_params(copy.root, algorithms__padim={"backbone": "resnet18", "dims": 10})
+    write_params(copy.root, algorithms__padim={"backbone": "drawnet", "dims": 10})
     changed = json.loads(dvc(copy, "params", "diff", "--json"))
     assert changed["params.yaml"]["algorithms.padim.dims"] == {"old": 20, "new": 10, "diff": -10}
     page = dvc(copy, "plots", "show").strip().splitlines()[-1].removeprefix("file://")
     text = Path(page).read_text()
     assert "ROC of images" in text and "Decisions" in text
+
+
+@pytest.mark.slow
+def test_an_experiment_of_dvc_is_shown_and_taken_over(copy):
+    git(copy, "add", "--all")
+    git(copy, "commit", "-qm", "all")
+    stage = "data/plate/dvc.yaml:evaluate-padim"
+    dvc(copy, "exp", "run", "-n", "few", "-S", "algorithms.padim.dims=5", "recipes", stage)
+    git(copy, "checkout", "-q", ".")
+    shown = json.loads(dvc(copy, "exp", "show", "--json"))
+    [few] = [one for one in shown[1]["experiments"] if one["name"] == "few"]
+    assert (
+        few["revs"][0]["data"]["params"]["params.yaml"]["data"]["algorithms"]["padim"]["dims"] == 5
+    )
+    dvc(copy, "exp", "apply", "few")
+    assert (
+        yaml.safe_load((copy.root / "params.yaml").read_text())["algorithms"]["padim"]["dims"] == 5
+    )
+    assert "fit plate padim" not in map(str, make_plan(copy, ["plate"], None).stages)
 
 
 def test_images_pictures_and_models_are_not_in_git(copy):

@@ -10,11 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
+from tasks.products.rename import copy_releases
 from tasks.promotion.golden import keep_golden
 from tasks.pull import SUMS
 from tasks.spec.schema import Product, ReleaseSpec
 from tasks.store.champion import champion
 from tasks.store.folder import FolderStore
+from tasks.workspace.paths import Workspace
 from tests.flows.releases import made_release
 
 
@@ -132,3 +134,20 @@ def test_pull_in_a_workspace_adds_golden_images(tmp_path):
     said = call("--workspace", tmp_path, "pull", "plate", "--to", tmp_path / "stick")
     assert said.exit_code == 0 and "no golden images" not in said.output
     assert "2 golden images judged" in call("selftest", tmp_path / "stick").output
+
+
+def test_a_product_may_keep_its_images_to_itself(tmp_path):
+    made = made_release(tmp_path)
+    (made.product("plate") / "product.yaml").write_text("release: {golden: 0}")
+    said = call("--workspace", tmp_path, "pull", "plate", "--to", tmp_path / "stick")
+    assert said.exit_code == 0 and "no golden images" in said.output
+    assert not list(tmp_path.rglob("*.golden.zip"))
+
+
+def test_golden_images_go_by_a_new_name_of_the_product_too(source, tmp_path):
+    shutil.copytree(source, tmp_path / "line")
+    copy_releases(Workspace(tmp_path / "line"), "plate", "disc")
+    words = ["--store", tmp_path / "line/store", "--to", tmp_path / "stick"]
+    assert call("pull", "disc", *words).exit_code == 0
+    assert "disc" in (said := call("selftest", tmp_path / "stick").output)
+    assert "2 golden images judged as published" in said

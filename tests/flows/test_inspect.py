@@ -15,12 +15,12 @@ from flows.cli import main
 from tasks.documents.result import Result
 from tasks.inspect_source import FolderLoop, Inspecting, inspect_camera
 from tasks.models.served import Served
-from tasks.monitoring.part_id import part_pattern
 from tasks.sinks.delivery import Deliveries
 from tasks.sinks.outbox import Outbox
 from tasks.sinks.telling import Telling, open_telling
 from tasks.spec.schema import Sink
 from tasks.store.opening import source_of
+from tasks.workspace.names import part_pattern
 from tests.flows.releases import made_release, picture
 
 
@@ -178,12 +178,14 @@ def test_two_topics_of_a_broker_are_two_sinks(tmp_path):
 def test_sinks_of_params_are_used(line, tmp_path, monkeypatch):
     root = tmp_path / "line"
     shutil.copytree(line, root)
-    (root / "params.yaml").write_text("line: {device: auto, sinks: [{to: sorted}]}")
+    (root / "params.yaml").write_text(
+        "line: {device: auto, sinks: [{to: sorted}], part: '(?P<part>x)'}"
+    )
     folder = watched(tmp_path)
     picture(folder / "x.png", 220)
     words = ["-w", str(root), "inspect", "plate", str(folder), "--once", "--settle", "0"]
     assert CliRunner().invoke(main, words).exit_code == 0
-    assert len(list((root / "sorted/ng").iterdir())) == 2
+    assert len(list((root / "sorted/ng").glob("x-*"))) == 2
 
 
 @pytest.fixture

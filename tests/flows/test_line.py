@@ -28,7 +28,7 @@ KEYS = [
     *("ms_per_image", "fit_seconds", "peak_memory_mb"),
 ]
 MADE = {  # presets, steps and backbones of these cells
-    ("own values", None, "resnet18"),  # nothing is trained
+    ("own values", None, "drawnet"),  # nothing is trained
     ("own values", 10, "resnet18"),  # ten passes of one batch
 }
 DECIDED = [
@@ -80,7 +80,7 @@ def test_a_second_run_trains_nothing(copy, command):
 
 
 def test_a_parameter_of_an_algorithm_reaches_its_cells_only(copy):
-    write_params(copy.root, algorithms__padim={"backbone": "resnet18", "dims": 10})
+    write_params(copy.root, algorithms__padim={"backbone": "drawnet", "dims": 10})
     assert stages(copy) == {f"{s} {p} padim" for s in ("fit", "evaluate") for p in ("cap", "plate")}
 
 

@@ -63,15 +63,16 @@ def test_a_run_publishes_to_a_bucket_and_predict_reads_it(
     path, *_ = images(bucket, "plate")
     address = f"{store.address}/plate"
     folder = bucket.scratch / "releases"
-    by_name = json.loads(command(bucket, "predict", "plate", path, "--json").stdout)
-    by_address = json.loads(command(tmp_path, "predict", address, path, "--json").stdout)
+    told = ["--json", "--part", "(?P<part>.+)"]
+    by_name = json.loads(command(bucket, "predict", "plate", path, *told).stdout)
+    by_address = json.loads(command(tmp_path, "predict", address, path, *told).stdout)
     [fetched] = folder.rglob(f"*{pointer.release}*/fit.json")
     assert (fetched.parent / "model.onnx").is_file()
     score, _ = VerdictModel(fetched.parent / "inspect.onnx").verdict(
         decode_image(path.read_bytes(), path).pixels
     )
     assert score == pytest.approx(by_name["score"], rel=1e-4)
-    by_folder = json.loads(command(tmp_path, "predict", fetched.parent, path, "--json").stdout)
+    by_folder = json.loads(command(tmp_path, "predict", fetched.parent, path, *told).stdout)
     assert by_name == by_address == by_folder
     rows = read_rows(bucket.evaluation("plate", pointer.algorithm) / "scores.csv")
     [evaluated] = [row for row in rows if bucket.images("plate") / row["path"] == path]

@@ -241,6 +241,13 @@ def test_the_worst_of_each_format_is_refused_at_once(case: str):
     assert time.process_time() - began < 1.0
 
 
+def test_an_animation_is_no_picture():
+    file, pictures = io.BytesIO(), [Image.new("L", (9, 9), value) for value in (10, 200)]
+    pictures[0].save(file, "PNG", save_all=True, append_images=pictures[1:])
+    with pytest.raises(DataError, match="moving: holds an animation; save every picture"):
+        decode_image(file.getvalue(), "moving")
+
+
 @pytest.mark.parametrize("start", [b"\x89PNG\r\n\x1a\n", b"hello", encoded("PNG"), encoded("BMP")])
 def test_a_huge_file_of_few_pixels_is_not_read(tmp_path: Path, start: bytes):
     path = tmp_path / "sparse.png"

@@ -9,9 +9,9 @@ from tasks.monitoring.part_id import (
     identity,
     part_in,
     part_of_request,
-    part_pattern,
 )
 from tasks.workspace.errors import DataError
+from tasks.workspace.names import part_pattern
 
 
 def test_a_name_tells_the_part():

@@ -105,3 +105,8 @@ def test_a_wrong_key_of_a_sink_is_named():
     spec = {"line": {"sinks": [{"to": "mqtt://host"}, {"to": "mqtt://host", "topik": "a"}]}}
     with pytest.raises(SpecError, match=r"'line.sinks.1.topik'; did you mean 'topic'\?"):
         check(Params, spec, Path("params.yaml"))
+
+
+def test_a_pattern_of_params_that_names_no_part_is_refused():
+    with pytest.raises(SpecError, match=r"line.part: '\(a\)' names no part"):
+        check(Params, {"line": {"part": "(a)"}}, Path("params.yaml"))

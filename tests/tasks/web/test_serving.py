@@ -80,7 +80,7 @@ def make_line(root):
     folder.mkdir()
     preprocess = Preprocess(ImageSpec(size=SIZE))
     seen = torch.from_numpy(np.stack([preprocess(read_image(path)) for path in images(root)]))
-    detector = create("padim", backbone="resnet18", dims=8, weights="random")
+    detector = create("padim", backbone="drawnet", dims=8)
     detector.fit([Batch(seen[:GOOD], ["plate"] * GOOD)]).save(folder / MODEL)
     write_json(folder / CARD, {"image": {"size": SIZE}})
     found = detector.predict(seen)
