@@ -160,6 +160,13 @@ def test_publishing_again_signs_what_was_not(tmp_path, keys, model):
     assert signature.read_bytes() == before
 
 
+def test_a_key_that_fails_leaves_a_release_as_it_was(tmp_path, model):
+    plain = publish(model, "cap", opened(tmp_path, None), ABOUT)
+    with pytest.raises(SpecError, match="there is no file"):
+        publish(model, "cap", opened(tmp_path, tmp_path / "no.pem"), ABOUT)
+    assert fetch(opened(tmp_path, None), "cap", plain, tmp_path / "cache")
+
+
 def test_what_the_store_holds_is_signed_as_it_is_and_once(tmp_path, keys, model):
     plain = publish(model, "cap", opened(tmp_path, None), ABOUT)
     store = opened(tmp_path, *keys)
