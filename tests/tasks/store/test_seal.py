@@ -226,7 +226,7 @@ def test_a_file_that_is_no_key_is_not_shown(tmp_path, model):
     (tmp_path / "text.pem").write_text("-----BEGIN PRIVATE KEY-----\nc2VjcmV0c2VjcmV0\n")
     with pytest.raises(SpecError, match=r"no EC private key") as raised:
         publish(model, "cap", opened(tmp_path, tmp_path / "text.pem"), ABOUT)
-    assert "c2VjcmV0" not in str(raised.value) and raised.value.__suppress_context__
+    assert "c2VjcmV0" not in str(raised.value) and raised.value.__context__ is None
 
 
 def test_predict_refuses_a_folder_that_is_not_signed(signed, tmp_path, keys, monkeypatch):
