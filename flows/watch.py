@@ -64,7 +64,7 @@ class Watcher:
     watched: list[Watched]
     start: Start
     say: Callable[[str], None]
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = time.monotonic
     _run: Process | None = None
     _running: list[str] = field(default_factory=list)
     _not_before: float = 0.0

@@ -5,7 +5,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -13,15 +13,17 @@ from tasks.arrival.camera import frames
 from tasks.arrival.waiting import Waiting
 from tasks.arrival.watched import FolderSource, Listing
 from tasks.documents.result import Result, result_of
-from tasks.images.decode import decode_image
+from tasks.images.decode import Picture, decode_image
+from tasks.images.layout import hidden
 from tasks.models.served import Champion, Served
 from tasks.monitoring.log import PredictionLog, record_of
 from tasks.monitoring.part_id import identity, part_in
 from tasks.monitoring.traces import Traces
-from tasks.sinks.outbox import Taken
+from tasks.sinks.outbox import TIDY, Taken
+from tasks.sinks.sorted_folder import FOLDERS
 from tasks.sinks.telling import Telling
 from tasks.workspace import clock
-from tasks.workspace.errors import DataError, LineError
+from tasks.workspace.errors import DataError, LineError, SpecError
 
 NAMESPACE = uuid.UUID("6d1a5f4e-5a0e-4d0b-9d9a-3c1f0a6f2b11")  # of parts that are known by a file
 LARGEST = 1 << 30  # bytes of a file that are read
@@ -47,14 +49,18 @@ class Inspecting:
         by = self.served.champion
         with self.traces.span("inspect", product=self.served.product, release=by.release) as note:
             with self.traces.span("score"):
-                result = self._result(by, data, name, part)
+                result, picture = self._result(by, data, name, part)
             note(part=result.part, decision=result.decision)
             suffix = Path(name).suffix.lower() if name else ".png"
             with self.traces.span("tell"):
                 self.telling.tell(result, data, suffix, taken)
+            self._log(picture, result)  # now, since what cannot be told is inspected again
         return result
 
-    def _result(self, by: Champion, data: bytes, name: str | None, part: str | None) -> Result:
+    def _result(
+        self, by: Champion, data: bytes, name: str | None, part: str | None
+    ) -> tuple[Result, Picture | None]:
+        """The result, and the picture where it was inspected."""
         named = identity(data, part)
         who = {"product": self.served.product, "release": by.release, "algorithm": by.algorithm}
         now = clock.now("milliseconds")
@@ -62,17 +68,21 @@ class Inspecting:
             picture = decode_image(data, name or "image")
             verdict = named | by.model.result(by.model.inspector.inspect(picture.unit))
         except DataError as error:
-            return result_of(named | {"decision": "error", "fault": str(error)}, who, now, name)
+            fault = str(error)
         except Exception as error:  # it must not stand in the way of all that come after it
             log.exception("%s: %s cannot be inspected", self.served.product, name or "a picture")
             fault = f"the inspection failed ({type(error).__name__}); the log says why"
-            return result_of(named | {"decision": "error", "fault": fault}, who, now, name)
-        if self.records:
-            try:
-                self.records.add(record_of(picture, verdict, by.release, name))
-            except OSError as error:
-                log.error("%s: the prediction is not logged: %s", self.served.product, error)
-        return result_of(verdict, who, now, name)
+        else:
+            return result_of(verdict, who, now, name), picture
+        return result_of(named | {"decision": "error", "fault": fault}, who, now, name), None
+
+    def _log(self, picture: Picture | None, result: Result) -> None:
+        if self.records is None or picture is None:
+            return
+        try:
+            self.records.add(record_of(picture, result.dump(), result.release, result.image))
+        except OSError as error:
+            log.error("%s: the prediction is not logged: %s", self.served.product, error)
 
 
 class FolderLoop:
@@ -84,7 +94,7 @@ class FolderLoop:
         folder: str,
         settle: float,
         pattern: re.Pattern[str] | None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """settle: seconds without a change after which a file is complete; pattern: finds the
         part's id in its name."""
@@ -95,21 +105,27 @@ class FolderLoop:
         self.clock = clock
         self.waiting = Waiting(settle, 0.0, 0.0)
         self.unread: dict[PurePosixPath, str] = {}  # files that cannot be read just now, and why
-        outbox = inspecting.telling.deliveries.outbox
-        listing = self.source.listing()
-        outbox.forget(self.address, [str(path) for path in listing])
-        self.taken: Listing = {
-            PurePosixPath(path): stamp_of(text) for path, text in outbox.taken(self.address).items()
-        }
+        refuse_own_pictures(self.source.folder, inspecting.telling.folders)
+        self.taken = self._remembered(self.source.listing())
 
     def step(self) -> Iterator[Result]:
         """Results of what is complete now, in the order in which it was written."""
         listing = self.source.listing()
+        if self.clock() >= self._next_tidy:
+            self.taken = self._remembered(listing)
         self.waiting.update(listing, self.taken, self.clock())
         whole = self.waiting.whole(self.clock())
         for path in sorted(whole, key=lambda path: (int(listing[path][1]), str(path))):
             if result := self._inspect(path, listing):
                 yield result
+
+    def _remembered(self, listing: Listing) -> Listing:
+        """What was taken, without what has long been gone: files may come and go for years."""
+        self._next_tidy = self.clock() + TIDY
+        outbox = self.inspecting.telling.deliveries.outbox
+        outbox.forget(self.address, map(str, listing))
+        known = outbox.taken(self.address).items()
+        return {PurePosixPath(path): stamp_of(text) for path, text in known}
 
     @property
     def idle(self) -> bool:
@@ -151,7 +167,23 @@ class FolderLoop:
                 return found
         except DataError as error:
             log.warning("%s: %s", self.source.folder / path, error)
-        return uuid.uuid5(NAMESPACE, f"{self.address}\n{path}\n{stamp}").hex
+        named = f"{self.address}\n{path}\n{stamp}".encode(errors="backslashreplace")
+        return uuid.uuid5(NAMESPACE, named.decode()).hex
+
+
+def refuse_own_pictures(watched: Path, sinks: Iterable[Path]) -> None:
+    """SpecError where a sink sorts images into the watched folder: each would come again, for
+    ever."""
+    for sink in sinks:
+        for name in FOLDERS.values():
+            place = (sink / name).expanduser().resolve()
+            if not place.is_relative_to(watched):
+                continue
+            if not any(map(hidden, place.relative_to(watched).parts)):
+                raise SpecError(
+                    f"the sink '{sink}' lies in the folder that is inspected, {watched}, and its "
+                    "images would be inspected again; give a sink elsewhere"
+                )
 
 
 def stamp_of(text: str) -> tuple[int, str]:

@@ -4,19 +4,25 @@ The folder is a store of its own: `--store DIR` inspects with it, and a second p
 champion on, so that whoever reads it has the old release or the new one, whole.
 """
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tasks.documents.manifest import MANIFEST, Manifest
 from tasks.store.base import Store
 from tasks.store.champion import champion, promote
+from tasks.store.fetch_release import fetch
 from tasks.store.folder import FolderStore
 from tasks.store.golden import golden_key
 from tasks.store.release import damaged, folder_of, read_manifest
-from tasks.workspace.errors import LineError, StoreError
-from tasks.workspace.files import file_beside, sha256_of, swept_beside
+from tasks.workspace.errors import StoreError
+from tasks.workspace.files import disk, file_beside, sha256_of, sweep, swept_beside
 
 SUMS = "SHA256SUMS"  # of all files of the folder, for `sha256sum --check`
+LINE = re.compile(r"([0-9a-f]{64})  (.+)")
 
 
 @dataclass(frozen=True)
@@ -33,32 +39,43 @@ def pull(store: Store, product: str, release: str | None, folder: Path, by: str)
     Every file is compared with the hash in the manifest. What is there whole is not copied again.
     """
     release = release or the_champion(store, product)
-    manifest = read_manifest(store, product, release)
     target = FolderStore(folder)
-    top, last = folder_of(product, release), folder_of(product, release) + MANIFEST
-    for key in store.keys(top):
-        entry = manifest.files.get(key.removeprefix(top))
-        if key != last:
-            copy(store, target, key, entry.sha256 if entry else None)
     golden = has_golden(store, product, release)
-    if golden:
-        copy(store, target, golden_key(product, release), None)
-    copy(store, target, last, None)
-    trusted(store, target, last)
+    with trusted(store, product, release, folder) as source:
+        manifest = read_manifest(source, product, release)
+        if golden:
+            copy(store, target, golden_key(product, release), None)
+        copy_release(source, target, folder_of(product, release), manifest)
     promote(target, product, release, reason=f"pulled from {store.address}", by=by)
     write_sums(folder)
     return Pulled(manifest, golden)
 
 
-def trusted(store: Store, target: FolderStore, manifest: str) -> None:
-    """Check the signature where this machine names keys; a release that has none of them is left
-    without its manifest, and so is none."""
-    folder = (target.folder / manifest).parent
-    try:
-        store.seal.check(folder, folder.parent.name, folder.name, f"{folder}/")
-    except LineError:
-        target.delete(manifest)
-        raise
+@contextmanager
+def trusted(store: Store, product: str, release: str, folder: Path) -> Iterator[Store]:
+    """A store with the release to copy. Where this machine names keys, it is a copy beside, which
+    one of them signed: what is not trusted changes nothing in `folder`."""
+    if not store.seal.trust:
+        yield store
+        return
+    with disk(f"'{folder}'"):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        scratch = TemporaryDirectory(dir=folder, prefix=".pull-", suffix=".part")
+    with scratch as place:
+        fetch(store, product, release, Path(place) / "releases")
+        yield FolderStore(Path(place))
+
+
+def copy_release(source: Store, target: FolderStore, top: str, manifest: Manifest) -> None:
+    """The files of a release, its manifest last, and no other file beside them."""
+    keys = [*source.keys(top)]
+    for key in sorted(keys, key=lambda key: key == top + MANIFEST):
+        entry = manifest.files.get(key.removeprefix(top))
+        copy(source, target, key, entry.sha256 if entry else None)
+    for key in target.keys(top):
+        if key not in keys:
+            target.delete(key)
 
 
 def has_golden(store: Store, product: str, release: str) -> bool:
@@ -114,9 +131,12 @@ def wrong_files(folder: Path) -> list[str]:
     sums = folder / SUMS
     if not sums.is_file():
         raise StoreError(f"{folder} holds no {SUMS}; `inspectline pull PRODUCT --to {folder}`")
-    told = dict(line.split("  ", 1)[::-1] for line in sums.read_text().splitlines())
+    lines = sums.read_text(errors="replace").splitlines()
+    told = [LINE.fullmatch(line) for line in lines]
+    if not told or not all(told):
+        return [f"{SUMS} is damaged; pull again"]
     return [
         f"{name} is {'damaged' if (folder / name).is_file() else 'missing'}; pull again"
-        for name, digest in told.items()
+        for digest, name in (one.groups() for one in told if one)
         if not (folder / name).is_file() or sha256_of(folder / name) != digest
     ]

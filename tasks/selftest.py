@@ -13,10 +13,12 @@ from tasks.store.champion import champion
 from tasks.store.folder import FolderStore
 from tasks.store.golden import open_golden
 from tasks.store.release import folder_of
+from tasks.store.seal import Seal
 from tasks.workspace.errors import StoreError
 from tasks.workspace.paths import INSPECT
 
 Judge = Callable[[Picture], tuple[float, str]]  # raw score and decision of an image
+NONE = Seal()  # nothing is verified
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,9 @@ class Tried:
     off: list[str]  # an image may be judged otherwise by more than one file
 
 
-def selftest(folder: Path, device: str) -> Iterator[Tried]:
-    """Each champion of the folder, after it inspected its golden images."""
+def selftest(folder: Path, device: str, seal: Seal = NONE) -> Iterator[Tried]:
+    """Each champion of the folder, after it inspected its golden images. seal: whose signatures
+    are trusted; StoreError where none of them signed a champion."""
     store = FolderStore(folder)
     names = [key.removeprefix("champions/") for key in store.keys("champions/")]
     if not names:
@@ -39,6 +42,8 @@ def selftest(folder: Path, device: str) -> Iterator[Tried]:
         product = name.removesuffix(".json")
         current = champion(store, product)
         if current is not None:
+            key = folder_of(product, current.release)
+            seal.check(store.folder / key, product, current.release, key)
             yield tried(store, product, current.release, device)
 
 

@@ -79,10 +79,13 @@ def selftest(ctx: click.Context, folder: Path, device: str) -> None:
     """Check a pulled FOLDER on this machine: its files, and what its releases decide.
 
     Each release inspects its golden images; scores and decisions have to be those with which it
-    was published. The exit status is 1 where something differs.
+    was published. The exit status is 1 where something differs, or where a release is not signed
+    by a key that `line.trust` or INSPECTLINE_TRUST names.
     """
     from tasks.pull import wrong_files
     from tasks.selftest import selftest as try_releases
+    from tasks.store.opening import root_of
+    from tasks.store.seal import seal_of
 
     wrong = wrong_files(folder)
     for text in wrong:
@@ -90,7 +93,7 @@ def selftest(ctx: click.Context, folder: Path, device: str) -> None:
     if wrong:
         ctx.exit(1)
     failed = False
-    for found in try_releases(folder, device):
+    for found in try_releases(folder, device, seal_of(root_of(ctx.obj))):
         failed |= bool(found.off)
         click.echo(f"{found.product} {found.release}: {_outcome(found)}")
         for text in found.off:

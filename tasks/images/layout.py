@@ -78,11 +78,15 @@ def files_below(
     within = (*inside, (about.st_dev, about.st_ino))
     for entry in entries:
         below = path / entry.name
-        if entry.is_dir():
+        try:
+            folder_like, file_like = entry.is_dir(), entry.is_file()
+        except OSError:  # links in a circle
+            folder_like = file_like = False
+        if folder_like:
             more = links + entry.is_symlink()
             if not hidden(entry.name) and more <= MAX_LINKS:
                 yield from files_below(folder, below, within, more, odd)
-        elif not hidden(entry.name) and entry.is_file():
+        elif not hidden(entry.name) and file_like:
             yield below
         elif not hidden(entry.name) and odd is not None:
             kind = "a link to nothing" if entry.is_symlink() else "a pipe, a socket or a device"

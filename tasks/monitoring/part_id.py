@@ -8,6 +8,7 @@ from tasks.workspace.errors import DataError
 from tasks.workspace.names import GROUP
 
 LONGEST = 128  # characters of a part id
+UNREADABLE = "\ufffd"  # what stands for bytes that are not UTF-8
 HEADER = "X-Part-Id"
 
 
@@ -23,6 +24,8 @@ def fresh_part() -> str:
 
 def checked_part(text: str) -> str:
     """A part id that somebody gave; DataError where it cannot be one."""
+    if UNREADABLE in text:
+        raise DataError("the part id is not UTF-8, so that others may read the same; encode it so")
     if not (0 < len(text) <= LONGEST and text.isprintable() and text == text.strip()):
         shown = text[:LONGEST].encode("unicode_escape").decode()
         raise DataError(

@@ -21,6 +21,8 @@ from tasks.workspace.errors import BusyError, MachineError
 from tasks.workspace.files import writing
 
 KEPT = 7 * 86400.0  # seconds that what was sent is remembered
+TIDY = 3600.0  # seconds between looks for what need not be remembered any more
+RAW = "CAST(? AS TEXT)"  # of bytes that `raw` made
 FORM = """
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY, sink TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,
@@ -61,6 +63,16 @@ def told(path: Path) -> Iterator[None]:
         raise MachineError(f"{path} cannot be used: {error}; make room, or move it away") from error
 
 
+def raw(text: str) -> bytes:
+    """The bytes of a path, whose names need not be UTF-8."""
+    return text.encode(errors="surrogateescape")
+
+
+def from_raw(content: bytes) -> str:
+    """What `raw` made bytes of."""
+    return content.decode(errors="surrogateescape")
+
+
 class Outbox:
     """Safe from any thread; one process holds a file at a time."""
 
@@ -86,11 +98,17 @@ class Outbox:
 
     def _open(self) -> None:
         self._base = sqlite3.connect(self.path, check_same_thread=False)
+        self._base.text_factory = from_raw
         self._base.execute("PRAGMA journal_mode = WAL")
         self._base.execute("PRAGMA synchronous = FULL")
         self._base.executescript(FORM)
         with self._turn, self._base as base:
-            base.execute("DELETE FROM messages WHERE sent < ?", [time.time() - KEPT])
+            self._tidy(base)
+
+    def _tidy(self, base: sqlite3.Connection) -> None:
+        """Drop what was sent long ago: a service may run for years."""
+        base.execute("DELETE FROM messages WHERE sent < ?", [time.time() - KEPT])
+        self._next_tidy = time.monotonic() + TIDY
 
     def close(self) -> None:
         with self._turn:
@@ -109,8 +127,9 @@ class Outbox:
             put = "INSERT OR IGNORE INTO messages (sink, key, body) VALUES (?, ?, ?)"
             base.executemany(put, [(sink, key, text) for sink in sinks])
             if taken:
-                note = "INSERT OR REPLACE INTO taken VALUES (?, ?, ?, ?)"
-                base.execute(note, [taken.source, taken.path, taken.stamp, time.time()])
+                note = f"INSERT OR REPLACE INTO taken VALUES ({RAW}, {RAW}, ?, ?)"
+                names = raw(taken.source), raw(taken.path)
+                base.execute(note, [*names, taken.stamp, time.time()])
 
     def waiting(self, sink: str, most: int) -> list[Message]:
         """The oldest results that the sink has not acknowledged."""
@@ -123,6 +142,8 @@ class Outbox:
         with self._turn, self._base as base:
             rows = [(time.time(), one.id) for one in messages]
             base.executemany("UPDATE messages SET sent = ? WHERE id = ?", rows)
+            if time.monotonic() >= self._next_tidy:
+                self._tidy(base)
 
     def counts(self) -> dict[str, int]:
         """How many wait for each sink, those that are no longer configured too."""
@@ -132,15 +153,15 @@ class Outbox:
 
     def taken(self, source: str) -> dict[str, str]:
         """Path and stamp of each file of a source of which there is a result."""
-        ask = "SELECT path, stamp FROM taken WHERE source = ?"
-        with self._turn, closing(self._base.execute(ask, [source])) as rows:
+        ask = f"SELECT path, stamp FROM taken WHERE source = {RAW}"
+        with self._turn, closing(self._base.execute(ask, [raw(source)])) as rows:
             return dict(rows.fetchall())
 
     def forget(self, source: str, present: Iterable[str]) -> None:
         """Drop what was long ago taken of a source and is gone from there."""
         there = set(present)
         with self._turn, self._base as base, suppress(sqlite3.Error):
-            ask = "SELECT path FROM taken WHERE source = ? AND time < ?"
-            old = base.execute(ask, [source, time.time() - KEPT]).fetchall()
-            gone = [(source, path) for (path,) in old if path not in there]
-            base.executemany("DELETE FROM taken WHERE source = ? AND path = ?", gone)
+            ask = f"SELECT path FROM taken WHERE source = {RAW} AND time < ?"
+            old = base.execute(ask, [raw(source), time.time() - KEPT]).fetchall()
+            gone = [(raw(source), raw(path)) for (path,) in old if path not in there]
+            base.executemany(f"DELETE FROM taken WHERE source = {RAW} AND path = {RAW}", gone)

@@ -1,5 +1,7 @@
 """What a sink is, and the one that an address means."""
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +25,18 @@ def name_of(spec: SinkSpec) -> str:
     from others there."""
     other = spec.topic != SinkSpec.model_fields["topic"].default
     return without_password(spec.to) + f" {spec.topic}" * other
+
+
+def named(specs: Iterable[SinkSpec]) -> dict[str, SinkSpec]:
+    """Each sink by a name of its own: where the secret part of their addresses alone tells them
+    apart, as `?line=1`, a hash of it does."""
+    found: dict[str, SinkSpec] = {}
+    for spec in specs:
+        name = name_of(spec)
+        if name in found and found[name] != spec:
+            name += f" {hashlib.sha256(spec.to.encode()).hexdigest()[:8]}"
+        found[name] = spec
+    return found
 
 
 def is_folder(spec: SinkSpec) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tasks.documents.result import Result
 from tasks.sinks.delivery import Deliveries
 from tasks.sinks.outbox import Outbox, Taken
-from tasks.sinks.sink import folder_of, is_folder, name_of, open_sink
+from tasks.sinks.sink import folder_of, is_folder, named, open_sink
 from tasks.sinks.sorted_folder import sort_image
 from tasks.spec.schema import Sink as SinkSpec
 
@@ -38,6 +38,9 @@ class Telling:
 def open_telling(specs: Sequence[SinkSpec], outbox: Path, root: Path) -> Telling:
     """What tells the sinks of `specs`. outbox: the file of what waits; root: where the path of a
     relative folder begins."""
-    sinks = {name_of(spec): open_sink(spec) for spec in specs if not is_folder(spec)}
+    sinks = {
+        name: open_sink(spec)
+        for name, spec in named(spec for spec in specs if not is_folder(spec)).items()
+    }
     folders = [folder_of(spec, root) for spec in specs if is_folder(spec)]
     return Telling(Deliveries(Outbox(outbox), sinks), folders)

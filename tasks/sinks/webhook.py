@@ -4,6 +4,9 @@ import hashlib
 import hmac
 import json
 import os
+import time
+from contextlib import suppress
+from typing import Any
 
 from tasks.sinks.outbox import Message
 from tasks.spec.schema import Sink as SinkSpec
@@ -11,6 +14,7 @@ from tasks.workspace.errors import AwayError
 
 SIGNATURE = "X-Inspectline-Signature"
 PATIENCE = 10.0  # seconds for an answer
+ANSWER = 1 << 16  # bytes of an answer that are read, so that the next result has the connection
 
 
 def signature(body: bytes, secret: str) -> str:
@@ -48,13 +52,26 @@ class WebhookSink:
         if self.secret:
             headers[SIGNATURE] = signature(body, self.secret)
         try:
-            answer = self._client.post(self.url, content=body, headers=headers)
+            with self._client.stream("POST", self.url, content=body, headers=headers) as answer:
+                _pass_over(answer)
         except httpx.HTTPError as error:
             return f"{type(error).__name__}: {error}"
         return "" if answer.is_success else f"it answers {answer.status_code}"
 
     def close(self) -> None:
         """Idle connections close by themselves."""
+
+
+def _pass_over(answer: Any) -> None:
+    """Read a short answer to its end; one that is long, or does not end, is left."""
+    import httpx
+
+    size, until = 0, time.monotonic() + PATIENCE
+    with suppress(httpx.HTTPError):  # its first line has told all
+        for chunk in answer.iter_raw():
+            size += len(chunk)
+            if size > ANSWER or time.monotonic() > until:
+                return
 
 
 def header(key: str) -> str:

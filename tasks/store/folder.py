@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from tasks.store.base import Store, check_key
 from tasks.workspace.errors import ConflictError, StoreError
-from tasks.workspace.files import disk, read, swept_beside, write
+from tasks.workspace.files import disk, read, swept_beside, sync, write
 
 HIDDEN = (".part", ".lock")
 
@@ -61,7 +61,7 @@ class FolderStore(Store):
                 if (None if found is None else found[1]) != tag:
                     raise ConflictError(f"{self._names(key)} was changed by somebody else")
                 os.replace(part, path)
-                _sync(path.parent)
+                sync(path.parent)
 
     def delete(self, key: str) -> None:
         """Remove the file, if it is there."""
@@ -109,15 +109,5 @@ def _appear(part: Path, path: Path) -> bool:
         return False
     except OSError:  # a file system without hard links
         os.replace(part, path)
-    _sync(path.parent)
+    sync(path.parent)
     return True
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename survive a power cut, where folders can be synced."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

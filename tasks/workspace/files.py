@@ -20,6 +20,7 @@ SHARED_FOLDER = (  # what helps where another user made a file
     "another user made it: give commands as one user, or share the workspace "
     "(`chgrp -R GROUP DIR; chmod -R g+rwX DIR`, and `umask 002` for all of them)"
 )
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)  # of file systems that sync no folder
 LEFT_BEHIND = 24 * 3600.0  # seconds after which an unfinished file is nobody's
 
 
@@ -175,6 +176,28 @@ def write_bytes(path: Path, content: bytes) -> Path:
         partial.write_bytes(content)
         partial.replace(path)
     return path
+
+
+def write_synced(path: Path, content: bytes) -> Path:
+    """As `write_bytes`, and it outlives a power cut when this returns."""
+    with file_beside(path) as partial:
+        write(partial, [content])
+        partial.replace(path)
+    sync(path.parent)
+    return path
+
+
+def sync(folder: Path) -> None:
+    """Make a rename survive a power cut, where folders can be synced."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in NO_SYNC:
+                raise
+        finally:
+            os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

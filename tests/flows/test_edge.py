@@ -69,6 +69,38 @@ def test_a_selftest_names_a_damaged_file(stick):
     assert "model.onnx is missing; pull again" in call("selftest", stick).output
 
 
+@pytest.mark.parametrize("sums", [b"", b"garbage", b"\xff\xfe"])
+def test_a_selftest_without_whole_checksums_says_so(stick, sums):
+    (stick / SUMS).write_bytes(sums)
+    said = call("selftest", stick)
+    assert said.exit_code == 1 and f"{SUMS} is damaged; pull again" in said.output
+
+
+def test_a_selftest_asks_for_the_signature_where_keys_are_trusted(stick, tmp_path, monkeypatch):
+    monkeypatch.setenv("INSPECTLINE_TRUST", str(tmp_path / "line.pub"))
+    said = call("selftest", stick)
+    assert said.exit_code == 1 and "holds no model.sig" in said.output
+
+
+def test_what_is_not_trusted_changes_nothing_in_a_pulled_folder(
+    source, stick, tmp_path, monkeypatch
+):
+    before = {path: path.read_bytes() for path in stick.rglob("*") if path.is_file()}
+    shutil.copytree(source / "store", tmp_path / "other")
+    (next((tmp_path / "other").glob("releases/plate/*")) / "more.txt").touch()
+    monkeypatch.setenv("INSPECTLINE_TRUST", str(tmp_path / "line.pub"))
+    said = call("pull", "plate", "--store", tmp_path / "other", "--to", stick)
+    assert said.exit_code == 1 and "holds no model.sig" in said.output
+    assert before == {path: path.read_bytes() for path in stick.rglob("*") if path.is_file()}
+
+
+def test_pulled_again_no_file_of_others_stays(source, stick):
+    more = next(stick.glob("releases/plate/*")) / "more.txt"
+    more.touch()
+    assert call("pull", "plate", "--store", source / "store", "--to", stick).exit_code == 0
+    assert not more.exists()
+
+
 def test_pulled_again_a_damaged_file_is_mended(stick, source):
     model = next(stick.glob("releases/plate/*/model.onnx"))
     model.write_bytes(b"")

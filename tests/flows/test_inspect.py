@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import threading
+import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,11 +17,13 @@ from flows.cli import main
 from tasks.documents.result import Result
 from tasks.inspect_source import FolderLoop, Inspecting, inspect_camera
 from tasks.models.served import Served
+from tasks.monitoring.log import PredictionLog
 from tasks.sinks.delivery import Deliveries
 from tasks.sinks.outbox import Outbox
 from tasks.sinks.telling import Telling, open_telling
 from tasks.spec.schema import Sink
 from tasks.store.opening import source_of
+from tasks.workspace.errors import SpecError, StoreError
 from tasks.workspace.names import part_pattern
 from tests.flows.releases import made_release, picture
 
@@ -136,6 +140,65 @@ def test_a_name_whose_id_cannot_be_one_gets_another(inspecting, line, tmp_path):
     shutil.copy(line / "dark.png", folder / f"part_{'1' * 140}.png")
     (found,) = FolderLoop(inspecting, str(folder), 0.0, part_pattern(r"_(?P<part>\d+)")).step()
     assert len(found.part) == 32 and found.decision == "good"
+
+
+def test_links_in_a_circle_and_names_of_any_bytes_stand_in_nobodys_way(served, line, tmp_path):
+    folder = watched(tmp_path)
+    (folder / "circle.png").symlink_to("circle.png")
+    for name in ("a.png", os.fsdecode(b"\xe9t\xe9.png")):  # the second in Latin-1
+        shutil.copy(line / "dark.png", folder / name)
+    for expected in (["a.png", "\udce9t\udce9.png"], []):
+        inspecting = begun(served, tmp_path)
+        loop = FolderLoop(inspecting, str(folder), 0.0, None)
+        assert sorted(one.image for one in loop.step()) == expected
+        inspecting.telling.deliveries.outbox.forget(loop.address, [])
+        inspecting.telling.close()
+
+
+@pytest.mark.parametrize(("sink", "refused"), [("sorted", True), ("..", False), (".kept", False)])
+def test_its_own_pictures_are_not_inspected(inspecting, tmp_path, sink, refused):
+    folder = watched(tmp_path)
+    inspecting.telling.folders = [folder / sink]
+    with pytest.raises(SpecError, match="elsewhere") if refused else nullcontext():
+        FolderLoop(inspecting, str(folder), 0.0, None)
+
+
+def test_a_clock_that_is_set_back_holds_nothing_up(inspecting, line, tmp_path, monkeypatch):
+    shutil.copy(line / "dark.png", watched(tmp_path))
+    loop = FolderLoop(inspecting, str(tmp_path / "in"), 0.01, None)
+    assert not list(loop.step())
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 3600)
+    time.sleep(0.02)
+    assert len(list(loop.step())) == 1
+
+
+def test_files_that_are_long_gone_are_not_remembered(inspecting, line, tmp_path, monkeypatch):
+    folder, now = watched(tmp_path), [0.0]
+    loop = FolderLoop(inspecting, str(folder), 0.0, None, lambda: now[0])
+    for name in ("gone.png", "there.png"):
+        shutil.copy(line / "dark.png", folder / name)
+    assert len(list(loop.step())) == 2
+    (folder / "gone.png").unlink()
+    monkeypatch.setattr("tasks.sinks.outbox.KEPT", -1.0)
+    now[0] = 1e6
+    assert not list(loop.step())
+    assert [path.name for path in loop.taken] == ["there.png"]
+
+
+def test_what_waits_for_a_full_disk_is_logged_once(inspecting, line, tmp_path):
+    shutil.copy(line / "dark.png", watched(tmp_path))
+    inspecting.records = PredictionLog(tmp_path / "log", "plate")
+    inspecting.telling.folders = [tmp_path / "sorted"]
+    (tmp_path / "sorted").touch()  # nothing can be written into it
+    loop = FolderLoop(inspecting, str(tmp_path / "in"), 0.0, None)
+    for _ in range(3):
+        with pytest.raises(StoreError):
+            list(loop.step())
+    (tmp_path / "sorted").unlink()
+    assert len(list(loop.step())) == 1
+    (logged,) = (tmp_path / "log/plate").iterdir()
+    assert logged.read_text().count("\n") == 1
 
 
 def test_the_command_tells_each_result(line, tmp_path):

@@ -35,6 +35,12 @@ def test_a_request_names_the_part_by_header_or_field():
         part_of_request("Teil-ü".encode().decode("latin-1"), None)
 
 
+def test_an_id_in_another_encoding_is_not_mixed_up_with_others():
+    for sent in (b"Teil-\xfc", b"Teil-\xe4"):
+        with pytest.raises(DataError, match="UTF-8"):
+            part_of_request(None, sent.decode(errors="replace"))  # as the web framework reads it
+
+
 @pytest.mark.parametrize("text", ["", " a", "a\nb", "x" * 129])
 def test_what_cannot_be_an_id_is_refused(text):
     with pytest.raises(DataError, match="no part id"):

@@ -102,6 +102,16 @@ def test_what_was_sent_long_ago_is_forgotten(path, monkeypatch):
     again.close()
 
 
+def test_what_was_sent_long_ago_is_forgotten_while_it_runs(path, monkeypatch):
+    monkeypatch.setattr("tasks.sinks.outbox.KEPT", -1.0)
+    monkeypatch.setattr("tasks.sinks.outbox.TIDY", 0.0)
+    outbox = Outbox(path)
+    outbox.add("old", {}, ["there"])
+    outbox.done(outbox.waiting("there", 1))
+    assert outbox._base.execute("SELECT COUNT(*) FROM messages").fetchone() == (0,)
+    outbox.close()
+
+
 def test_threads_may_add_at_once(path):
     outbox = Outbox(path)
     threads = [

@@ -3,14 +3,16 @@
 import hashlib
 import hmac
 import json
+import os
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tasks.sinks.outbox import Message
-from tasks.sinks.sink import open_sink
+from tasks.sinks.sink import named, open_sink
 from tasks.sinks.sorted_folder import sort_image
 from tasks.sinks.webhook import SIGNATURE
 from tasks.spec.read import check
@@ -29,12 +31,16 @@ def receiver():
             server.got.append((self.path, dict(self.headers), body))
             self.send_response(server.answers.pop(0) if server.answers else 204)
             self.end_headers()
+            with suppress(OSError):  # who asked is gone
+                for chunk in server.says:
+                    self.wfile.write(chunk)
+                    server.said += len(chunk)
 
         def log_message(self, *_):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.got, server.answers = [], []
+    server.got, server.answers, server.says, server.said = [], [], [], 0
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server
@@ -77,6 +83,21 @@ def test_what_a_webhook_does_not_take_waits_with_all_that_follows(receiver):
         sink.send(sent[1:])
 
 
+def test_an_answer_without_end_is_left(receiver):
+    receiver.answers, receiver.says = [200], (bytes(1 << 20) for _ in range(200))
+    sent = messages("a")
+    assert webhook(receiver).send(sent) == sent
+    assert receiver.said < 100 << 20
+
+
+def test_addresses_that_differ_in_what_is_secret_are_sinks_of_their_own():
+    same = "https://mes.factory/results"
+    specs = [Sink(to=f"{same}{more}") for more in ("?line=1", "?line=2", "?line=1")]
+    found = named(specs)
+    assert list(found.values()) == specs[:2]
+    assert all(name.startswith(same) and "line=" not in name for name in found)
+
+
 @pytest.mark.parametrize(
     ("decision", "name"), [("good", "ok"), ("defect", "ng"), ("review", "review")]
 )
@@ -87,6 +108,21 @@ def test_a_folder_holds_images_by_verdict(tmp_path, decision, name):
     assert path.parent == tmp_path / name and path.read_bytes() == b"pixels"
     assert sorted(one.suffix for one in (tmp_path / name).iterdir()) == [".json", ".png"]
     assert json.loads(path.with_suffix(".json").read_text())["part"] == "../a/7"
+
+
+def test_a_picture_outlives_a_power_cut(tmp_path, monkeypatch):
+    synced, real = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda file: (synced.append(os.fstat(file).st_size), real(file))
+    )
+    path = sort_image(tmp_path, result("a"), b"pixels", ".png")
+    assert {6, path.with_suffix(".json").stat().st_size} < set(synced)
+
+
+def test_pictures_of_other_parts_do_not_meet_in_a_folder(tmp_path):
+    parts = ("a_1", "a/1", "a:1", "x" * 100, "x" * 101)
+    found = [result(part).model_copy(update={"sha256": "0" * 64}) for part in parts]
+    assert len({sort_image(tmp_path, one, b"black", ".png") for one in found}) == len(parts)
 
 
 @pytest.mark.parametrize("address", ["ftp://host", "mqtt://", "https:///", ""])
