@@ -40,3 +40,8 @@ def test_nothing_is_unpickled():
             assert "pickle" not in imported(path), path
             assert "weights_only=False" not in text, path
             assert text.count("torch.load(") == text.count("weights_only=True"), path
+
+
+def test_the_top_of_tasks_holds_the_steps_alone():
+    """A step is one file; what is no step lies in a room."""
+    assert len(list((ROOT / "tasks").glob("*.py"))) <= 16

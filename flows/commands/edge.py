@@ -40,8 +40,8 @@ def pull(
     Take the folder to a machine without a network: there `selftest DIR` checks it, and `predict`,
     `serve` and `inspect` take it as --store DIR. Pulled again, it moves on to the new champion.
     """
-    from tasks.pull import pull as pull_release
-    from tasks.pull import the_champion
+    from tasks.delivery.pull import pull as pull_release
+    from tasks.delivery.pull import the_champion
     from tasks.store.opening import source_of
     from tasks.workspace.git import operator
 
@@ -59,7 +59,7 @@ def pull(
 
 def _keep_golden(ctx: click.Context, store: Any, product: str, release: str) -> None:
     """A release of before golden images were kept gets them where its workspace has the images."""
-    from tasks.pull import has_golden
+    from tasks.delivery.pull import has_golden
     from tasks.spec.read import read_product
     from tasks.workspace.paths import find
 
@@ -82,8 +82,8 @@ def selftest(ctx: click.Context, folder: Path, device: str) -> None:
     was published. The exit status is 1 where something differs, or where a release is not signed
     by a key that `line.trust` or INSPECTLINE_TRUST names.
     """
-    from tasks.pull import wrong_files
-    from tasks.selftest import selftest as try_releases
+    from tasks.delivery.pull import wrong_files
+    from tasks.delivery.selftest import selftest as try_releases
     from tasks.store.opening import root_of
     from tasks.store.seal import seal_of
 

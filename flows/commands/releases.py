@@ -115,7 +115,7 @@ def export(ctx: click.Context, product: str, form: Any, to: Path, release: str |
     another release becomes the next version. What is written has to decide the golden images as the
     evaluation did.
     """
-    from tasks.export import export as write_export
+    from tasks.delivery.export import export as write_export
 
     click.echo(f"wrote {write_export(current_workspace(ctx), product, form, to, release)}")
 

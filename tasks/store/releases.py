@@ -74,7 +74,6 @@ def publish(folder: Path, product: str, store: Store, about: About) -> str:
     ):
         read_manifest(store, product, release)
         if store.seal.key and not _signed(store, key, folder):
-            store.delete(key + MANIFEST)
             _put_signed(store, key, folder, manifest)
             return release
         log.info("release %s of %s was published before, nothing to do", release, product)
@@ -97,11 +96,13 @@ def _signed(store: Store, key: str, folder: Path) -> bool:
 
 
 def _put_signed(store: Store, key: str, folder: Path, manifest: bytes) -> None:
-    """Write the manifest, and before it the signature over it where there is a key."""
+    """Write the manifest, and before it the signature over it where there is a key. A manifest that
+    is there goes once there is a signature for another one."""
     if store.seal.key:
         with with_documents(folder, {MANIFEST: manifest}) as whole:
             signature = store.seal.sign(whole)
-        store.delete(key + SIGNATURE)
+        for name in (MANIFEST, SIGNATURE):
+            store.delete(key + name)
         store.put(key + SIGNATURE, signature)
     if not store.put(key + MANIFEST, manifest) and store.seal.key:
         raise StoreError(f"'{key}' is being written by somebody else; publish again later")

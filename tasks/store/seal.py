@@ -22,9 +22,8 @@ from tasks.workspace.extras import require
 
 SIGNATURE = "model.sig"  # beside the manifest; the name that the tools of OpenSSF expect
 TRUST = "INSPECTLINE_TRUST"  # environment: files of public keys, where there is no workspace
+CURVES = ("secp256r1", "secp384r1", "secp521r1")  # those of the format
 NEW_KEY = "`openssl ecparam -name prime256v1 -genkey -noout -out FILE` makes one"
-# errors of a file that is no key; what they say may show a part of it
-UNFIT = (ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -37,17 +36,14 @@ class Seal:
 
     def sign(self, folder: Path) -> bytes:
         """The signature over all files of a release's folder."""
-        signing = library().signing
-        if self.key is None or not self.key.is_file():
-            raise SpecError(f"line.signing.key: there is no file '{self.key}'; {NEW_KEY}")
+        self._public()  # or an error of the library shows what it found in the file
         made = folder / SIGNATURE
-        try:
-            config = signing.Config().use_elliptic_key_signer(
-                private_key=self.key, password=self.password
-            )
-            config.set_hashing_config(hashing()).sign(folder, made)
-        except UNFIT:
-            raise self._unfit() from None
+        config = (
+            library()
+            .signing.Config()
+            .use_elliptic_key_signer(private_key=self.key, password=self.password)
+        )
+        config.set_hashing_config(hashing()).sign(folder, made)
         return made.read_bytes()
 
     def signed(self, folder: Path) -> bool:
@@ -86,19 +82,23 @@ class Seal:
             return False
         return True
 
-    def _unfit(self) -> LineError:
-        return SpecError(
-            f"line.signing.key: '{self.key}' is no EC private key in PEM (P-256, P-384 or P-521) "
-            f"that line.signing.password opens; {NEW_KEY}"
-        )
-
     def _public(self) -> bytes:
+        """The public key of ours, in PEM; SpecError where the private one cannot be used."""
+        library()  # which brings what follows
         from cryptography.hazmat.primitives import serialization as pem
+        from cryptography.hazmat.primitives.asymmetric import ec
 
+        if self.key is None or not self.key.is_file():
+            raise SpecError(f"line.signing.key: there is no file '{self.key}'; {NEW_KEY}")
         try:
-            private = pem.load_pem_private_key((self.key or Path()).read_bytes(), self.password)
-        except UNFIT:
-            raise self._unfit() from None
+            private = pem.load_pem_private_key(self.key.read_bytes(), self.password)
+        except (ValueError, TypeError):  # what they say may show a part of the key
+            private = None
+        if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name not in CURVES:
+            raise SpecError(
+                f"line.signing.key: '{self.key}' is no EC private key in PEM (P-256, P-384 or "
+                f"P-521) that line.signing.password opens; {NEW_KEY}"
+            )
         form = pem.PublicFormat.SubjectPublicKeyInfo
         return private.public_key().public_bytes(pem.Encoding.PEM, form)
 
@@ -119,7 +119,7 @@ def fault(folder: Path, public: Path) -> str:
             config = verifying.Config().use_elliptic_key_verifier(public_key=public)
             config.set_hashing_config(hashing()).verify(folder, folder / SIGNATURE)
     except Exception as error:  # whatever a forged signature brings up: it does not verify
-        text = str(error).removeprefix("Signature mismatch: ").strip("[]\"'")
+        text = str(error).removeprefix("Signature mismatch: ").strip("[]\"' .")
         return text[:300] or "it is of another key, or changed"
     return ""
 

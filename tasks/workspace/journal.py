@@ -22,8 +22,8 @@ from tasks.workspace.lock import is_held
 from tasks.workspace.paths import Workspace
 
 EVERY = 1.0  # seconds between two writes of progress; a begin and an end are written at once
-QUICK = 0.01  # seconds of a write, up to which each change of a stage is written at once
-SHARE = 20.0  # times as long as a write takes: the pause after a slow one, of thousands of stages
+MANY = 1000  # stages, above which not each begin and end is written at once: the file is large
+SHARE = 20.0  # times as long as a write takes: the pause after one of so many stages
 KEPT = 50  # journals of a workspace
 KEYS = frozenset({"pid", "host", "began", "told", "ended", "slots", "stages"})
 JsonObject = dict[str, Any]
@@ -102,7 +102,8 @@ class Journal(AbstractContextManager):
     def _set_stage(self, name: str, stage: JsonObject) -> None:
         with self._busy:
             self.record["stages"][name] = stage
-            self._write_soon(SHARE * self._took if self._took > QUICK else 0.0)
+            large = len(self.record["stages"]) > MANY
+            self._write_soon(SHARE * self._took if large else 0.0)
 
     def _write(self) -> None:
         if self._later is not None:

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from flows.cli import main
+from tasks.delivery.pull import SUMS, write_sums
 from tasks.products.rename import copy_releases
 from tasks.promotion.golden import keep_golden
-from tasks.pull import SUMS, write_sums
 from tasks.spec.schema import Product, ReleaseSpec
 from tasks.store.champion import champion
 from tasks.store.folder import FolderStore

@@ -30,6 +30,11 @@ OLD = {  # what may be missing is; no version
     "champion": {"format": 1, **POINTER, "history": [ID]},
     "manifest": {"format": 1, **MANIFEST},
     "model_card": {"product": "nut", "algorithm": "padim"},
+    "golden": {"release": ID, "tolerance": 0.1, "images": []},
+    "result": {
+        **{"product": "nut", "release": ID, "algorithm": "padim", "part": "7", "sha256": "ab"},
+        **{"decision": "good", "time": "2026-05-04T03:02:01+00:00"},
+    },
     "prediction": {"time": "2026-05-04T03:02:01+00:00", "score": 1.5},
 }
 

@@ -160,6 +160,13 @@ def test_publishing_again_signs_what_was_not(tmp_path, keys, model):
     assert signature.read_bytes() == before
 
 
+def test_a_key_that_fails_leaves_a_release_as_it_was(tmp_path, model):
+    plain = publish(model, "cap", opened(tmp_path, None), ABOUT)
+    with pytest.raises(SpecError, match="there is no file"):
+        publish(model, "cap", opened(tmp_path, tmp_path / "no.pem"), ABOUT)
+    assert fetch(opened(tmp_path, None), "cap", plain, tmp_path / "cache")
+
+
 def test_what_the_store_holds_is_signed_as_it_is_and_once(tmp_path, keys, model):
     plain = publish(model, "cap", opened(tmp_path, None), ABOUT)
     store = opened(tmp_path, *keys)
@@ -219,7 +226,7 @@ def test_a_file_that_is_no_key_is_not_shown(tmp_path, model):
     (tmp_path / "text.pem").write_text("-----BEGIN PRIVATE KEY-----\nc2VjcmV0c2VjcmV0\n")
     with pytest.raises(SpecError, match=r"no EC private key") as raised:
         publish(model, "cap", opened(tmp_path, tmp_path / "text.pem"), ABOUT)
-    assert "c2VjcmV0" not in str(raised.value) and raised.value.__suppress_context__
+    assert "c2VjcmV0" not in str(raised.value) and raised.value.__context__ is None
 
 
 def test_what_is_signed_already_needs_a_key_that_signs_too(signed, tmp_path, keys, model):

@@ -91,6 +91,16 @@ def test_the_last_word_before_a_silence_is_written_too(workspace, monkeypatch):
             time.sleep(0.01)
 
 
+def test_of_thousands_of_stages_not_each_change_is_written_at_once(workspace, monkeypatch):
+    monkeypatch.setattr(journal, "MANY", 2)
+    monkeypatch.setattr(journal, "SHARE", 1e9)
+    with Journal(workspace, ["a", "b", "c"]) as told:
+        told.end("a", "done")
+        told.end("b", "done")
+        assert newest(workspace)["stages"]["b"]["state"] == "waiting"
+    assert newest(workspace)["stages"]["b"]["state"] == "done"
+
+
 def test_a_run_that_was_killed_shows_as_dead(workspace):
     code = (
         "import sys, time; from pathlib import Path; from tasks.workspace.paths import Workspace;"

@@ -7,8 +7,8 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from tasks.delivery.export import export
 from tasks.documents.manifest import About
-from tasks.export import export
 from tasks.models.openvino import OpenVinoVerdict
 from tasks.models.triton import configuration, quoted
 from tasks.models.verdict import VerdictModel
