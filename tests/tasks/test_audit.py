@@ -134,6 +134,16 @@ def test_what_is_damaged_is_told_and_packed_as_it_is(told, tmp_path):
     )
 
 
+def test_a_release_whose_manifest_is_damaged_is_packed_too(told, tmp_path):
+    workspace, (march, *_) = told
+    manifest = workspace.root / "store" / f"releases/cap/{march}/manifest.json"
+    manifest.write_bytes(b"{")
+    files = opened(audit(workspace, "cap", tmp_path / "a.zip"))
+    assert files[f"releases/cap/{march}/manifest.json"] == b"{"
+    assert "manifest.json&#39;" in files["index.html"].decode()
+    assert "not known" in files["index.html"].decode()
+
+
 def test_a_period_or_product_that_cannot_be_is_named(told, tmp_path):
     workspace, _ = told
     with pytest.raises(DataError, match=r"--since 2026-05-01 is after --until 2026-04-01"):
