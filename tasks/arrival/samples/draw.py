@@ -5,6 +5,7 @@ same camera noise. So a mask is exactly where the flaw changed the picture.
 """
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -45,9 +46,13 @@ def draw_samples(
     for target in targets:
         if target.exists() and any(target.iterdir()):
             raise DataError(f"{target} is not empty; choose another folder or remove it")
-    for product, target in zip(products, targets, strict=True):
-        counts = {"train/good": train, "test/good": good}
+    counts = {"train/good": train, "test/good": good}
+
+    def drawn(product: str, target: Path) -> None:
         draw_product(Series(product, size, seed), target, counts, per_defect)
+
+    with ThreadPoolExecutor() as pool:  # numpy leaves other threads their turn
+        list(pool.map(drawn, products, targets))
     return targets
 
 
