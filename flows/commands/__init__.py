@@ -1,9 +1,10 @@
 """The commands, in groups. Each command imports the heavy packages that it needs."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -33,6 +34,7 @@ class Above(click.ParamType):
         return number
 
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 SECONDS, SOME, WHOLE = Above(zero=True), Above(), Above(int)
 
 log_option = click.option(
@@ -47,6 +49,7 @@ device_option = click.option(
     show_default=True,
     help="cpu, cuda or cuda:N; auto: a GPU where there is one.",
 )
+release_option = click.option("--release", help="A release other than the champion.")
 store_option = click.option(
     "--store",
     envvar="INSPECTLINE_STORE",
@@ -59,12 +62,21 @@ part_option = click.option(
     metavar="PATTERN",
     help="Finds the part's id, (?P<part>...), in the name of a file. By default `line.part`.",
 )
+host_option = click.option(
+    "--host", default="127.0.0.1", show_default=True, help="0.0.0.0: every network."
+)
 labels_option = click.option(
     "--labels",
     multiple=True,
     metavar="LABEL=FOLDER,...",
     help="What the images in FOLDER are: good, a type of defect, mask, or skip; repeatable.",
 )
+
+
+def port_option(default: int) -> Callable[[Command], Command]:
+    """Where a service listens."""
+    kind, text = click.IntRange(0, 65535), "0: any that is free."
+    return click.option("--port", default=default, show_default=True, type=kind, help=text)
 
 
 def current_workspace(ctx: click.Context) -> Workspace:

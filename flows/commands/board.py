@@ -6,19 +6,13 @@ from typing import Any
 
 import click
 
-from flows.commands import current_workspace
+from flows.commands import current_workspace, host_option, port_option
 from flows.commands.service import LOOPBACK, TOKEN, warn_of_token
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: every network.")
-@click.option(
-    "--port",
-    default=8090,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="0: any that is free.",
-)
+@host_option
+@port_option(8090)
 @click.option(
     "--name", "names", multiple=True, help="Another host name of the board, for example of a proxy."
 )

@@ -16,6 +16,7 @@ from flows.commands import (
     log_option,
     part_finder,
     part_option,
+    release_option,
     store_option,
 )
 from flows.commands.sinks import opened_sinks, sinks_options
@@ -29,7 +30,7 @@ from flows.commands.sinks import opened_sinks, sinks_options
     type=click.Path(path_type=Path, file_okay=False),
     help="The folder, which a machine without a network then has as its --store.",
 )
-@click.option("--release", help="A release other than the champion.")
+@release_option
 @store_option
 @click.pass_context
 def pull(
@@ -41,12 +42,12 @@ def pull(
     `serve` and `inspect` take it as --store DIR. Pulled again, it moves on to the new champion.
     """
     from tasks.delivery.pull import pull as pull_release
-    from tasks.delivery.pull import the_champion
+    from tasks.store.champion import champion_id
     from tasks.store.opening import source_of
     from tasks.workspace.git import operator
 
     source, name, _ = source_of(ctx.obj, product, store)
-    chosen = release or the_champion(source, name)
+    chosen = release or champion_id(source, name)
     if store is None and not product.startswith("s3://"):
         _keep_golden(ctx, source, name, chosen)
     pulled = pull_release(source, name, chosen, to, operator())
@@ -121,7 +122,7 @@ UNSENT = 30.0  # seconds without any progress, after which --once waits no longe
 @click.option("--camera", metavar="URL", help="In place of FOLDER: rtsp://..., a number, a video.")
 @sinks_options
 @part_option
-@click.option("--release", help="A release other than the champion.")
+@release_option
 @device_option
 @click.option(
     "--settle", type=SECONDS, default=1.0, show_default=True, help="Seconds without a change."

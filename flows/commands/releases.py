@@ -13,6 +13,7 @@ from flows.commands import (
     log_option,
     part_finder,
     part_option,
+    release_option,
     store_option,
 )
 from tasks.workspace.paths import Workspace
@@ -25,7 +26,7 @@ from tasks.workspace.paths import Workspace
 @click.option(
     "--maps", type=click.Path(path_type=Path, file_okay=False), help="Write heat maps here."
 )
-@click.option("--release", help="A release other than the champion.")
+@release_option
 @device_option
 @part_option
 @store_option
@@ -106,7 +107,7 @@ def releases(ctx: click.Context, product: str, as_json: bool, store: str | None)
 @click.option(
     "--to", required=True, type=click.Path(path_type=Path, file_okay=False), help="Its folder."
 )
-@click.option("--release", help="A release other than the champion.")
+@release_option
 @click.pass_context
 def export(ctx: click.Context, product: str, form: Any, to: Path, release: str | None) -> None:
     """Write the champion of PRODUCT for others to run: pixels in, verdict out.

@@ -14,8 +14,10 @@ from flows.commands import (
     WHOLE,
     current_workspace,
     device_option,
+    host_option,
     labels_option,
     log_option,
+    port_option,
     store_option,
 )
 from flows.commands.sinks import has_sinks, opened_sinks, sinks_options
@@ -26,14 +28,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @click.command()
 @click.argument("products", nargs=-1, required=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: every network.")
-@click.option(
-    "--port",
-    default=8080,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="0: any that is free.",
-)
+@host_option
+@port_option(8080)
 @device_option
 @click.option("--upload-mb", type=SOME, default=20.0, show_default=True, help="Largest upload.")
 @click.option("--megapixels", type=SOME, default=50.0, show_default=True, help="Largest image.")

@@ -1,7 +1,7 @@
 """Bring a release, and what it is checked with, into a folder for a machine without a network.
 
 The folder is a store of its own: `--store DIR` inspects with it, and a second pull moves its
-champion on, so that whoever reads it has the old release or the new one, whole.
+champion on, so that a reader has the old release or the new one, whole.
 """
 
 import re
@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from tasks.documents.manifest import MANIFEST, Manifest
 from tasks.store.base import Store
-from tasks.store.champion import champion, promote
+from tasks.store.champion import promote
 from tasks.store.fetch_release import fetch
 from tasks.store.folder import FolderStore
 from tasks.store.golden import golden_key
@@ -33,12 +33,11 @@ class Pulled:
     golden: bool  # whether golden images came along
 
 
-def pull(store: Store, product: str, release: str | None, folder: Path, by: str) -> Pulled:
-    """Copy a release (None: the champion) into the store that `folder` is, as its champion.
+def pull(store: Store, product: str, release: str, folder: Path, by: str) -> Pulled:
+    """Copy a release into the store that `folder` is, as its champion.
 
     Every file is compared with the hash in the manifest. What is there whole is not copied again.
     """
-    release = release or the_champion(store, product)
     target = FolderStore(folder)
     golden = has_golden(store, product, release)
     with trusted(store, product, release, folder) as source:
@@ -81,17 +80,6 @@ def copy_release(source: Store, target: FolderStore, top: str, manifest: Manifes
 def has_golden(store: Store, product: str, release: str) -> bool:
     """Whether golden images lie beside a release."""
     return bool(store.keys(golden_key(product, release)))
-
-
-def the_champion(store: Store, product: str) -> str:
-    """The release that inspects; StoreError where there is none."""
-    current = champion(store, product)
-    if current is None:
-        raise StoreError(
-            f"product '{product}' has no champion in the store {store.address}; "
-            "promote a release first, or name one with --release"
-        )
-    return current.release
 
 
 def copy(store: Store, target: FolderStore, key: str, sha256: str | None) -> None:

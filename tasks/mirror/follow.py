@@ -50,11 +50,7 @@ def follow(workspace: Workspace, products: list[str]) -> str:
             mirror.tell(server, products)
     except AwayError as error:
         return f"{error}; the next run makes up for it"
-    except (
-        LineError,
-        LookupError,
-        TypeError,
-    ) as error:  # it lost what it had, or is none
+    except (LineError, LookupError, TypeError) as error:  # it lost what it had, or is none
         mirror.forget()
         return f"MLflow was not told everything ({error}); the next run asks it what it has"
     return ""

@@ -26,7 +26,7 @@ from tasks.workspace.names import check_product_name
 from tasks.workspace.paths import Workspace
 from tasks.workspace.scratch import scratch_folder
 
-UNSHARED = shutil.ignore_patterns(MANIFEST, SIGNATURE)  # of a release: they are made anew
+UNSHARED = shutil.ignore_patterns(MANIFEST, SIGNATURE)  # of a release: they are made again
 KEPT = ("validate", "fit")  # steps whose results do not contain the product's name
 
 

@@ -17,7 +17,7 @@ class Sink(Protocol):
         """Those that were acknowledged. AwayError where nobody takes them now."""
 
     def close(self) -> None:
-        """End what is open. It may be sent to again, which opens it anew."""
+        """End what is open. The next result opens it again."""
 
 
 def name_of(spec: SinkSpec) -> str:

@@ -28,6 +28,17 @@ def champion(store: Store, product: str) -> Pointer | None:
     return _read(store, product)[0]
 
 
+def champion_id(store: Store, product: str) -> str:
+    """The release that inspects; StoreError where there is none."""
+    current = champion(store, product)
+    if current is None:
+        raise StoreError(
+            f"product '{product}' has no champion in the store {store.address}; "
+            "promote a release first"
+        )
+    return current.release
+
+
 def rolled_back(store: Store, product: str) -> dict[str, Pointer]:
     """Releases that somebody went back from and nobody promoted since, with that change."""
     found: dict[str, Pointer] = {}

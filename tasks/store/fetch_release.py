@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.documents.manifest import MANIFEST, Manifest
 from tasks.store.base import Store
-from tasks.store.champion import champion
+from tasks.store.champion import champion_id
 from tasks.store.release import check_manifest, damaged, folder_of, read_manifest
 from tasks.store.seal import SIGNATURE, untrusted
 from tasks.workspace.errors import StoreError
@@ -20,14 +20,7 @@ def fetch(store: Store, product: str, release: str | None, cache: Path) -> Path:
     What the cache holds whole is not downloaded again, so a release that is named needs no store.
     Where the store trusts keys, one of them must have signed it; it comes into no cache otherwise.
     """
-    if release is None:
-        current = champion(store, product)
-        if current is None:
-            raise StoreError(
-                f"product '{product}' has no champion in the store {store.address}; "
-                "promote a release first"
-            )
-        release = current.release
+    release = release or champion_id(store, product)
     key = folder_of(product, release)
     folder = cache / product / release
     with disk(f"'{folder}'"):

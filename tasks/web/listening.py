@@ -61,8 +61,7 @@ class PatientProtocol(H11Protocol):
     at_once: ClassVar[int] = 1000
 
     _phase = ""  # what the client is waited for: its head, its body, another request, or nothing
-    _answered = False
-    _idle_since = 0.0
+    _since = 0.0
     _timer: asyncio.TimerHandle | None = None
     _taking: asyncio.TimerHandle | None = None
 
@@ -80,7 +79,6 @@ class PatientProtocol(H11Protocol):
         self._watch()
 
     def on_response_complete(self) -> None:
-        self._answered = True
         super().on_response_complete()
         self._watch()
 
@@ -106,11 +104,11 @@ class PatientProtocol(H11Protocol):
         """Begin a time limit where the client is waited for something new."""
         waiting = {h11.IDLE: "head", h11.SEND_BODY: "body"}
         phase = waiting.get(self.conn.their_state, "")
-        if phase == "head" and self._answered and not self.conn.trailing_data[0]:
-            phase, self._idle_since = "idle", self.loop.time()
+        if phase == "head" and self.cycle and not self.conn.trailing_data[0]:
+            phase = "idle"
         if self._phase in (phase, "gone"):
             return
-        self._phase = phase
+        self._phase, self._since = phase, self.loop.time()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -122,7 +120,7 @@ class PatientProtocol(H11Protocol):
         """End the connection that has asked nothing for longest, if there is one."""
         idle = [one for one in self.connections if one._phase == "idle"]
         if idle:
-            min(idle, key=lambda one: one._idle_since).timeout_keep_alive_handler()
+            min(idle, key=lambda one: one._since).timeout_keep_alive_handler()
         return bool(idle)
 
     def _give_up(self, phase: str, seconds: float) -> None:

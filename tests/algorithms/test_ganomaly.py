@@ -83,13 +83,13 @@ def test_other_scores_against_their_definitions(score):
     torch.testing.assert_close(found, expected)
 
 
-def test_a_discriminator_that_has_won_starts_anew(monkeypatch):
+def test_a_discriminator_that_has_won_starts_again(monkeypatch):
     images = [Batch(torch.randn(4, 3, 32, 32))]
     kept = small().fit(images).discriminator.trunk[3]
     assert int(kept.num_batches_tracked) > 0
     monkeypatch.setattr(ganomaly, "WON", math.inf)
-    anew = small().fit(images).discriminator.trunk[3]
-    assert int(anew.num_batches_tracked) == 0
+    again = small().fit(images).discriminator.trunk[3]
+    assert int(again.num_batches_tracked) == 0
 
 
 @pytest.mark.parametrize(

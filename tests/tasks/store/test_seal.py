@@ -132,7 +132,7 @@ def test_what_was_changed_in_the_cache_is_fetched_again(signed, tmp_path, spoil)
 def test_a_signature_of_another_key_is_refused(signed, tmp_path, stranger, model):
     _, release, folder = signed
     content = (folder / SIGNATURE).read_bytes()
-    publish(model, "cap", opened(tmp_path, *stranger), ABOUT)  # it signs anew: that is not its key
+    publish(model, "cap", opened(tmp_path, *stranger), ABOUT)  # it signs again: that is not its key
     assert (folder / SIGNATURE).read_bytes() != content
     with pytest.raises(StoreError, match=rf"{release} of cap is not used.*model\.sig.*line\.trust"):
         fetch(signed[0], "cap", release, tmp_path / "cache")
