@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.running.runner import worth_importing
+from flows.running.process import worth_importing
 from tasks.build.records import Stage
 
 KERNEL = "ad_models.coreset_kernel"
