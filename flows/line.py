@@ -12,6 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import allow_failure
 
 from flows.prefect_server import artifacts
+from flows.prefect_server.abandoned import untagged
 from flows.prefect_server.names import LINE
 from flows.running import stop
 from flows.running.plan import Plan
@@ -65,7 +66,7 @@ def line(
     first = {} if spec.workers else first_gates(plan)
     runner = Runner(plan.workspace, plan.cells, plan.stages, gates)
     failures: dict[str, str] = {}
-    with runner, stop.stoppable(runner.terminal.say, at_once):
+    with runner, stop.stoppable(runner.terminal.say, at_once), untagged():
         pool: Any
         with ThreadPoolTaskRunner(max_workers=runner.slots) as pool:
             soon = [stage for part in first.values() for stage in part]
