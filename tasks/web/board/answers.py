@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from tasks.web.answers import Answer, add_answers, error_answer
 from tasks.web.board.changes import Change
+from tasks.web.board.users import OWNER, Person
 from tasks.web.refused import Refused
 from tasks.workspace.errors import (
     BusyError,
@@ -79,10 +80,16 @@ def no_number(name: str) -> Never:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def parse_change(kind: Callable[..., Change], body: dict[str, Any]) -> Change:
-    """The change in a body; Refused with all wrong keys."""
+def parse_change(
+    kind: Callable[..., Change], body: dict[str, Any], person: Person = OWNER
+) -> Change:
+    """The change in a body, by a person; Refused with all wrong keys. A name that is verified
+    stands in place of the body's."""
+    verified = {"by": person.name} if person.name else {}
     try:
-        return kind(**body)
+        change = kind(**body | verified)
+        change._verified = bool(verified)
+        return change
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors()]
         raise Refused(422, "; ".join(wrong)) from None

@@ -1,7 +1,7 @@
 """The board over HTTP: a page, and a few changes by hand."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
@@ -13,6 +13,7 @@ from tasks.web.board.changes import CHANGES, product_state
 from tasks.web.board.login import add_login
 from tasks.web.board.now import current_state
 from tasks.web.board.pages import Pages
+from tasks.web.board.users import Person
 from tasks.web.refused import Refused
 from tasks.workspace.errors import hint
 from tasks.workspace.paths import Workspace
@@ -61,13 +62,16 @@ def read_routes(workspace: Workspace, access: Access, pages: Pages, server: Serv
 
     @router.get("/progress")
     def progress(request: Request) -> dict[str, Any]:
+        person = access.person(request)
         return {
             **current_state(workspace),
             "stamp": pages.stamp(),
             "pending": pages.pending(),
             "server": server(),
             "private": access.has_session(request),  # the client may log out
-            "may_change": access.may_change(request),
+            "may_change": person is not None and person.may("label"),
+            "user": person.name if person else "",
+            "role": person.role if person else "",
         }
 
     @router.get("/products/{product}")
@@ -86,17 +90,20 @@ def read_routes(workspace: Workspace, access: Access, pages: Pages, server: Serv
 
 
 def change_routes(workspace: Workspace, access: Access) -> APIRouter:
-    async def check(request: Request) -> None:
-        access.check_write(request)
+    async def check(request: Request) -> Person:
+        kind = CHANGES.get(request.path_params.get("kind", ""))
+        return access.check_write(request, kind.role if kind else "label")
 
     router = APIRouter(dependencies=[Depends(check)])
 
     @router.post("/products/{product}/{kind}")
-    async def change(product: str, kind: str, request: Request) -> dict[str, Any]:
+    async def change(
+        product: str, kind: str, request: Request, person: Annotated[Person, Depends(check)]
+    ) -> dict[str, Any]:
         check_product(workspace, product)
         if kind not in CHANGES:
             raise Refused(404, f"there is no '{kind}' to change; {hint(kind, CHANGES)}")
-        asked = parse_change(CHANGES[kind], await json_body(request))
+        asked = parse_change(CHANGES[kind], await json_body(request), person)
         return await run_in_threadpool(asked.carry_out, workspace, product)
 
     return router

@@ -342,7 +342,7 @@ def test_sessions_are_bounded_and_the_oldest_goes(monkeypatch):
     monkeypatch.setattr(access, "MOST", 3)
     sessions = access.Sessions()
     begun = [sessions.begin() for _ in range(5)]
-    assert [sessions.has(one) for one in begun] == [False, False, True, True, True]
+    assert [sessions.holder(one) is not None for one in begun] == [False, False, True, True, True]
 
 
 def test_a_cookie_cannot_be_made_up(made):

@@ -103,6 +103,9 @@
     part("logout").hidden = !told.private;
     part("login").hidden = told.may_change;
     document.documentElement.classList.toggle("readonly", !told.may_change);
+    document.documentElement.dataset.role = told.role;
+    document.documentElement.dataset.user = told.user;
+    put(part("user"), told.user && `${told.user}, ${told.role}`);
     return told.run?.state === "working";
   }
 
