@@ -140,6 +140,7 @@ for command in (
     products.fetch,
     line.ingest,
     line.run,
+    line.stop,
     service.watch,
     line.results,
     releases.predict,

@@ -8,6 +8,7 @@ import click
 
 from flows.commands import current_workspace, host_option, port_option
 from flows.commands.service import LOOPBACK, TOKEN, warn_of_token
+from tasks.workspace.paths import Workspace
 
 
 @click.command()
@@ -20,9 +21,10 @@ from flows.commands.service import LOOPBACK, TOKEN, warn_of_token
 def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> None:
     """Show the workspace in a browser: the present report, the running stages, and changes by hand.
 
-    There an engineer can set a threshold, correct a label, promote or roll back, with the rules of
-    the commands of the same names. If INSPECTLINE_TOKEN is set, or there are `users`, the board
-    asks for a token; without, changes need the link that is shown here at the start.
+    There an engineer can start and stop a run, set a threshold, correct a label, promote or roll
+    back, with the rules of the commands of the same names. If INSPECTLINE_TOKEN is set, or there
+    are `users`, the board asks for a token; without, changes need the link that is shown here at
+    the start.
     """
     from flows.status import Queue
     from tasks.web.board.access import Access
@@ -36,8 +38,15 @@ def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> N
         warning = f"warning: anybody who can reach {host} may read this; set {TOKEN}"
         click.echo(f"{warning}, or add users", err=True)
     warn_of_token(access.token)
-    app = create_app(workspace, access, Queue().now)
+    app = create_app(workspace, access, Queue().now, starter(workspace))
     serve_app(app, host, port, lambda url: tell_address(url, access))
+
+
+def starter(workspace: Workspace) -> Any:
+    """Starts `inspectline run` for the board; it goes on when the board ends."""
+    from flows.running.apart import start_apart, words_of_run
+
+    return lambda products, by, log: start_apart(workspace, words_of_run(products), log, by)
 
 
 def tell_address(url: str, access: Any) -> None:

@@ -65,6 +65,21 @@ def run(
 
 
 @click.command()
+@click.pass_context
+def stop(ctx: click.Context) -> None:
+    """Ask the run of this workspace to stop, as Ctrl-C does. Its checkpoints are kept.
+
+    The run must be of the same user, on this machine. It ends once its cells have come to the end
+    of a batch; the next run goes on from there.
+    """
+    from tasks.workspace.git import operator
+    from tasks.workspace.stopping import stop_run
+
+    asked = stop_run(current_workspace(ctx), operator())
+    click.echo(f"asked to stop: {asked}; `inspectline run` goes on from there")
+
+
+@click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per cell.")
 @click.pass_context
 def results(ctx: click.Context, as_json: bool) -> None:

@@ -1,7 +1,7 @@
 """The board over HTTP: a page, and a few changes by hand."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Never
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
@@ -10,9 +10,11 @@ from starlette.concurrency import run_in_threadpool
 from tasks.web.board.access import Access
 from tasks.web.board.answers import add_board_answers, cached_response, json_body, parse_change
 from tasks.web.board.changes import CHANGES, product_state
+from tasks.web.board.deeds import run_routes
 from tasks.web.board.login import add_login
 from tasks.web.board.now import current_state
 from tasks.web.board.pages import Pages
+from tasks.web.board.runs import Runs, Start
 from tasks.web.board.users import Person
 from tasks.web.refused import Refused
 from tasks.workspace.errors import hint
@@ -21,15 +23,23 @@ from tasks.workspace.paths import Workspace
 Server = Callable[[], dict[str, Any] | None]
 
 
-def create_app(workspace: Workspace, access: Access, server: Server = lambda: None) -> FastAPI:
-    """server: gives the queue of a Prefect server; None without a server."""
+def create_app(
+    workspace: Workspace,
+    access: Access,
+    server: Server = lambda: None,
+    start: Start | None = None,
+) -> FastAPI:
+    """server: gives the queue of a Prefect server; None without a server. start: starts a run;
+    without it the board starts none."""
     # without FastAPI's own pages: they load scripts from the internet
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages(workspace)
+    runs = Runs(workspace, start or no_start)
     add_page(app, access, pages)
     add_login(app, access)
     add_board_answers(app)
-    app.include_router(read_routes(workspace, access, pages, server))
+    app.include_router(read_routes(workspace, access, pages, server, runs))
+    app.include_router(run_routes(workspace, access, runs))
     app.include_router(change_routes(workspace, access))
     return app
 
@@ -54,7 +64,13 @@ def add_page(app: FastAPI, access: Access, pages: Pages) -> None:
         return Response(status_code=204)
 
 
-def read_routes(workspace: Workspace, access: Access, pages: Pages, server: Server) -> APIRouter:
+def no_start(*_: Any) -> Never:
+    raise Refused(409, "this board starts no runs")
+
+
+def read_routes(
+    workspace: Workspace, access: Access, pages: Pages, server: Server, runs: Runs
+) -> APIRouter:
     async def check(request: Request) -> None:
         access.check(request)
 
@@ -62,11 +78,15 @@ def read_routes(workspace: Workspace, access: Access, pages: Pages, server: Serv
 
     @router.get("/progress")
     def progress(request: Request) -> dict[str, Any]:
-        person = access.person(request)
+        person, state, begun = access.person(request), current_state(workspace), runs.now()
+        working = state["run"] and state["run"]["state"] == "working"
         return {
-            **current_state(workspace),
+            **state,
+            "planning": state["planning"] or bool(begun and begun["alive"] and not working),
             "stamp": pages.stamp(),
             "pending": pages.pending(),
+            "begun": begun,
+            "held": runs.held(),
             "server": server(),
             "private": access.has_session(request),  # the client may log out
             "may_change": person is not None and person.may("label"),
