@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from flows.ingest import ingest_product
-from flows.running.apart import start_apart, words_of_run
+from flows.running.apart import start_apart
 from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.labels import Labels
 from tasks.arrival.mask_pairs import masks_among
@@ -222,8 +222,12 @@ class Watcher:
 def start_run(workspace: Workspace) -> Start:
     """Starts `inspectline run` for products in its own process."""
 
-    # in a session of its own: what stops the watcher is passed on once, by `close`
-    return lambda products: start_apart(workspace, words_of_run(products))
+    def start(products: list[str]) -> "subprocess.Popen[bytes]":
+        # in a session of its own: what stops the watcher is passed on once, by `close`
+        named = [word for product in products for word in ("-p", product)]
+        return start_apart(workspace, ["run", *named])
+
+    return start
 
 
 class Announced:

@@ -30,7 +30,8 @@ def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> N
     from tasks.web.board.access import Access
     from tasks.web.board.app import create_app
     from tasks.web.board.users import Users
-    from tasks.web.listening import serve_app
+    from tasks.web.board.drop_routes import PATIENCE
+    from tasks.web.listening import Limits, serve_app
 
     workspace = current_workspace(ctx)
     access = Access(os.environ.get(TOKEN, ""), names, users=Users(workspace).now)
@@ -39,14 +40,15 @@ def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> N
         click.echo(f"{warning}, or add users", err=True)
     warn_of_token(access.token)
     app = create_app(workspace, access, Queue().now, starter(workspace))
-    serve_app(app, host, port, lambda url: tell_address(url, access))
+    slow = Limits(body=PATIENCE + 10)  # of large images; the board itself answers before
+    serve_app(app, host, port, lambda url: tell_address(url, access), slow)
 
 
 def starter(workspace: Workspace) -> Any:
-    """Starts `inspectline run` for the board; it goes on when the board ends."""
-    from flows.running.apart import start_apart, words_of_run
+    """Starts commands for the board; they go on when the board ends."""
+    from flows.running.apart import start_apart
 
-    return lambda products, by, log: start_apart(workspace, words_of_run(products), log, by)
+    return lambda words, by, log: start_apart(workspace, words, log, by)
 
 
 def tell_address(url: str, access: Any) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -24,8 +25,11 @@ def init(directory: Path) -> None:
 @click.argument("product")
 @click.argument("source")
 @labels_option
+@click.option("--json", "as_json", is_flag=True, help="What became of each file, as JSON.")
 @click.pass_context
-def ingest(ctx: click.Context, product: str, source: str, labels: tuple[str, ...]) -> None:
+def ingest(
+    ctx: click.Context, product: str, source: str, labels: tuple[str, ...], as_json: bool
+) -> None:
     """Copy images of PRODUCT from SOURCE and version them.
 
     SOURCE is a folder (MVTec AD layout, a folder for each label, or good images only), a zip or
@@ -38,6 +42,9 @@ def ingest(ctx: click.Context, product: str, source: str, labels: tuple[str, ...
     workspace = current_workspace(ctx)
     known = workspace.products
     report = ingest_product(workspace, product, source, read_labels(labels))
+    if as_json:
+        click.echo(json.dumps(asdict(report)))
+        ctx.exit(0 if report.images else 1)
     require_some(report, source)
     click.echo(report.summary())
     for told in what_next(workspace, product, known):

@@ -27,8 +27,3 @@ def start_apart(
         env=environment | {BY: by} if by else environment,
         start_new_session=True,
     )
-
-
-def words_of_run(products: Sequence[str]) -> list[str]:
-    """The command that brings products up to date; all of them where none is named."""
-    return ["run", *(word for product in products for word in ("-p", product))]

@@ -11,6 +11,8 @@ from tasks.web.board.access import Access
 from tasks.web.board.answers import add_board_answers, cached_response, json_body, parse_change
 from tasks.web.board.changes import CHANGES, product_state
 from tasks.web.board.deeds import run_routes
+from tasks.web.board.drop_routes import drop_routes
+from tasks.web.board.drops import Drops
 from tasks.web.board.login import add_login
 from tasks.web.board.now import current_state
 from tasks.web.board.pages import Pages
@@ -29,7 +31,7 @@ def create_app(
     server: Server = lambda: None,
     start: Start | None = None,
 ) -> FastAPI:
-    """server: gives the queue of a Prefect server; None without a server. start: starts a run;
+    """server: gives the queue of a Prefect server; None without a server. start: starts a command;
     without it the board starts none."""
     # without FastAPI's own pages: they load scripts from the internet
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
@@ -40,6 +42,7 @@ def create_app(
     add_board_answers(app)
     app.include_router(read_routes(workspace, access, pages, server, runs))
     app.include_router(run_routes(workspace, access, runs))
+    app.include_router(drop_routes(access, Drops(workspace, runs.start)))
     app.include_router(change_routes(workspace, access))
     return app
 
@@ -65,7 +68,7 @@ def add_page(app: FastAPI, access: Access, pages: Pages) -> None:
 
 
 def no_start(*_: Any) -> Never:
-    raise Refused(409, "this board starts no runs")
+    raise Refused(409, "this board starts no commands")
 
 
 def read_routes(

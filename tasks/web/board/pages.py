@@ -18,7 +18,7 @@ from tasks.workspace.paths import Workspace
 
 TEMPLATES = Path(__file__).with_name("templates")
 PARTS = {name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image", "edge")}
-SCRIPTS = ("asking", "now", "change", "runs")
+SCRIPTS = ("asking", "deed", "now", "change", "runs", "drops", "begin")
 RESULTS = (  # files that a page depends on
     "params.yaml",
     "data/*/product.yaml",

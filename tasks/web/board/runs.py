@@ -37,11 +37,12 @@ class Process(Protocol):
     def wait(self) -> int: ...
 
 
-Start = Callable[[list[str], str, IO[bytes]], Process]  # products, who, and where output goes
+# the words of a command, who gives it, and where its output goes
+Start = Callable[[list[str], str, IO[bytes]], Process]
 
 
 class Runs:
-    """Thread-safe. start: starts a run of products, all where none is named, for somebody."""
+    """Thread-safe."""
 
     def __init__(self, workspace: Workspace, start: Start) -> None:
         self.workspace, self.start = workspace, start
@@ -49,7 +50,8 @@ class Runs:
         self._busy = threading.Lock()
 
     def begin(self, products: list[str], by: str) -> JsonObject:
-        """What was started; 409 with what is in progress instead."""
+        """What was started, for these products or, without any, for all; 409 with what is in
+        progress instead."""
         with self._busy:
             if in_use(self.workspace):
                 found = holder(self.workspace) or "something that has only just begun"
@@ -64,7 +66,8 @@ class Runs:
         self._forget()
         name = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         with (self.folder / f"{name}.log").open("wb") as log:
-            process = self.start(products, by, log)
+            words = ["run", *(word for product in products for word in ("-p", product))]
+            process = self.start(words, by, log)
         about: JsonObject = {"name": name, "products": products, "by": by, "time": clock.now()}
         about |= {"pid": process.pid, "began": began(process.pid), "code": None, "ended": None}
         write_json(self.folder / f"{name}.json", about)

@@ -22,9 +22,9 @@ class Started:
     def __init__(self, made):
         self.made, self.all = made, []
 
-    def __call__(self, products, by, log):
+    def __call__(self, words, by, log):
         self.all.append(
-            hold(self.made, *products, "by", by, stdout=log, stderr=log, start_new_session=True)
+            hold(self.made, *words, "by", by, stdout=log, stderr=log, start_new_session=True)
         )
         return self.all[-1]
 
@@ -66,7 +66,7 @@ def test_a_run_is_started_followed_and_stopped(made, asks, started):
     assert told["held"]["what"] == "run" and told["held"]["pid"] == started.all[0].pid
     assert told["run"]["state"] == "working" and told["begun"]["by"] == "anna (board)"
     found = asks.get("/runs/output").json()
-    assert found["text"] == "it works tile by anna (board)\n" and not found["over"]
+    assert found["text"] == "it works run -p tile by anna (board)\n" and not found["over"]
     again = asks.post("/runs", json={"products": [], "by": "otto"})
     assert again.status_code == 409 and "the workspace is in use: a run by" in again.json()["error"]
     wrong = asks.post("/runs/stop", json={"pid": told["held"]["pid"] + 1, "by": "otto"})

@@ -2,31 +2,13 @@
 {
   const board = document.getElementById("now");
   const part = (name) => board.querySelector(`.${name}`);
-  const dialog = document.getElementById("deed");
-  const form = dialog.querySelector("form");
-  const wrong = dialog.querySelector("[role=alert]");
   const output = part("output");
   const lines = output.querySelector("pre");
   const MOST = 200000; // characters that are shown
-  let carryOut; // what the open dialog is about
   let told = {};
   let shown = { name: "", at: null, over: false, busy: false };
 
-  const user = () => document.documentElement.dataset.user;
   const busy = () => Boolean(told.begun?.alive || told.planning || told.run?.state === "working" || told.held);
-
-  // ask who and whether; with a token of one's own the name is known
-  function confirm(title, what, verb, act) {
-    dialog.querySelector("h2").textContent = title;
-    dialog.querySelector(".what").textContent = what;
-    dialog.querySelector("[type=submit]").textContent = verb;
-    form.elements.by.parentElement.hidden = Boolean(user());
-    form.elements.by.required = !user();
-    form.elements.by.value = user() || (localStorage.getItem("name") ?? "");
-    wrong.hidden = true;
-    carryOut = act;
-    dialog.showModal();
-  }
 
   const look = () => document.dispatchEvent(new Event("look"));
 
@@ -36,14 +18,14 @@
     look();
   }
 
-  const start = (product) => confirm(
+  const start = (product) => confirmDeed(
     product ? `Run ${product}` : "Run all products",
     `What is out of date is validated, trained, evaluated and weighed by the gate: inspectline run${product ? ` -p ${product}` : ""}. It goes on when this page or the board is closed.`,
     "Run",
     (by) => begin(product ? [product] : [], by),
   );
 
-  const stop = ({ pid }) => confirm(
+  const stop = ({ pid }) => confirmDeed(
     "Stop the run",
     "It ends once its stages have come to the end of a batch. Checkpoints are kept, and the next run goes on from there.",
     "Stop",
@@ -58,24 +40,6 @@
     if ("run" in button.dataset) start(button.dataset.run);
     else if (stoppable()) stop(stoppable());
   });
-  form.elements.cancel.addEventListener("click", () => dialog.close());
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const button = form.querySelector("[type=submit]");
-    button.disabled = true;
-    wrong.hidden = true;
-    if (!user()) localStorage.setItem("name", form.elements.by.value);
-    try {
-      await carryOut(form.elements.by.value);
-      dialog.close();
-    } catch (error) {
-      wrong.textContent = error.message;
-      wrong.hidden = false;
-    } finally {
-      button.disabled = false;
-    }
-  });
-
   function say(text) {
     const below = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 40; // a person who reads above stays there
     lines.textContent = (lines.textContent + text).slice(-MOST);
