@@ -18,6 +18,7 @@ from tasks.workspace.paths import Workspace
 
 TEMPLATES = Path(__file__).with_name("templates")
 PARTS = {name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image", "edge")}
+SCRIPTS = ("asking", "deed", "now", "change", "runs", "drops", "begin")
 RESULTS = (  # files that a page depends on
     "params.yaml",
     "data/*/product.yaml",
@@ -88,8 +89,9 @@ class Pages:
 @cache
 def board_parts() -> Live:
     """The board's parts for the report's pages."""
-    scripts = [board_text(f"{name}.js") for name in ("asking", "now", "change")]
-    return Live("/pictures", TEMPLATES, PARTS, board_text("board.css"), "\n".join(scripts))
+    scripts = [board_text(f"{name}.js") for name in SCRIPTS]
+    style = "\n".join(board_text(f"{name}.css") for name in ("board", "work"))
+    return Live("/pictures", TEMPLATES, PARTS, style, "\n".join(scripts))
 
 
 @cache
