@@ -96,10 +96,14 @@ class Access:
         return has_token(request, self.token or self.key) or self.has_session(request)
 
     def check_page(self, request: Request) -> None:
-        """Refused if a page of another site may have sent the request."""
+        """Refused unless the request is JSON that no page of another site may have sent."""
         content = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content != "application/json":
             raise Refused(415, "send JSON, as Content-Type: application/json")
+        self.check_site(request)
+
+    def check_site(self, request: Request) -> None:
+        """Refused if a page of another site may have sent the request."""
         if request.headers.get(HEADER) != "board":
             raise Refused(403, "the header 'X-Inspectline: board' is missing")
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")

@@ -20,7 +20,9 @@ from tasks.workspace.errors import (
     LineError,
     MissingError,
     StoreError,
+    hint,
 )
+from tasks.workspace.paths import Workspace
 
 LARGEST = 65536  # largest body of a change, bytes
 PATIENCE = 10.0  # seconds for a client to send it
@@ -95,3 +97,9 @@ def cached_response(request: Request, content: bytes, kind: str) -> Response:
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=kind, headers=headers)
+
+
+def check_product(workspace: Workspace, product: str) -> None:
+    """Refused unless there is a product of this name."""
+    if product not in workspace.products:
+        raise Refused(404, f"there is no product '{product}'; {hint(product, workspace.products)}")

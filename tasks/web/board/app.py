@@ -7,12 +7,20 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
+from tasks.models.warm import WarmChampion
 from tasks.web.board.access import Access
-from tasks.web.board.answers import add_board_answers, cached_response, json_body, parse_change
+from tasks.web.board.answers import (
+    add_board_answers,
+    cached_response,
+    check_product,
+    json_body,
+    parse_change,
+)
 from tasks.web.board.changes import CHANGES, product_state
 from tasks.web.board.login import add_login
 from tasks.web.board.now import current_state
 from tasks.web.board.pages import Pages
+from tasks.web.board.trying import try_routes
 from tasks.web.refused import Refused
 from tasks.workspace.errors import hint
 from tasks.workspace.paths import Workspace
@@ -29,7 +37,8 @@ def create_app(workspace: Workspace, access: Access, server: Server = lambda: No
     add_login(app, access)
     add_board_answers(app)
     app.include_router(read_routes(workspace, access, pages, server))
-    app.include_router(change_routes(workspace, access))
+    app.include_router(try_routes(workspace, access, WarmChampion(workspace)))
+    app.include_router(change_routes(workspace, access))  # last: it takes any name
     return app
 
 
@@ -100,9 +109,3 @@ def change_routes(workspace: Workspace, access: Access) -> APIRouter:
         return await run_in_threadpool(asked.carry_out, workspace, product)
 
     return router
-
-
-def check_product(workspace: Workspace, product: str) -> None:
-    """Refused unless there is a product of this name."""
-    if product not in workspace.products:
-        raise Refused(404, f"there is no product '{product}'; {hint(product, workspace.products)}")

@@ -26,6 +26,8 @@ RESULTS = (  # files that a page depends on
     "data/*/cells/*/evaluation/metrics.json",
     ".inspectline/decisions/*.json",
 )
+STYLES = ("board", "trying")
+SCRIPTS = ("asking", "now", "change", "trying")
 ASK = 10.0  # seconds between requests to the store
 
 
@@ -88,8 +90,9 @@ class Pages:
 @cache
 def board_parts() -> Live:
     """The board's parts for the report's pages."""
-    scripts = [board_text(f"{name}.js") for name in ("asking", "now", "change")]
-    return Live("/pictures", TEMPLATES, PARTS, board_text("board.css"), "\n".join(scripts))
+    style = "\n".join(board_text(f"{name}.css") for name in STYLES)
+    script = "\n".join(board_text(f"{name}.js") for name in SCRIPTS)
+    return Live("/pictures", TEMPLATES, PARTS, style, script)
 
 
 @cache
