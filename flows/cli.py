@@ -145,6 +145,8 @@ for command in (
     releases.rollback,
     changes.threshold,
     changes.correct,
+    changes.keep,
+    changes.withdraw,
     products.rename,
     products.remove,
     line.distil,

@@ -73,3 +73,35 @@ def correct(
     )
     click.echo(f"{record['what']}, in {record['file']}")
     click.echo(f"next: `inspectline run -p {product}`")
+
+
+@click.command()
+@click.argument("product")
+@click.argument("image")
+@click.option("--reason", required=True, help="Why; it is written into corrections.yaml.")
+@click.pass_context
+def keep(ctx: click.Context, product: str, image: str, reason: str) -> None:
+    """Say that the label of IMAGE of PRODUCT is right, so that it is not doubted again.
+
+    IMAGE is a path such as test/crack/012.png. No model changes by this.
+    """
+    from tasks.products.correct import keep_label
+    from tasks.workspace.git import operator
+
+    record = keep_label(current_workspace(ctx), product, image, by=operator(), reason=reason)
+    click.echo(f"{image} stays {record['new']}, in {record['file']}")
+
+
+@click.command()
+@click.argument("product")
+@click.argument("image")
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@click.pass_context
+def withdraw(ctx: click.Context, product: str, image: str, reason: str) -> None:
+    """Take back what `correct` or `keep` said of IMAGE of PRODUCT: its folder decides again."""
+    from tasks.products.correct import withdraw_label
+    from tasks.workspace.git import operator
+
+    record = withdraw_label(current_workspace(ctx), product, image, by=operator(), reason=reason)
+    click.echo(f"{image} is {record['new']} as its folder says, in {record['file']}")
+    click.echo(f"next: `inspectline run -p {product}`")

@@ -4,6 +4,7 @@ import base64
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from tasks.models.release_model import ReleaseModel, reported_mask
 from tasks.store.champion import champion
 from tasks.store.fetch_release import fetch
 from tasks.store.opening import store_of
-from tasks.workspace.errors import MissingError
+from tasks.workspace.errors import LineError, MissingError, StoreError
 from tasks.workspace.paths import Workspace
+from tasks.workspace.secrets import without_secrets
 
 SHOWN = 2 * SIDE  # pixels, the longer side of the picture that is shown; its heat map has half
 
@@ -80,10 +82,24 @@ class WarmChampion:
             return self._held
         self._held = None  # before the next one: never two in memory
         folder = fetch(store, product, pointer.release, self.workspace.scratch / "releases")
-        model = ReleaseModel.load(folder, self.device)
-        model.warm_up()
+        model = loaded(folder, product, self.device)
         self._held = Loaded(product, pointer.release, pointer.algorithm, model)
         return self._held
+
+
+def loaded(folder: Path, product: str, device: str) -> ReleaseModel:
+    """The model of a release, ready; StoreError, whatever a runtime raises at what it cannot use."""
+    try:
+        model = ReleaseModel.load(folder, device)
+        model.warm_up()
+        return model
+    except LineError:
+        raise
+    except Exception as error:
+        raise StoreError(
+            f"the champion of {product} cannot be loaded ({without_secrets(str(error))}); promote "
+            "another release, or roll back"
+        ) from error
 
 
 def drawings(model: ReleaseModel, image: np.ndarray, found: Inspection) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from tasks.products.changing import one_line, version_of
-from tasks.products.correct import correct_label, folder_labels
+from tasks.products.correct import correct_label, folder_labels, keep_label, withdraw_label
 from tasks.products.set_threshold import set_threshold
 from tasks.spec.corrections import read_corrections
 from tasks.spec.read import read_product
@@ -60,6 +60,25 @@ class LabelChange(Change):
         return correct_label(workspace, product, self.image, self.label, **about)
 
 
+class KeepChange(Change):
+    """The label is right, whatever the models say."""
+
+    image: str
+    seen: str  # label that the page showed
+
+    def carry_out(self, workspace: Workspace, product: str) -> JsonObject:
+        about = {"by": self.who, "reason": self.reason, "seen": self.seen}
+        return keep_label(workspace, product, self.image, **about)
+
+
+class WithdrawChange(KeepChange):
+    """What was said of a label is taken back."""
+
+    def carry_out(self, workspace: Workspace, product: str) -> JsonObject:
+        about = {"by": self.who, "reason": self.reason, "seen": self.seen}
+        return withdraw_label(workspace, product, self.image, **about)
+
+
 class ChampionChange(Change):
     kind: Literal["promote", "rollback"]
     release: Annotated[str, Field(pattern="^([0-9a-f]{16})?$")] = ""  # to promote
@@ -78,6 +97,8 @@ class ChampionChange(Change):
 CHANGES: dict[str, type[Change]] = {
     "threshold": ThresholdChange,
     "label": LabelChange,
+    "keep": KeepChange,
+    "withdraw": WithdrawChange,
     "champion": ChampionChange,
 }
 

@@ -17,7 +17,9 @@ from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 
 TEMPLATES = Path(__file__).with_name("templates")
-PARTS = {name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image", "edge")}
+PARTS = {
+    name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image", "edge", "doubts")
+}
 RESULTS = (  # files that a page depends on
     "params.yaml",
     "data/*/product.yaml",
@@ -26,8 +28,8 @@ RESULTS = (  # files that a page depends on
     "data/*/cells/*/evaluation/metrics.json",
     ".inspectline/decisions/*.json",
 )
-STYLES = ("board", "trying")
-SCRIPTS = ("asking", "now", "change", "trying")
+STYLES = ("board", "trying", "doubts")
+SCRIPTS = ("asking", "now", "change", "trying", "doubts")
 ASK = 10.0  # seconds between requests to the store
 
 

@@ -35,6 +35,7 @@ PARTS = [
 ROUTES = [
     *("/products/plate/inspect", "/products", "/metrics", "/healthz", "/", "/progress", "/login"),
     *("/products/tile", "/products/tile/label", "/pictures/tile/padim/heat/0", "/favicon.ico"),
+    *("/products/tile/try", "/products/plate/try"),
 ]
 WORDS = [
     "",
@@ -69,7 +70,7 @@ VALUES = [
 ]
 METHODS = ["GET", "GET", "POST", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PROPFIND"]
 ODD = [None, True, 0, -1, 1e308, 2**70, "", "a", "é", "\x00", "\ud800", "../x", "x" * 5000, [], {}]
-KINDS = ["threshold", "label", "champion"]
+KINDS = ["threshold", "label", "champion", "keep", "withdraw"]
 KEYS = [
     "by",
     "reason",
@@ -120,6 +121,8 @@ def change(chance: random.Random, kind: str, workspace: Workspace) -> dict[str, 
             "seen": version_of(workspace.product("tile") / "product.yaml"),
         },
         "label": {"image": "test/good/1.png", "label": "crack", "seen": "good"},
+        "keep": {"image": "test/good/1.png", "seen": chance.choice(["good", "crack"])},
+        "withdraw": {"image": "test/good/1.png", "seen": chance.choice(["good", "crack"])},
         "champion": {"kind": chance.choice(["promote", "rollback"]), "seen": pointer.release},
     }[kind] | {"by": "anna", "reason": "r"}
     for name in chance.sample(list(found), chance.choice([0, 1, 1, 2])):
@@ -210,3 +213,18 @@ def test_a_change_of_any_form_is_made_or_refused(tmp_path, caught):
         for path in ("/", "/products/tile", "/progress"):
             assert ask(url, "GET", path, [("Authorization", f"Bearer {KEY}")], b"") == 200
     assert answers[200] > 9 and answers[422] > 9, answers
+
+
+def test_whatever_is_tried_on_a_board_is_answered(tmp_path, caught):
+    workspace = line(tmp_path / "ws")
+    store_of(workspace).delete("champions/tile.json")
+    given = [("X-Inspectline", "board"), ("Content-Type", "application/octet-stream")]
+    answers: Counter[int] = Counter()
+    before = state(workspace.root)
+    with listening(board_app(workspace, Access("", (), key=KEY))) as url:
+        for seed in range(40):
+            chance = random.Random(seed)
+            product = chance.choice(["tile", "tile", "plate", "%00"])
+            path, headed = f"/products/{product}/try", chance.choice([given, given, given[:1]])
+            answers[ask(url, "POST", path, headed, body(chance))] += 1
+    assert {404, 409, 415, 422} <= answers.keys() and state(workspace.root) == before, answers
