@@ -147,6 +147,7 @@ for command in (
     changes.correct,
     changes.keep,
     changes.withdraw,
+    changes.mask,
     products.rename,
     products.remove,
     line.distil,

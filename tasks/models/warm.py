@@ -88,7 +88,7 @@ class WarmChampion:
 
 
 def loaded(folder: Path, product: str, device: str) -> ReleaseModel:
-    """The model of a release, ready; StoreError, whatever a runtime raises at what it cannot use."""
+    """The model of a release, ready; StoreError for whatever a runtime raises."""
     try:
         model = ReleaseModel.load(folder, device)
         model.warm_up()

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from tasks.web.answers import Answer, add_answers, error_answer
-from tasks.web.board.changes import Change
+from tasks.web.board.changes import LARGEST, Change
 from tasks.web.refused import Refused
 from tasks.workspace.errors import (
     BusyError,
@@ -24,7 +24,6 @@ from tasks.workspace.errors import (
 )
 from tasks.workspace.paths import Workspace
 
-LARGEST = 65536  # largest body of a change, bytes
 PATIENCE = 10.0  # seconds for a client to send it
 STATUS: list[tuple[type[LineError], int]] = [
     (ChangedError, 409),
@@ -54,15 +53,15 @@ def status_of(error: LineError) -> int:
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
-async def json_body(request: Request) -> dict[str, Any]:
+async def json_body(request: Request, most: int = LARGEST) -> dict[str, Any]:
     """The JSON object in a request; a body that is too large is not read to its end."""
     data = bytearray()
     try:
         async with asyncio.timeout(PATIENCE):
             async for chunk in request.stream():
                 data += chunk
-                if len(data) > LARGEST:
-                    raise Refused(413, f"a change has at most {LARGEST} bytes")
+                if len(data) > most:
+                    raise Refused(413, f"a change has at most {most} bytes")
     except TimeoutError:
         raise Refused(408, f"no whole body within {PATIENCE:g} s; send it again") from None
     except ClientDisconnect:

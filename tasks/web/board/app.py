@@ -17,6 +17,7 @@ from tasks.web.board.answers import (
     parse_change,
 )
 from tasks.web.board.changes import CHANGES, product_state
+from tasks.web.board.drawing import drawing_routes
 from tasks.web.board.login import add_login
 from tasks.web.board.now import current_state
 from tasks.web.board.pages import Pages
@@ -37,7 +38,9 @@ def create_app(workspace: Workspace, access: Access, server: Server = lambda: No
     add_login(app, access)
     add_board_answers(app)
     app.include_router(read_routes(workspace, access, pages, server))
-    app.include_router(try_routes(workspace, access, WarmChampion(workspace)))
+    warm = WarmChampion(workspace)
+    app.include_router(try_routes(workspace, access, warm))
+    app.include_router(drawing_routes(workspace, access, warm))
     app.include_router(change_routes(workspace, access))  # last: it takes any name
     return app
 
@@ -105,7 +108,7 @@ def change_routes(workspace: Workspace, access: Access) -> APIRouter:
         check_product(workspace, product)
         if kind not in CHANGES:
             raise Refused(404, f"there is no '{kind}' to change; {hint(kind, CHANGES)}")
-        asked = parse_change(CHANGES[kind], await json_body(request))
+        asked = parse_change(CHANGES[kind], await json_body(request, CHANGES[kind].largest))
         return await run_in_threadpool(asked.carry_out, workspace, product)
 
     return router

@@ -2,12 +2,13 @@
 command line; the record has the name that the person gives."""
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Base64Bytes, Field
 
 from tasks.products.changing import one_line, version_of
 from tasks.products.correct import correct_label, folder_labels, keep_label, withdraw_label
+from tasks.products.draw_mask import set_mask
 from tasks.products.set_threshold import set_threshold
 from tasks.spec.corrections import read_corrections
 from tasks.spec.read import read_product
@@ -17,10 +18,13 @@ from tasks.store.opening import store_of
 from tasks.workspace.paths import Workspace
 
 JsonObject = dict[str, Any]
+LARGEST = 65536  # largest body of a change, bytes
 
 
 class Change(Section, ABC):
     """A change, with who makes it and why."""
+
+    largest: ClassVar[int] = LARGEST  # bytes of its body
 
     by: Annotated[str, Field(max_length=100)]
     reason: str
@@ -79,6 +83,20 @@ class WithdrawChange(KeepChange):
         return withdraw_label(workspace, product, self.image, **about)
 
 
+class MaskChange(Change):
+    """What a defect image shows of the defect, drawn by a person."""
+
+    largest: ClassVar[int] = 16_000_000
+
+    image: str
+    mask: Base64Bytes  # a PNG of the image's size, bright where the defect is
+    seen: str  # version of the mask that the page showed; empty: none
+
+    def carry_out(self, workspace: Workspace, product: str) -> JsonObject:
+        about: JsonObject = {"by": self.who, "reason": self.reason, "seen": self.seen}
+        return set_mask(workspace, product, self.image, self.mask, **about)
+
+
 class ChampionChange(Change):
     kind: Literal["promote", "rollback"]
     release: Annotated[str, Field(pattern="^([0-9a-f]{16})?$")] = ""  # to promote
@@ -99,6 +117,7 @@ CHANGES: dict[str, type[Change]] = {
     "label": LabelChange,
     "keep": KeepChange,
     "withdraw": WithdrawChange,
+    "mask": MaskChange,
     "champion": ChampionChange,
 }
 

@@ -28,8 +28,8 @@ RESULTS = (  # files that a page depends on
     "data/*/cells/*/evaluation/metrics.json",
     ".inspectline/decisions/*.json",
 )
-STYLES = ("board", "trying", "doubts")
-SCRIPTS = ("asking", "now", "change", "trying", "doubts")
+STYLES = ("board", "trying", "doubts", "drawing")
+SCRIPTS = ("asking", "now", "change", "trying", "doubts", "drawing")
 ASK = 10.0  # seconds between requests to the store
 
 

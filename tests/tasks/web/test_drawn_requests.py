@@ -1,6 +1,7 @@
 """Whatever is asked of a service, it answers, as it answers everything; and changes nothing without
 the right to."""
 
+import base64
 import hashlib
 import http.client
 import json
@@ -35,7 +36,8 @@ PARTS = [
 ROUTES = [
     *("/products/plate/inspect", "/products", "/metrics", "/healthz", "/", "/progress", "/login"),
     *("/products/tile", "/products/tile/label", "/pictures/tile/padim/heat/0", "/favicon.ico"),
-    *("/products/tile/try", "/products/plate/try"),
+    *("/products/tile/try", "/drawing/tile", "/drawing/tile/mask", "/drawing/tile/found"),
+    *("/drawing/tile/image?image=test/crack/1.png", "/drawing/tile?image=../product.yaml"),
 ]
 WORDS = [
     "",
@@ -70,7 +72,7 @@ VALUES = [
 ]
 METHODS = ["GET", "GET", "POST", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PROPFIND"]
 ODD = [None, True, 0, -1, 1e308, 2**70, "", "a", "é", "\x00", "\ud800", "../x", "x" * 5000, [], {}]
-KINDS = ["threshold", "label", "champion", "keep", "withdraw"]
+KINDS = ["threshold", "label", "champion", "keep", "withdraw", "mask"]
 KEYS = [
     "by",
     "reason",
@@ -123,8 +125,11 @@ def change(chance: random.Random, kind: str, workspace: Workspace) -> dict[str, 
         "label": {"image": "test/good/1.png", "label": "crack", "seen": "good"},
         "keep": {"image": "test/good/1.png", "seen": chance.choice(["good", "crack"])},
         "withdraw": {"image": "test/good/1.png", "seen": chance.choice(["good", "crack"])},
+        "mask": {"image": "test/crack/1.png", "mask": "", "seen": ""},
         "champion": {"kind": chance.choice(["promote", "rollback"]), "seen": pointer.release},
     }[kind] | {"by": "anna", "reason": "r"}
+    if kind == "mask":
+        found["mask"] = base64.b64encode(body(chance)).decode()
     for name in chance.sample(list(found), chance.choice([0, 1, 1, 2])):
         found[name] = thing(chance)
     return found
