@@ -2,11 +2,12 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from flows.commands import current_workspace, host_option, port_option
+from flows.commands import current_workspace, host_option, log_option, port_option
 from flows.commands.service import LOOPBACK, TOKEN, warn_of_token
 
 
@@ -16,8 +17,11 @@ from flows.commands.service import LOOPBACK, TOKEN, warn_of_token
 @click.option(
     "--name", "names", multiple=True, help="Another host name of the board, for example of a proxy."
 )
+@log_option
 @click.pass_context
-def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> None:
+def board(
+    ctx: click.Context, host: str, port: int, names: tuple[str, ...], log: Path | None
+) -> None:
     """Show the workspace in a browser: the present report, the running stages, and changes by hand.
 
     There an engineer can set a threshold, correct a label, promote or roll back, with the rules of
@@ -34,7 +38,7 @@ def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> N
     if not access.token and host not in LOOPBACK:
         click.echo(f"warning: anybody who can reach {host} may read this; set {TOKEN}", err=True)
     warn_of_token(access.token)
-    app = create_app(workspace, access, Queue().now)
+    app = create_app(workspace, access, Queue().now, log)
     serve_app(app, host, port, lambda url: tell_address(url, access))
 
 

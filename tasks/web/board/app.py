@@ -1,6 +1,7 @@
 """The board over HTTP: a page, and a few changes by hand."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
@@ -18,6 +19,7 @@ from tasks.web.board.answers import (
 )
 from tasks.web.board.changes import CHANGES, product_state
 from tasks.web.board.drawing import drawing_routes
+from tasks.web.board.live import live_routes
 from tasks.web.board.login import add_login
 from tasks.web.board.now import current_state
 from tasks.web.board.pages import Pages
@@ -29,8 +31,14 @@ from tasks.workspace.paths import Workspace
 Server = Callable[[], dict[str, Any] | None]
 
 
-def create_app(workspace: Workspace, access: Access, server: Server = lambda: None) -> FastAPI:
-    """server: gives the queue of a Prefect server; None without a server."""
+def create_app(
+    workspace: Workspace,
+    access: Access,
+    server: Server = lambda: None,
+    log: Path | None = None,
+) -> FastAPI:
+    """server: gives the queue of a Prefect server; None without a server. log: folder of the log
+    of predictions; None: `log` of the workspace."""
     # without FastAPI's own pages: they load scripts from the internet
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages(workspace)
@@ -41,6 +49,7 @@ def create_app(workspace: Workspace, access: Access, server: Server = lambda: No
     warm = WarmChampion(workspace)
     app.include_router(try_routes(workspace, access, warm))
     app.include_router(drawing_routes(workspace, access, warm))
+    app.include_router(live_routes(workspace, access, log))
     app.include_router(change_routes(workspace, access))  # last: it takes any name
     return app
 

@@ -17,9 +17,8 @@ from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 
 TEMPLATES = Path(__file__).with_name("templates")
-PARTS = {
-    name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image", "edge", "doubts")
-}
+HOOKS = ("top", "product", "cell", "image", "edge", "doubts", "nav", "live")
+PARTS = {name: f"board/{name}.html.j2" for name in HOOKS}
 RESULTS = (  # files that a page depends on
     "params.yaml",
     "data/*/product.yaml",
@@ -28,8 +27,8 @@ RESULTS = (  # files that a page depends on
     "data/*/cells/*/evaluation/metrics.json",
     ".inspectline/decisions/*.json",
 )
-STYLES = ("board", "trying", "doubts", "drawing")
-SCRIPTS = ("asking", "now", "change", "trying", "doubts", "drawing")
+STYLES = ("board", "trying", "doubts", "drawing", "live")
+SCRIPTS = ("asking", "now", "change", "trying", "doubts", "drawing", "live")
 ASK = 10.0  # seconds between requests to the store
 
 

@@ -38,6 +38,7 @@ ROUTES = [
     *("/products/tile", "/products/tile/label", "/pictures/tile/padim/heat/0", "/favicon.ico"),
     *("/products/tile/try", "/drawing/tile", "/drawing/tile/mask", "/drawing/tile/found"),
     *("/drawing/tile/image?image=test/crack/1.png", "/drawing/tile?image=../product.yaml"),
+    *("/live", "/live/tile/0"),
 ]
 WORDS = [
     "",
