@@ -128,6 +128,7 @@ for command in (
     products.new,
     products.fetch,
     line.ingest,
+    products.annotations,
     line.run,
     service.watch,
     line.results,

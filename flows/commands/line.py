@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import current_workspace, labels_option
+from flows.commands import annotations_option, current_workspace, labels_option
 
 
 @click.command()
@@ -24,20 +24,27 @@ def init(directory: Path) -> None:
 @click.argument("product")
 @click.argument("source")
 @labels_option
+@annotations_option
 @click.pass_context
-def ingest(ctx: click.Context, product: str, source: str, labels: tuple[str, ...]) -> None:
+def ingest(
+    ctx: click.Context,
+    product: str,
+    source: str,
+    labels: tuple[str, ...],
+    annotations: Path | None,
+) -> None:
     """Copy images of PRODUCT from SOURCE and version them.
 
     SOURCE is a folder (MVTec AD layout, a folder for each label, or good images only), a zip or
     tar, or s3://bucket/prefix. Where folders may be labels and their names do not say so, nothing
-    is taken and you are asked; --labels answers.
+    is taken and you are asked; --labels answers, or a file of --annotations.
     """
     from flows.ingest import ingest_product, require_some, what_next
     from tasks.arrival.labels import read_labels
 
     workspace = current_workspace(ctx)
     known = workspace.products
-    report = ingest_product(workspace, product, source, read_labels(labels))
+    report = ingest_product(workspace, product, source, read_labels(labels, annotations))
     require_some(report, source)
     click.echo(report.summary())
     for told in what_next(workspace, product, known):
