@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from tasks.arrival.annotated.entry import Drawing
+from tasks.arrival.entry import Drawing
 from tasks.arrival.labels import MASK, SHAPE, SKIP
 from tasks.arrival.safe_paths import printable
 from tasks.images.layout import MASKS, layout_problem

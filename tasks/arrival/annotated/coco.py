@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.arrival.annotated.entry import Entry, Mark, Mask, Shape, box, polygon, shape_said
+from tasks.arrival.entry import Entry, Mark, Mask, Shape, box, polygon, shape_said
 from tasks.images.run_lengths import mask_of, unpacked
 from tasks.workspace.errors import DataError
 

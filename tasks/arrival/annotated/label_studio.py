@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from tasks.arrival.annotated.entry import Entry, Mark, Mask, Shape, box, polygon, shape_said
+from tasks.arrival.entry import Entry, Mark, Mask, Shape, box, polygon, shape_said
 from tasks.images.layout import image_like
 from tasks.images.polygons import ellipse, turned
 from tasks.images.run_lengths import brushed

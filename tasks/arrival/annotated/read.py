@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from tasks.arrival.annotated.coco import coco_entries
-from tasks.arrival.annotated.entry import Entry
 from tasks.arrival.annotated.label_studio import label_studio_entries
 from tasks.arrival.annotated.table import table_entries
+from tasks.arrival.entry import Entry
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import megabytes
 

@@ -8,10 +8,10 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from tasks.arrival.annotated.entry import Drawing, Entry
 from tasks.arrival.annotated.label_studio import UPLOAD
 from tasks.arrival.annotated.read import read_entries
 from tasks.arrival.by_layout import layout_root
+from tasks.arrival.entry import Drawing, Entry
 from tasks.arrival.labels import GOOD, MASK, SKIP, Labels, check_label
 from tasks.arrival.mask_pairs import masks_among, with_masks
 from tasks.arrival.offer import Arrival, Offer

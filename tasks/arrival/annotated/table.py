@@ -3,7 +3,7 @@
 import csv
 import io
 
-from tasks.arrival.annotated.entry import Entry
+from tasks.arrival.entry import Entry
 from tasks.workspace.errors import DataError
 
 PATH = ("path", "image", "file", "filename", "file_name")
