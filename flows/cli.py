@@ -146,6 +146,7 @@ for command in (
     releases.rollback,
     changes.threshold,
     changes.correct,
+    changes.tune,
     products.rename,
     products.remove,
     line.distil,
