@@ -10,7 +10,18 @@ from pathlib import Path
 
 import click
 
-from flows.commands import board, changes, edge, line, products, releases, schema, server, service
+from flows.commands import (
+    board,
+    changes,
+    edge,
+    line,
+    products,
+    releases,
+    schema,
+    server,
+    service,
+    users,
+)
 from flows.running.stop import handled
 from tasks.workspace.errors import BusyError, LineError
 from tasks.workspace.extras import lacking
@@ -129,6 +140,7 @@ for command in (
     products.fetch,
     line.ingest,
     line.run,
+    line.stop,
     service.watch,
     line.results,
     releases.predict,
@@ -157,10 +169,13 @@ for command in (
     line.sync,
     line.report,
     board.board,
+    users.users,
     schema.schema,
     line.demo,
 ):
     main.add_command(command if command in WITHOUT else anywhere(command))
+for command in users.users.commands.values():
+    anywhere(command)
 
 
 def console() -> None:

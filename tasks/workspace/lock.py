@@ -12,11 +12,15 @@ from typing import Any
 
 from tasks.workspace.errors import BusyError, WorkspaceError
 from tasks.workspace.files import SHARED_FOLDER
+from tasks.workspace.git import operator
 from tasks.workspace.paths import Workspace
+from tasks.workspace.process import began
+
+RUN, CHANGE, BATCH = "run", "change", "batch"  # what holds a workspace
 
 
 @contextmanager
-def run_lock(workspace: Workspace, patience: float = 0.2) -> Iterator[None]:
+def run_lock(workspace: Workspace, patience: float = 0.2, what: str = CHANGE) -> Iterator[None]:
     """Hold the workspace; BusyError names the run that already holds it.
 
     The operating system releases the lock when its process ends, so no lock is left behind.
@@ -37,10 +41,18 @@ def run_lock(workspace: Workspace, patience: float = 0.2) -> Iterator[None]:
             raise BusyError(f"{workspace.root} is in use: {_holder(file.read())}") from None
         file.seek(0)
         file.truncate()
-        since = datetime.now().isoformat(timespec="seconds")
-        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
+        json.dump(_about(what), file)
         file.flush()
-        yield
+        try:
+            yield
+        finally:  # the next one is not taken for this one until it says who it is
+            file.truncate(0)
+
+
+def _about(what: str) -> dict[str, Any]:
+    since, pid = datetime.now().isoformat(timespec="seconds"), os.getpid()
+    about = {"pid": pid, "host": socket.gethostname(), "since": since}
+    return about | {"what": what, "began": began(pid), "by": operator()}
 
 
 def in_use(workspace: Workspace) -> bool:
@@ -92,4 +104,6 @@ def _holder(text: str) -> str:
         who = json.loads(text)
     except json.JSONDecodeError:
         return "another run has just begun; wait for it"
-    return f"a run since {who['since']} on {who['host']}, process {who['pid']}; wait or stop it"
+    what = who.get("what", RUN)
+    remedy = "wait, or `inspectline stop`" if what == RUN else "wait for it"
+    return f"a {what} since {who['since']} on {who['host']}, process {who['pid']}; {remedy}"

@@ -3,15 +3,15 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 from fastapi import FastAPI, Request, Response
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from tasks.web.answers import Answer, add_answers, error_answer
 from tasks.web.board.changes import LARGEST, Change
+from tasks.web.board.users import OWNER, Person
 from tasks.web.refused import Refused
 from tasks.workspace.errors import (
     BusyError,
@@ -80,13 +80,24 @@ def no_number(name: str) -> Never:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def parse_change(kind: Callable[..., Change], body: dict[str, Any]) -> Change:
-    """The change in a body; Refused with all wrong keys."""
+S = TypeVar("S", bound=BaseModel)
+
+
+def parsed(kind: type[S], body: dict[str, Any]) -> S:
+    """What a body asks for; Refused with all wrong keys."""
     try:
         return kind(**body)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors()]
         raise Refused(422, "; ".join(wrong)) from None
+
+
+def parse_change(kind: type[Change], body: dict[str, Any], person: Person = OWNER) -> Change:
+    """The change in a body, by a person. A name that is verified stands in place of the body's."""
+    verified = {"by": person.name} if person.name else {}
+    change = parsed(kind, body | verified)
+    change._verified = bool(verified)
+    return change
 
 
 def cached_response(request: Request, content: bytes, kind: str) -> Response:

@@ -22,7 +22,7 @@ from tasks.workspace.errors import (
     SpecError,
     StoreError,
 )
-from tasks.workspace.lock import run_lock
+from tasks.workspace.lock import RUN, run_lock
 from tasks.workspace.paths import Workspace
 
 SPEC = """\
@@ -173,7 +173,7 @@ def test_many_at_once_lose_nothing(workspace):
 
 def test_a_run_holds_the_workspace(workspace, monkeypatch):
     monkeypatch.setattr(changing, "PATIENCE", 0.1)
-    with run_lock(workspace), pytest.raises(BusyError, match="in use: a run since"):
+    with run_lock(workspace, what=RUN), pytest.raises(BusyError, match="in use: a run since"):
         set_threshold(workspace, "cap", {"value": 1.0}, **WHO)
     assert spec(workspace).read_text() == SPEC and not records(workspace)
 
