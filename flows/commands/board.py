@@ -29,8 +29,8 @@ def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> N
     from flows.status import Queue
     from tasks.web.board.access import Access
     from tasks.web.board.app import create_app
-    from tasks.web.board.users import Users
     from tasks.web.board.drop_routes import PATIENCE
+    from tasks.web.board.users import Users
     from tasks.web.listening import Limits, serve_app
 
     workspace = current_workspace(ctx)
