@@ -42,6 +42,7 @@ def run_line(
         sweep_scratch(workspace)
         with telling("comparing the workspace with what was made before"):
             from flows.running.plan import make_plan
+            from flows.running.process import prepare, worth_importing
 
             plan = make_plan(workspace, products, algorithms)
         failures: dict[str, str] = {}
@@ -53,6 +54,7 @@ def run_line(
             for said in choices(workspace, products, plan.stages):
                 click.echo(said)
             with telling("starting Prefect"):
+                prepare(worth_importing(plan.stages))  # beside it
                 connect(workspace, verbose)
                 from flows.line import READ, line
                 from flows.prefect_server.abandoned import end_abandoned, of_this_machine

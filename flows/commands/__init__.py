@@ -41,7 +41,7 @@ log_option = click.option(
     "--log",
     envvar="INSPECTLINE_LOG",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Log predictions in this folder; `drift` reads them. Also as INSPECTLINE_LOG.",
+    help="Log predictions in this folder; `drift` and `board` read them. Also as INSPECTLINE_LOG.",
 )
 device_option = click.option(
     "--device",
@@ -70,6 +70,13 @@ labels_option = click.option(
     multiple=True,
     metavar="LABEL=FOLDER,...",
     help="What the images in FOLDER are: good, a type of defect, mask, or skip; repeatable.",
+)
+
+annotations_option = click.option(
+    "--annotations",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Says label and mask of each image: COCO, Label Studio (JSON), or CSV of "
+    "path,label[,mask]; here or in SOURCE.",
 )
 
 

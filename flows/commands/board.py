@@ -2,11 +2,12 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
-from flows.commands import current_workspace, host_option, port_option
+from flows.commands import current_workspace, host_option, log_option, port_option
 from flows.commands.service import LOOPBACK, TOKEN, warn_of_token
 from tasks.workspace.paths import Workspace
 
@@ -17,8 +18,11 @@ from tasks.workspace.paths import Workspace
 @click.option(
     "--name", "names", multiple=True, help="Another host name of the board, for example of a proxy."
 )
+@log_option
 @click.pass_context
-def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> None:
+def board(
+    ctx: click.Context, host: str, port: int, names: tuple[str, ...], log: Path | None
+) -> None:
     """Show the workspace in a browser: the present report, the running stages, and changes by hand.
 
     There an engineer can start and stop a run, set a threshold, correct a label, promote or roll
@@ -39,7 +43,7 @@ def board(ctx: click.Context, host: str, port: int, names: tuple[str, ...]) -> N
         warning = f"warning: anybody who can reach {host} may read this; set {TOKEN}"
         click.echo(f"{warning}, or add users", err=True)
     warn_of_token(access.token)
-    app = create_app(workspace, access, Queue().now, starter(workspace))
+    app = create_app(workspace, access, Queue().now, starter(workspace), log)
     slow = Limits(body=PATIENCE + 10)  # of large images; the board itself answers before
     serve_app(app, host, port, lambda url: tell_address(url, access), slow)
 

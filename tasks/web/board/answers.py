@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from tasks.web.answers import Answer, add_answers, error_answer
-from tasks.web.board.changes import Change
+from tasks.web.board.changes import LARGEST, Change
 from tasks.web.board.users import OWNER, Person
 from tasks.web.refused import Refused
 from tasks.workspace.errors import (
@@ -20,9 +20,10 @@ from tasks.workspace.errors import (
     LineError,
     MissingError,
     StoreError,
+    hint,
 )
+from tasks.workspace.paths import Workspace
 
-LARGEST = 65536  # largest body of a change, bytes
 PATIENCE = 10.0  # seconds for a client to send it
 STATUS: list[tuple[type[LineError], int]] = [
     (ChangedError, 409),
@@ -52,15 +53,15 @@ def status_of(error: LineError) -> int:
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
-async def json_body(request: Request) -> dict[str, Any]:
+async def json_body(request: Request, most: int = LARGEST) -> dict[str, Any]:
     """The JSON object in a request; a body that is too large is not read to its end."""
     data = bytearray()
     try:
         async with asyncio.timeout(PATIENCE):
             async for chunk in request.stream():
                 data += chunk
-                if len(data) > LARGEST:
-                    raise Refused(413, f"a change has at most {LARGEST} bytes")
+                if len(data) > most:
+                    raise Refused(413, f"a change has at most {most} bytes")
     except TimeoutError:
         raise Refused(408, f"no whole body within {PATIENCE:g} s; send it again") from None
     except ClientDisconnect:
@@ -106,3 +107,9 @@ def cached_response(request: Request, content: bytes, kind: str) -> Response:
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=kind, headers=headers)
+
+
+def check_product(workspace: Workspace, product: str) -> None:
+    """Refused unless there is a product of this name."""
+    if product not in workspace.products:
+        raise Refused(404, f"there is no product '{product}'; {hint(product, workspace.products)}")

@@ -1,22 +1,33 @@
 """The board over HTTP: a page, and a few changes by hand."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, Never
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
+from tasks.models.warm import WarmChampion
 from tasks.web.board.access import Access
-from tasks.web.board.answers import add_board_answers, cached_response, json_body, parse_change
+from tasks.web.board.answers import (
+    add_board_answers,
+    cached_response,
+    check_product,
+    json_body,
+    parse_change,
+)
 from tasks.web.board.changes import CHANGES, product_state
 from tasks.web.board.deeds import run_routes
+from tasks.web.board.drawing import drawing_routes
 from tasks.web.board.drop_routes import drop_routes
 from tasks.web.board.drops import Drops
+from tasks.web.board.live import live_routes
 from tasks.web.board.login import add_login
 from tasks.web.board.now import current_state
 from tasks.web.board.pages import Pages
 from tasks.web.board.runs import Runs, Start
+from tasks.web.board.trying import try_routes
 from tasks.web.board.users import Person
 from tasks.web.refused import Refused
 from tasks.workspace.errors import hint
@@ -30,9 +41,11 @@ def create_app(
     access: Access,
     server: Server = lambda: None,
     start: Start | None = None,
+    log: Path | None = None,
 ) -> FastAPI:
     """server: gives the queue of a Prefect server; None without a server. start: starts a command;
-    without it the board starts none."""
+    without it the board starts none. log: folder of the log of predictions; None: `log` of the
+    workspace."""
     # without FastAPI's own pages: they load scripts from the internet
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     pages = Pages(workspace)
@@ -40,10 +53,14 @@ def create_app(
     add_page(app, access, pages)
     add_login(app, access)
     add_board_answers(app)
+    warm = WarmChampion(workspace)
     app.include_router(read_routes(workspace, access, pages, server, runs))
     app.include_router(run_routes(workspace, access, runs))
     app.include_router(drop_routes(access, Drops(workspace, runs.start)))
-    app.include_router(change_routes(workspace, access))
+    app.include_router(try_routes(workspace, access, warm))
+    app.include_router(drawing_routes(workspace, access, warm))
+    app.include_router(live_routes(workspace, access, log))
+    app.include_router(change_routes(workspace, access))  # last: it takes any name
     return app
 
 
@@ -126,13 +143,8 @@ def change_routes(workspace: Workspace, access: Access) -> APIRouter:
         check_product(workspace, product)
         if kind not in CHANGES:
             raise Refused(404, f"there is no '{kind}' to change; {hint(kind, CHANGES)}")
-        asked = parse_change(CHANGES[kind], await json_body(request), person)
+        body = await json_body(request, CHANGES[kind].largest)
+        asked = parse_change(CHANGES[kind], body, person)
         return await run_in_threadpool(asked.carry_out, workspace, product)
 
     return router
-
-
-def check_product(workspace: Workspace, product: str) -> None:
-    """Refused unless there is a product of this name."""
-    if product not in workspace.products:
-        raise Refused(404, f"there is no product '{product}'; {hint(product, workspace.products)}")

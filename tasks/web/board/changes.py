@@ -4,10 +4,11 @@ command line; the record has the name of the user, or the one that the person gi
 from abc import ABC, abstractmethod
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PrivateAttr
+from pydantic import Base64Bytes, Field, PrivateAttr
 
 from tasks.products.changing import one_line, version_of
-from tasks.products.correct import correct_label, folder_labels
+from tasks.products.correct import correct_label, folder_labels, keep_label, withdraw_label
+from tasks.products.draw_mask import set_mask
 from tasks.products.set_threshold import set_threshold
 from tasks.spec.corrections import read_corrections
 from tasks.spec.read import read_product
@@ -18,12 +19,14 @@ from tasks.web.board.users import Role
 from tasks.workspace.paths import Workspace
 
 JsonObject = dict[str, Any]
+LARGEST = 65536  # largest body of a change, bytes
 
 
 class Change(Section, ABC):
     """A change, with who makes it and why. role: what the person needs."""
 
     role: ClassVar[Role] = "label"
+    largest: ClassVar[int] = LARGEST  # bytes of its body
 
     by: Annotated[str, Field(max_length=100)]
     reason: str
@@ -67,6 +70,39 @@ class LabelChange(Change):
         return correct_label(workspace, product, self.image, self.label, **about)
 
 
+class KeepChange(Change):
+    """The label is right, whatever the models say."""
+
+    image: str
+    seen: str  # label that the page showed
+
+    def carry_out(self, workspace: Workspace, product: str) -> JsonObject:
+        about = {"by": self.who, "reason": self.reason, "seen": self.seen}
+        return keep_label(workspace, product, self.image, **about)
+
+
+class WithdrawChange(KeepChange):
+    """What was said of a label is taken back."""
+
+    def carry_out(self, workspace: Workspace, product: str) -> JsonObject:
+        about = {"by": self.who, "reason": self.reason, "seen": self.seen}
+        return withdraw_label(workspace, product, self.image, **about)
+
+
+class MaskChange(Change):
+    """What a defect image shows of the defect, drawn by a person."""
+
+    largest: ClassVar[int] = 16_000_000
+
+    image: str
+    mask: Base64Bytes  # a PNG of the image's size, bright where the defect is
+    seen: str  # version of the mask that the page showed; empty: none
+
+    def carry_out(self, workspace: Workspace, product: str) -> JsonObject:
+        about: JsonObject = {"by": self.who, "reason": self.reason, "seen": self.seen}
+        return set_mask(workspace, product, self.image, self.mask, **about)
+
+
 class ChampionChange(Change):
     role: ClassVar[Role] = "promote"
 
@@ -87,6 +123,9 @@ class ChampionChange(Change):
 CHANGES: dict[str, type[Change]] = {
     "threshold": ThresholdChange,
     "label": LabelChange,
+    "keep": KeepChange,
+    "withdraw": WithdrawChange,
+    "mask": MaskChange,
     "champion": ChampionChange,
 }
 

@@ -17,8 +17,8 @@ from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 
 TEMPLATES = Path(__file__).with_name("templates")
-PARTS = {name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image", "edge")}
-SCRIPTS = ("asking", "deed", "now", "change", "runs", "drops", "begin")
+HOOKS = ("top", "product", "cell", "image", "edge", "doubts", "nav", "live")
+PARTS = {name: f"board/{name}.html.j2" for name in HOOKS}
 RESULTS = (  # files that a page depends on
     "params.yaml",
     "data/*/product.yaml",
@@ -26,6 +26,11 @@ RESULTS = (  # files that a page depends on
     "data/*/validation/result.json",
     "data/*/cells/*/evaluation/metrics.json",
     ".inspectline/decisions/*.json",
+)
+STYLES = ("board", "work", "trying", "doubts", "drawing", "live")
+SCRIPTS = (
+    *("asking", "deed", "now", "change", "runs", "drops", "begin"),
+    *("trying", "doubts", "drawing", "live"),
 )
 ASK = 10.0  # seconds between requests to the store
 
@@ -89,9 +94,9 @@ class Pages:
 @cache
 def board_parts() -> Live:
     """The board's parts for the report's pages."""
-    scripts = [board_text(f"{name}.js") for name in SCRIPTS]
-    style = "\n".join(board_text(f"{name}.css") for name in ("board", "work"))
-    return Live("/pictures", TEMPLATES, PARTS, style, "\n".join(scripts))
+    style = "\n".join(board_text(f"{name}.css") for name in STYLES)
+    script = "\n".join(board_text(f"{name}.js") for name in SCRIPTS)
+    return Live("/pictures", TEMPLATES, PARTS, style, script)
 
 
 @cache

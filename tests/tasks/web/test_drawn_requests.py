@@ -1,6 +1,7 @@
 """Whatever is asked of a service, it answers, as it answers everything; and changes nothing without
 the right to."""
 
+import base64
 import hashlib
 import http.client
 import json
@@ -38,6 +39,9 @@ ROUTES = [
     *("/products/tile", "/products/tile/label", "/pictures/tile/padim/heat/0", "/favicon.ico"),
     *("/runs", "/runs/stop", "/runs/output?at=0", "/runs/output?name=../../params.yaml", "/drops"),
     *("/drops/x", "/drops/x/files?name=a.png&as=train/good", "/drops/x/take", "/drops/x/forget"),
+    *("/products/tile/try", "/drawing/tile", "/drawing/tile/mask", "/drawing/tile/found"),
+    *("/drawing/tile/image?image=test/crack/1.png", "/drawing/tile?image=../product.yaml"),
+    *("/live", "/live/tile/0"),
 ]
 WORDS = [
     "",
@@ -72,7 +76,7 @@ VALUES = [
 ]
 METHODS = ["GET", "GET", "POST", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PROPFIND"]
 ODD = [None, True, 0, -1, 1e308, 2**70, "", "a", "é", "\x00", "\ud800", "../x", "x" * 5000, [], {}]
-KINDS = ["threshold", "label", "champion"]
+KINDS = ["threshold", "label", "champion", "keep", "withdraw", "mask"]
 DEEDS: dict[str, dict[str, Any]] = {  # what the board starts, by its path
     "/runs": {"products": ["tile"], "by": "anna"},
     "/runs/stop": {"pid": 2**22 + 1, "by": "anna"},
@@ -130,8 +134,13 @@ def change(chance: random.Random, kind: str, workspace: Workspace) -> dict[str, 
             "seen": version_of(workspace.product("tile") / "product.yaml"),
         },
         "label": {"image": "test/good/1.png", "label": "crack", "seen": "good"},
+        "keep": {"image": "test/good/1.png", "seen": chance.choice(["good", "crack"])},
+        "withdraw": {"image": "test/good/1.png", "seen": chance.choice(["good", "crack"])},
+        "mask": {"image": "test/crack/1.png", "mask": "", "seen": ""},
         "champion": {"kind": chance.choice(["promote", "rollback"]), "seen": pointer.release},
     }[kind] | {"by": "anna", "reason": "r"}
+    if kind == "mask":
+        found["mask"] = base64.b64encode(body(chance)).decode()
     for name in chance.sample(list(found), chance.choice([0, 1, 1, 2])):
         found[name] = thing(chance)
     return found
@@ -267,3 +276,18 @@ def test_a_deed_of_any_form_is_begun_or_refused(tmp_path, caught):
     }
     assert answers[200] > 9 and answers[422] > 9, answers
     assert state(workspace.root) == before
+
+
+def test_whatever_is_tried_on_a_board_is_answered(tmp_path, caught):
+    workspace = line(tmp_path / "ws")
+    store_of(workspace).delete("champions/tile.json")
+    given = [("X-Inspectline", "board"), ("Content-Type", "application/octet-stream")]
+    answers: Counter[int] = Counter()
+    before = state(workspace.root)
+    with listening(board_app(workspace, Access("", (), key=KEY))) as url:
+        for seed in range(40):
+            chance = random.Random(seed)
+            product = chance.choice(["tile", "tile", "plate", "%00"])
+            path, headed = f"/products/{product}/try", chance.choice([given, given, given[:1]])
+            answers[ask(url, "POST", path, headed, body(chance))] += 1
+    assert {404, 409, 415, 422} <= answers.keys() and state(workspace.root) == before, answers
