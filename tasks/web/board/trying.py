@@ -39,11 +39,12 @@ class Places:
 
 
 def try_routes(workspace: Workspace, access: Access, warm: WarmChampion) -> APIRouter:
-    """Who may read may try: nothing is changed."""
+    """Who may read may try: nothing is changed. But no user who may only look: it takes work."""
     places = Places()
 
     async def check(request: Request) -> None:
         access.check(request)
+        access.check_role(request, "label")
         if not request.headers.get("content-type", "").lower().startswith(KINDS):
             raise Refused(415, f"send the image alone as the body, as Content-Type: {KINDS[0]}")
         access.check_site(request)

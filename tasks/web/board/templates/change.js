@@ -13,9 +13,7 @@
     dialog.querySelector("h2").textContent = title;
     dialog.querySelector(".what").textContent = what;
     for (const set of form.querySelectorAll("fieldset")) set.hidden = set.disabled = set.dataset.group !== group;
-    const { user } = document.documentElement.dataset; // whose token is known; then the name is not asked
-    field.by.value = user || (localStorage.getItem("name") ?? "");
-    field.by.readOnly = Boolean(user);
+    field.by.value = localStorage.getItem("name") ?? "";
     field.reason.value = "";
     wrong.hidden = true;
     dialog.showModal();
@@ -95,7 +93,7 @@
     const button = form.querySelector("[type=submit]");
     button.disabled = true;
     wrong.hidden = true;
-    if (!field.by.readOnly) localStorage.setItem("name", field.by.value);
+    localStorage.setItem("name", field.by.value);
     try {
       await ask(sent.path, { ...sent.body(), by: field.by.value, reason: field.reason.value });
       sessionStorage.setItem("notice", `Done: ${dialog.querySelector("h2").textContent}. It is recorded in the history.${sent.after}`);

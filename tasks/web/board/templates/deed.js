@@ -3,14 +3,12 @@
 function confirmDeed(title, what, verb, act) {
   const dialog = document.getElementById("deed");
   const { by } = dialog.querySelector("form").elements;
-  const { user } = document.documentElement.dataset;
   dialog.querySelector("h2").textContent = title;
   dialog.querySelector(".what").textContent = what;
   dialog.querySelector("[type=submit]").textContent = verb;
   dialog.querySelector("[role=alert]").hidden = true;
-  by.parentElement.hidden = Boolean(user);
-  by.required = !user;
-  by.value = user || (localStorage.getItem("name") ?? "");
+  by.parentElement.hidden = by.readOnly;
+  by.value = localStorage.getItem("name") ?? "";
   dialog.act = act;
   dialog.showModal();
 }
@@ -25,7 +23,7 @@ function confirmDeed(title, what, verb, act) {
     const by = form.elements.by.value;
     button.disabled = true;
     wrong.hidden = true;
-    if (!document.documentElement.dataset.user) localStorage.setItem("name", by);
+    localStorage.setItem("name", by);
     try {
       await dialog.act(by);
       dialog.close();
@@ -34,6 +32,13 @@ function confirmDeed(title, what, verb, act) {
       wrong.hidden = false;
     } finally {
       button.disabled = false;
+    }
+  });
+  document.addEventListener("progress", ({ detail: { user } }) => { // every form asks for a name; that of a user is known
+    if (user) localStorage.setItem("name", user);
+    for (const field of document.querySelectorAll("[name=by]")) {
+      field.readOnly = Boolean(user);
+      if (user) field.value = user;
     }
   });
 }
