@@ -148,14 +148,16 @@ class Drops:
         """Take a file that has come, named and meant so, into the drop; Refused with its name and
         what is wrong. kind: train/good, test/good, test/<defect>."""
         place = place_of(name, kind)
-        data = part.read_bytes()
         with self._decoding:
+            data = part.read_bytes()
             try:
                 decode_image(data, name)
             except DataError as error:
                 raise Refused(422, str(error)) from None
         digest = hashlib.sha256(data).hexdigest()
         with drop.busy:
+            if drop.work["state"] == "working":
+                raise Refused(409, f"{name}: came while the others were taken; drop it again")
             if same := drop.files.get(digest):
                 raise Refused(409, f"{name}: has the content of {same}, which is here already")
             if len(drop.files) >= FILES:
@@ -166,6 +168,7 @@ class Drops:
             target.parent.mkdir(parents=True, exist_ok=True)
             part.replace(target)
             drop.files[digest] = place
+            drop.work = {"state": "open"}
         return {"file": str(place), "files": len(drop.files)}
 
     def take(self, drop: Drop, by: str) -> None:
@@ -179,20 +182,22 @@ class Drops:
         threading.Thread(target=self._work, args=(drop, by), daemon=True).start()
 
     def _work(self, drop: Drop, by: str) -> None:
+        outcome: JsonObject = {"state": "failed", "error": "this failed inside the board"}
         try:
             with run_lock(self.workspace, PATIENCE):
-                drop.work = self._begin(drop, by) if drop.begins else self._ingest(drop, by)
+                outcome = self._begin(drop, by) if drop.begins else self._ingest(drop, by)
         except (LineError, OSError, Refused) as error:
-            drop.work = {"state": "failed", "error": str(error)}
-        except Exception:
-            drop.work = {"state": "failed", "error": "this failed inside the board"}
-            raise
-        if drop.work["state"] == "done":
-            drop.files.clear()
-            shutil.rmtree(drop.source, ignore_errors=True)
-            drop.source.mkdir(parents=True, exist_ok=True)
+            outcome = {"state": "failed", "error": str(error)}
+        finally:
+            with drop.busy:
+                if outcome["state"] == "done":
+                    drop.files.clear()
+                    shutil.rmtree(drop.source, ignore_errors=True)
+                    drop.source.mkdir(parents=True, exist_ok=True)
+                drop.work = outcome
 
     def _ingest(self, drop: Drop, by: str) -> JsonObject:
+        self.workspace.require(drop.product)  # it may have been removed meanwhile
         words = ["ingest", drop.product, str(drop.source), *drop.labels, "--json"]
         code, said = self._run(drop, words, by)
         told = next((line for line in said.splitlines() if line.startswith('{"new"')), None)

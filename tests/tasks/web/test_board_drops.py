@@ -194,6 +194,15 @@ def test_during_a_run_the_files_wait(made, asks, monkeypatch):
     assert empty.status_code == 409 and "no file" in empty.json()["error"]
 
 
+def test_a_product_that_was_removed_meanwhile_does_not_come_back(made, asks):
+    drop = opened(asks)
+    send(asks, drop, "a.png", "train/good", png(1))
+    made.product("tile").rename(made.root / "removed")
+    told = taken(asks, drop)
+    assert told["state"] == "failed" and "no product 'tile'" in told["error"]
+    assert not made.product("tile").exists()
+
+
 def test_a_product_is_begun_as_by_new(made, asks):
     drop = opened(asks, "disc", new=True)
     send(asks, drop, "a.png", "train/good", png(1))
