@@ -12,7 +12,7 @@ from PIL import Image
 from tasks.arrival.labels import read_labels
 from tasks.ingest import ingest
 from tasks.store.opening import store_of
-from tasks.web.board import drop_routes, drops
+from tasks.web.board import drop_routes, drops, taking
 from tasks.web.board.access import Access
 from tasks.web.board.app import create_app
 from tasks.web.board.users import Users
@@ -183,7 +183,7 @@ def test_what_is_forgotten_is_gone(made, asks):
 
 
 def test_during_a_run_the_files_wait(made, asks, monkeypatch):
-    monkeypatch.setattr(drops, "PATIENCE", 0.1)
+    monkeypatch.setattr(taking, "PATIENCE", 0.1)
     drop = opened(asks)
     send(asks, drop, "a.png", "train/good", png(1))
     with run_lock(made, what=RUN):
