@@ -140,14 +140,10 @@ class Access:
         return Person(user.name, user.role) if user else None
 
     def check_page(self, request: Request, kind: str = JSON) -> None:
-        """Refused unless a page of this board may have sent the request. kind: of the body."""
+        """Refused if a page of another site may have sent the request. kind: of the body."""
         content = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content != kind:
             raise Refused(415, f"send {KINDS[kind]}, as Content-Type: {kind}")
-        self.check_site(request)
-
-    def check_site(self, request: Request) -> None:
-        """Refused if a page of another site may have sent the request."""
         if request.headers.get(HEADER) != "board":
             raise Refused(403, "the header 'X-Inspectline: board' is missing")
         origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")

@@ -19,6 +19,11 @@ from tasks.workspace.paths import Workspace
 TEMPLATES = Path(__file__).with_name("templates")
 HOOKS = ("top", "product", "cell", "image", "edge", "doubts", "nav", "live")
 PARTS = {name: f"board/{name}.html.j2" for name in HOOKS}
+STYLES = ("board", "work", "trying", "doubts", "drawing", "live")
+SCRIPTS = (
+    *("asking", "deed", "now", "change", "runs", "drops", "begin"),
+    *("trying", "doubts", "drawing", "live"),
+)
 RESULTS = (  # files that a page depends on
     "params.yaml",
     "data/*/product.yaml",
@@ -26,11 +31,6 @@ RESULTS = (  # files that a page depends on
     "data/*/validation/result.json",
     "data/*/cells/*/evaluation/metrics.json",
     ".inspectline/decisions/*.json",
-)
-STYLES = ("board", "work", "trying", "doubts", "drawing", "live")
-SCRIPTS = (
-    *("asking", "deed", "now", "change", "runs", "drops", "begin"),
-    *("trying", "doubts", "drawing", "live"),
 )
 ASK = 10.0  # seconds between requests to the store
 

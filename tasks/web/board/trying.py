@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.concurrency import run_in_threadpool
 
 from tasks.models.warm import WarmChampion
-from tasks.web.board.access import Access
+from tasks.web.board.access import BYTES, Access
 from tasks.web.board.answers import check_product
 from tasks.web.refused import Refused
 from tasks.web.serving.upload import NAME, Settings, pixels_of_upload, read_body
@@ -16,7 +16,6 @@ from tasks.workspace.paths import Workspace
 
 LIMITS = Settings(upload_mb=64.0, megapixels=50.0)
 WAITING = 4  # pictures at once, of which one is inspected
-KINDS = ("application/octet-stream", "image/")  # a form of another site can send neither
 
 
 class Places:
@@ -44,10 +43,8 @@ def try_routes(workspace: Workspace, access: Access, warm: WarmChampion) -> APIR
 
     async def check(request: Request) -> None:
         access.check(request)
+        access.check_page(request, BYTES)
         access.check_role(request, "label")
-        if not request.headers.get("content-type", "").lower().startswith(KINDS):
-            raise Refused(415, f"send the image alone as the body, as Content-Type: {KINDS[0]}")
-        access.check_site(request)
 
     router = APIRouter(dependencies=[Depends(check)])
 

@@ -37,11 +37,11 @@ PARTS = [
 ROUTES = [
     *("/products/plate/inspect", "/products", "/metrics", "/healthz", "/", "/progress", "/login"),
     *("/products/tile", "/products/tile/label", "/pictures/tile/padim/heat/0", "/favicon.ico"),
-    *("/runs", "/runs/stop", "/runs/output?at=0", "/runs/output?name=../../params.yaml", "/drops"),
-    *("/drops/x", "/drops/x/files?name=a.png&as=train/good", "/drops/x/take", "/drops/x/forget"),
     *("/products/tile/try", "/drawing/tile", "/drawing/tile/mask", "/drawing/tile/found"),
     *("/drawing/tile/image?image=test/crack/1.png", "/drawing/tile?image=../product.yaml"),
     *("/live", "/live/tile/0"),
+    *("/runs", "/runs/stop", "/runs/output?at=0", "/runs/output?name=../../params.yaml", "/drops"),
+    *("/drops/x", "/drops/x/files?name=a.png&as=train/good", "/drops/x/take", "/drops/x/forget"),
 ]
 WORDS = [
     "",
@@ -263,21 +263,6 @@ def test_a_change_of_any_form_is_made_or_refused(tmp_path, caught):
     assert answers[200] > 9 and answers[422] > 9, answers
 
 
-def test_a_deed_of_any_form_is_begun_or_refused(tmp_path, caught):
-    workspace, started = line(tmp_path / "ws"), Started()
-    before = state(workspace.root)
-    answers: Counter[int] = Counter()
-    with listening(board_app(workspace, Access("", (), key=KEY), start=started)) as url:
-        for seed in range(DRAWS):
-            answers[ask_deed(url, *deed(random.Random(seed)), KEY)] += 1
-    assert started.words and {tuple(words) for words in started.words} <= {
-        ("run",),
-        ("run", "-p", "tile"),
-    }
-    assert answers[200] > 9 and answers[422] > 9, answers
-    assert state(workspace.root) == before
-
-
 def test_whatever_is_tried_on_a_board_is_answered(tmp_path, caught):
     workspace = line(tmp_path / "ws")
     store_of(workspace).delete("champions/tile.json")
@@ -291,3 +276,18 @@ def test_whatever_is_tried_on_a_board_is_answered(tmp_path, caught):
             path, headed = f"/products/{product}/try", chance.choice([given, given, given[:1]])
             answers[ask(url, "POST", path, headed, body(chance))] += 1
     assert {404, 409, 415, 422} <= answers.keys() and state(workspace.root) == before, answers
+
+
+def test_a_deed_of_any_form_is_begun_or_refused(tmp_path, caught):
+    workspace, started = line(tmp_path / "ws"), Started()
+    before = state(workspace.root)
+    answers: Counter[int] = Counter()
+    with listening(board_app(workspace, Access("", (), key=KEY), start=started)) as url:
+        for seed in range(DRAWS):
+            answers[ask_deed(url, *deed(random.Random(seed)), KEY)] += 1
+    assert started.words and {tuple(words) for words in started.words} <= {
+        ("run",),
+        ("run", "-p", "tile"),
+    }
+    assert answers[200] > 9 and answers[422] > 9, answers
+    assert state(workspace.root) == before

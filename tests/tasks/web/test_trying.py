@@ -85,7 +85,7 @@ def test_the_champion_of_the_moment_decides_and_one_model_is_kept(line, tmp_path
         (b"", {}, 422, "the body is empty"),
         (b"GIF89a", {}, 415, "a GIF; export it as PNG"),
         (png(8, 8)[:-20], {}, 422, "damaged or truncated"),
-        (png(8, 8), {"Content-Type": "text/plain"}, 415, "the image alone"),
+        (png(8, 8), {"Content-Type": "text/plain"}, 415, "the file's bytes"),
         (png(8, 8), {"X-Inspectline": "x"}, 403, "the header"),
         (png(8, 8), {"Sec-Fetch-Site": "cross-site"}, 403, "another site"),
         (png(8, 8), {"Origin": "http://evil.example"}, 403, "evil.example"),

@@ -47,7 +47,7 @@
     }
     drops.list(part(".refused"), refused);
     tell("the images are looked at and versioned, and a spec is written", -1);
-    localStorage.setItem("name", by.value);
+    keepName(by);
     const work = await drops.take(drop, by.value, (step) => tell(step, -1));
     tell([work.said, work.note].filter(Boolean).join("\n"));
     form.querySelector("[type=submit]").hidden = true;
@@ -59,7 +59,7 @@
     if (event.target.closest("[data-begin]")) {
       form.reset();
       [chosen, drop] = [[], ""];
-      by.value = localStorage.getItem("name") ?? "";
+      fillName(by);
       by.parentElement.hidden = by.readOnly; // it is the name of a user
       form.querySelector("[type=submit]").hidden = false;
       part("[data-go]").hidden = true;

@@ -7,8 +7,8 @@ function confirmDeed(title, what, verb, act) {
   dialog.querySelector(".what").textContent = what;
   dialog.querySelector("[type=submit]").textContent = verb;
   dialog.querySelector("[role=alert]").hidden = true;
+  fillName(by);
   by.parentElement.hidden = by.readOnly;
-  by.value = localStorage.getItem("name") ?? "";
   dialog.act = act;
   dialog.showModal();
 }
@@ -23,7 +23,7 @@ function confirmDeed(title, what, verb, act) {
     const by = form.elements.by.value;
     button.disabled = true;
     wrong.hidden = true;
-    localStorage.setItem("name", by);
+    keepName(form.elements.by);
     try {
       await dialog.act(by);
       dialog.close();
@@ -32,13 +32,6 @@ function confirmDeed(title, what, verb, act) {
       wrong.hidden = false;
     } finally {
       button.disabled = false;
-    }
-  });
-  document.addEventListener("progress", ({ detail: { user } }) => { // every form asks for a name; that of a user is known
-    if (user) localStorage.setItem("name", user);
-    for (const field of document.querySelectorAll("[name=by]")) {
-      field.readOnly = Boolean(user);
-      if (user) field.value = user;
     }
   });
 }

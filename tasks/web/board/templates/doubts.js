@@ -56,8 +56,9 @@
         waiting.push(waiting.shift());
         return show();
       }
+      fillName(by);
       for (const field of [by, reason]) if (!field.value.trim()) return field.focus();
-      localStorage.setItem("name", by.value);
+      keepName(by);
       const who = { by: by.value, reason: reason.value };
       busy = true;
       part(":scope > .fail").textContent = "";
@@ -96,7 +97,7 @@
       if (place < 9) button.append(" ", Object.assign(document.createElement("kbd"), { textContent: place + 1 }));
       part(".types").append(button);
     });
-    by.value = localStorage.getItem("name") ?? "";
+    fillName(by);
     section.addEventListener("click", (event) => {
       const button = event.target.closest("[data-say]");
       if (button) say(button.dataset.say);

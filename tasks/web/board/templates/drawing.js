@@ -113,7 +113,7 @@
     [start, strokes, open] = [mask ? await stencil("/mask") : null, [], null];
     field.width.max = Math.max(10, Math.round(Math.max(width, height) / 5));
     field.width.value = Math.max(2, Math.round(Math.max(width, height) / 40));
-    field.by.value = localStorage.getItem("name") ?? "";
+    fillName(field.by);
     field.reason.value = "";
     wrong.hidden = true;
     tell();
@@ -209,7 +209,7 @@
     close();
     button.disabled = true;
     wrong.hidden = true;
-    localStorage.setItem("name", field.by.value);
+    keepName(field.by);
     try {
       const { what } = await ask(`/products/${about.product}/mask`, { image: about.image, mask: await png(), seen: about.seen, by: field.by.value, reason: field.reason.value });
       dialog.close();
