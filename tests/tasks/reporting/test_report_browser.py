@@ -384,3 +384,17 @@ def test_the_slider_takes_round_thresholds_that_decide_the_same(at: Any) -> None
         step = int(counted(tab, ".slider", "step"))
         assert scores[step - 1] <= float(text) < scores[step]
         assert len(text) <= 7, text
+
+
+def test_the_file_holds_chinese_too_and_begins_in_english(at: Any) -> None:
+    tab = at("p/tile/padim")
+    assert tab.run("document.documentElement.lang") == "en"
+    tab.run("[...document.querySelectorAll('.languages button')].at(-1).click()")
+    tab.wait("document.documentElement?.lang === 'zh-CN' && document.readyState === 'complete'")
+    tab.wait("document.querySelector('.page.shown .gallery .outcome')")
+    shown = tab.run("document.querySelector('.page.shown').innerText")
+    assert "每 100 个缺陷约漏检" in shown and "测试图像" in shown and "漏检" in shown
+    choose_threshold(tab, "outcome", "missed")  # a choice means what it meant
+    assert tab.run("document.querySelector('.page.shown .tiles .outcome').textContent") == "漏检"
+    tab.run("document.querySelector('.languages button').click()")
+    tab.wait("document.documentElement?.lang === 'en' && document.readyState === 'complete'")
