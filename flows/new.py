@@ -195,12 +195,16 @@ def new_products(
 
 
 def product_from_row(workspace: Workspace, row: dict[str, Any]) -> NewProduct:
-    """Create the product of one row: `name`, `folder`, optional `like` and `labels`; other keys
+    """Create the product of one row: `name`, `folder`, optional `like`, `labels` and
+    `annotations`; other keys
     override its spec."""
     rest = dict(row)
     name, folder = (str(rest.pop(key, None) or "") for key in ("name", "folder"))
     like = rest.pop("like", None)
-    labels = read_labels(str(rest.pop("labels", None) or "").split(";"))
+    file = str(rest.pop("annotations", None) or "")
+    labels = read_labels(
+        str(rest.pop("labels", None) or "").split(";"), Path(file) if file else None
+    )
     if not name or not folder:
         raise DataError("a row needs a name and a folder")
     if name in workspace.products:  # the same table again: there may be more images now
@@ -255,7 +259,7 @@ def read_table(path: Path) -> list[dict[str, Any]]:
         raise DataError(f"{path} is no CSV: {error}") from error
     if not found or not {"name", "folder"} <= set(found[0]):
         raise DataError(f"{path} needs a head line with `name` and `folder`, and rows below it")
-    texts = ("name", "folder", "like", "labels")
+    texts = ("name", "folder", "like", "labels", "annotations")
     return [
         {
             k: v if k in texts else parse_yaml(v, f"{path}, row {number}, {k}")

@@ -31,6 +31,7 @@ from ad_models.features import Pyramid
 from ad_models.maps import smooth
 from ad_models.pixels import normalised, unit
 from ad_models.run import Run
+from ad_models.search import Share
 from ad_models.synthetic import Textures, grid, spoil, turned, uniform
 
 BLOBS = (1.8e-5, 1.2e-5)  # a pixel, coloured and black; official code
@@ -44,7 +45,7 @@ class FcddConfig:
     layer: str = "features.20"  # backbone; official code
     frozen: str = "features.14"  # the deepest layer that is not trained; official code
     outliers: str = "confetti"  # confetti, perlin (drawn defects), or a folder of other images
-    share: float = 0.5  # share of images that become outliers; official code
+    share: Share = 0.5  # share of images that become outliers; official code
     epochs: int = 2000  # passes over the images: 200 epochs of 10 passes; official code
     batches: int = 0  # of an epoch; 0: one pass over the images
     lr: float = 0.001  # of SGD, times 0.985 after every 10 passes; official code

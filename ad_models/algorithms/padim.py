@@ -32,6 +32,7 @@ from ad_models.gaussian import (
 from ad_models.gaussian_left_out import Gaussians
 from ad_models.maps import finish
 from ad_models.run import Run
+from ad_models.search import Dims, Ridge
 
 DIMS = {"wide_resnet50_2": 550, "resnet18": 100}  # table 2
 
@@ -40,8 +41,8 @@ DIMS = {"wide_resnet50_2": 550, "resnet18": 100}  # table 2
 class PadimConfig:
     backbone: str = "wide_resnet50_2"  # section 4.2
     layers: tuple[str, ...] = ("layer1", "layer2", "layer3")  # section 4.2
-    dims: int | None = None  # randomly kept channels; None: by the backbone, see DIMS
-    epsilon: float = 0.01  # ridge on the covariance; equation 1
+    dims: Dims = None  # randomly kept channels; None: by the backbone, see DIMS
+    epsilon: Ridge = 0.01  # ridge on the covariance; equation 1
     sigma: float = 4.0  # blur of the final map, pixels; section 4.2
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0  # of the channel choice

@@ -33,6 +33,7 @@ from ad_models.neighbours import Memory, around, nearest, scarcity
 from ad_models.patches import PatchEmbedding, embedded
 from ad_models.reservoir import FEWEST, Plan, Reservoir, plan
 from ad_models.run import Run
+from ad_models.search import Switch
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,14 @@ class PatchcoreConfig:
     backbone: str = "wide_resnet50_2"  # section 4.1
     layers: tuple[str, ...] = ("layer2", "layer3")  # section 3.1
     neighbourhood: int = 3  # side of a patch, positions; section 4.4.1
-    unit: bool = False  # patches of length 1: their angle counts, and contrast does not; ours
+    unit: Switch = False  # patches of length 1: their angle counts, and contrast does not; ours
     ratio: float = 0.1  # of patches kept; table 1 (0.25, 0.1 and 0.01)
     bank_size: int | None = None  # patches kept, instead of a ratio; ours
     memory_budget: float | None = None  # GB a fit may take; None: half of what is free; ours
     two_stage: bool | None = None  # thin each image first, which is faster; False: never; None:
     # where the patches do not fit, or one stage would take long; ours
     projected: int = 128  # dims in which the coreset is chosen; official code
-    reweight: bool = False  # equation 7; the official code leaves it out
+    reweight: Switch = False  # equation 7; the official code leaves it out
     reweight_neighbours: int = 9  # b in equation 7; ours: the paper gives none
     sigma: float = 4.0  # blur of the final map, pixels; section 3.3
     weights: str = "imagenet"  # of the backbone; see ad_models.weights

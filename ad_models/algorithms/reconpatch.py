@@ -31,6 +31,7 @@ from ad_models.neighbours import around, nearest, scarcity
 from ad_models.patches import Kept, PatchEmbedding
 from ad_models.reservoir import Reservoir, plan
 from ad_models.run import Run
+from ad_models.search import Share
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class ReconpatchConfig:
     momentum: float = 0.9  # of the slow copy; gamma
     bandwidth: float = 1.0  # of pairwise similarity, squared distance; sigma
     neighbours: int = 5  # of contextual similarity; k
-    pairwise: float = 0.5  # share of pairwise similarity, the rest is contextual; alpha
+    pairwise: Share = 0.5  # share of pairwise similarity, the rest is contextual; alpha
     margin: float = 1.0  # mean distances that unlike patches should keep; m
     patches: int = 4096  # of an image contrasted at once: bounds the N x N tables; ours
     ratio: float = 0.01  # of patches kept in the memory; section 4

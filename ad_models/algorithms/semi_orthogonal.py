@@ -25,6 +25,7 @@ from ad_models.gaussian import RunningGaussian, claim_gaussians, whitening
 from ad_models.gaussian_left_out import Gaussians
 from ad_models.maps import finish
 from ad_models.run import Run
+from ad_models.search import Dims, Ridge
 
 DIMS = {"wide_resnet50_2": 300, "resnet18": 100}  # section 4
 
@@ -33,8 +34,8 @@ DIMS = {"wide_resnet50_2": 300, "resnet18": 100}  # section 4
 class SemiOrthogonalConfig:
     backbone: str = "wide_resnet50_2"  # section 4
     layers: tuple[str, ...] = ("layer1", "layer2", "layer3")  # section 4
-    dims: int | None = None  # k, of the projection; None: by the backbone, see DIMS
-    epsilon: float = 0.01  # ridge on the covariance; official code
+    dims: Dims = None  # k, of the projection; None: by the backbone, see DIMS
+    epsilon: Ridge = 0.01  # ridge on the covariance; official code
     sigma: float = 4.0  # blur of the final map, pixels; official code
     weights: str = "imagenet"  # of the backbone; see ad_models.weights
     seed: int = 0  # of the projection

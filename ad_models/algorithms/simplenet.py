@@ -27,6 +27,7 @@ from ad_models.features import Pyramid
 from ad_models.maps import finish
 from ad_models.patches import Kept, PatchEmbedding
 from ad_models.run import Run
+from ad_models.search import Noise
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class SimplenetConfig:
     backbone: str = "wide_resnet50_2"  # section 4.3
     layers: tuple[str, ...] = ("layer2", "layer3")  # section 4.3
     neighbourhood: int = 3  # side of the patch that is pooled, positions; section 4.3
-    noise: float = 0.015  # standard deviation of the noise in adapted features; section 4.3
+    noise: Noise = 0.015  # standard deviation of the noise in adapted features; section 4.3
     hidden: int = 1024  # width of the discriminator; official code
     margin: float = 0.5  # th+ and -th- of the loss; section 3.5
     epochs: int = 160  # section 4.3

@@ -25,6 +25,7 @@ from ad_models.base import Batch, Detector, Places, Prediction, blocks
 from ad_models.errors import ConfigError, InputError
 from ad_models.maps import highest, window
 from ad_models.run import Run
+from ad_models.search import Variance
 from ad_models.tokens import Size, Tokens, Turned
 
 Moments = tuple[Tensor, Tensor, Tensor]  # count (), sum (D,) and sum of outer products (D, D)
@@ -37,7 +38,7 @@ class SubspaceadConfig:
     size: Size = 672  # pixels that the ViT sees, of a side or (height, width); official code
     turns: int = 31  # of each image, by even angles; official code: 30 drawn ones, and none
     turned_below: int = 17  # images; from so many on they are not turned; ours
-    variance: float = 0.99  # share of it that the subspace holds; official code
+    variance: Variance = 0.99  # share of it that the subspace holds; official code
     top: float = 0.01  # share of the map whose mean is the score of an image; official code
     weights: str = "pretrained"  # of the backbone; see ad_models.vit_weights
     seed: int = 0

@@ -29,6 +29,7 @@ from ad_models.gaussian_code import divergence, sample, split, surprise
 from ad_models.maps import smooth
 from ad_models.pixels import normalised, unit
 from ad_models.run import Run
+from ad_models.search import Weight
 from ad_models.views import assemble, check_views, draw
 
 
@@ -38,7 +39,7 @@ class VaeConfig:
     stride: int | None = None  # none: whole images, resized; 30 for textures
     code: int = 500  # dimensions of the code; 100 for simple textures; Bergmann et al.
     width: int = 32  # channels of the outer layers; Bergmann et al., table 1
-    beta: float = 1.0  # weight of the divergence; 1 is the bound of Kingma and Welling
+    beta: Weight = 1.0  # weight of the divergence; 1 is the bound of Kingma and Welling
     epochs: int = 200  # Bergmann et al.
     batches: int = 625  # of an epoch: 10,000 views, 16 each; Bergmann et al.
     lr: float = 2e-4  # of Adam; Bergmann et al.

@@ -72,6 +72,13 @@ labels_option = click.option(
     help="What the images in FOLDER are: good, a type of defect, mask, or skip; repeatable.",
 )
 
+annotations_option = click.option(
+    "--annotations",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Says label and mask of each image: COCO, Label Studio (JSON), or CSV of "
+    "path,label[,mask]; here or in SOURCE.",
+)
+
 
 def port_option(default: int) -> Callable[[Command], Command]:
     """Where a service listens."""

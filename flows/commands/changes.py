@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import click
 
-from flows.commands import current_workspace
+from flows.commands import SOME, WHOLE, current_workspace
 from tasks.spec.policy_names import PolicyName
 from tasks.workspace.errors import LineError
 
@@ -128,3 +128,60 @@ def mask(ctx: click.Context, product: str, image: str, file: Path, reason: str) 
     record = set_mask(current_workspace(ctx), product, image, data, by=operator(), reason=reason)
     click.echo(f"{record['what']}, in {record['file']}")
     click.echo(f"next: `inspectline run -p {product}`")
+
+
+@click.command()
+@click.argument("product")
+@click.argument("algorithm")
+@click.option("--trials", type=WHOLE, default=20, show_default=True, help="Sets of values.")
+@click.option("--minutes", type=SOME, help="After which no further trial is begun.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of values and defects.")
+@click.option("--write", is_flag=True, help="Set the best values in the spec, with a record.")
+@click.pass_context
+def tune(
+    ctx: click.Context,
+    product: str,
+    algorithm: str,
+    trials: int,
+    minutes: float | None,
+    seed: int,
+    write: bool,
+) -> None:
+    """Look for better parameters of ALGORITHM on PRODUCT, on good images and painted defects.
+
+    No test image is opened. Stopped, the same command goes on; with more --trials it goes further.
+    """
+    from flows.running.progress import telling
+
+    with telling("starting", first=1.0):
+        from tasks.models.tuning import tune as search
+        from tasks.workspace.listener import Listener
+
+    workspace = current_workspace(ctx)
+    listener = Listener(f"tune {product} {algorithm}")
+    found = search(workspace, product, algorithm, listener, trials, minutes, seed)
+    refused = f", {found.refused} of them not possible" if found.refused else ""
+    click.echo(
+        f"{found.trials} trials{refused}: {found.before:.4f} as it is now, {found.figure:.4f} at "
+        "best (the mean of image AUROC and pixel AP on painted defects)"
+    )
+    if not found.best:
+        click.echo("the values as they are now were not beaten; nothing to set")
+        return
+    if not write:
+        click.echo(f"to set in data/{product}/product.yaml, by hand or with --write:")
+        click.echo(yaml_lines(algorithm, found.best))
+        return
+    from tasks.products.set_parameters import set_parameters
+    from tasks.workspace.git import operator
+
+    reason = f"tune: {found.before:.4f} to {found.figure:.4f} in {found.trials} trials, seed {seed}"
+    record = set_parameters(workspace, product, algorithm, found.best, by=operator(), reason=reason)
+    click.echo(f"{record['what']}, in {record['file']}, recorded in {record['record']}")
+    click.echo(f"next: `inspectline run -p {product}`, whose test says whether it is better")
+
+
+def yaml_lines(algorithm: str, values: dict[str, Any]) -> str:
+    """The piece of a spec that sets these parameters."""
+    lines = [f"    {name}: {str(value).lower()}" for name, value in values.items()]
+    return "\n".join(["algorithms:", f"  {algorithm}:", *lines])

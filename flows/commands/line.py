@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import current_workspace, labels_option
+from flows.commands import annotations_option, current_workspace, labels_option
 
 
 @click.command()
@@ -25,23 +25,29 @@ def init(directory: Path) -> None:
 @click.argument("product")
 @click.argument("source")
 @labels_option
+@annotations_option
 @click.option("--json", "as_json", is_flag=True, help="What became of each file, as JSON.")
 @click.pass_context
 def ingest(
-    ctx: click.Context, product: str, source: str, labels: tuple[str, ...], as_json: bool
+    ctx: click.Context,
+    product: str,
+    source: str,
+    labels: tuple[str, ...],
+    annotations: Path | None,
+    as_json: bool,
 ) -> None:
     """Copy images of PRODUCT from SOURCE and version them.
 
     SOURCE is a folder (MVTec AD layout, a folder for each label, or good images only), a zip or
     tar, or s3://bucket/prefix. Where folders may be labels and their names do not say so, nothing
-    is taken and you are asked; --labels answers.
+    is taken and you are asked; --labels answers, or a file of --annotations.
     """
     from flows.ingest import ingest_product, require_some, what_next
     from tasks.arrival.labels import read_labels
 
     workspace = current_workspace(ctx)
     known = workspace.products
-    report = ingest_product(workspace, product, source, read_labels(labels))
+    report = ingest_product(workspace, product, source, read_labels(labels, annotations))
     if as_json:
         click.echo(json.dumps(asdict(report)))
         ctx.exit(0 if report.images else 1)

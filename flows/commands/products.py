@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from flows.commands import current_workspace, labels_option
+from flows.commands import annotations_option, current_workspace, labels_option
 
 
 @click.command()
@@ -16,9 +16,10 @@ from flows.commands import current_workspace, labels_option
     "--table",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Many products: CSV or YAML rows of name, folder, maybe like, labels (good=a,b;crack=c), "
-    "and keys of the spec.",
+    "annotations, and keys of the spec.",
 )
 @labels_option
+@annotations_option
 @click.pass_context
 def new(
     ctx: click.Context,
@@ -27,6 +28,7 @@ def new(
     like: str | None,
     table: Path | None,
     labels: tuple[str, ...],
+    annotations: Path | None,
 ) -> None:
     """Create product NAME: copy its images, read them, write its spec, and report what is missing.
 
@@ -40,8 +42,8 @@ def new(
 
     workspace = current_workspace(ctx)
     if table:
-        if name or source or like or labels:
-            raise click.UsageError("--table already gives product, folder, like and labels")
+        if name or source or like or labels or annotations:
+            raise click.UsageError("--table already says all that is said of a product")
         done, failed = new_products(workspace, read_table(table), click.echo)
         click.echo(f"{len(done)} products created or updated, {len(failed)} rows failed")
         for product, reason in failed.items():
@@ -54,7 +56,7 @@ def new(
         question = f"Most like {product} (similarity {similarity:.2f}). Start from its spec?"
         return sys.stdin.isatty() and click.confirm(question)
 
-    begun = new_product(workspace, name, source, like, agree, read_labels(labels))
+    begun = new_product(workspace, name, source, like, agree, read_labels(labels, annotations))
     click.echo(begun.summary)
     spec = (workspace.product(name) / "product.yaml").relative_to(workspace.root)
     click.echo(f"wrote {spec}" + (f", started from that of {begun.like}" if begun.like else ""))
@@ -126,4 +128,29 @@ def remove(ctx: click.Context, product: str) -> None:
     from tasks.products.rename import remove_product
 
     for line in remove_product(current_workspace(ctx), product):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("product")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="The file to write, FILE.json.",
+)
+@click.option(
+    "--polygons", is_flag=True, help="Outlines instead of runs, but for regions with holes."
+)
+@click.pass_context
+def annotations(ctx: click.Context, product: str, to: Path, polygons: bool) -> None:
+    """Write labels and masks of PRODUCT as one file of COCO.
+
+    `inspectline ingest --annotations` reads it again: the same masks, bit for bit.
+    """
+    from tasks.products.annotations import write_annotations
+
+    workspace = current_workspace(ctx)
+    workspace.require(product)
+    for line in write_annotations(workspace, product, to, polygons):
         click.echo(line)

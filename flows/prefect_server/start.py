@@ -3,6 +3,7 @@
 import atexit
 import ipaddress
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 from tasks.workspace.errors import LineError
 from tasks.workspace.secrets import without_password
 
+PORT, PORTS = 4200, 100  # of Prefect's server; how many are looked at
+NOT_FOUND = 404  # what any other web server says of Prefect's pages
 PATIENCE = 10.0  # seconds for a server to answer
 
 LOG = "inspectline-server.log"  # in PREFECT_HOME: what the server of a run said
@@ -119,11 +122,27 @@ def server_url(verbose: bool = False) -> str:
     from prefect.settings import PREFECT_API_URL
 
     if not (url := PREFECT_API_URL.value()):
+        port = free_port(PORT)
         raise LineError(
-            "no Prefect server is named; start one (`prefect server start`), then set "
-            "PREFECT_API_URL, for example http://127.0.0.1:4200/api"
+            f"no Prefect server is named; start one ({start_words(port)}), then set "
+            f"PREFECT_API_URL, for example http://127.0.0.1:{port}/api"
         )
     return url
+
+
+def free_port(first: int) -> int:
+    """The first port of this machine from `first` on that nobody listens on."""
+    for port in range(first, first + PORTS):
+        with socket.socket() as asked:
+            if asked.connect_ex(("127.0.0.1", port)):
+                return port
+    return first
+
+
+def start_words(port: int) -> str:
+    """The command that starts a server on a port."""
+    taken = f" --port {port}`, for another program has {PORT}" if port != PORT else "`"
+    return f"`prefect server start{taken}"
 
 
 def open_to_all(url: str) -> str:
@@ -203,8 +222,17 @@ def _check_server(url: str) -> None:
 
     with get_client(sync_client=True) as client:
         error = client.api_healthcheck()
-    if error is not None:
+    if error is None:
+        return
+    where, unset = without_password(url), "(`prefect config unset PREFECT_API_URL`)"
+    if getattr(getattr(error, "response", None), "status_code", None) == NOT_FOUND:
+        port = free_port(PORT)
         raise LineError(
-            f"no Prefect server answers at {url} ({error}); start it, or unset PREFECT_API_URL "
-            "(`prefect config unset PREFECT_API_URL`) to have one started for the run"
+            f"another program, and no Prefect server, answers at {where}; start one "
+            f"(`prefect server start --port {port}`) and set PREFECT_API_URL to its address, or "
+            f"unset it {unset} to have one started for the run on a port that is free"
         ) from error
+    raise LineError(
+        f"no Prefect server answers at {where} ({error}); start it, or unset PREFECT_API_URL "
+        f"{unset} to have one started for the run"
+    ) from error

@@ -1,6 +1,7 @@
 """Files beside images that mark something in them: boxes of YOLO, Pascal VOC, COCO, Label Studio.
 
-They are no masks and are not taken. But a picture with a box is hardly a picture of a good part.
+Unless a person names the file (annotated/), they are not taken. But a picture with a box is hardly
+a picture of a good part.
 """
 
 import json
@@ -19,7 +20,7 @@ def annotation_like(path: PurePosixPath) -> bool:
     """Whether a path may be a file of annotations."""
     suffix = path.suffix.lower()
     of_labels = suffix == ".txt" and any(map(is_mask_folder, path.parts[:-1]))
-    return (of_labels or suffix in (".xml", ".json")) and not any(map(hidden, path.parts))
+    return (of_labels or suffix in (".xml", ".json", ".csv")) and not any(map(hidden, path.parts))
 
 
 def annotated_stems(folder: Path) -> set[str]:
@@ -44,7 +45,7 @@ def marked_in(path: PurePosixPath, content: bytes) -> Iterator[str]:
         case ".xml":
             if b"<object>" in content:
                 yield path.stem
-        case _:
+        case ".json":
             yield from marked_in_json(json.loads(content))
 
 

@@ -81,8 +81,8 @@ class Intake:
             if arrival.mask:
                 self.refuse(arrival.mask, f"its image {arrival.path} was refused")
             return
-        if arrival.mask:
-            self.take_mask(arrival.mask, data, place, known)
+        if arrival.mask or arrival.drawing:
+            self.take_mask(arrival, data, place, known)
         if known:
             self.report.known.append(str(place))
             return
@@ -91,13 +91,12 @@ class Intake:
         self.known_images.hashes[place] = digest
         self.report.new.append(str(place))
 
-    def take_mask(
-        self, mask: PurePosixPath, image: bytes, place: PurePosixPath, known: bool
-    ) -> None:
+    def take_mask(self, arrival: Arrival, image: bytes, place: PurePosixPath, known: bool) -> None:
         """Store the mask of the image at `place` in the images folder."""
         there = self.known_images.mask_of(place)
+        mask = arrival.mask or arrival.path.with_name(f"{arrival.path.name} (mask)")
         try:
-            data = self.read(mask)
+            data = self.read(mask) if arrival.mask else drawn(arrival, image)
             before = read_bytes(self.known_images.images / there) if there else None
             if before == data:
                 return
@@ -110,7 +109,7 @@ class Intake:
             self.refuse(mask, error)
             return
         # a mask without its image was left by a run that was interrupted
-        suffix = mask.suffix if fitted == data else ".png"
+        suffix = arrival.mask.suffix if arrival.mask and fitted == data else ".png"
         target = there or self.known_images.mask_place(place, suffix)
         put(fitted, self.known_images.images / target, self.scratch)
         self.known_images.add_mask(target)
@@ -143,6 +142,13 @@ class Intake:
     def refuse(self, path: PurePosixPath, reason: DataError | str) -> None:
         text = str(reason).removeprefix(f"{self.folder / path}: ").removeprefix(f"{path}: ")
         self.report.refused.append((str(path), text))
+
+
+def drawn(arrival: Arrival, image: bytes) -> bytes:
+    """The mask, as PNG, that a file of annotations draws on the image with these bytes."""
+    assert arrival.drawing
+    height, width = decode_image(image, arrival.path).pixels.shape[:2]
+    return arrival.drawing.png((height, width))
 
 
 def fitting_mask(data: bytes, image: bytes, name: PurePosixPath) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from tasks.arrival.safe_paths import LONGEST_PART
 from tasks.arrival.words import Says, is_mask_folder, plain, says
@@ -25,9 +25,11 @@ class Told:
 
 @dataclass(frozen=True)
 class Labels:
-    """The label of folders: by name, wherever it occurs, or by a path below the source."""
+    """The label of folders: by name, wherever it occurs, or by a path below the source. file: of
+    annotations, which say label and mask of images; here, or a path below the source."""
 
     folders: dict[str, str] = field(default_factory=dict)
+    file: Path | None = None
 
     def of(self, folder: PurePosixPath) -> str | None:
         """What was said of a folder or of one above it, by path or by name.
@@ -61,8 +63,8 @@ class Labels:
         return [name for name in self.folders if name not in there]
 
 
-def read_labels(texts: Iterable[str]) -> Labels:
-    """Texts `LABEL=FOLDER,FOLDER`; a DataError for any other."""
+def read_labels(texts: Iterable[str], file: Path | None = None) -> Labels:
+    """Texts `LABEL=FOLDER,FOLDER`, and a file of annotations; a DataError for any other text."""
     found: dict[str, str] = {}
     for text in filter(str.strip, texts):
         label, equals, names = text.partition("=")
@@ -74,7 +76,7 @@ def read_labels(texts: Iterable[str]) -> Labels:
         for folder in folders:
             if found.setdefault(folder, label) != label:
                 raise DataError(f"{folder!r} is called {found[folder]} and {label}; say one")
-    return Labels(found)
+    return Labels(found, file)
 
 
 def check_label(label: str) -> None:

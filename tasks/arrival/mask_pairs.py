@@ -1,6 +1,7 @@
 """Which files of a source are masks, and of which image each is."""
 
 import re
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from tasks.arrival.labels import GOOD, MASK, SKIP, Labels
@@ -85,7 +86,10 @@ def with_masks(
             offer.waiting.append((mask, orphan_problem(wanted)))
         elif found.setdefault(image, mask) != mask:
             offer.refuse(mask, f"{found[image]} is a mask of the same image; join the two")
-    offer.arrivals = [Arrival(one.path, one.place, found.get(one.path)) for one in offer.arrivals]
+    for one in offer.arrivals:
+        if one.path in found and (one.mask or one.drawing):
+            offer.refuse(found.pop(one.path), f"the annotations say the mask of {one.path}")
+    offer.arrivals = [replace(one, mask=found.get(one.path, one.mask)) for one in offer.arrivals]
     return offer
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from tasks.arrival.entry import Drawing
 from tasks.arrival.labels import MASK, SHAPE, SKIP
 from tasks.arrival.safe_paths import printable
 from tasks.images.layout import MASKS, layout_problem
@@ -15,11 +16,12 @@ ASKED = 8  # folders that a question names
 @dataclass(frozen=True)
 class Arrival:
     """An image of the source: its path there, its place `<split>/<label>/<name>`, and its mask if
-    it has one."""
+    it has one, as a file or as a drawing of a file of annotations."""
 
     path: PurePosixPath
     place: PurePosixPath
     mask: PurePosixPath | None = None
+    drawing: Drawing | None = None
 
     @property
     def files(self) -> set[PurePosixPath]:

@@ -8,6 +8,7 @@ answer is a question: `offer.question`.
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
+from tasks.arrival.annotated.sorting import annotated_offer
 from tasks.arrival.annotations import annotated_stems
 from tasks.arrival.by_folders import sort_by_folders
 from tasks.arrival.by_layout import layout_root, sort_layout
@@ -18,6 +19,11 @@ from tasks.arrival.words import Says, is_mask_folder, plain, says, split_of
 from tasks.images.layout import EXPECTED, Odd, image_files
 from tasks.images.read_image import IMAGE_SUFFIXES
 from tasks.workspace.errors import DataError
+
+ANNOTATED = (
+    "files of annotations mark something in that many of them (--annotations FILE reads COCO, "
+    "Label Studio and CSV)"
+)
 
 
 def read_offer(folder: Path, source: str, labels: Labels | None = None) -> Offer:
@@ -37,9 +43,26 @@ def read_offer(folder: Path, source: str, labels: Labels | None = None) -> Offer
     known = labels or Labels()
     if unused := known.unused(path.parent for path in paths):
         raise DataError(f"{source}: no images in a folder {unused[0]!r}, which --labels names")
-    offer = sort_paths(paths, source, known)
-    check_annotations(offer, annotated_stems(folder), source, known)
+    if known.file:
+        offer = sort_annotated(folder, paths, known.file, source, known)
+    else:
+        offer = sort_paths(paths, source, known)
+        check_annotations(offer, annotated_stems(folder), source, known)
     offer.refused += sorted(odd, key=str)
+    return offer
+
+
+def sort_annotated(
+    folder: Path, paths: list[PurePosixPath], asked: Path, source: str, labels: Labels
+) -> Offer:
+    """The images that a file of annotations names, and those whose folders say their label."""
+    there = (asked.expanduser(), folder / asked)
+    file = next((one for one in there if one.is_file()), asked)
+    offer, rest = annotated_offer(folder, paths, file, labels)
+    others = sort_paths(rest, source, labels) if rest else Offer()
+    offer.arrivals = sorted(offer.arrivals + others.arrivals, key=lambda one: str(one.path))
+    offer.refused += others.refused
+    offer.skipped += others.skipped
     return offer
 
 
@@ -55,7 +78,7 @@ def check_annotations(offer: Offer, annotated: set[str], source: str, labels: La
         and not labels.of(one.path.parent)
     )
     if asked:
-        raise question(source, asked, "files of annotations mark something in that many of them")
+        raise question(source, asked, ANNOTATED)
 
 
 def sort_paths(paths: list[PurePosixPath], source: str, labels: Labels) -> Offer:

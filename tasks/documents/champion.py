@@ -40,7 +40,7 @@ class Pointer(Stored):
 
 
 class ChangeRecord(Document):
-    """Any record of a store: promote, rollback, refusal, threshold, correction."""
+    """Any record of a store: promote, rollback, refusal, threshold, correction, parameters."""
 
     error: ClassVar[type[LineError]] = StoreError
     remedy: ClassVar[str] = "delete it"

@@ -12,6 +12,7 @@ EXTRAS = {  # extra -> what is imported of it
     "otel": {"opentelemetry"},
     "signing": {"cryptography", "model_signing", "OpenSSL"},
     "openvino": {"openvino"},
+    "tune": {"optuna"},
     "line": {
         *("FrEIA", "contourpy", "dvc", "dvc_data", "dvc_s3", "faiss", "great_expectations"),
         *(

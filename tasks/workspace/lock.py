@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,26 @@ from tasks.workspace.git import operator
 from tasks.workspace.paths import Workspace
 from tasks.workspace.process import began
 
-RUN, CHANGE, BATCH = "run", "change", "batch"  # what holds a workspace
+RUN, CHANGE, BATCH, SEARCH = "run", "change", "batch", "search"  # what holds a lock
+
+
+def run_lock(
+    workspace: Workspace, patience: float = 0.2, what: str = CHANGE
+) -> AbstractContextManager[None]:
+    """Hold the workspace; BusyError names the run that already holds it."""
+    return lock(workspace.scratch / "run.lock", str(workspace.root), patience, what)
 
 
 @contextmanager
-def run_lock(workspace: Workspace, patience: float = 0.2, what: str = CHANGE) -> Iterator[None]:
-    """Hold the workspace; BusyError names the run that already holds it.
+def lock(path: Path, held: str, patience: float = 0.2, what: str = CHANGE) -> Iterator[None]:
+    """Hold a file; BusyError says that `held` is in use, and by whom.
 
     The operating system releases the lock when its process ends, so no lock is left behind.
-    patience: seconds to wait for it. A WorkspaceError tells what helps where another user made the
-    file.
+    patience: seconds to wait for it. what: holds it. A WorkspaceError tells what helps where
+    another user made the file.
     """
-    path = workspace.scratch / "run.lock"
     try:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         opened = path.open("a+")
     except PermissionError as error:
         raise WorkspaceError(f"{path} cannot be written: {SHARED_FOLDER}") from error
@@ -38,7 +44,7 @@ def run_lock(workspace: Workspace, patience: float = 0.2, what: str = CHANGE) ->
             _lock(file, patience)
         except OSError:
             file.seek(0)
-            raise BusyError(f"{workspace.root} is in use: {_holder(file.read())}") from None
+            raise BusyError(f"{held} is in use: {_holder(file.read())}") from None
         file.seek(0)
         file.truncate()
         json.dump(_about(what), file)

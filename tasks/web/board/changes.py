@@ -26,7 +26,6 @@ class Change(Section, ABC):
     """A change, with who makes it and why. role: what the person needs."""
 
     role: ClassVar[Role] = "label"
-
     largest: ClassVar[int] = LARGEST  # bytes of its body
 
     by: Annotated[str, Field(max_length=100)]

@@ -42,6 +42,7 @@ LARGEST = 200_000_000  # bytes of one file
 FILES = 5000  # of one drop
 OPEN = 16  # drops at once
 IDLE = 3600.0  # seconds after which a drop that nobody touches makes room for another
+TOLD = 60.0  # seconds for a page to ask what came of its files
 SPARE = 500_000_000  # bytes that stay free on the disk
 LABEL = re.compile(r"\w(?:[\w .+-]{0,62}\w)?")  # of a defect: it becomes a word of a command
 STEP = re.compile(r": \d+ s$")  # a line that tells only what goes on
@@ -242,7 +243,7 @@ class Drops:
         now = time.monotonic()
         old = {n: d for n, d in self._open.items() if d.work["state"] != "working"}
         for name, drop in old.items():
-            if now - drop.touched > IDLE or drop.work["state"] == "done":
+            if now - drop.touched > (TOLD if drop.work["state"] == "done" else IDLE):
                 shutil.rmtree(self._open.pop(name).folder, ignore_errors=True)
         if len(self._open) >= OPEN:
             raise Refused(429, "too many people add files just now; try again in a few minutes")

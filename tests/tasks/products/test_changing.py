@@ -192,7 +192,7 @@ def test_without_a_change_there_is_no_record(workspace, monkeypatch):
     def full(path, text):
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr(changing, "write_text", full)
+    monkeypatch.setattr(changing, "write_bytes", full)
     with pytest.raises(OSError, match="no space"):
         set_threshold(workspace, "cap", {"value": 1.0}, **WHO)
     assert not records(workspace)

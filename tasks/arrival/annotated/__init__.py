@@ -1,0 +1,1 @@
+"""Files that say the label and the mask of images: COCO, CSV, Label Studio."""
