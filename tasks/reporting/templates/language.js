@@ -6,7 +6,7 @@ const language = (() => {
   const TITLES = { en: "English", zh: "中文" };
   const TAGS = { en: "en", zh: "zh-CN" };
   const ASIDE = "script, style, noscript, code, pre, kbd, textarea, datalist, .path, [translate=no]"; // what people named
-  const ATTRIBUTES = ["title", "aria-label", "placeholder", "data-name"];
+  const ATTRIBUTES = ["title", "aria-label", "placeholder", "data-name", "aria-valuetext"];
   const JOINTS = [["; ", "；"], [" · ", " · "], [", ", "，"]]; // of texts that are put together
   const LETTERS = /[A-Za-z]{2}/;
   const KEPT = "inspectline-language";
