@@ -10,7 +10,18 @@ from pathlib import Path
 
 import click
 
-from flows.commands import board, changes, edge, line, products, releases, schema, server, service
+from flows.commands import (
+    board,
+    changes,
+    edge,
+    line,
+    products,
+    releases,
+    schema,
+    server,
+    service,
+    sinks,
+)
 from flows.running.stop import handled
 from tasks.workspace.errors import BusyError, LineError
 from tasks.workspace.extras import lacking
@@ -135,6 +146,7 @@ for command in (
     releases.predict,
     service.serve,
     edge.inspect,
+    sinks.sinks,
     service.drift,
     releases.releases,
     releases.audit,
