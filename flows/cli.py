@@ -21,6 +21,7 @@ from flows.commands import (
     server,
     service,
     sinks,
+    users,
 )
 from flows.running.stop import handled
 from tasks.workspace.errors import BusyError, LineError
@@ -141,6 +142,7 @@ for command in (
     line.ingest,
     products.annotations,
     line.run,
+    line.stop,
     service.watch,
     line.results,
     releases.predict,
@@ -158,6 +160,9 @@ for command in (
     releases.rollback,
     changes.threshold,
     changes.correct,
+    changes.keep,
+    changes.withdraw,
+    changes.mask,
     changes.tune,
     products.rename,
     products.remove,
@@ -168,10 +173,13 @@ for command in (
     line.sync,
     line.report,
     board.board,
+    users.users,
     schema.schema,
     line.demo,
 ):
     main.add_command(command if command in WITHOUT else anywhere(command))
+for command in users.users.commands.values():
+    anywhere(command)
 
 
 def console() -> None:

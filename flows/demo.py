@@ -10,9 +10,12 @@ import numpy as np
 import yaml
 
 from flows.ingest import ingest_product
+from flows.prefect_server.start import starting_server
 from flows.run import run_line
+from flows.running.process import prepare, worth_importing
 from flows.tables import drift_table
 from tasks.arrival.samples.draw import Series, draw_pair, draw_samples, save
+from tasks.build.records import Stage
 from tasks.init import init
 from tasks.workspace.files import write_text
 from tasks.workspace.paths import Workspace, find
@@ -48,15 +51,18 @@ def run_demo(directory: Path) -> bool:
     content["algorithms"] |= SMALL["algorithms"]
     content["line"]["slots"] = SLOTS
     write_text(params, yaml.safe_dump(content, sort_keys=False))
+    os.environ.setdefault("PREFECT_HOME", str(workspace.scratch / "prefect"))
     source = workspace.scratch / "samples"
     shutil.rmtree(source, ignore_errors=True)  # the same bytes are drawn again
-    for folder in draw_samples(source, SIZE, *IMAGES):
-        report = ingest_product(workspace, folder.name, str(folder))
-        click.echo(f"{folder.name}: {report.summary()}")
+    fits = [Stage("fit", "", name) for name in (*ALGORITHMS, THIRD)]
+    prepare(worth_importing([*fits, Stage("validate", "plate"), Stage("validate", "cap")]))
+    with starting_server():  # beside what is drawn, as the imports are
+        for folder in draw_samples(source, SIZE, *IMAGES):
+            report = ingest_product(workspace, folder.name, str(folder))
+            click.echo(f"{folder.name}: {report.summary()}")
     spec = workspace.product(MISLABELLED[0]) / "product.yaml"
     if not spec.is_file() or not yaml.safe_load(spec.read_text()):  # who edits it keeps that
         write_text(spec, yaml.safe_dump({"algorithms": [*ALGORITHMS, THIRD]}))
-    os.environ.setdefault("PREFECT_HOME", str(workspace.scratch / "prefect"))
     return run_line(workspace, [], None) and bad_week(workspace, source)
 
 

@@ -12,15 +12,16 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.annotations import allow_failure
 
 from flows.prefect_server import artifacts
+from flows.prefect_server.abandoned import untagged
 from flows.prefect_server.names import LINE
 from flows.running import stop
 from flows.running.plan import Plan
+from flows.running.process import run_gate
 from flows.running.progress import telling
 from flows.running.runner import Runner
 from flows.running.stages import at_once, cell, failed, failure, submit
 from tasks.build.records import Cells, Stage, push
 from tasks.documents.decision import Decision
-from tasks.gate import gate
 from tasks.leaderboard import all_evaluated, read_results
 from tasks.report import write_report
 from tasks.spec.read import read_params
@@ -36,13 +37,13 @@ READ: ContextVar[Cells | None] = ContextVar("READ", default=None)
 
 
 @task(task_run_name="{name}", cache_policy=NO_CACHE)
-def run_gate(runner: Runner, plan: Plan, product: str, by: str, name: str) -> Decision | None:
+def decide(runner: Runner, plan: Plan, product: str, by: str, name: str) -> Decision | None:
     """Promote or refuse the best of the product's cells that are up to date."""
     stop.check()
     patience = read_params(plan.workspace.root).line.patience
     with runner.shown(name):
         current = plan.current(product)
-        decision = patiently(lambda: gate(plan.workspace, product, by, current), patience)
+        decision = patiently(lambda: run_gate(plan.workspace, product, by, current), patience)
     if decision:
         artifacts.decision_artifact(plan.workspace, decision)
     return decision
@@ -65,7 +66,7 @@ def line(
     first = {} if spec.workers else first_gates(plan)
     runner = Runner(plan.workspace, plan.cells, plan.stages, gates)
     failures: dict[str, str] = {}
-    with runner, stop.stoppable(runner.terminal.say, at_once):
+    with runner, stop.stoppable(runner.terminal.say, at_once), untagged():
         pool: Any
         with ThreadPoolTaskRunner(max_workers=runner.slots) as pool:
             soon = [stage for part in first.values() for stage in part]
@@ -76,7 +77,7 @@ def line(
                 after = [allow_failure(f) for n, f in futures.items() if product in n.split()]
                 name = name.format(product)
                 arguments = {"runner": runner, "plan": plan, "product": product, "by": by}
-                futures[name] = pool.submit(run_gate, arguments | {"name": name}, wait_for=after)
+                futures[name] = pool.submit(decide, arguments | {"name": name}, wait_for=after)
 
             for product in first:
                 submit_gate(product, "first gate {}")

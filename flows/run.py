@@ -28,7 +28,7 @@ from tasks.spec.schema import Occasion
 from tasks.store.opening import seen_from
 from tasks.workspace.errors import LineError, StoreError, hint
 from tasks.workspace.git import operator, uncommitted
-from tasks.workspace.lock import run_lock
+from tasks.workspace.lock import RUN, run_lock
 from tasks.workspace.paths import Workspace
 from tasks.workspace.scratch import sweep_scratch
 
@@ -38,10 +38,11 @@ def run_line(
 ) -> bool:
     """Bring cells up to date, decide, report; whether nothing failed."""
     products = chosen(workspace, products, algorithms)
-    with run_lock(workspace), _alone(workspace, products):
+    with run_lock(workspace, what=RUN), _alone(workspace, products):
         sweep_scratch(workspace)
         with telling("comparing the workspace with what was made before"):
             from flows.running.plan import make_plan
+            from flows.running.process import prepare, worth_importing
 
             plan = make_plan(workspace, products, algorithms)
         failures: dict[str, str] = {}
@@ -53,6 +54,7 @@ def run_line(
             for said in choices(workspace, products, plan.stages):
                 click.echo(said)
             with telling("starting Prefect"):
+                prepare(worth_importing(plan.stages))  # beside it
                 connect(workspace, verbose)
                 from flows.line import READ, line
                 from flows.prefect_server.abandoned import end_abandoned, of_this_machine

@@ -1,7 +1,6 @@
 """`inspectline watch`: ingest new images and run the line for them, again and again."""
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from flows.ingest import ingest_product
+from flows.running.apart import start_apart
 from tasks.arrival.bucket_events import BucketEvents
 from tasks.arrival.labels import Labels
 from tasks.arrival.mask_pairs import masks_among
@@ -223,10 +223,9 @@ def start_run(workspace: Workspace) -> Start:
     """Starts `inspectline run` for products in its own process."""
 
     def start(products: list[str]) -> "subprocess.Popen[bytes]":
-        named = [word for product in products for word in ("-p", product)]
-        command = [sys.executable, "-m", "flows.cli", "-w", str(workspace.root), "run", *named]
         # in a session of its own: what stops the watcher is passed on once, by `close`
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+        named = [word for product in products for word in ("-p", product)]
+        return start_apart(workspace, ["run", *named])
 
     return start
 

@@ -38,10 +38,12 @@ def code_of(text: str) -> list[str]:
 
 
 def options(*commands: str) -> set[str]:
+    named = [main.commands[name] for name in commands or main.commands]
+    below = [one for group in named for one in getattr(group, "commands", {}).values()]
     return {
         option
-        for name in commands or main.commands
-        for one in (*main.params, *main.commands[name].params)
+        for command in (main, *named, *below)
+        for one in command.params
         for option in (*one.opts, *one.secondary_opts)
         if option.startswith("-")
     } | {"--help", "-h", "--version"}
@@ -73,14 +75,16 @@ def test_every_command_is_documented():
     rows = re.findall(r"^\| (`.*?) \|", PAGES["commands.md"], re.M)
     told = {name for row in rows for name in re.findall(r"`([a-z]+)", row)}
     assert told == set(main.commands)
-    for command in main.commands.values():
+    groups = [one for one in main.commands.values() if isinstance(one, click.Group)]
+    for command in (*main.commands.values(), *(c for g in groups for c in g.commands.values())):
         assert isinstance(command, click.Command) and command.help
 
 
 def test_every_option_has_a_text_which_the_page_of_commands_shows():
     assert "::: mkdocs-click" in PAGES["commands.md"]
     for name, command in main.commands.items():
-        for option in command.params:
+        below = command.commands.values() if isinstance(command, click.Group) else ()
+        for option in (one for each in (command, *below) for one in each.params):
             if isinstance(option, click.Option):
                 assert option.help, f"{name} {option.opts}"
 

@@ -41,7 +41,7 @@ log_option = click.option(
     "--log",
     envvar="INSPECTLINE_LOG",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Log predictions in this folder; `drift` reads them. Also as INSPECTLINE_LOG.",
+    help="Log predictions in this folder; `drift` and `board` read them. Also as INSPECTLINE_LOG.",
 )
 device_option = click.option(
     "--device",

@@ -1,5 +1,6 @@
 """Commands that change files of a product. Each needs a reason, which is recorded."""
 
+from pathlib import Path
 from typing import Any, get_args
 
 import click
@@ -71,6 +72,60 @@ def correct(
     record = correct_label(
         current_workspace(ctx), product, image, label, by=operator(), reason=reason, new=new
     )
+    click.echo(f"{record['what']}, in {record['file']}")
+    click.echo(f"next: `inspectline run -p {product}`")
+
+
+@click.command()
+@click.argument("product")
+@click.argument("image")
+@click.option("--reason", required=True, help="Why; it is written into corrections.yaml.")
+@click.pass_context
+def keep(ctx: click.Context, product: str, image: str, reason: str) -> None:
+    """Say that the label of IMAGE of PRODUCT is right, so that it is not doubted again.
+
+    IMAGE is a path such as test/crack/012.png. No model changes by this.
+    """
+    from tasks.products.correct import keep_label
+    from tasks.workspace.git import operator
+
+    record = keep_label(current_workspace(ctx), product, image, by=operator(), reason=reason)
+    click.echo(f"{image} stays {record['new']}, in {record['file']}")
+
+
+@click.command()
+@click.argument("product")
+@click.argument("image")
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@click.pass_context
+def withdraw(ctx: click.Context, product: str, image: str, reason: str) -> None:
+    """Take back what `correct` or `keep` said of IMAGE of PRODUCT: its folder decides again."""
+    from tasks.products.correct import withdraw_label
+    from tasks.workspace.git import operator
+
+    record = withdraw_label(current_workspace(ctx), product, image, by=operator(), reason=reason)
+    click.echo(f"{image} is {record['new']} as its folder says, in {record['file']}")
+    click.echo(f"next: `inspectline run -p {product}`")
+
+
+@click.command()
+@click.argument("product")
+@click.argument("image")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--reason", required=True, help="Why; it is recorded.")
+@click.pass_context
+def mask(ctx: click.Context, product: str, image: str, file: Path, reason: str) -> None:
+    """Set the mask of the defect image IMAGE of PRODUCT to FILE, in place of the present one.
+
+    IMAGE is a path such as test/crack/012.png. FILE is a picture of the same size, bright where the
+    defect is and black elsewhere. The change applies from the next run on.
+    """
+    from tasks.images.read_image import read_bytes
+    from tasks.products.draw_mask import set_mask
+    from tasks.workspace.git import operator
+
+    data = read_bytes(file)
+    record = set_mask(current_workspace(ctx), product, image, data, by=operator(), reason=reason)
     click.echo(f"{record['what']}, in {record['file']}")
     click.echo(f"next: `inspectline run -p {product}`")
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -25,6 +26,7 @@ def init(directory: Path) -> None:
 @click.argument("source")
 @labels_option
 @annotations_option
+@click.option("--json", "as_json", is_flag=True, help="What became of each file, as JSON.")
 @click.pass_context
 def ingest(
     ctx: click.Context,
@@ -32,6 +34,7 @@ def ingest(
     source: str,
     labels: tuple[str, ...],
     annotations: Path | None,
+    as_json: bool,
 ) -> None:
     """Copy images of PRODUCT from SOURCE and version them.
 
@@ -45,6 +48,9 @@ def ingest(
     workspace = current_workspace(ctx)
     known = workspace.products
     report = ingest_product(workspace, product, source, read_labels(labels, annotations))
+    if as_json:
+        click.echo(json.dumps(asdict(report)))
+        ctx.exit(0 if report.images else 1)
     require_some(report, source)
     click.echo(report.summary())
     for told in what_next(workspace, product, known):
@@ -69,6 +75,21 @@ def run(
     with telling("ending Prefect"):
         disconnect()
     ctx.exit(0 if ok else 1)
+
+
+@click.command()
+@click.pass_context
+def stop(ctx: click.Context) -> None:
+    """Ask the run of this workspace to stop, as Ctrl-C does. Its checkpoints are kept.
+
+    The run must be of the same user, on this machine. It ends once its cells have come to the end
+    of a batch; the next run goes on from there.
+    """
+    from tasks.workspace.git import operator
+    from tasks.workspace.stopping import stop_run
+
+    asked = stop_run(current_workspace(ctx), operator())
+    click.echo(f"asked to stop: {asked}; `inspectline run` goes on from there")
 
 
 @click.command()

@@ -32,7 +32,7 @@ from tasks.spec.read import read_params
 from tasks.spec.schema import Line, Workers
 from tasks.workspace.errors import BusyError, CellError, LineError, MachineError, StoreError
 from tasks.workspace.files import disk_full
-from tasks.workspace.lock import run_lock
+from tasks.workspace.lock import BATCH, run_lock
 from tasks.workspace.paths import Workspace, link_package
 from tasks.workspace.retry import patiently
 from tasks.workspace.secrets import guard_output, without_secrets
@@ -60,7 +60,7 @@ def cells(name: str, workspace: str, url: str, ref: str, commit: str, stages: li
     with StatusPoster(context.flow_run.id, who, stop.asked.set) as poster:
         try:
             home.mkdir(parents=True, exist_ok=True)
-            with run_lock(Workspace(home)):  # the batch of a dead worker may still run
+            with run_lock(Workspace(home), what=BATCH):  # the batch of a dead worker may still run
                 clone = check_out(home, url, ref, commit)
                 line = read_params(clone.root).line
                 BatchRun(clone, workspace, wanted, poster).work()

@@ -21,6 +21,7 @@ from prefect.client.schemas.filters import (
     TaskRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
+from prefect.context import TagsContext
 from prefect.exceptions import PrefectException
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Crashed
@@ -34,6 +35,12 @@ WHY = "its process was killed; the next run found that"
 def of_this_machine() -> AbstractContextManager[set[str]]:
     """Inside, flow runs bear the machine's name: only there one can tell that they are gone."""
     return tags(socket.gethostname())
+
+
+def untagged() -> AbstractContextManager[object]:
+    """Inside, task runs bear no tag: for each one that does, Prefect asks its server for a slot of
+    the tag's limit, which takes a second."""
+    return TagsContext(current_tags=set())
 
 
 def end_abandoned(root: Path) -> int:

@@ -4,7 +4,10 @@ worst pictures, and the path of the report."""
 import base64
 import re
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -27,34 +30,54 @@ from tasks.workspace.names import safe_name
 from tasks.workspace.paths import Workspace
 
 EVERY = 5.0  # seconds between updates of a bar
+PATIENCE = 10.0  # seconds to wait for the last of them
 
 
 AWAY = (httpx.HTTPError, PrefectException)  # errors of a server that does not answer correctly
+SENDER = ThreadPoolExecutor(1, "progress")  # a busy server takes seconds for an answer
 
 
 class Progress:
-    """The progress bar of one cell, only inside a task. Errors of the server do not stop a cell."""
+    """The progress bar of one cell, only inside a task. It is sent beside the cell, which waits
+    for no server; errors of the server do not stop it."""
 
     def __init__(self, name: str) -> None:
         self._sent = time.monotonic()
+        self._fraction = 0.0
         self._bar: Any = None
-        if TaskRunContext.get():
-            with suppress(*AWAY):
-                key = safe_name(name)
-                self._bar = create_progress_artifact(0.0, key=key, description=name)
+        self._last: Future[None] | None = None
+        self._context = copy_context() if TaskRunContext.get() else None
+        self._send(lambda: self._begin(name))
 
     def update(self, fraction: float) -> None:
-        if time.monotonic() - self._sent >= EVERY:
-            self._show(fraction)
+        self._fraction = fraction
+        if time.monotonic() - self._sent >= EVERY and (self._last is None or self._last.done()):
+            self._send(self._show)
             self._sent = time.monotonic()
 
     def end(self) -> None:
-        self._show(1.0)
+        self._fraction = 1.0
+        self._send(self._show)
 
-    def _show(self, fraction: float) -> None:
+    def _send(self, what: Callable[[], None]) -> None:
+        if self._context:
+            self._last = SENDER.submit(self._context.run, what)
+
+    def _begin(self, name: str) -> None:
+        with suppress(*AWAY):
+            self._bar = create_progress_artifact(0.0, key=safe_name(name), description=name)
+
+    def _show(self) -> None:
+        """The newest fraction, also where the server kept it waiting."""
         if self._bar:
             with suppress(*AWAY):
-                update_progress_artifact(self._bar, 100 * fraction)
+                update_progress_artifact(self._bar, 100 * self._fraction)
+
+
+def all_sent() -> None:
+    """Wait until the bars have reached the server, at most PATIENCE."""
+    with suppress(TimeoutError):
+        SENDER.submit(lambda: None).result(PATIENCE)
 
 
 def table_artifact(cells: list[Metrics]) -> None:

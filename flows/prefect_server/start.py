@@ -5,8 +5,9 @@ import ipaddress
 import os
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -57,6 +58,21 @@ def start_server(verbose: bool = False) -> None:
             "PREFECT_API_URL a server that runs, "
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS how long to wait"
         ) from error
+
+
+@contextmanager
+def starting_server() -> Iterator[None]:
+    """Have a server start beside what is done inside. What goes wrong with it is told by the
+    `start_server` behind that."""
+
+    def start() -> None:
+        with suppress(LineError):
+            start_server()
+
+    thread = threading.Thread(target=start, name="starting Prefect", daemon=True)
+    thread.start()
+    yield
+    thread.join()
 
 
 @contextmanager

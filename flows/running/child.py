@@ -1,4 +1,4 @@
-"""The code of the new process: run one step, send its progress and outcome to the parent."""
+"""The code of the new process: do one job, send its progress and outcome to the parent."""
 
 import contextlib
 import errno
@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 import traceback
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from tasks.build.records import Stage
-from tasks.workspace.errors import LineError, ValidationError
+from tasks.workspace.errors import CellError, LineError, MachineError
 from tasks.workspace.files import disk_full
 from tasks.workspace.paths import Workspace
 from tasks.workspace.secrets import without_secrets
@@ -68,39 +68,50 @@ class Messenger:
             self.connection.send(("progress", ((stage, fraction), metrics)))
 
 
-def work(
-    connection: Connection,
-    workspace: Workspace,
-    stage: Stage,
-    log: Path,
-    device: str | None,
-    threads: int,
-) -> None:
-    """Run the step with its output in `log`, and send its outcome."""
+@dataclass(frozen=True)
+class Job:
+    """What a process does: `function`, as `module:name`, with the workspace and the arguments."""
+
+    function: str
+    workspace: Workspace
+    arguments: tuple[Any, ...]
+    log: Path  # takes its output
+    device: str | None = None
+    threads: int = 0  # of torch; 0: as many as there are cores, or OMP_NUM_THREADS
+    listener: bool = False  # whether it tells its progress: the last argument is a Messenger
+    # the server that forks the process may have started under other settings
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+
+
+def work(connection: Connection, job: Job) -> None:
+    """Do the job with its output in its log, and send what it returns or how it failed."""
     from ad_models.errors import AnomalyError, Cancelled
 
-    with log.open("w") as file:
+    with job.log.open("w") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
-    if device:
-        os.environ["INSPECTLINE_DEVICE"] = device
+    os.environ.clear()
+    os.environ.update(job.environment)
+    if job.device:
+        os.environ["INSPECTLINE_DEVICE"] = job.device
     messenger = Messenger(connection)
     try:
-        _limit(threads)
-        os.chdir(workspace.root)  # where the paths in specs begin
-        function = getattr(importlib.import_module(f"tasks.{stage.step}"), stage.step)
-        function(workspace, *stage.arguments, messenger)
-        outcome = ("done", "")
+        _limit(job.threads)
+        os.chdir(job.workspace.root)  # where the paths in specs begin
+        module, name = job.function.split(":")
+        function = getattr(importlib.import_module(module), name)
+        told = (messenger,) if job.listener else ()
+        outcome = ("done", function(job.workspace, *job.arguments, *told))
     except Cancelled as error:
         outcome = ("stopped", str(error))
-    except ValidationError as error:
-        outcome = ("invalid", str(error))
-    except (LineError, AnomalyError) as error:
-        outcome = ("refused", str(error))
+    except LineError as error:
+        outcome = (type(error).__name__, str(error))
+    except AnomalyError as error:
+        outcome = (LineError.__name__, str(error))
     except MemoryError:
-        outcome = ("crashed", "out of memory")
+        outcome = (CellError.__name__, "out of memory")
     except Exception as error:
-        outcome = _crash(error, log)
+        outcome = _crash(error, job.log)
     with contextlib.suppress(OSError):  # the parent has ended
         connection.send(outcome)
 
@@ -109,11 +120,11 @@ def _crash(error: Exception, log: Path) -> tuple[str, str]:
     full = disk_full(error) or (isinstance(error, OSError) and error.errno == errno.EROFS)
     if isinstance(error, OSError) and full:  # the same again would end the same
         where = f" ({error.filename})" if error.filename else ""
-        return "full", f"{error.strerror}{where}; make room, then run again"
+        return MachineError.__name__, f"{error.strerror}{where}; make room, then run again"
     with contextlib.suppress(OSError):
         print(without_secrets(traceback.format_exc()), file=sys.stderr)
     last = without_secrets(traceback.format_exc()).strip().splitlines()[-1]
-    return "crashed", f"{last}; see {log}"
+    return CellError.__name__, f"{last}; see {log}"
 
 
 def _limit(threads: int) -> None:

@@ -8,26 +8,24 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from flows.running import stop
-from flows.running.child import work
+from flows.running.child import Job, work
+from tasks.build.fingerprint import closure
 from tasks.build.records import Stage
-from tasks.workspace.errors import CellError, LineError, MachineError, ValidationError
+from tasks.workspace import errors
+from tasks.workspace.errors import CellError
 from tasks.workspace.paths import Workspace
 
+KERNEL = Path("ad_models/coreset_kernel.py")  # it imports numba, which takes a second
+GATE = ("tasks.gate", "tasks.promotion.assembly", "tasks.promotion.trial")
 CONTEXT = multiprocessing.get_context("forkserver")
 GRACE = 60.0  # seconds in which a step that was asked to stop may come to an end of a batch
-OUTCOMES = {
-    "stopped": CellError,  # by somebody else: the run itself was not asked to stop
-    "invalid": ValidationError,
-    "refused": LineError,  # bad input: the same again would end the same
-    "full": MachineError,
-    "crashed": CellError,
-}
 
 
 def prepare(modules: list[str]) -> None:
@@ -47,6 +45,17 @@ def prepare(modules: list[str]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def worth_importing(stages: Sequence[Stage]) -> list[str]:
+    """What the server of processes imports once, because more than one step needs it."""
+    validations = sum(stage.step == "validate" for stage in stages)
+    algorithms = sorted({stage.algorithm for stage in stages if stage.algorithm})
+    cells = ["tasks.fit", "tasks.evaluate", *GATE] if algorithms else []
+    cells += [f"ad_models.algorithms.{name}" for name in algorithms]  # and torchvision with them
+    compiling = [s for s in stages if s.step == "fit" and KERNEL in closure(s.algorithm)]
+    kernel = ".".join(KERNEL.with_suffix("").parts)
+    return cells + [kernel] * (len(compiling) > 1) + ["great_expectations"] * (validations > 1)
+
+
 def run_step(
     workspace: Workspace,
     stage: Stage,
@@ -56,13 +65,33 @@ def run_step(
     say: Callable[[str], None],
 ) -> None:
     """Call `tasks.<step>.<step>(workspace, *arguments, listener)` in a new process and wait."""
-    name = "-".join((stage.step, *stage.arguments))
-    log = workspace.scratch / "logs" / f"{name}.log"
+    log = _log(workspace, stage.step, *stage.arguments)
+    function = f"tasks.{stage.step}:{stage.step}"
+    job = Job(function, workspace, stage.arguments, log, device, threads, listener=True)
+    run_job(job, report, say)
+
+
+def run_gate(workspace: Workspace, product: str, *arguments: Any) -> Any:
+    """What `tasks.gate.gate` decides, in a new process: two products export their models side by
+    side, and what a run itself holds in memory stays small."""
+    log = _log(workspace, "gate", product)
+    return run_job(Job("tasks.gate:gate", workspace, (product, *arguments), log))
+
+
+def _log(workspace: Workspace, *name: str) -> Path:
+    log = workspace.scratch / "logs" / f"{'-'.join(name)}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    return log
+
+
+def run_job(
+    job: Job,
+    report: Callable[..., None] = lambda *step, **metrics: None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Any:
+    """What the job returns. Its LineErrors are raised here too; a CellError says how it died."""
     ours, theirs = CONTEXT.Pipe()
-    process = CONTEXT.Process(
-        target=work, args=(theirs, workspace, stage, log, device, threads), daemon=True
-    )
+    process = CONTEXT.Process(target=work, args=(theirs, job), daemon=True)
     process.start()
     theirs.close()
     try:
@@ -72,15 +101,18 @@ def run_step(
     if outcome is None or outcome[0] == "stopped":
         stop.check()
     if outcome is None:
-        raise CellError(f"its process {_cause(process.exitcode)}; its output is in {log}")
-    kind, message = outcome
+        raise CellError(f"its process {_cause(process.exitcode)}; its output is in {job.log}")
+    kind, content = outcome
+    if kind == "stopped":  # by somebody else: the run itself was not asked to stop
+        raise CellError(content)
     if kind != "done":
-        raise OUTCOMES[kind](message)
+        raise getattr(errors, kind)(content)
+    return content
 
 
 def _listen(
     connection: Connection, process: Any, report: Callable[..., None], say: Callable[[str], None]
-) -> tuple[str, str] | None:
+) -> tuple[str, Any] | None:
     """Pass progress on until the process says how it ended; None where it just died."""
     asked = 0.0
     while True:

@@ -4,23 +4,19 @@ import os
 import queue
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 from flows.prefect_server import artifacts
 from flows.prefect_server.run_log import RunLog
 from flows.running import stop
-from flows.running.process import prepare
+from flows.running.process import prepare, worth_importing
 from flows.running.progress import Terminal
-from tasks.build.fingerprint import closure
 from tasks.build.records import Cells, Stage
 from tasks.models.device import may_have_gpu
 from tasks.spec.read import read_params
 from tasks.workspace.errors import CellError
 from tasks.workspace.journal import Journal
 from tasks.workspace.paths import Workspace
-
-KERNEL = Path("ad_models/coreset_kernel.py")  # it imports numba, which takes a second
 
 
 class Runner(AbstractContextManager):
@@ -63,6 +59,7 @@ class Runner(AbstractContextManager):
 
     def __exit__(self, *error: Any) -> None:
         self.terminal.__exit__(*error)
+        artifacts.all_sent()
         self.log.__exit__(*error)
         self.journal.__exit__(*error)
 
@@ -144,17 +141,6 @@ def devices(device: str) -> list[str]:
     import torch
 
     return [f"cuda:{n}" for n in range(torch.cuda.device_count())] or ["cpu"]
-
-
-def worth_importing(stages: Sequence[Stage]) -> list[str]:
-    """What the server of processes imports once, because more than one step needs it."""
-    validations = sum(stage.step == "validate" for stage in stages)
-    algorithms = sorted({stage.algorithm for stage in stages if stage.algorithm})
-    cells = ["tasks.fit", "tasks.evaluate"] if algorithms else []
-    cells += [f"ad_models.algorithms.{name}" for name in algorithms]  # and torchvision with them
-    compiling = [s for s in stages if s.step == "fit" and KERNEL in closure(s.algorithm)]
-    kernel = ".".join(KERNEL.with_suffix("").parts)
-    return cells + [kernel] * (len(compiling) > 1) + ["great_expectations"] * (validations > 1)
 
 
 def threads(slots: int) -> int:

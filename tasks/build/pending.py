@@ -76,16 +76,25 @@ def changes(workspace: Workspace, product: str) -> Iterator[str]:
 
 def _files(workspace: Workspace, product: str, stage: dict[str, Any]) -> Iterator[str]:
     """Images and corrections that are others than those of the last validation."""
-    before = {dep["path"]: dep.get("md5") for dep in stage.get("deps", [])}
+    deps = stage.get("deps", [])
+    before = {dep["path"]: dep.get("md5") for dep in deps}
+    files = {dep["path"]: dep.get("nfiles") for dep in deps}
     tracked = workspace.product(product) / "images.dvc"
     if tracked.is_file():
         outs = (read_yaml(tracked) or {}).get("outs") or [{}]
         if outs[0].get("md5") != before.get("images"):
-            yield "the images changed"
+            yield _images(files.get("images"), outs[0].get("nfiles"))
     corrections = workspace.corrections(product)
     now = _md5(corrections) if corrections.is_file() else None
     if now != before.get(corrections.name):
         yield f"{corrections.name} changed"
+
+
+def _images(before: int | None, now: int | None) -> str:
+    """That images changed, with the numbers of files where both are known and differ."""
+    if before is None or now is None or before == now:
+        return "the images changed"
+    return f"the images changed: {before} files, now {now}"
 
 
 def _values(before: Any, now: Any, path: str = "") -> Iterator[str]:

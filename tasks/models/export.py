@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 
 from ad_models import load
 from tasks.images.resample import Array
 from tasks.models.quantise import quantise
 from tasks.workspace.paths import MODEL, ONNX
-
-ONE_AT_A_TIME = Lock()  # torch traces a model with state of the whole process
 
 
 def export_onnx(folder: Path, seen: tuple[int, int], normals: Sequence[Array] = ()) -> None:
@@ -20,7 +17,6 @@ def export_onnx(folder: Path, seen: tuple[int, int], normals: Sequence[Array] = 
     """
     detector = load(folder / MODEL)
     if not detector.no_export:
-        with ONE_AT_A_TIME:
-            detector.export(folder / ONNX, seen)
+        detector.export(folder / ONNX, seen)
         if normals:
             quantise(folder / ONNX, normals)

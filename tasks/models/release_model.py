@@ -34,6 +34,16 @@ class ReleaseModel:
         decision = read_decision(folder)
         return cls(Inspector.load(folder, inspecting_device(device)), decision)
 
+    def warm_up(self) -> None:
+        """Inspect an empty image: the first one of a person or a camera pays for nothing, and a
+        model that cannot score says so now."""
+        spec = self.inspector.preprocess.spec
+        height, width = spec.size
+        if spec.roi:
+            left, top, width, height = spec.roi
+            height, width = top + height, left + width
+        self.inspector.inspect(np.zeros((height, width, 3), np.float32))
+
     @property
     def limits(self) -> tuple[float, float]:
         """Raw scores up to which a part is accepted, and above which it is rejected."""

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tasks.documents.manifest import MANIFEST, Manifest
 from tasks.models.release_model import ReleaseModel
 from tasks.store.base import Store
@@ -108,13 +106,7 @@ class Served:
         folder = fetch(self.store, self.product, release, self.cache)
         manifest = Manifest.read(folder / MANIFEST)
         model = ReleaseModel.load(folder, self.device)
-        spec = model.inspector.preprocess.spec
-        height, width = spec.size
-        if spec.roi:
-            left, top, width, height = spec.roi
-            height, width = top + height, left + width
-        # the first image pays for no warming up, and a model that cannot score is not taken up
-        model.inspector.inspect(np.zeros((height, width, 3), np.float32))
+        model.warm_up()  # a model that cannot score is not taken up
         try:
             write_json(self.cache / self.product / LAST, {"release": manifest.release})
         except OSError as error:

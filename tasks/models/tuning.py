@@ -45,7 +45,7 @@ from tasks.workspace.errors import DataError, SpecError
 from tasks.workspace.extras import require
 from tasks.workspace.files import read_rows
 from tasks.workspace.listener import Listener
-from tasks.workspace.lock import lock
+from tasks.workspace.lock import SEARCH, lock
 from tasks.workspace.paths import Workspace
 
 FEWEST = 8  # good images
@@ -137,7 +137,7 @@ def tune(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     made = prepare(workspace, product, algorithm, listener, seed)
     place = workspace.scratch / "tune" / product
-    with lock(place / f"{algorithm}.lock", f"the search for {product} {algorithm}"):
+    with lock(place / f"{algorithm}.lock", f"the search for {product} {algorithm}", what=SEARCH):
         file = place / f"{algorithm}.{identity(workspace, product, made, seed)[:16]}.journal"
         backend = optuna.storages.journal.JournalFileBackend(str(file))
         storage = optuna.storages.JournalStorage(backend)

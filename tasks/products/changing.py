@@ -18,7 +18,7 @@ import yaml
 from tasks.store.champion import record
 from tasks.store.opening import store_of
 from tasks.workspace.errors import ChangedError, LineError, SpecError
-from tasks.workspace.files import write_text
+from tasks.workspace.files import write_bytes
 from tasks.workspace.git import origin
 from tasks.workspace.lock import run_lock
 from tasks.workspace.paths import Workspace
@@ -84,24 +84,25 @@ def edit_yaml_exactly(
 
 
 def write_change(
-    workspace: Workspace, product: str, kind: str, path: Path, text: str, body: Content
+    workspace: Workspace, product: str, kind: str, path: Path, content: str | bytes, body: Content
 ) -> Content:
     """Write a change; its record. The record is in the store before the file changes.
 
     No change without a record. If the file cannot be written, the record is deleted.
     """
     store = store_of(workspace)
+    data = content.encode() if isinstance(content, str) else content
     body = {
         "product": product,
         **body,
         "file": path.relative_to(workspace.root).as_posix(),
         "before": version_of(path),
-        "after": hashlib.sha256(text.encode()).hexdigest(),
+        "after": hashlib.sha256(data).hexdigest(),
         "origin": origin(workspace),
     }
     key = record(store, product, kind, body)
     try:
-        write_text(path, text)
+        write_bytes(path, data)
     except OSError:
         store.delete(key)
         raise

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tasks.metrics.image import image_metrics
+from tasks.spec.corrections import read_corrections
 from tasks.spec.read import read_product
 from tasks.workspace.errors import DataError
 from tasks.workspace.files import read_rows
@@ -82,7 +83,8 @@ def doubtful_labels(workspace: Workspace, product: str) -> list[dict[str, Any]]:
     rank well: a model that cannot tell defects from good parts has no opinion of a label.
 
     A difficult defect has a score like a good image. A defect whose score is below most of the test
-    set in most algorithms may be a good image.
+    set in most algorithms may be a good image. Where a person has said something of a label, nobody
+    doubts it again.
     """
     algorithms = read_product(workspace.root, product).algorithms
     paths = {a: workspace.evaluation(product, a) / "scores.csv" for a in algorithms}
@@ -101,4 +103,6 @@ def doubtful_labels(workspace: Workspace, product: str) -> list[dict[str, Any]]:
         {a: [float(rows[path]["score"]) for path in order] for a, rows in by_path.items()},
         {a: [rows[path]["decision"] for path in order] for a, rows in by_path.items()},
     )
-    return [one._asdict() for one in found if one.surprise > SURPRISING]
+    judged = {one.path for one in read_corrections(workspace.corrections(product))}
+    doubted = [one for one in found if one.surprise > SURPRISING and one.path not in judged]
+    return [one._asdict() for one in doubted]

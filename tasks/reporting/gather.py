@@ -19,6 +19,7 @@ from tasks.reporting.reading import (
     score_rows,
 )
 from tasks.reporting.store_history import StoreRecords
+from tasks.reporting.trend import decision_trend
 from tasks.reporting.view import ModelView, ProductView, View
 from tasks.spec.automatic import choice_of, explain
 from tasks.spec.read import is_automatic, read_product
@@ -71,6 +72,7 @@ def product_view(
         decision=decision,
         releases=known.releases,
         history=known.history,
+        trend=decision_trend(known.decided, limits_of(workspace, product)),
         models=cells + others,
         data=data_view(workspace, product, notes),
         chosen=explain(choice_of(workspace.product(product))) if automatic else [],
@@ -96,6 +98,15 @@ def spec_algorithms(workspace: Workspace, product: str, notes: list[str]) -> lis
     except LineError as error:
         notes.append(str(error))
         return []
+
+
+def limits_of(workspace: Workspace, product: str) -> dict[str, float | None]:
+    """What the spec asks of miss and overkill; none where it cannot be read."""
+    try:
+        gates = read_product(workspace.root, product).gates
+    except LineError:  # told already
+        return {}
+    return {"miss": gates.miss, "overkill": gates.overkill}
 
 
 def cell_view(

@@ -24,7 +24,7 @@ SCRIPTS = (
 @dataclass(frozen=True)
 class Live:
     """Differences for a served page: pictures are loaded when visible, and templates of the server
-    are included at the hooks top, product, cell and image."""
+    are included at the hooks top, product, cell, image, edge and doubts."""
 
     pictures: str  # address below which a picture is /<product>/<model>/<kind>/<index>
     templates: Path | None = None  # folder of the server's templates, with the prefix `board`

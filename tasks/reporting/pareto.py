@@ -95,19 +95,17 @@ def span(ends: Any, value: float) -> tuple[float, float]:
     return value, value
 
 
-def release_trend(releases: Sequence[Release], name: str = "image_auroc") -> JsonObject | None:
-    """A figure over the releases in their order; None if fewer than two have it."""
+def release_trend(releases: Sequence[Release]) -> JsonObject | None:
+    """The image AUROC over the releases in their order; None if fewer than two have it."""
     known = [
-        (release, value, span(release.metrics.intervals.get(name), value))
+        (release, value, span(release.metrics.intervals.get("image_auroc"), value))
         for release in releases
-        if release.metrics and (value := release.metrics.figure(name)) is not None
+        if release.metrics and (value := release.metrics.figure("image_auroc")) is not None
     ]
     if len(known) < 2:
         return None
     low = min(min(value, ends[0]) for _, value, ends in known)
-    high = max(max(value, ends[1]) for _, value, ends in known)
-    rates = name in ("miss", "overkill")  # less is better: from 0
-    up = Axis(0.0, min(1.0, high + 0.02), 120) if rates else Axis(max(0.0, low - 0.02), 1.0, 120)
+    up = Axis(max(0.0, low - 0.02), 1.0, 120)
     gap = 520 / max(len(known) - 1, 1)
     dots = [
         {

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -11,6 +12,9 @@ import numpy as np
 from tasks.reporting.view import ProductView
 from tasks.workspace.errors import DataError
 from tasks.workspace.paths import Workspace
+
+if TYPE_CHECKING:
+    from tasks.images.decode import Picture
 
 KINDS = ("image", "heat", "rebuilt")
 EDGE = ("edge_image", "edge_heat")  # of good images that set a threshold, by their place
@@ -69,22 +73,27 @@ def page_picture(
 
 @lru_cache(maxsize=512)
 def small_original(path: Path) -> bytes | None:
-    """A small version of a product's image, white where a camera of fewer than 16 bits has its
-    brightest value; None if it cannot be read."""
-    from tasks.checks.used_bits import used_bits
+    """A small version of a product's image; None if it cannot be read."""
     from tasks.images.decode import decode_image
     from tasks.images.pictures import SIDE, encode_webp, rgb_picture, shrink_picture
-    from tasks.images.preprocess import gain
     from tasks.images.read_image import read_bytes
 
     try:
         picture = decode_image(read_bytes(path), path)
     except (DataError, OSError):
         return None
+    return encode_webp(shrink_picture(rgb_picture(visible(picture)), SIDE // 2))
+
+
+def visible(picture: "Picture") -> np.ndarray:
+    """Pixels (H, W, C) for people: 1 is the brightest value that the camera has, also one of fewer
+    than 16 bits."""
+    from tasks.checks.used_bits import used_bits
+    from tasks.images.preprocess import gain
+
     deep = {"": int(picture.pixels.max())} if picture.bits == 16 else {}
     bits = used_bits(deep)
-    shown = picture.unit * np.float32(gain(bits)) if bits else picture.unit
-    return encode_webp(shrink_picture(rgb_picture(shown), SIDE // 2))
+    return picture.unit * np.float32(gain(bits)) if bits else picture.unit
 
 
 @lru_cache(maxsize=512)

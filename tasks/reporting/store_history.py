@@ -7,6 +7,7 @@ from pathlib import Path
 from tasks.documents.champion import ChangeRecord, Pointer
 from tasks.documents.metrics import Metrics
 from tasks.reporting.reading import json_object, metrics, nested_object, score_rows
+from tasks.reporting.trend import Judged, judged
 from tasks.reporting.view import Event, ModelView
 from tasks.store.base import Store
 from tasks.store.champion import champion, in_order
@@ -26,6 +27,7 @@ class StoreRecords:
     champion: Pointer | None = None
     releases: list[Release] = field(default_factory=list)
     history: list[Event] = field(default_factory=list)
+    decided: list[Judged] = field(default_factory=list)  # by the gate, oldest first
 
 
 def read_store_records(store: Store, product: str) -> StoreRecords:
@@ -36,7 +38,8 @@ def read_store_records(store: Store, product: str) -> StoreRecords:
         {key: read_record(store, key) for key in keys}, current.record if current else ""
     )
     events = [history_line(body) for body in bodies]
-    return StoreRecords(current, releases(store, product), events)
+    decided = [found for body in reversed(bodies) if (found := judged(body))]
+    return StoreRecords(current, releases(store, product), events, decided)
 
 
 def read_record(store: Store, key: str) -> ChangeRecord:

@@ -97,6 +97,7 @@ class ProductView:
     history: list[Event]  # promotions, rollbacks, refusals; the newest first
     models: list[ModelView]
     data: DataView | None
+    trend: JsonObject | None  # of miss and overkill over the gate's decisions
     chosen: list[str]  # why these algorithms, where the line chose them
     skipped: str = ""  # why its images failed validation
     notes: list[str] = field(default_factory=list)

@@ -212,9 +212,11 @@ def server_of(
     return QuietServer(config), listening
 
 
-def serve_app(app: Any, host: str, port: int, say: Callable[[str], None]) -> None:
+def serve_app(
+    app: Any, host: str, port: int, say: Callable[[str], None], limits: Limits | None = None
+) -> None:
     """Serve until SIGTERM or Ctrl-C; requests in progress are answered."""
-    server, listening = server_of(app, host, port)
+    server, listening = server_of(app, host, port, limits)
     say(f"http://{host}:{listening.getsockname()[1]}")
     sys.stderr.flush()
     with suppress(KeyboardInterrupt):  # the usual way to stop it

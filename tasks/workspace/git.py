@@ -41,8 +41,14 @@ def uncommitted(workspace: Workspace) -> list[str]:
     return [line[3:] for line in (changed or "").splitlines()]
 
 
+BY = "INSPECTLINE_BY"
+
+
 def operator() -> str:
-    """Who gives a command; in a container the user may have a number only."""
+    """Who gives a command: whom INSPECTLINE_BY names, or the user of the operating system; in a
+    container that one may have a number only."""
+    if given := " ".join(os.environ.get(BY, "").split()):
+        return given
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # no entry in the list of users

@@ -18,8 +18,10 @@ from typing import Any
 
 from tasks.workspace import clock
 from tasks.workspace.files import write_text
+from tasks.workspace.git import operator
 from tasks.workspace.lock import is_held
 from tasks.workspace.paths import Workspace
+from tasks.workspace.stopping import stopped_by
 
 EVERY = 1.0  # seconds between two writes of progress; a begin and an end are written at once
 MANY = 1000  # stages, above which not each begin and end is written at once: the file is large
@@ -34,12 +36,13 @@ class Journal(AbstractContextManager):
 
     def __init__(self, workspace: Workspace, names: list[str], slots: int = 1) -> None:
         """names: all that the run means to do, in order."""
-        self.folder = workspace.scratch / "runs"
+        self.workspace, self.folder = workspace, workspace.scratch / "runs"
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         self.path = self.folder / f"{stamp}-{os.getpid()}.json"
         self.record: JsonObject = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
+            "by": operator(),
             "began": now(),
             "told": now(),
             "ended": None,
@@ -62,6 +65,7 @@ class Journal(AbstractContextManager):
     def __exit__(self, *error: Any) -> None:
         with self._busy:
             self.record["ended"] = now()
+            self.record["stopped"] = stopped_by(self.workspace)
             self._write()
         if self._lock:
             self._lock.close()

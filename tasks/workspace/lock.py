@@ -12,21 +12,27 @@ from typing import Any
 
 from tasks.workspace.errors import BusyError, WorkspaceError
 from tasks.workspace.files import SHARED_FOLDER
+from tasks.workspace.git import operator
 from tasks.workspace.paths import Workspace
+from tasks.workspace.process import began
+
+RUN, CHANGE, BATCH, SEARCH = "run", "change", "batch", "search"  # what holds a lock
 
 
-def run_lock(workspace: Workspace, patience: float = 0.2) -> AbstractContextManager[None]:
+def run_lock(
+    workspace: Workspace, patience: float = 0.2, what: str = CHANGE
+) -> AbstractContextManager[None]:
     """Hold the workspace; BusyError names the run that already holds it."""
-    return lock(workspace.scratch / "run.lock", str(workspace.root), patience)
+    return lock(workspace.scratch / "run.lock", str(workspace.root), patience, what)
 
 
 @contextmanager
-def lock(path: Path, what: str, patience: float = 0.2) -> Iterator[None]:
-    """Hold a file; BusyError says that `what` is in use, and by whom.
+def lock(path: Path, held: str, patience: float = 0.2, what: str = CHANGE) -> Iterator[None]:
+    """Hold a file; BusyError says that `held` is in use, and by whom.
 
     The operating system releases the lock when its process ends, so no lock is left behind.
-    patience: seconds to wait for it. A WorkspaceError tells what helps where another user made the
-    file.
+    patience: seconds to wait for it. what: holds it. A WorkspaceError tells what helps where
+    another user made the file.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,13 +44,21 @@ def lock(path: Path, what: str, patience: float = 0.2) -> Iterator[None]:
             _lock(file, patience)
         except OSError:
             file.seek(0)
-            raise BusyError(f"{what} is in use: {_holder(file.read())}") from None
+            raise BusyError(f"{held} is in use: {_holder(file.read())}") from None
         file.seek(0)
         file.truncate()
-        since = datetime.now().isoformat(timespec="seconds")
-        json.dump({"pid": os.getpid(), "host": socket.gethostname(), "since": since}, file)
+        json.dump(_about(what), file)
         file.flush()
-        yield
+        try:
+            yield
+        finally:  # the next one is not taken for this one until it says who it is
+            file.truncate(0)
+
+
+def _about(what: str) -> dict[str, Any]:
+    since, pid = datetime.now().isoformat(timespec="seconds"), os.getpid()
+    about = {"pid": pid, "host": socket.gethostname(), "since": since}
+    return about | {"what": what, "began": began(pid), "by": operator()}
 
 
 def in_use(workspace: Workspace) -> bool:
@@ -96,4 +110,6 @@ def _holder(text: str) -> str:
         who = json.loads(text)
     except json.JSONDecodeError:
         return "another run has just begun; wait for it"
-    return f"a run since {who['since']} on {who['host']}, process {who['pid']}; wait or stop it"
+    what = who.get("what", RUN)
+    remedy = "wait, or `inspectline stop`" if what == RUN else "wait for it"
+    return f"a {what} since {who['since']} on {who['host']}, process {who['pid']}; {remedy}"

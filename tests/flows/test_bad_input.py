@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from flows.run import run_line
-from tasks.workspace.lock import run_lock
+from tasks.workspace.lock import RUN, run_lock
 from tests.flows.conftest import edit, refused, write_params
 
 
@@ -86,7 +86,7 @@ def test_one_training_image_or_none_is_named(workspace, source, command, prefect
 
 
 def test_a_second_run_is_told_of_the_first(copy, command):
-    with run_lock(copy):
+    with run_lock(copy, what=RUN):
         refused(command(copy, "run"), "is in use: a run since")
     assert command(copy, "run").exit_code == 0
 

@@ -73,6 +73,28 @@ def test_elsewhere_it_warns_and_a_token_and_names_are_taken(started):
         assert httpx.get(url, headers=headers, trust_env=False, timeout=60).status_code == expected
 
 
+def test_users_are_added_listed_and_removed(tmp_path):
+    from click.testing import CliRunner
+
+    from flows.cli import main
+
+    root = str(line(tmp_path / "ws").root)
+
+    def told(*words):
+        ended = CliRunner().invoke(main, ["-w", root, "users", *words])
+        return ended.exit_code, ended.stdout, ended.stderr
+
+    code, token, said = told("add", "anna", "--role", "label")
+    assert code == 0 and len(token) > 40 and "not shown again" in said
+    assert told("add", "Anna", "--role", "look")[0] == 1
+    assert told("add", "otto", "--role", "boss")[0] == 2
+    assert told("list")[1].startswith("anna: label, since 2")
+    assert told("remove", "anno")[2].endswith("did you mean 'anna'?\n")
+    code, said, warned = told("remove", "anna", "-w", root)
+    assert code == 0 and "label" in said and "still asks for a token" in warned
+    assert told("list")[1] == ""
+
+
 def first(known):
     until = time.monotonic() + 60
     while (told := known.now()) is None and time.monotonic() < until:

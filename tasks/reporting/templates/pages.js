@@ -2,6 +2,12 @@
 // One page at a time, chosen by the address; without scripts all of them follow each other.
 const pages = [...document.querySelectorAll(".page")];
 
+// In a row that is too long. `scrollIntoView` would have Tab go on from there.
+function centre(link) {
+  const [own, row] = [link, link.parentElement].map((each) => each.getBoundingClientRect());
+  link.parentElement.scrollLeft += own.left + own.width / 2 - row.left - row.width / 2;
+}
+
 function turn() {
   const name = decodeURIComponent(location.hash.slice(1)) || "overview";
   document.body.classList.toggle("everything", name === "everything");
@@ -15,7 +21,7 @@ function turn() {
       const here = there === page.id || (link.closest("header") && there === `p/${product}`);
       if (here) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
-      if (here) link.scrollIntoView({ block: "nearest", inline: "center" }); // if the row is too long
+      if (here) centre(link);
     }
     document.title = `${page.getAttribute("aria-label")} · ${document.querySelector(".brand b").textContent}`;
     page.dispatchEvent(new Event("turned"));

@@ -3,15 +3,15 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 from fastapi import FastAPI, Request, Response
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from tasks.web.answers import Answer, add_answers, error_answer
-from tasks.web.board.changes import Change
+from tasks.web.board.changes import LARGEST, Change
+from tasks.web.board.users import OWNER, Person
 from tasks.web.refused import Refused
 from tasks.workspace.errors import (
     BusyError,
@@ -20,9 +20,10 @@ from tasks.workspace.errors import (
     LineError,
     MissingError,
     StoreError,
+    hint,
 )
+from tasks.workspace.paths import Workspace
 
-LARGEST = 65536  # largest body of a change, bytes
 PATIENCE = 10.0  # seconds for a client to send it
 STATUS: list[tuple[type[LineError], int]] = [
     (ChangedError, 409),
@@ -52,15 +53,15 @@ def status_of(error: LineError) -> int:
     return next(status for kind, status in STATUS if isinstance(error, kind))
 
 
-async def json_body(request: Request) -> dict[str, Any]:
+async def json_body(request: Request, most: int = LARGEST) -> dict[str, Any]:
     """The JSON object in a request; a body that is too large is not read to its end."""
     data = bytearray()
     try:
         async with asyncio.timeout(PATIENCE):
             async for chunk in request.stream():
                 data += chunk
-                if len(data) > LARGEST:
-                    raise Refused(413, f"a change has at most {LARGEST} bytes")
+                if len(data) > most:
+                    raise Refused(413, f"a change has at most {most} bytes")
     except TimeoutError:
         raise Refused(408, f"no whole body within {PATIENCE:g} s; send it again") from None
     except ClientDisconnect:
@@ -79,13 +80,24 @@ def no_number(name: str) -> Never:
     raise ValueError(f"{name} is no number of JSON")
 
 
-def parse_change(kind: Callable[..., Change], body: dict[str, Any]) -> Change:
-    """The change in a body; Refused with all wrong keys."""
+S = TypeVar("S", bound=BaseModel)
+
+
+def parsed(kind: type[S], body: dict[str, Any]) -> S:
+    """What a body asks for; Refused with all wrong keys."""
     try:
         return kind(**body)
     except ValidationError as error:
         wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in error.errors()]
         raise Refused(422, "; ".join(wrong)) from None
+
+
+def parse_change(kind: type[Change], body: dict[str, Any], person: Person = OWNER) -> Change:
+    """The change in a body, by a person. A name that is verified stands in place of the body's."""
+    verified = {"by": person.name} if person.name else {}
+    change = parsed(kind, body | verified)
+    change._verified = bool(verified)
+    return change
 
 
 def cached_response(request: Request, content: bytes, kind: str) -> Response:
@@ -95,3 +107,9 @@ def cached_response(request: Request, content: bytes, kind: str) -> Response:
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     return Response(content, media_type=kind, headers=headers)
+
+
+def check_product(workspace: Workspace, product: str) -> None:
+    """Refused unless there is a product of this name."""
+    if product not in workspace.products:
+        raise Refused(404, f"there is no product '{product}'; {hint(product, workspace.products)}")

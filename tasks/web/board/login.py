@@ -25,14 +25,15 @@ def add_login(app: FastAPI, access: Access) -> None:
         access.check_name(request)
         access.check_page(request)
         given = str((await json_body(request)).get("token", ""))
-        if not access.fits(given):
+        holder = access.holder_of(given.encode("utf-8", "surrogatepass"))
+        if holder is None:
             await asyncio.sleep(WRONG)
-            raise Refused(401, "this is not the token that the board was started with")
+            raise Refused(401, "this is no token of this board")
         answer = Answer({})
         secure = request.headers.get("x-forwarded-proto", request.url.scheme) == "https"
         answer.set_cookie(
             COOKIE,
-            access.sessions.begin(),
+            access.sessions.begin(holder),
             SESSION,
             httponly=True,
             samesite="strict",

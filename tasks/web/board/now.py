@@ -47,6 +47,8 @@ def run_now(record: JsonObject, usual: dict[str, float]) -> JsonObject:
         "ended": record["ended"] or (None if alive else record["told"]),
         "host": record["host"],
         "pid": record["pid"],
+        "by": record.get("by", ""),
+        "stopped": (record.get("stopped") or {}).get("by", ""),
         "done": sum(stage["state"] in OVER for stage in stages.values()),
         "failed": sum(stage["state"] == "failed" for stage in stages.values()),
         "total": len(stages),

@@ -17,7 +17,13 @@ from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 
 TEMPLATES = Path(__file__).with_name("templates")
-PARTS = {name: f"board/{name}.html.j2" for name in ("top", "product", "cell", "image", "edge")}
+HOOKS = ("top", "product", "cell", "image", "edge", "doubts", "nav", "live")
+PARTS = {name: f"board/{name}.html.j2" for name in HOOKS}
+STYLES = ("board", "work", "trying", "doubts", "drawing", "live")
+SCRIPTS = (
+    *("asking", "deed", "now", "change", "runs", "drops", "begin"),
+    *("trying", "doubts", "drawing", "live"),
+)
 RESULTS = (  # files that a page depends on
     "params.yaml",
     "data/*/product.yaml",
@@ -88,8 +94,9 @@ class Pages:
 @cache
 def board_parts() -> Live:
     """The board's parts for the report's pages."""
-    scripts = [board_text(f"{name}.js") for name in ("asking", "now", "change")]
-    return Live("/pictures", TEMPLATES, PARTS, board_text("board.css"), "\n".join(scripts))
+    style = "\n".join(board_text(f"{name}.css") for name in STYLES)
+    script = "\n".join(board_text(f"{name}.js") for name in SCRIPTS)
+    return Live("/pictures", TEMPLATES, PARTS, style, script)
 
 
 @cache

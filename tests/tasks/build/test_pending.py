@@ -25,7 +25,7 @@ def record(made: Workspace) -> None:
     """What DVC writes after a run, as far as it is read."""
     folder, now = made.product("tile"), product_recipe(made.root, "tile")
     (folder / "images.dvc").write_text("outs:\n- {md5: abc.dir, path: images}\n")
-    deps = [{"path": "images", "md5": "abc.dir"}]
+    deps: list[dict] = [{"path": "images", "md5": "abc.dir", "nfiles": 9}]
     if (file := made.corrections("tile")).is_file():
         found = hashlib.md5(file.read_bytes(), usedforsecurity=False).hexdigest()
         deps.append({"path": file.name, "md5": found})
@@ -76,8 +76,11 @@ def test_a_parameter_and_a_new_algorithm_are_named(made):
 
 def test_corrections_and_images_are_named(made):
     made.corrections("tile").write_text("test/good/0.png: {label: drop, by: me, why: dust}\n")
-    (made.product("tile") / "images.dvc").write_text("outs:\n- {md5: new.dir, path: images}\n")
+    track = made.product("tile") / "images.dvc"
+    track.write_text("outs:\n- {md5: new.dir, path: images}\n")
     assert pending(made) == {"tile": ["the images changed", "corrections.yaml changed"]}
+    track.write_text("outs:\n- {md5: new.dir, nfiles: 12, path: images}\n")
+    assert pending(made)["tile"][0] == "the images changed: 9 files, now 12"
     record(made)
     assert pending(made) == {}
 

@@ -22,7 +22,7 @@ from tasks.workspace.errors import (
     SpecError,
     StoreError,
 )
-from tasks.workspace.lock import run_lock
+from tasks.workspace.lock import RUN, run_lock
 from tasks.workspace.paths import Workspace
 
 SPEC = """\
@@ -173,7 +173,7 @@ def test_many_at_once_lose_nothing(workspace):
 
 def test_a_run_holds_the_workspace(workspace, monkeypatch):
     monkeypatch.setattr(changing, "PATIENCE", 0.1)
-    with run_lock(workspace), pytest.raises(BusyError, match="in use: a run since"):
+    with run_lock(workspace, what=RUN), pytest.raises(BusyError, match="in use: a run since"):
         set_threshold(workspace, "cap", {"value": 1.0}, **WHO)
     assert spec(workspace).read_text() == SPEC and not records(workspace)
 
@@ -192,7 +192,7 @@ def test_without_a_change_there_is_no_record(workspace, monkeypatch):
     def full(path, text):
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr(changing, "write_text", full)
+    monkeypatch.setattr(changing, "write_bytes", full)
     with pytest.raises(OSError, match="no space"):
         set_threshold(workspace, "cap", {"value": 1.0}, **WHO)
     assert not records(workspace)

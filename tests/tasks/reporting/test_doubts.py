@@ -45,3 +45,10 @@ def test_two_algorithms_are_too_few(workspace):
     for name in NAMES[:2]:
         evaluated(workspace, name, threshold=5.5)
     assert doubtful_labels(workspace, "cap") == []
+
+
+def test_what_a_person_judged_is_not_doubted_again(workspace):
+    for name in NAMES:
+        evaluated(workspace, name, threshold=7.5)
+    workspace.corrections("cap").write_text("00.png: {label: crack, by: anna, why: it is one}\n")
+    assert doubtful_labels(workspace, "cap") == []

@@ -17,7 +17,7 @@ from tasks.web.board import access
 from tasks.web.board.access import COOKIE, Access
 from tasks.web.board.app import create_app
 from tasks.workspace.journal import Journal
-from tasks.workspace.lock import run_lock
+from tasks.workspace.lock import RUN, run_lock
 from tasks.workspace.paths import Workspace
 from tests.tasks.boards import KEY, SPEC, Client, line
 
@@ -118,7 +118,7 @@ def test_who_was_slower_is_told_to_look_again(made):
 
 def test_a_run_is_not_disturbed(made, monkeypatch):
     monkeypatch.setattr(changing, "PATIENCE", 0.1)
-    with run_lock(made):
+    with run_lock(made, what=RUN):
         answer = post(client(made), "threshold", threshold(made))
     assert answer.status_code == 423 and "a run since" in answer.json()["error"]
     assert untouched(made)
@@ -342,7 +342,7 @@ def test_sessions_are_bounded_and_the_oldest_goes(monkeypatch):
     monkeypatch.setattr(access, "MOST", 3)
     sessions = access.Sessions()
     begun = [sessions.begin() for _ in range(5)]
-    assert [sessions.has(one) for one in begun] == [False, False, True, True, True]
+    assert [sessions.holder(one) is not None for one in begun] == [False, False, True, True, True]
 
 
 def test_a_cookie_cannot_be_made_up(made):

@@ -1,6 +1,7 @@
 """Whatever is asked of a service, it answers, as it answers everything; and changes nothing without
 the right to."""
 
+import base64
 import hashlib
 import http.client
 import json
@@ -29,12 +30,18 @@ DRAWS = 200  # requests of each kind
 GUARDS = ("x-content-type-options", "content-security-policy", "x-frame-options", "cache-control")
 PARTS = [
     *("products", "plate", "tile", "inspect", "threshold", "label", "champion", "pictures", "heat"),
+    *("runs", "stop", "output", "drops", "files", "take", "forget"),
     *("progress", "login", "logout", "metrics", "healthz", "..", ".", "", "%2e%2e", "%00", "%2f"),
     *("etc", "passwd", "0", "-1", "9" * 30, "%ff", "a" * 300, "{x}", "<b>", "é", "..%5c", "~", "*"),
 ]
 ROUTES = [
     *("/products/plate/inspect", "/products", "/metrics", "/healthz", "/", "/progress", "/login"),
     *("/products/tile", "/products/tile/label", "/pictures/tile/padim/heat/0", "/favicon.ico"),
+    *("/products/tile/try", "/drawing/tile", "/drawing/tile/mask", "/drawing/tile/found"),
+    *("/drawing/tile/image?image=test/crack/1.png", "/drawing/tile?image=../product.yaml"),
+    *("/live", "/live/tile/0"),
+    *("/runs", "/runs/stop", "/runs/output?at=0", "/runs/output?name=../../params.yaml", "/drops"),
+    *("/drops/x", "/drops/x/files?name=a.png&as=train/good", "/drops/x/take", "/drops/x/forget"),
 ]
 WORDS = [
     "",
@@ -69,7 +76,14 @@ VALUES = [
 ]
 METHODS = ["GET", "GET", "POST", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PROPFIND"]
 ODD = [None, True, 0, -1, 1e308, 2**70, "", "a", "é", "\x00", "\ud800", "../x", "x" * 5000, [], {}]
-KINDS = ["threshold", "label", "champion"]
+KINDS = ["threshold", "label", "champion", "keep", "withdraw", "mask"]
+DEEDS: dict[str, dict[str, Any]] = {  # what the board starts, by its path
+    "/runs": {"products": ["tile"], "by": "anna"},
+    "/runs/stop": {"pid": 2**22 + 1, "by": "anna"},
+    "/drops": {"product": "tile", "new": False},
+    "/drops/none/take": {"by": "anna"},
+    "/drops/none/forget": {},
+}
 KEYS = [
     "by",
     "reason",
@@ -120,11 +134,41 @@ def change(chance: random.Random, kind: str, workspace: Workspace) -> dict[str, 
             "seen": version_of(workspace.product("tile") / "product.yaml"),
         },
         "label": {"image": "test/good/1.png", "label": "crack", "seen": "good"},
+        "keep": {"image": "test/good/1.png", "seen": chance.choice(["good", "crack"])},
+        "withdraw": {"image": "test/good/1.png", "seen": chance.choice(["good", "crack"])},
+        "mask": {"image": "test/crack/1.png", "mask": "", "seen": ""},
         "champion": {"kind": chance.choice(["promote", "rollback"]), "seen": pointer.release},
     }[kind] | {"by": "anna", "reason": "r"}
+    if kind == "mask":
+        found["mask"] = base64.b64encode(body(chance)).decode()
     for name in chance.sample(list(found), chance.choice([0, 1, 1, 2])):
         found[name] = thing(chance)
     return found
+
+
+def deed(chance: random.Random) -> tuple[str, dict[str, Any]]:
+    """The path and the body of something to start, or nearly."""
+    path = chance.choice(list(DEEDS))
+    found = dict(DEEDS[path])
+    for name in chance.sample(list(found), chance.randint(0, len(found))):
+        found[name] = chance.choice([thing(chance), [thing(chance)]])
+    return path, found
+
+
+class Started:
+    """Stands for a command that ends at once; words: of each one that was started."""
+
+    pid = 2**22 + 1
+
+    def __init__(self) -> None:
+        self.words: list[list[str]] = []
+
+    def __call__(self, words: list[str], by: str, log: Any) -> "Started":
+        self.words.append(words)
+        return self
+
+    def wait(self) -> int:
+        return 0
 
 
 def state(folder: Path) -> str:
@@ -165,9 +209,13 @@ def ask_anything(url: str, seed: int) -> int:
 
 
 def ask_change(url: str, asked: dict[str, Any], kind: str, key: str) -> int:
+    return ask_deed(url, f"/products/tile/{kind}", asked, key)
+
+
+def ask_deed(url: str, path: str, asked: dict[str, Any], key: str) -> int:
     given = [("X-Inspectline", "board"), ("Content-Type", "application/json")]
     given.append(("Authorization", f"Bearer {key}"))
-    return ask(url, "POST", f"/products/tile/{kind}", given, json.dumps(asked).encode())
+    return ask(url, "POST", path, given, json.dumps(asked).encode())
 
 
 @pytest.fixture
@@ -186,13 +234,16 @@ def test_whatever_is_asked_of_a_service_is_answered(tmp_path, caught):
 
 def test_whatever_is_asked_of_a_board_is_answered_and_changes_nothing(tmp_path, caught):
     workspace = line(tmp_path / "ws")
-    before = state(workspace.root)
-    with listening(board_app(workspace, Access("", (), key=KEY))) as url:
+    before, started = state(workspace.root), Started()
+    app = board_app(workspace, Access("", (), key=KEY), start=started)
+    with listening(app) as url:
         answers = Counter(ask_anything(url, seed) for seed in range(DRAWS))
         for seed in range(DRAWS):
             chance = random.Random(seed)
             kind = chance.choice(KINDS)
             assert ask_change(url, change(chance, kind, workspace), kind, "a guess") == 403
+            assert ask_deed(url, *deed(chance), "a guess") == 403
+    assert started.words == []
     assert len(answers) > 3 and state(workspace.root) == before
 
 
@@ -210,3 +261,33 @@ def test_a_change_of_any_form_is_made_or_refused(tmp_path, caught):
         for path in ("/", "/products/tile", "/progress"):
             assert ask(url, "GET", path, [("Authorization", f"Bearer {KEY}")], b"") == 200
     assert answers[200] > 9 and answers[422] > 9, answers
+
+
+def test_whatever_is_tried_on_a_board_is_answered(tmp_path, caught):
+    workspace = line(tmp_path / "ws")
+    store_of(workspace).delete("champions/tile.json")
+    given = [("X-Inspectline", "board"), ("Content-Type", "application/octet-stream")]
+    answers: Counter[int] = Counter()
+    before = state(workspace.root)
+    with listening(board_app(workspace, Access("", (), key=KEY))) as url:
+        for seed in range(40):
+            chance = random.Random(seed)
+            product = chance.choice(["tile", "tile", "plate", "%00"])
+            path, headed = f"/products/{product}/try", chance.choice([given, given, given[:1]])
+            answers[ask(url, "POST", path, headed, body(chance))] += 1
+    assert {404, 409, 415, 422} <= answers.keys() and state(workspace.root) == before, answers
+
+
+def test_a_deed_of_any_form_is_begun_or_refused(tmp_path, caught):
+    workspace, started = line(tmp_path / "ws"), Started()
+    before = state(workspace.root)
+    answers: Counter[int] = Counter()
+    with listening(board_app(workspace, Access("", (), key=KEY), start=started)) as url:
+        for seed in range(DRAWS):
+            answers[ask_deed(url, *deed(random.Random(seed)), KEY)] += 1
+    assert started.words and {tuple(words) for words in started.words} <= {
+        ("run",),
+        ("run", "-p", "tile"),
+    }
+    assert answers[200] > 9 and answers[422] > 9, answers
+    assert state(workspace.root) == before

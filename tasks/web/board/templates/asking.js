@@ -12,3 +12,13 @@ async function ask(path, body) {
   if (!answer.ok) throw new Error(told.error ?? `the board answers ${answer.status}`);
   return told;
 }
+
+// Who makes a change: with a token of one's own the name is known, and is not asked.
+function fillName(field) {
+  const { user } = document.documentElement.dataset;
+  field.value = user || field.value || (localStorage.getItem("name") ?? "");
+  field.readOnly = Boolean(user);
+}
+function keepName(field) {
+  if (!field.readOnly) localStorage.setItem("name", field.value);
+}

@@ -13,7 +13,7 @@
     dialog.querySelector("h2").textContent = title;
     dialog.querySelector(".what").textContent = what;
     for (const set of form.querySelectorAll("fieldset")) set.hidden = set.disabled = set.dataset.group !== group;
-    field.by.value = localStorage.getItem("name") ?? "";
+    fillName(field.by);
     field.reason.value = "";
     wrong.hidden = true;
     dialog.showModal();
@@ -93,7 +93,7 @@
     const button = form.querySelector("[type=submit]");
     button.disabled = true;
     wrong.hidden = true;
-    localStorage.setItem("name", field.by.value);
+    keepName(field.by);
     try {
       await ask(sent.path, { ...sent.body(), by: field.by.value, reason: field.reason.value });
       sessionStorage.setItem("notice", `Done: ${dialog.querySelector("h2").textContent}. It is recorded in the history.${sent.after}`);

@@ -7,6 +7,7 @@
     stopped: "the last run was stopped", planning: "a run checks what is out of date", killed: "the last run was killed",
   };
   const PLANNING = { state: "planning", done: 0, total: 0, working: [], waiting: [], left: null };
+  let soon; // the next look
   let shown; // the state of the results that this page shows
 
   const span = (seconds) => {
@@ -70,10 +71,11 @@
     if (!told) return put(part("told"), "no run yet; start one with inspectline run");
     tag.className = `tag ${{ done: "champion", working: "working", planning: "working" }[told.state] ?? "refused"}`;
     put(tag, told.state);
+    const by = told.by ? ` by ${told.by}` : "";
     const left = told.left === null ? "" : `, about ${span(told.left)} left`;
     const count = told.state === "failed" ? ` in ${told.failed}` : `, ${told.done}`;
     put(part("told"), WORDS[told.state] + (told.total ? `${count} of ${told.total} stages` : ""));
-    put(part("time"), told.state === "working" ? `started ${ago(told.began, now)} ago${left}` : told.ended ? `${told.state === "killed" ? "last sign of life " : ""}${clock(told.ended)}` : "");
+    put(part("time"), told.state === "working" ? `started ${ago(told.began, now)} ago${by}${left}` : told.ended ? `${told.state === "killed" ? "last sign of life " : ""}${clock(told.ended)}${told.stopped ? `, by ${told.stopped}` : ""}` : "");
     stages(told.working);
     fold("waiting", told.waiting, `${told.waiting.length} ${told.waiting.length === 1 ? "stage waits" : "stages wait"}`, item);
     const share = told.total ? Math.floor((100 * told.done) / told.total) : 0;
@@ -103,7 +105,11 @@
     part("logout").hidden = !told.private;
     part("login").hidden = told.may_change;
     document.documentElement.classList.toggle("readonly", !told.may_change);
-    return told.run?.state === "working";
+    document.documentElement.dataset.role = told.role;
+    document.documentElement.dataset.user = told.user;
+    document.dispatchEvent(new CustomEvent("progress", { detail: told })); // for the other scripts
+    put(part("user"), told.user && `${told.user}, ${told.role}`);
+    return told.run?.state === "working" || told.planning;
   }
 
   function pending(products) {
@@ -120,7 +126,8 @@
       board.classList.add("away");
       put(part("told"), `the board does not answer (${error.message}); is it still running?`);
     }
-    setTimeout(look, document.hidden ? 15000 : busy ? 1000 : 4000);
+    clearTimeout(soon);
+    soon = setTimeout(look, document.hidden ? 15000 : busy ? 1000 : 4000);
   }
 
   part("fresh").querySelector("button").addEventListener("click", () => location.reload());
@@ -129,5 +136,6 @@
   sessionStorage.removeItem("notice");
   part("notice").hidden = !notice;
   if (notice) setTimeout(() => put(part("notice"), notice)); // after the page is ready, so that screen readers read it
+  document.addEventListener("look", look); // at once: something was done here
   look();
 }

@@ -1,0 +1,39 @@
+// Ask whether something is to be done, and who does it: with a token of one's own the name is known.
+// act: does it, given the name; its error is shown and the dialog stays.
+function confirmDeed(title, what, verb, act) {
+  const dialog = document.getElementById("deed");
+  const { by } = dialog.querySelector("form").elements;
+  const { user } = document.documentElement.dataset;
+  dialog.querySelector("h2").textContent = title;
+  dialog.querySelector(".what").textContent = what;
+  dialog.querySelector("[type=submit]").textContent = verb;
+  dialog.querySelector("[role=alert]").hidden = true;
+  by.parentElement.hidden = Boolean(user);
+  by.required = !user;
+  by.value = user || (localStorage.getItem("name") ?? "");
+  dialog.act = act;
+  dialog.showModal();
+}
+{
+  const dialog = document.getElementById("deed");
+  const form = dialog.querySelector("form");
+  const wrong = dialog.querySelector("[role=alert]");
+  form.elements.cancel.addEventListener("click", () => dialog.close());
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("[type=submit]");
+    const by = form.elements.by.value;
+    button.disabled = true;
+    wrong.hidden = true;
+    if (!document.documentElement.dataset.user) localStorage.setItem("name", by);
+    try {
+      await dialog.act(by);
+      dialog.close();
+    } catch (error) {
+      wrong.textContent = error.message;
+      wrong.hidden = false;
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
