@@ -20,6 +20,7 @@ from flows.commands import (
     schema,
     server,
     service,
+    sinks,
     users,
 )
 from flows.running.stop import handled
@@ -147,6 +148,7 @@ for command in (
     releases.predict,
     service.serve,
     edge.inspect,
+    sinks.sinks,
     service.drift,
     releases.releases,
     releases.audit,

@@ -234,4 +234,7 @@ def _until_sent(deliveries: Any) -> int:
                 click.echo(f"{count} results wait for {name} in {deliveries.outbox.path}", err=True)
             return LATER
         time.sleep(0.05)
-    return 0
+    for name, count in deliveries.refused.items():
+        if count:
+            click.echo(f"{count} results were refused by {name}: `inspectline sinks`", err=True)
+    return int(any(deliveries.refused.values()))

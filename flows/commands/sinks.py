@@ -78,3 +78,50 @@ def _known(home: Workspace | None) -> Any:
 
 def _kept(home: Workspace | None) -> Path:
     return home.scratch if home else cache_folder()
+
+
+SHOWN = 20  # refused results that are listed
+outbox_files = click.option(
+    "--outbox",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file. By default all of the workspace, or of the user's cache without one.",
+)
+
+
+@click.command()
+@outbox_files
+@click.option("--sink", help="Only this one, by the name that is shown.")
+@click.option("--retry", is_flag=True, help="Send what was refused once more.")
+@click.option("--drop", is_flag=True, help="Drop what was refused, and print it.")
+@click.pass_context
+def sinks(
+    ctx: click.Context, outbox: Path | None, sink: str | None, retry: bool, drop: bool
+) -> None:
+    """Show what waits for each sink and what it refused; send that once more, or drop it.
+
+    A web service that answers 4xx refuses a result for good (but for 408, 425 and 429); what comes
+    behind it is sent. A program that is running takes up --retry within seconds.
+    """
+    import json
+
+    from tasks.sinks import refused
+
+    if retry and drop:
+        raise click.UsageError("give --retry or --drop")
+    kept = _kept(_home(ctx.obj))
+    files = [outbox] if outbox else sorted(kept.glob("outbox-*.sqlite"))
+    if not files:
+        click.echo(f"no outbox in {kept}; `serve` and `inspect` make one with their sinks")
+    for file in files:
+        if drop:
+            for one in refused.drop(file, sink):
+                click.echo(json.dumps({"sink": one.sink, "why": one.why, "result": one.body}))
+            continue
+        if retry:
+            click.echo(f"{file}: {refused.retry(file, sink)} results are sent once more")
+        for name, (waits, count) in refused.counts(file).items():
+            if sink in (None, name):
+                click.echo(f"{file}: {name}: {waits} wait, {count} refused")
+        for one in refused.refused(file, sink, SHOWN):
+            body = one.body
+            click.echo(f"  {body['product']} {body['part']} ({body['decision']}): {one.why}")

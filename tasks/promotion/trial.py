@@ -27,6 +27,7 @@ from tasks.spec.schema import Product
 from tasks.workspace.files import read_rows
 from tasks.workspace.paths import INSPECT, MODEL, ONNX, Workspace
 
+SHOWN = 3  # images that a reason names
 CALIBRATING = 32  # good images whose ranges an 8-bit model takes for its own
 
 
@@ -57,11 +58,21 @@ def shipped(
     )
     tolerance = spec.gates.parity
     off = differences(inspector, images, rows, threshold, tolerance)
-    found = [f"the {runtime} model that ships departs from the evaluation: {o}" for o in off]
+    found = departure(f"the {runtime} model that ships", off, tolerance)
     if (folder / INSPECT).is_file():
         off = verdict_differences(VerdictModel(folder / INSPECT), images, rows, limits, tolerance)
-        found += [f"{INSPECT} departs from the evaluation: {one}" for one in off]
+        found += departure(INSPECT, off, tolerance)
     return facts, found
+
+
+def departure(what: str, off: list[str], tolerance: float) -> list[str]:
+    """The reason against a model that departs from the evaluation, with a few of its images; none
+    where there are none."""
+    if not off:
+        return []
+    more = f"; and {len(off) - SHOWN} more" if len(off) > SHOWN else ""
+    allowed = f"gates.parity allows {tolerance:g} of the threshold"
+    return [f"{what} departs from the evaluation: {'; '.join(off[:SHOWN])}{more} ({allowed})"]
 
 
 def differences(

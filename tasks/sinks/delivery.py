@@ -4,12 +4,14 @@ import logging
 import threading
 
 from tasks.documents.result import Result
-from tasks.sinks.outbox import Outbox, Taken
+from tasks.sinks.outbox import Outbox, RefusedError, Taken
+from tasks.sinks.refused import REFUSED
 from tasks.sinks.sink import Sink
 from tasks.workspace.errors import LineError
 from tasks.workspace.secrets import without_secrets
 
 MOST = 50  # results sent at once
+LOOK = 5.0  # seconds between looks for what another process had sent once more
 SHORTEST, LONGEST = 0.5, 30.0  # seconds before a failed sending is tried again
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,12 @@ class Deliveries:
         counts = self.outbox.counts()
         return {name: counts.get(name, 0) for name in self._names}
 
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many results each sink refused for good."""
+        counts = self.outbox.counts(REFUSED)
+        return {name: counts.get(name, 0) for name in self._names}
+
     def close(self) -> None:
         for one in self._threads:
             one.end()
@@ -70,7 +78,7 @@ class Delivery(threading.Thread):
             self.wake.clear()
             try:
                 if not self._send():
-                    self.wake.wait()
+                    self.wake.wait(LOOK)
                 pause = SHORTEST
             except Exception as error:  # whatever a library brings up; the results stay
                 self._tell(str(error) if isinstance(error, LineError) else repr(error))
@@ -83,7 +91,13 @@ class Delivery(threading.Thread):
         """Send the oldest results; False where none wait."""
         waits = self.outbox.waiting(self.address, MOST)
         if waits:
-            self.outbox.done(self.sink.send(waits))
+            try:
+                self.outbox.done(self.sink.send(waits))
+            except RefusedError as error:
+                self.outbox.done(error.done)
+                self.outbox.refuse(error.message, str(error))
+                part = error.message.body.get("part")
+                log.warning("%s refuses part %s: %s; it is kept", self.address, part, error)
             self._tell("")
         return bool(waits)
 

@@ -2,7 +2,8 @@
 that is away.
 
 What is added is on disk when `add` returns. An entry stays after it was sent, so that the same
-inspection is not sent again when it comes again.
+inspection is not sent again when it comes again. One that its receiver refused for good stays too,
+with the reason, and nothing waits behind it: `refused.py` shows such entries.
 """
 
 import json
@@ -17,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tasks.workspace.errors import BusyError, MachineError
+from tasks.workspace.errors import BusyError, LineError, MachineError
 from tasks.workspace.files import writing
 
 KEPT = 7 * 86400.0  # seconds that what was sent is remembered
@@ -26,14 +27,15 @@ RAW = "CAST(? AS TEXT)"  # of bytes that `raw` made
 FORM = """
 CREATE TABLE IF NOT EXISTS messages (
     id INTEGER PRIMARY KEY, sink TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,
-    sent REAL, UNIQUE (sink, key)
+    sent REAL, refused TEXT, UNIQUE (sink, key)
 );
-CREATE INDEX IF NOT EXISTS unsent ON messages (sink, id) WHERE sent IS NULL;
 CREATE TABLE IF NOT EXISTS taken (
     source TEXT NOT NULL, path TEXT NOT NULL, stamp TEXT NOT NULL, time REAL NOT NULL,
     PRIMARY KEY (source, path)
 );
 """
+WAITS = "sent IS NULL AND refused IS NULL"
+INDEX = f"CREATE INDEX IF NOT EXISTS waiting ON messages (sink, id) WHERE {WAITS}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,14 @@ class Message:
     body: dict[str, Any]
 
 
+class RefusedError(LineError):
+    """A message that its receiver will never take, and those before it that it took."""
+
+    def __init__(self, why: str, message: Message, done: list[Message]) -> None:
+        super().__init__(why)
+        self.message, self.done = message, done
+
+
 @dataclass(frozen=True)
 class Taken:
     """The file of a source that a result is of."""
@@ -52,6 +62,15 @@ class Taken:
     source: str
     path: str
     stamp: str  # its size and time: another one is another file
+
+
+def shape(base: sqlite3.Connection) -> None:
+    """Make the tables, or give those of an earlier version what they lack."""
+    base.executescript(FORM)
+    if "refused" not in [row[1] for row in base.execute("PRAGMA table_info(messages)")]:
+        base.execute("ALTER TABLE messages ADD COLUMN refused TEXT")
+    base.execute("DROP INDEX IF EXISTS unsent")  # of an earlier version
+    base.execute(INDEX)
 
 
 @contextmanager
@@ -101,7 +120,7 @@ class Outbox:
         self._base.text_factory = from_raw
         self._base.execute("PRAGMA journal_mode = WAL")
         self._base.execute("PRAGMA synchronous = FULL")
-        self._base.executescript(FORM)
+        shape(self._base)
         with self._turn, self._base as base:
             self._tidy(base)
 
@@ -133,7 +152,7 @@ class Outbox:
 
     def waiting(self, sink: str, most: int) -> list[Message]:
         """The oldest results that the sink has not acknowledged."""
-        ask = "SELECT id, key, body FROM messages WHERE sink = ? AND sent IS NULL ORDER BY id"
+        ask = f"SELECT id, key, body FROM messages WHERE sink = ? AND {WAITS} ORDER BY id"
         with self._turn, closing(self._base.execute(f"{ask} LIMIT ?", [sink, most])) as rows:
             return [Message(id, key, json.loads(body)) for id, key, body in rows]
 
@@ -145,9 +164,15 @@ class Outbox:
             if time.monotonic() >= self._next_tidy:
                 self._tidy(base)
 
-    def counts(self) -> dict[str, int]:
-        """How many wait for each sink, those that are no longer configured too."""
-        ask = "SELECT sink, COUNT(*) FROM messages WHERE sent IS NULL GROUP BY sink"
+    def refuse(self, message: Message, why: str) -> None:
+        """Its receiver will not take it, however often it is asked."""
+        with self._turn, self._base as base:
+            base.execute("UPDATE messages SET refused = ? WHERE id = ?", [why, message.id])
+
+    def counts(self, which: str = WAITS) -> dict[str, int]:
+        """How many wait for each sink, those that are no longer configured too; which: or others,
+        as a condition of SQL."""
+        ask = f"SELECT sink, COUNT(*) FROM messages WHERE {which} GROUP BY sink"
         with self._turn, closing(self._base.execute(ask)) as rows:
             return dict(rows.fetchall())
 

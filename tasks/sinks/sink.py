@@ -14,7 +14,8 @@ class Sink(Protocol):
     """Somebody who is sent results."""
 
     def send(self, messages: list[Message]) -> list[Message]:
-        """Those that were acknowledged. AwayError where nobody takes them now."""
+        """Those that were acknowledged. AwayError where nobody takes them now, RefusedError where
+        one of them will not be taken."""
 
     def close(self) -> None:
         """End what is open. The next result opens it again."""

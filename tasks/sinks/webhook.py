@@ -8,12 +8,13 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from tasks.sinks.outbox import Message
+from tasks.sinks.outbox import Message, RefusedError
 from tasks.spec.schema import Sink as SinkSpec
 from tasks.workspace.errors import AwayError
 
 SIGNATURE = "X-Inspectline-Signature"
 PATIENCE = 10.0  # seconds for an answer
+LATER = (408, 425, 429)  # answers of 4xx that mean: not now
 ANSWER = 1 << 16  # bytes of an answer that are read, so that the next result has the connection
 
 
@@ -23,7 +24,8 @@ def signature(body: bytes, secret: str) -> str:
 
 
 class WebhookSink:
-    """An answer of 2xx acknowledges a result; anything else is tried again, in order."""
+    """An answer of 2xx acknowledges a result. One of 4xx refuses it for good, but for LATER; after
+    anything else it is tried again, in order."""
 
     def __init__(self, spec: SinkSpec) -> None:
         import httpx
@@ -36,15 +38,19 @@ class WebhookSink:
         """They are sent one by one; what follows one that is not taken waits with it."""
         done: list[Message] = []
         for one in messages:
-            if trouble := self._post(one):
+            trouble, status = self._post(one)
+            if 400 <= status < 500 and status not in LATER:
+                raise RefusedError(trouble, one, done)
+            if trouble:
                 if done:
                     break
                 raise AwayError(trouble)
             done.append(one)
         return done
 
-    def _post(self, message: Message) -> str:
-        """Why a result was not taken; empty where it was."""
+    def _post(self, message: Message) -> tuple[str, int]:
+        """Why a result was not taken, empty where it was, and the status of the answer, 0 without
+        one."""
         import httpx
 
         body = json.dumps(message.body, allow_nan=False).encode()
@@ -55,8 +61,9 @@ class WebhookSink:
             with self._client.stream("POST", self.url, content=body, headers=headers) as answer:
                 _pass_over(answer)
         except httpx.HTTPError as error:
-            return f"{type(error).__name__}: {error}"
-        return "" if answer.is_success else f"it answers {answer.status_code}"
+            return f"{type(error).__name__}: {error}", 0
+        why = "" if answer.is_success else f"it answers {answer.status_code}"
+        return why, answer.status_code
 
     def close(self) -> None:
         """Idle connections close by themselves."""

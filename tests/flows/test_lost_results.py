@@ -174,6 +174,44 @@ def test_every_part_is_told_once_whoever_is_killed(processes, broker_words, tmp_
     assert log.count("plate: padim") > 5 and "Traceback" not in log, log[-3000:]
 
 
+def test_every_part_is_posted_once_whoever_is_killed(released, tmp_path):
+    """The loop and the receiver of a webhook are killed in turn: each part is written down once."""
+    dice, parts, port = random.Random(11), [], free_port()
+    (tmp_path / "in").mkdir()
+    receiver = [sys.executable, ROOT / "docs/examples/receive.py", port, "posted.jsonl"]
+    loop = [sys.executable, "-m", "flows.cli", "-w", released, "inspect", "plate", "in"]
+    loop += ["--sink", f"http://127.0.0.1:{port}/results", "--settle", "0.1"]
+    loop += ["--part", r"_(?P<part>\d+)"]
+    running = [Kept(receiver, tmp_path, "receiver"), Kept(loop, tmp_path, "loop")]
+    try:
+        for _ in range(KILLS):
+            for _ in range(3):
+                parts.append(f"{len(parts):04d}")
+                part = picture(tmp_path / f"new_{parts[-1]}.png", dice.choice((20, 220)))
+                part.rename(tmp_path / "in" / part.name)
+            time.sleep(dice.uniform(0.0, 3.0))
+            killed = running[dice.choice((0, 1, 1))]
+            killed.kill()
+            time.sleep(dice.uniform(0.0, 1.0))
+            killed.begin()
+        until(lambda: set(posted(tmp_path)) >= set(parts), "all are posted", 180)
+        assert sorted(posted(tmp_path)) == parts
+    finally:
+        for one in running:
+            one.kill()
+    log = (tmp_path / "loop.log").read_text()
+    assert log.count("plate: padim") > 2 and "Traceback" not in log, log[-3000:]
+
+
+def posted(folder):
+    """Parts, as often as the receiver wrote them down."""
+    found = []
+    for line in (folder / "posted.jsonl").read_text().splitlines():
+        with suppress(ValueError):
+            found.append(json.loads(line)["result"]["part"])
+    return found
+
+
 def test_what_a_client_has_was_told_although_the_service_was_killed(
     broker_words, released, tmp_path
 ):

@@ -57,6 +57,13 @@ class Metrics:
             registry=registry,
         )
 
+        self.sink_refused = Gauge(
+            "inspectline_sink_refused",
+            "Results that a sink refused for good, and that are kept",
+            ["sink"],
+            registry=registry,
+        )
+
     def text(self, pixels: int) -> bytes:
         """In Prometheus' text format. pixels: at work."""
         self.pixels.set(pixels)
@@ -67,4 +74,6 @@ class Metrics:
             self.trouble.labels(one.product).set(bool(one.trouble))
         for name, count in self.telling.deliveries.waiting.items() if self.telling else ():
             self.unsent.labels(name).set(count)
+        for name, count in self.telling.deliveries.refused.items() if self.telling else ():
+            self.sink_refused.labels(name).set(count)
         return generate_latest(self.registry)

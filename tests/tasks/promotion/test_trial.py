@@ -15,7 +15,8 @@ from tasks.models.inspector import Inspector
 from tasks.models.onnx import OnnxDetector
 from tasks.models.quantise import convolutions_to_quantise
 from tasks.promotion.golden import golden
-from tasks.promotion.trial import differences
+from tasks.promotion.trial import departure, differences
+from tasks.spec.schema import Gates
 from tasks.workspace.files import write_json
 from tasks.workspace.paths import CARD, MODEL, ONNX
 
@@ -97,6 +98,27 @@ def test_eight_bits_are_smaller_and_score_much_the_same(release, tmp_path, monke
     float32 = np.array([float(row["score"]) for row in rows])
     scores = np.array([found.score for found in Inspector.load(tmp_path).inspect_all(images)])
     assert 1e-6 < np.abs(scores - float32).max() < 0.05 * float32.max()
+
+    # the gate refuses it at the parity of a float model, and accepts it where some is allowed
+    levels = np.sort(float32)
+    widest = int(np.diff(levels).argmax())
+    threshold = float(levels[widest : widest + 2].mean())  # far from each score: none crosses it
+    small = Inspector.load(tmp_path, "cpu")
+    refused = differences(small, folder, rows, threshold, tolerance=Gates().parity)
+    assert refused and all("scores" in one for one in refused)
+    assert differences(small, folder, rows, threshold, tolerance=0.1) == []
+    crossed = float(max(scores[0], float32[0]) + min(scores[0], float32[0])) / 2
+    changed = differences(small, folder, rows, crossed, tolerance=0.1)
+    assert any(one.startswith("0.png is decided otherwise") for one in changed)
+
+
+def test_a_reason_names_a_few_images():
+    assert departure("it", [], 1e-3) == []
+    assert departure("it", ["a", "b"], 1e-3) == [
+        "it departs from the evaluation: a; b (gates.parity allows 0.001 of the threshold)"
+    ]
+    (reason,) = departure("it", list("abcde"), 1e-3)
+    assert "a; b; c; and 2 more (" in reason
 
 
 def test_what_stays_float(release):

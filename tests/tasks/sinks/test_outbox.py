@@ -1,13 +1,17 @@
 """What is in the outbox is sent once, in order, also after a kill and a time without a receiver."""
 
+import json
 import logging
+import sqlite3
 import threading
 import time
 
 import pytest
+from click.testing import CliRunner
 
+from flows.cli import main
 from tasks.sinks.delivery import Deliveries
-from tasks.sinks.outbox import Outbox, Taken
+from tasks.sinks.outbox import Outbox, RefusedError, Taken
 from tasks.workspace.errors import AwayError, BusyError
 from tests.tasks.sinks.results import result
 
@@ -67,6 +71,68 @@ def test_results_wait_for_a_receiver_that_is_away(path, monkeypatch, caplog):
         deliveries.close()
     told = [one.getMessage() for one in caplog.records]
     assert told == ["there: results wait: nobody is there", "there takes results again"]
+
+
+class Picky(Receiver):
+    """Refuses a part for good, until it has changed its mind."""
+
+    def send(self, messages):
+        for at, one in enumerate(messages):
+            if one.body["part"] == "bad" and not self.away:
+                self.got += [two.body["part"] for two in messages[:at]]
+                raise RefusedError("it answers 422", one, messages[:at])
+        self.got += [one.body["part"] for one in messages]
+        return messages
+
+
+def test_what_is_refused_holds_nothing_up_and_is_kept(path, monkeypatch, caplog):
+    monkeypatch.setattr("tasks.sinks.delivery.LOOK", 0.05)
+    monkeypatch.setattr("tasks.sinks.outbox.KEPT", -1.0)
+    receiver = Picky()
+    deliveries = Deliveries(Outbox(path), {"there": receiver})
+    for part in ("a", "bad", "b"):
+        deliveries.add(result(part))
+    with caplog.at_level(logging.WARNING):
+        deliveries.start()
+        until(lambda: receiver.got == ["a", "b"])
+        until(lambda: deliveries.refused == {"there": 1} and deliveries.waiting == {"there": 0})
+        deliveries.add(result("bad"))  # the same inspection again
+        assert deliveries.waiting == {"there": 0}
+    assert caplog.messages == ["there refuses part bad: it answers 422; it is kept"]
+    shown = CliRunner().invoke(main, ["sinks", "--outbox", str(path)]).output
+    assert f"{path}: there: 0 wait, 1 refused\n  plate bad (defect): it answers 422" in shown
+    receiver.away = True  # it would take it now
+    again = CliRunner().invoke(main, ["sinks", "--outbox", str(path), "--retry"]).output
+    assert "1 results are sent once more" in again
+    until(lambda: receiver.got == ["a", "b", "bad"])  # by the process that was at work all the time
+    receiver.away = False
+    deliveries.add(result("bad", "good").model_copy(update={"sha256": "1" * 64}))
+    until(lambda: deliveries.refused == {"there": 1})
+    deliveries.close()
+    elsewhere = ["sinks", "--outbox", str(path), "--sink", "other", "--drop"]
+    assert CliRunner().invoke(main, elsewhere).output == ""
+    dropped = CliRunner().invoke(main, ["sinks", "--outbox", str(path), "--drop"]).output
+    assert json.loads(dropped)["result"]["part"] == "bad"
+    shown = CliRunner().invoke(main, ["sinks", "--outbox", str(path)]).output
+    assert "1 refused" not in shown
+    missing = CliRunner().invoke(main, ["sinks", "--outbox", f"{path}.no"])
+    assert missing.exit_code == 1 and "no such outbox" in missing.output
+
+
+def test_an_outbox_of_before_has_its_results(path):
+    base = sqlite3.connect(path)
+    base.executescript(
+        "CREATE TABLE messages (id INTEGER PRIMARY KEY, sink TEXT NOT NULL, key TEXT NOT NULL,"
+        "body TEXT NOT NULL, sent REAL, UNIQUE (sink, key));"
+        "CREATE INDEX unsent ON messages (sink, id) WHERE sent IS NULL;"
+        """INSERT INTO messages (sink, key, body) VALUES ('there', 'k', '{"part": "a"}');"""
+    )
+    base.close()
+    outbox = Outbox(path)
+    assert [one.body for one in outbox.waiting("there", 9)] == [{"part": "a"}]
+    outbox.refuse(outbox.waiting("there", 9)[0], "no")
+    assert outbox.waiting("there", 9) == []
+    outbox.close()
 
 
 def test_an_entry_is_on_disk_with_the_file_that_it_is_of(path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.sinks.outbox import Message
+from tasks.sinks.outbox import Message, RefusedError
 from tasks.sinks.sink import folder_of, named, open_sink
 from tasks.sinks.sorted_folder import sort_image
 from tasks.sinks.webhook import SIGNATURE
@@ -81,6 +81,18 @@ def test_what_a_webhook_does_not_take_waits_with_all_that_follows(receiver):
     receiver.server_close()
     with pytest.raises(AwayError, match="Connect"):
         sink.send(sent[1:])
+
+
+def test_what_a_webhook_refuses_is_named_with_what_it_took(receiver):
+    sink, sent = webhook(receiver), messages("a", "b", "c")
+    receiver.answers = [200, 422]
+    with pytest.raises(RefusedError, match="422") as refused:
+        sink.send(sent)
+    assert (refused.value.message, refused.value.done) == (sent[1], sent[:1])
+    for later in (408, 425, 429):
+        receiver.answers = [later]
+        with pytest.raises(AwayError, match=str(later)):
+            sink.send(sent)
 
 
 def test_an_answer_without_end_is_left(receiver):

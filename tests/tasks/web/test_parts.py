@@ -66,6 +66,7 @@ def test_a_result_is_kept_for_the_sinks_before_the_client_has_it(root, tmp_path)
         told = ask(client, root, headers={"X-Part-Id": "7"}, params={"heat_map": True}).json()
         assert deliveries.waiting == {"there": 1}
         assert 'inspectline_unsent{sink="there"} 1.0' in client.get("/metrics").text
+        assert 'inspectline_sink_refused{sink="there"} 0.0' in client.get("/metrics").text
         (tmp_path / "sorted/ok").rename(tmp_path / "kept")
         (tmp_path / "sorted/ok").write_text("in the way")
         refused = ask(client, root)
