@@ -119,7 +119,9 @@
     tell();
     repaint();
     dialog.showModal();
+    paper.style.height = "";
     scale(0);
+    paper.style.height = `${Math.min(paper.offsetHeight, Math.ceil(canvas.height * zoom) + 2)}px`; // no empty paper below
   }
 
   // The mask as a PNG in base64, bright on black: what is at least half covered is marked.
