@@ -1,5 +1,5 @@
-"""A picture that a person tries gets the verdict of `predict`, and leaves nothing behind; and what a
-page is given to draw a mask on."""
+"""A picture that a person tries gets the verdict of `predict` and leaves nothing behind; a page is
+given what it needs to draw a mask."""
 
 import base64
 import io
