@@ -198,6 +198,10 @@ def speak_chinese(tab: Browser) -> None:
     tab.run("document.querySelector('.languages button').click()")
     tab.wait("document.documentElement?.lang === 'en' && document.readyState === 'complete'")
     assert "Overview" in tab.run("document.querySelector('header nav').textContent")
+    agent = tab.run("navigator.userAgent")
+    tab.call("Network.setUserAgentOverride", userAgent=agent, acceptLanguage="zh-CN")
+    tab.run("localStorage.removeItem('inspectline-language'), location.reload()")
+    tab.wait("document.documentElement?.lang === 'zh-CN' && document.readyState === 'complete'")
 
 
 def is_name(text: str) -> bool:
