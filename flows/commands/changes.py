@@ -178,6 +178,8 @@ def tune(
     reason = f"tune: {found.before:.4f} to {found.figure:.4f} in {found.trials} trials, seed {seed}"
     record = set_parameters(workspace, product, algorithm, found.best, by=operator(), reason=reason)
     click.echo(f"{record['what']}, in {record['file']}, recorded in {record['record']}")
+    if "note" in record:
+        click.echo(record["note"])
     click.echo(f"next: `inspectline run -p {product}`, whose test says whether it is better")
 
 

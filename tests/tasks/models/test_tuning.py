@@ -172,7 +172,7 @@ def test_values_are_set_with_a_record(workspace):
     file.write_text("# ask Maria\nalgorithms:\n  - padim # fast\n  - vae\n")
     who = {"by": "anna", "reason": "tuned"}
     record = set_parameters(workspace, "cap", "padim", {"sigma": 2.0}, **who)
-    assert record["what"] == "padim: sigma 2.0" and record["old"] == {}
+    assert record["what"] == "padim: sigma 2.0" and record["old"] == {} and "note" not in record
     assert read_product(workspace.root, "cap").algorithms == {"padim": {"sigma": 2.0}, "vae": None}
     assert file.read_text().startswith("# ask Maria\n")
     set_parameters(workspace, "cap", "padim", {"dims": 20}, **who)
