@@ -153,7 +153,7 @@ def conclude(
 ) -> dict[str, str]:
     """Print table, champions, failures and report; the verdict on each product."""
     rows = read_results(workspace)
-    current = champions(workspace, list(decided))
+    current = champions(workspace, workspace.products)
     if rows:
         click.echo()
         results_table(rows, champion_algorithms(current))

@@ -82,9 +82,18 @@ class Browser:
     def wait(self, condition: str) -> None:
         """Until an expression is true."""
         until = time.monotonic() + PATIENCE
-        while not self.run(f"Boolean({condition})"):
+        while not self._holds(condition):
             assert time.monotonic() < until, f"never true: {condition}"
             time.sleep(0.02)
+
+    def _holds(self, condition: str) -> bool:
+        """Whether it is true now; not where the page is just replaced by another one."""
+        try:
+            return bool(self.run(f"Boolean({condition})"))
+        except AssertionError as error:
+            if "navigated" in str(error):
+                return False
+            raise
 
     def press(self, *keys: str) -> None:
         """Keys by name, or characters."""

@@ -26,7 +26,8 @@ def data_gaps(counts: dict[str, Any]) -> list[str]:
             "gate cannot ask for them (gates.image_auroc: null)"
         )
     if not test:
-        found.append("no good image in test/good: overkill on new parts is unknown")
+        unknown = "overkill on new parts is" if not bad else "image AUROC and overkill are"
+        found.append(f"no good image in test/good: {unknown} unknown")
     if bad and not counts["masks"]:
         found.append("no mask in ground_truth/<defect>: pixel AUROC and AUPRO are unknown")
     elif counts["masks"] < bad:

@@ -19,6 +19,7 @@ def proposed_spec(product: str, seen: ImageSummary) -> str:
         product=product,
         images=seen.images,
         defects=seen.defects,
+        tested=seen.tested,
         size=str(height) if height == width else f"[{height}, {width}]",
         usual=f"{usual[1]} x {usual[0]}",
         several=len(seen.sizes) > 1,

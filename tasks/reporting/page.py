@@ -11,13 +11,15 @@ from tasks.reporting import columns, pareto, plots
 from tasks.reporting.decision_lines import outcome
 from tasks.reporting.faces import faces
 from tasks.reporting.glossary import TERMS
+from tasks.reporting.language import words
 from tasks.reporting.page_data import PageData, page_data
 from tasks.reporting.view import View
 
 TEMPLATES = Path(__file__).with_name("templates")
 STYLES = ("report", "charts", "pictures", "media")
 SCRIPTS = (
-    *("pages", "table", "threshold", "pictures", "gallery", "viewer", "zoom", "compare", "faces"),
+    *("language", "pages", "table", "threshold", "pictures", "gallery", "viewer", "zoom"),
+    *("compare", "faces"),
 )
 
 
@@ -54,6 +56,7 @@ def render(view: View, live: Live | None = None) -> str:
             script=Markup(script),
             first=Markup(first),
             policy=content_policy([style], [first, script], live),
+            words=words(),
             columns=columns,
             best=columns.best_figures(view),
             terms=TERMS,

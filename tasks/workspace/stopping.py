@@ -9,13 +9,12 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tasks.workspace import clock
 from tasks.workspace.errors import WorkspaceError
-from tasks.workspace.files import write_json
 from tasks.workspace.lock import RUN, in_use
 from tasks.workspace.paths import Workspace
 from tasks.workspace.process import began
@@ -78,10 +77,8 @@ def ask_to_stop(workspace: Workspace, pid: int, since: int, by: str) -> None:
     try:
         if not since or began(pid) != since:
             raise WorkspaceError(f"process {pid} is not the run any more; nothing was stopped")
-        with contextlib.suppress(OSError):  # to say who asked is less than to stop
-            word = {"pid": pid, "began": since, "by": by, "time": clock.now()}
-            write_json(_word(workspace), word)
-        signal.pidfd_send_signal(process, signal.SIGTERM)
+        with _once(workspace, pid, since, by):
+            signal.pidfd_send_signal(process, signal.SIGTERM)
     except PermissionError:
         raise WorkspaceError(
             f"the run is of another user (process {pid}); only that user can stop it"
@@ -92,14 +89,42 @@ def ask_to_stop(workspace: Workspace, pid: int, since: int, by: str) -> None:
         os.close(process)
 
 
-def stopped_by(workspace: Workspace) -> dict[str, Any] | None:
-    """Who asked this process to stop, and when; None where nobody did so by name."""
+@contextlib.contextmanager
+def _once(workspace: Workspace, pid: int, since: int, by: str) -> Iterator[None]:
+    """Leave word of who asks a process to stop. WorkspaceError where somebody has done so before: a
+    second signal would end it at once, without its checkpoints."""
+    path = _word(workspace, pid, since)
+    for old in workspace.scratch.glob("stop-*.json"):
+        if old != path:
+            old.unlink(missing_ok=True)
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            json.dump({"by": by, "time": clock.now()}, file)
+    except FileExistsError:
+        who = _read(path).get("by", "somebody")
+        raise WorkspaceError(
+            f"{who} has asked the run to stop already, and it will once its stages have come to "
+            f"the end of a batch; `kill {pid}` ends it at once, without their checkpoints"
+        ) from None
+    try:
+        yield
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def stopped_by(workspace: Workspace) -> dict[str, str] | None:
+    """Who asked this process to stop (by) and when (time); None where nobody did so by name."""
+    pid = os.getpid()
+    return _read(_word(workspace, pid, began(pid))) or None
+
+
+def _read(word: Path) -> dict[str, str]:
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        word = json.loads(_word(workspace).read_text("utf-8"))
-        if (word["pid"], word["began"]) == (os.getpid(), began(os.getpid())):
-            return {"by": str(word["by"]), "time": str(word["time"])}
-    return None
+        found = json.loads(word.read_text("utf-8"))
+        return {"by": str(found["by"]), "time": str(found["time"])}
+    return {}
 
 
-def _word(workspace: Workspace) -> Path:
-    return workspace.scratch / "stop.json"
+def _word(workspace: Workspace, pid: int, since: int) -> Path:
+    return workspace.scratch / f"stop-{pid}-{since}.json"

@@ -93,6 +93,18 @@ def test_good_images_alone_and_what_they_leave_open(workspace, samples, command)
     assert read_product(workspace.root, "cap").gates.image_auroc is None
 
 
+def test_defects_without_good_parts_to_test_on_leave_the_auroc_open(
+    workspace, samples, command, tmp_path
+):
+    for name, here in (("train/good", "good"), ("test/crack", "crack")):
+        shutil.copytree(samples / "cap" / name, tmp_path / "mine" / here)
+    result = command(workspace, "new", "cap", "--from", tmp_path / "mine")
+    assert result.exit_code == 0, result.output
+    assert "in test/good: image AUROC and overkill are unknown" in result.output
+    gates = read_product(workspace.root, "cap").gates
+    assert gates.image_auroc is None and gates.miss == 0.5
+
+
 def test_like_another_product(workspace, samples, command):
     command(workspace, "new", "cap", "--from", samples / "cap")
     path = workspace.product("cap") / "product.yaml"

@@ -1,4 +1,3 @@
-"use strict";
 // One page at a time, chosen by the address; without scripts all of them follow each other.
 const pages = [...document.querySelectorAll(".page")];
 

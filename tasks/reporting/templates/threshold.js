@@ -81,12 +81,22 @@ function slide(form) {
     form.dispatchEvent(new CustomEvent("threshold", { bubbles: true, detail: { product, model: key, value } }));
   }
 
-  const place = (value) => (range.value = steps.filter((score) => score <= value).length);
+  const below = (value) => steps.filter((score) => score <= value).length;
+  const place = (value) => (range.value = below(value));
+  // four digits or, where they would decide otherwise, as many as it takes; the exact one is kept
+  function brief(value) {
+    for (let digits = 4; digits < 17; digits += 1) {
+      const short = Number(value.toPrecision(digits));
+      if (below(short) === below(value)) return short;
+    }
+    return value;
+  }
   // all thresholds from one score up to the next decide the same: use the roundest near the middle
   const at = (step) =>
     step === 0 ? steps[0] - 1e-6 * Math.abs(steps[0]) : step === steps.length ? steps[step - 1] : roundest(steps[step - 1], steps[step]);
   function to(value) {
-    exact.value = value;
+    exact.value = brief(value);
+    exact.title = value;
     show(value);
   }
   function reset() {

@@ -94,10 +94,15 @@ class Access:
                 "to change something, open the link that the board showed where it was started; "
                 "or set INSPECTLINE_TOKEN there, and log in with it",
             )
-        if not person.may(role):
+        self.check_role(request, role)
+        return person
+
+    def check_role(self, request: Request, role: Role) -> None:
+        """Refused for a user who has a smaller role; who is no user is let through."""
+        person = self.person(request)
+        if person is not None and not person.may(role):
             has = f"{person.name} has the role {person.role}"
             raise Refused(403, f"this needs the role {role}, and {has}")
-        return person
 
     @property
     def asks(self) -> bool:

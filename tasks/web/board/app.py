@@ -27,6 +27,7 @@ from tasks.web.board.login import add_login
 from tasks.web.board.now import current_state
 from tasks.web.board.pages import Pages
 from tasks.web.board.runs import Runs, Start
+from tasks.web.board.taking import Taking
 from tasks.web.board.trying import try_routes
 from tasks.web.board.users import Person
 from tasks.web.refused import Refused
@@ -55,7 +56,7 @@ def create_app(
     add_board_answers(app)
     app.include_router(read_routes(workspace, access, pages, server, runs))
     app.include_router(run_routes(workspace, access, runs))
-    app.include_router(drop_routes(access, Drops(workspace, runs.start)))
+    app.include_router(drop_routes(access, Drops(workspace), Taking(workspace, runs.start)))
     warm = WarmChampion(workspace)
     app.include_router(try_routes(workspace, access, warm))
     app.include_router(drawing_routes(workspace, access, warm))

@@ -13,7 +13,9 @@ from tasks.spec.schema import Section
 from tasks.web.board.access import BYTES, Access
 from tasks.web.board.answers import json_body, parsed
 from tasks.web.board.deeds import Asked
-from tasks.web.board.drops import FILES, LARGEST, Drop, Drops
+from tasks.web.board.drop import Drop
+from tasks.web.board.drops import FILES, LARGEST, Drops
+from tasks.web.board.taking import Taking
 from tasks.web.board.users import Person
 from tasks.web.refused import Refused
 
@@ -28,7 +30,7 @@ class Opened(Section):
     new: bool = False
 
 
-def drop_routes(access: Access, drops: Drops) -> APIRouter:
+def drop_routes(access: Access, drops: Drops, taking: Taking) -> APIRouter:
     async def write(request: Request) -> Person:
         return access.check_write(request)
 
@@ -66,7 +68,7 @@ def drop_routes(access: Access, drops: Drops) -> APIRouter:
     async def take(request: Request, drop: str, person: Writer) -> JsonObject:
         asked = parsed(Asked, await json_body(request))
         found = of(request, drop)
-        drops.take(found, asked.who(person))
+        taking.begin(found, asked.who(person))
         return found.told()
 
     @router.post("/{drop}/forget")

@@ -13,8 +13,9 @@ from tasks.web.board.estimates import (
 )
 from tasks.workspace import clock
 from tasks.workspace.journal import journals
-from tasks.workspace.lock import in_use
+from tasks.workspace.lock import RUN, in_use
 from tasks.workspace.paths import CARD, Workspace
+from tasks.workspace.stopping import holder
 
 JsonObject = dict[str, Any]
 OVER = ("done", "unchanged", "failed", "stopped")
@@ -29,9 +30,15 @@ def current_state(workspace: Workspace) -> JsonObject:
     return {
         "time": clock.now(),
         "run": run_now(records[0], usual) if records else None,
-        "planning": in_use(workspace) and not (records and records[0]["alive"]),
+        "planning": is_planning(workspace) and not (records and records[0]["alive"]),
         "failures": open_failures(workspace, records),
     }
+
+
+def is_planning(workspace: Workspace) -> bool:
+    """Whether a run, and no change by hand, holds the workspace."""
+    found = holder(workspace)
+    return found.what == RUN if found else in_use(workspace)
 
 
 def run_now(record: JsonObject, usual: dict[str, float]) -> JsonObject:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tasks.build import pending
 from tasks.reporting.gather import gather
+from tasks.reporting.language import words
 from tasks.reporting.page import Live, content_policy, render, report_text, templates
 from tasks.reporting.small_pictures import page_picture
 from tasks.reporting.view import View
@@ -105,7 +106,7 @@ def login_page() -> str:
     from markupsafe import Markup
 
     style = report_text("report.css") + board_text("board.css")
-    script = board_text("asking.js") + board_text("login.js")
+    script = report_text("language.js") + board_text("asking.js") + board_text("login.js")
     return str(
         templates(TEMPLATES)
         .get_template("board/login.html.j2")
@@ -113,6 +114,7 @@ def login_page() -> str:
             style=Markup(style),
             script=Markup(script),
             policy=content_policy([style], [script], board_parts()),
+            words=words(),
         )
     )
 

@@ -38,12 +38,13 @@ class Places:
 
 
 def try_routes(workspace: Workspace, access: Access, warm: WarmChampion) -> APIRouter:
-    """Who may read may try: nothing is changed."""
+    """Who may read may try: nothing is changed. But no user who may only look: it takes work."""
     places = Places()
 
     async def check(request: Request) -> None:
         access.check(request)
         access.check_page(request, BYTES)
+        access.check_role(request, "label")
 
     router = APIRouter(dependencies=[Depends(check)])
 

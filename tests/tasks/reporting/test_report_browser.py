@@ -384,3 +384,45 @@ def test_the_slider_takes_round_thresholds_that_decide_the_same(at: Any) -> None
         step = int(counted(tab, ".slider", "step"))
         assert scores[step - 1] <= float(text) < scores[step]
         assert len(text) <= 7, text
+
+
+def test_two_fingers_zoom_a_picture(at: Any) -> None:
+    tab = at("p/tile/padim")
+    tab.run("document.querySelector('.page.shown .gallery .tiles button').click()")
+    tab.wait("document.getElementById('viewer').open")
+    box = "document.querySelector('#viewer .large .pane').getBoundingClientRect()"
+    x, y = (tab.run(f"{box}.{side} + 60") for side in ("left", "top"))
+    for kind, apart in (("touchStart", 20), ("touchMove", 30), ("touchMove", 60), ("touchEnd", 0)):
+        points = [{"x": x - apart, "y": y, "id": 1}, {"x": x + apart, "y": y, "id": 2}]
+        touches = points if kind != "touchEnd" else []
+        tab.call("Input.dispatchTouchEvent", type=kind, touchPoints=touches)
+    tab.wait("parseFloat(document.querySelector('#viewer [name=zoom]').value) >= 1.9")
+
+
+def test_the_threshold_shows_few_digits_and_keeps_all(at: Any) -> None:
+    tab = at("p/tile/padim")
+    score = max(row[2] for row in MODELS["padim"] if row[2] < 2.0)
+    exact = 2.000000123456789
+    near = score + 1e-9  # with four digits it would decide otherwise
+    for threshold, shown in ((exact, "2"), (near, None)):
+        tab.run(f"modelOf('tile', 'padim').threshold = {threshold!r}")
+        tab.run("document.querySelector('.page.shown .slider').elements.back.click()")
+        assert tab.run("Number(document.querySelector('.page.shown .slider').dataset.value)") == (
+            threshold
+        )
+        text = counted(tab, ".slider", "exact")
+        assert text == shown or (shown is None and score <= float(text) < 2.0)
+
+
+def test_the_file_holds_chinese_too_and_begins_in_english(at: Any) -> None:
+    tab = at("p/tile/padim")
+    assert tab.run("document.documentElement.lang") == "en"
+    tab.run("[...document.querySelectorAll('.languages button')].at(-1).click()")
+    tab.wait("document.documentElement?.lang === 'zh-CN' && document.readyState === 'complete'")
+    tab.wait("document.querySelector('.page.shown .gallery .outcome')")
+    shown = tab.run("document.querySelector('.page.shown').innerText")
+    assert "每 100 个缺陷约漏检" in shown and "测试图像" in shown and "漏检" in shown
+    choose_threshold(tab, "outcome", "missed")  # a choice means what it meant
+    assert tab.run("document.querySelector('.page.shown .tiles .outcome').textContent") == "漏检"
+    tab.run("document.querySelector('.languages button').click()")
+    tab.wait("document.documentElement?.lang === 'en' && document.readyState === 'complete'")

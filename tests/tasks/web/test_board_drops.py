@@ -12,7 +12,7 @@ from PIL import Image
 from tasks.arrival.labels import read_labels
 from tasks.ingest import ingest
 from tasks.store.opening import store_of
-from tasks.web.board import drop_routes, drops
+from tasks.web.board import drop_routes, drops, taking
 from tasks.web.board.access import Access
 from tasks.web.board.app import create_app
 from tasks.web.board.users import Users
@@ -183,7 +183,7 @@ def test_what_is_forgotten_is_gone(made, asks):
 
 
 def test_during_a_run_the_files_wait(made, asks, monkeypatch):
-    monkeypatch.setattr(drops, "PATIENCE", 0.1)
+    monkeypatch.setattr(taking, "PATIENCE", 0.1)
     drop = opened(asks)
     send(asks, drop, "a.png", "train/good", png(1))
     with run_lock(made, what=RUN):
@@ -192,6 +192,15 @@ def test_during_a_run_the_files_wait(made, asks, monkeypatch):
     assert taken(asks, drop)["new"] == ["train/good/a.png"]
     empty = asks.post(f"/drops/{drop}/take", json={"by": "anna"}, headers=OURS)
     assert empty.status_code == 409 and "no file" in empty.json()["error"]
+
+
+def test_a_product_that_was_removed_meanwhile_does_not_come_back(made, asks):
+    drop = opened(asks)
+    send(asks, drop, "a.png", "train/good", png(1))
+    made.product("tile").rename(made.root / "removed")
+    told = taken(asks, drop)
+    assert told["state"] == "failed" and "no product 'tile'" in told["error"]
+    assert not made.product("tile").exists()
 
 
 def test_a_product_is_begun_as_by_new(made, asks):

@@ -2,6 +2,8 @@
 
 import base64
 import hashlib
+import json
+import re
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,6 +18,7 @@ from tasks.workspace.files import write_json, write_rows
 from tasks.workspace.paths import Workspace, find
 from tests.browser import Browser, browser
 from tests.tasks.boards import KEY, listening
+from tests.tasks.reporting.page_texts import LEFT, script_texts, template_texts
 from tests.tasks.web.test_serving import make_line
 from tests.tasks.workspaces import cell
 
@@ -42,8 +45,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         Image.fromarray(np.full((48, 64, 3), 100, np.uint8)).save(file)
     counts = {"test_good": 16, "test_defective": 15, "defects": {"crack": 15}}
     write_json(made.validation("plate") / "result.json", {"passed": True, "counts": counts})
-    columns = ("path", "split", "label", "brightness", "sharpness")
-    listed = [dict(zip(columns, (path, "test", "x", 1, 1), strict=True)) for path in PATHS]
+    columns = ("path", "split", "label", "width", "height", "brightness", "sharpness")
+    listed = [dict(zip(columns, (path, "test", "x", 64, 48, 1, 1), strict=True)) for path in PATHS]
     write_rows(made.validation("plate") / "manifest.csv", columns, listed)
     return made
 
@@ -53,6 +56,12 @@ def tab(tmp_path_factory: pytest.TempPathFactory):
     with browser(tmp_path_factory.mktemp("browser")) as tab:
         tab.look(1280, 900)
         yield tab
+
+
+NAMED = {  # by people, by papers, or by the line itself
+    *("plate", "padim", "patchcore", "fcdd", "crack", "imagenet", "scratch", "test"),
+    *("ROC", "PRO", "AUROC", "AUPRO", "AUPRO 0.3", "AUPRO 0.05", "seen", "the rim"),
+}
 
 
 def turn(tab: Browser, page: str) -> None:
@@ -84,6 +93,7 @@ def test_a_person_tries_judges_draws_and_looks_on(made: Workspace, tab: Browser)
         draw_a_mask(tab, made)
         turn(tab, "live")
         look_on(tab, made, str(file), hashlib.sha256(file.read_bytes()).hexdigest())
+        speak_chinese(tab)
     assert tab.errors == []
 
 
@@ -170,3 +180,31 @@ def look_on(tab: Browser, made: Workspace, image: str, sha256: str) -> None:
     row = tab.run("document.querySelector('#live .last tbody tr').innerText")
     assert "17" in row and "defect" in row and "140.3" in row and "01234567" in row
     assert "100.0%" in tab.run("document.querySelector('#live .hour').innerText")
+
+
+def speak_chinese(tab: Browser) -> None:
+    """The switch shows Chinese on every page, stays, and leaves no English text behind."""
+    tab.run("[...document.querySelectorAll('.languages button')].at(-1).click()")
+    tab.wait("document.documentElement?.lang === 'zh-CN' && document.readyState === 'complete'")
+    tab.wait("document.querySelector('#live .last tbody tr')?.innerText.includes('缺陷')")
+    for page in tab.run("pages.map((page) => page.id)"):
+        turn(tab, page)
+    left = {text for text in tab.run(LEFT) if not is_name(text)}
+    assert left == set()
+    for texts in (template_texts(), script_texts()):
+        asked = json.dumps(sorted(texts))
+        unknown = tab.run(f"{asked}.filter((text) => language.translated(text) === null)")
+        assert unknown == []
+    tab.run("document.querySelector('.languages button').click()")
+    tab.wait("document.documentElement?.lang === 'en' && document.readyState === 'complete'")
+    assert "Overview" in tab.run("document.querySelector('header nav').textContent")
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is made of names, times, ids and numbers alone."""
+    words = re.split(r"[\s,:/.·()→]+", text)
+    named = NAMED | {"UTC", "png", "good", "drop", "anna", "board", "px", "e"}
+    return text in NAMED or all(
+        word in named or not re.search(r"[A-Za-z]{2}", word) or re.fullmatch("[0-9a-f]{8,16}", word)
+        for word in words
+    )

@@ -12,7 +12,7 @@ import pytest
 from tasks.web.board.estimates import seconds_left, stage_durations
 from tasks.web.board.now import current_state
 from tasks.workspace.journal import Journal, hold
-from tasks.workspace.lock import run_lock
+from tasks.workspace.lock import RUN, run_lock
 from tasks.workspace.paths import Workspace
 
 START = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -72,7 +72,9 @@ def test_a_run_at_work_is_counted(workspace):
 def test_a_run_that_looks_what_is_to_be_done_is_told(workspace):
     run(workspace, 0, {"gate cap": done(0, 1)}, 2)
     assert current_state(workspace)["planning"] is False
-    with run_lock(workspace):
+    with run_lock(workspace):  # a change by hand, which is no run
+        assert current_state(workspace)["planning"] is False
+    with run_lock(workspace, what=RUN):
         assert current_state(workspace)["planning"] is True
         with Journal(workspace, ["gate cap"]):
             assert current_state(workspace)["planning"] is False

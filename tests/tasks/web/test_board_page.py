@@ -17,7 +17,7 @@ from tasks.store.opening import store_of
 from tasks.store.releases import releases
 from tasks.web.board.access import COOKIE
 from tasks.workspace.journal import Journal
-from tasks.workspace.lock import run_lock
+from tasks.workspace.lock import RUN, run_lock
 from tasks.workspace.paths import Workspace
 from tests.browser import Browser, browser
 from tests.tasks.boards import KEY, line, listening
@@ -123,7 +123,7 @@ def test_a_run_is_followed_without_a_reload(made, tab, monkeypatch):
             journal.end("fit tile padim", "failed", "<b>no</b> image")
         tab.wait("document.querySelector('#now .tag')?.textContent === 'failed'")
         assert shown(tab, "#now .told") == "the last run failed in 1 of 2 stages"
-        with run_lock(made):
+        with run_lock(made, what=RUN):
             tab.wait("document.querySelector('#now .tag')?.textContent === 'planning'")
         assert tab.run("document.querySelector('#now progress')") is None
         assert shown(tab, "#now .failed pre") == "<b>no</b> image"

@@ -12,7 +12,7 @@ from tasks.web.board.app import create_app
 from tasks.web.board.users import ROLES, Users
 from tasks.workspace.errors import WorkspaceError
 from tests.tasks.boards import KEY, Client, line
-from tests.tasks.web.test_board import HERE, log_in, post, threshold, untouched
+from tests.tasks.web.test_board import HERE, OURS, log_in, post, threshold, untouched
 
 LABEL = {"reason": "seen", "image": "test/good/1.png", "label": "crack", "seen": "good"}
 
@@ -61,6 +61,8 @@ def test_each_role_may_do_what_it_may_and_is_told_what_it_lacks(made, users):
                 assert (answer.status_code, answer.json()["error"]) == (403, text)
             else:
                 assert answer.status_code != 403
+        tried = asks.post("/products/tile/try", headers={**OURS, "Content-Type": "image/png"})
+        assert (tried.status_code == 403) == (role == "look")
         assert untouched(made) == (role != "promote")
 
 

@@ -43,6 +43,20 @@ def test_a_run_is_asked_to_stop_and_notes_by_whom(workspace):
         stop_run(workspace, "anna")
 
 
+def test_nobody_ends_at_once_what_another_has_asked_to_stop(workspace, monkeypatch):
+    """A second SIGTERM would be Ctrl-C twice, which keeps no checkpoint."""
+    sent = []
+    monkeypatch.setattr(stopping.signal, "pidfd_send_signal", lambda *about: sent.append(about))
+    with held(workspace):
+        stop_run(workspace, "anna")
+        with pytest.raises(WorkspaceError, match="anna has asked the run to stop already"):
+            stop_run(workspace, "otto")
+    assert len(sent) == 1
+    with held(workspace):  # another run may be asked again
+        stop_run(workspace, "otto")
+    assert len(sent) == 2 and len(list(workspace.scratch.glob("stop-*"))) == 1
+
+
 def test_what_is_no_run_is_left_alone(workspace):
     with run_lock(workspace), pytest.raises(WorkspaceError, match="no run is in progress"):
         stop_run(workspace, "anna")
@@ -91,8 +105,10 @@ def test_a_process_of_another_user_is_told(workspace, monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(stopping.signal, "pidfd_send_signal", refuse)
+    workspace.scratch.mkdir()
     with pytest.raises(WorkspaceError, match="only that user can stop it"):
         ask_to_stop(workspace, os.getpid(), began(os.getpid()), "anna")
+    assert not list(workspace.scratch.iterdir())  # nobody was asked
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', "\xff"])

@@ -47,6 +47,7 @@
     }
     drops.list(part(".refused"), refused);
     tell("the images are looked at and versioned, and a spec is written", -1);
+    keepName(by);
     const work = await drops.take(drop, by.value, (step) => tell(step, -1));
     tell([work.said, work.note].filter(Boolean).join("\n"));
     form.querySelector("[type=submit]").hidden = true;
@@ -56,12 +57,10 @@
 
   addEventListener("click", (event) => {
     if (event.target.closest("[data-begin]")) {
-      const { user } = document.documentElement.dataset;
       form.reset();
       [chosen, drop] = [[], ""];
-      by.parentElement.hidden = Boolean(user);
-      by.required = !user;
-      by.value = user || (localStorage.getItem("name") ?? "");
+      fillName(by);
+      by.parentElement.hidden = by.readOnly; // it is the name of a user
       form.querySelector("[type=submit]").hidden = false;
       part("[data-go]").hidden = true;
       wrong.hidden = true;

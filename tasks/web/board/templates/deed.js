@@ -3,14 +3,12 @@
 function confirmDeed(title, what, verb, act) {
   const dialog = document.getElementById("deed");
   const { by } = dialog.querySelector("form").elements;
-  const { user } = document.documentElement.dataset;
   dialog.querySelector("h2").textContent = title;
   dialog.querySelector(".what").textContent = what;
   dialog.querySelector("[type=submit]").textContent = verb;
   dialog.querySelector("[role=alert]").hidden = true;
-  by.parentElement.hidden = Boolean(user);
-  by.required = !user;
-  by.value = user || (localStorage.getItem("name") ?? "");
+  fillName(by);
+  by.parentElement.hidden = by.readOnly;
   dialog.act = act;
   dialog.showModal();
 }
@@ -25,7 +23,7 @@ function confirmDeed(title, what, verb, act) {
     const by = form.elements.by.value;
     button.disabled = true;
     wrong.hidden = true;
-    if (!document.documentElement.dataset.user) localStorage.setItem("name", by);
+    keepName(form.elements.by);
     try {
       await dialog.act(by);
       dialog.close();

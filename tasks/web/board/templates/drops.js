@@ -67,17 +67,20 @@ const drops = {
     const input = section.querySelector("[type=file]");
     const bar = section.querySelector("progress");
     let drop = "";
-    let count = 0;
+    let kinds = new Map(); // how many images of each
     let shown = [];
+    let known = []; // types of defects
     let busy = false;
+    const count = () => [...kinds.values()].reduce((sum, one) => sum + one, 0);
 
     const as = () => (kind.value === DEFECT ? DEFECT + label.value.trim() : kind.value);
 
     kind.addEventListener("change", async () => {
       label.hidden = kind.value !== DEFECT;
-      if (label.hidden || label.list.children.length) return;
+      if (label.hidden || known.length) return;
       const { labels } = await ask(`/products/${product}`).catch(() => ({ labels: [] }));
-      label.list.replaceChildren(...labels.filter((name) => name !== "good").map((name) => new Option(name)));
+      known = labels.filter((name) => name !== "good");
+      label.list.replaceChildren(...known.map((name) => new Option(name)));
     });
 
     async function accept(files) {
@@ -93,28 +96,35 @@ const drops = {
           bar.value = done / all;
           part("told").textContent = `${done + 1} of ${all}: ${name}`;
         });
-        count += taken;
+        if (taken) kinds.set(meant, (kinds.get(meant) ?? 0) + taken);
         shown = [...shown, ...refused];
-        part("told").textContent = `${drops.count(count, "image")} ready${shown.length ? `, ${drops.count(shown.length, "file")} refused` : ""}`;
+        part("told").textContent = `${drops.count(count(), "image")} ready${shown.length ? `, ${drops.count(shown.length, "file")} refused` : ""}`;
         drops.list(part("refused"), shown);
       } catch (error) {
         part("told").textContent = error.message;
       } finally {
         busy = false;
         bar.hidden = true;
-        for (const button of section.querySelectorAll("[data-drop]")) button.hidden = !count;
+        for (const button of section.querySelectorAll("[data-drop]")) button.hidden = !count();
       }
     }
 
     function ended(text) {
-      [drop, count, shown] = ["", 0, []];
+      [drop, kinds, shown] = ["", new Map(), []];
       part("told").textContent = text;
       for (const button of section.querySelectorAll("[data-drop]")) button.hidden = true;
     }
 
+    function meaning(as, number) {
+      const type = as.startsWith(DEFECT) && as !== "test/good" ? as.slice(DEFECT.length) : "";
+      if (!type) return `${number} as ${kind.querySelector(`[value="${as}"]`).textContent}`;
+      const fresh = known.some((name) => name.toLowerCase() === type.toLowerCase()) ? "" : ` (a new type; there ${known.length ? `are: ${known.join(", ")}` : "is none yet"})`;
+      return `${number} as the defect ${type}${fresh}`;
+    }
+
     const add = () => confirmDeed(
-      `Add ${drops.count(count, "image")} to ${product}`,
-      "They are copied into the product and versioned, as inspectline ingest does. They count from the next run on.",
+      `Add ${drops.count(count(), "image")} to ${product}`,
+      `${[...kinds].map(([as, number]) => meaning(as, number)).join("; ")}. They are copied into the product and versioned, as inspectline ingest does, and count from the next run on.`,
       "Add",
       async (by) => {
         const work = await drops.take(drop, by);

@@ -75,7 +75,7 @@
     const left = told.left === null ? "" : `, about ${span(told.left)} left`;
     const count = told.state === "failed" ? ` in ${told.failed}` : `, ${told.done}`;
     put(part("told"), WORDS[told.state] + (told.total ? `${count} of ${told.total} stages` : ""));
-    put(part("time"), told.state === "working" ? `started ${ago(told.began, now)} ago${by}${left}` : told.ended ? `${told.state === "killed" ? "last sign of life " : ""}${clock(told.ended)}${told.stopped ? `, by ${told.stopped}` : ""}` : "");
+    put(part("time"), told.state === "working" ? `started ${ago(told.began, now)} ago${by}${left}` : told.ended ? `${told.state === "killed" ? "last sign of life " : ""}${clock(told.ended)}${told.state === "stopped" && told.stopped ? `, by ${told.stopped}` : ""}` : "");
     stages(told.working);
     fold("waiting", told.waiting, `${told.waiting.length} ${told.waiting.length === 1 ? "stage waits" : "stages wait"}`, item);
     const share = told.total ? Math.floor((100 * told.done) / told.total) : 0;

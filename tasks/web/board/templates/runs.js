@@ -70,7 +70,7 @@
     const found = told.pending?.[section.dataset.product] ?? [];
     const list = section.querySelector(".waits");
     const key = JSON.stringify(found);
-    section.querySelector(".waits-told").textContent = busy() ? "a run is in progress" : found.length ? "waits for a run:" : "nothing that was changed waits for a run";
+    section.querySelector(".waits-told").textContent = told.held && told.held.what !== "run" ? "something is being changed" : busy() ? "a run is in progress" : found.length ? "waits for a run:" : "nothing that was changed waits for a run";
     if (list.dataset.key === key) return;
     list.dataset.key = key;
     list.replaceChildren(...found.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
