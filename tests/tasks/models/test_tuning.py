@@ -121,6 +121,8 @@ def test_time_ends_a_search_and_values_that_cannot_be_are_passed_over(workspace,
 
 def test_what_cannot_be_searched_is_named(workspace, monkeypatch):
     pytest.importorskip("optuna")
+    with pytest.raises(SpecError, match="unknown algorithm 'padm'; did you mean 'padim'"):
+        tune(workspace, "nut", "padm", Heard())
     with pytest.raises(SpecError, match="learned for all products at once"):
         tune(workspace, "nut", "regad", Heard())
     monkeypatch.setattr(tuning, "FEWEST", 10)
