@@ -154,12 +154,16 @@ def tune(
     from flows.running.progress import telling
 
     with telling("starting", first=1.0):
+        from ad_models.errors import Cancelled
         from tasks.models.tuning import tune as search
         from tasks.workspace.listener import Listener
 
     workspace = current_workspace(ctx)
     listener = Listener(f"tune {product} {algorithm}")
-    found = search(workspace, product, algorithm, listener, trials, minutes, seed)
+    try:
+        found = search(workspace, product, algorithm, listener, trials, minutes, seed)
+    except Cancelled:
+        raise KeyboardInterrupt from None  # of Ctrl-C: the console says that it goes on
     refused = f", {found.refused} of them not possible" if found.refused else ""
     click.echo(
         f"{found.trials} trials{refused}: {found.before:.4f} as it is now, {found.figure:.4f} at "
@@ -178,6 +182,8 @@ def tune(
     reason = f"tune: {found.before:.4f} to {found.figure:.4f} in {found.trials} trials, seed {seed}"
     record = set_parameters(workspace, product, algorithm, found.best, by=operator(), reason=reason)
     click.echo(f"{record['what']}, in {record['file']}, recorded in {record['record']}")
+    if "note" in record:
+        click.echo(record["note"])
     click.echo(f"next: `inspectline run -p {product}`, whose test says whether it is better")
 
 

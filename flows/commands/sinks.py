@@ -107,7 +107,7 @@ def sinks(
     from tasks.sinks import refused
 
     if retry and drop:
-        raise click.UsageError("give --retry or --drop")
+        raise click.UsageError("give one of --retry and --drop")
     kept = _kept(_home(ctx.obj))
     files = [outbox] if outbox else sorted(kept.glob("outbox-*.sqlite"))
     if not files:
@@ -122,6 +122,9 @@ def sinks(
         for name, (waits, count) in refused.counts(file).items():
             if sink in (None, name):
                 click.echo(f"{file}: {name}: {waits} wait, {count} refused")
-        for one in refused.refused(file, sink, SHOWN):
+        kept_back = refused.refused(file, sink)
+        for one in kept_back[:SHOWN]:
             body = one.body
             click.echo(f"  {body['product']} {body['part']} ({body['decision']}): {one.why}")
+        if len(kept_back) > SHOWN:
+            click.echo(f"  and {len(kept_back) - SHOWN} more")

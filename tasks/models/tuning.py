@@ -13,9 +13,10 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,15 @@ from tasks.images.read_image import read_image
 from tasks.images.tiles import count_tiles
 from tasks.metrics.image import image_metrics
 from tasks.models.device import choose_device, training_precision
-from tasks.models.fitting import FitJob, Rows
+from tasks.models.fitting import FitJob, Rows, progress_callback
 from tasks.models.inspector import Inspection, Inspector, inspections
 from tasks.models.painted import paint
 from tasks.models.torch_model import TorchModel, as_arrays
-from tasks.spec.algorithms import per_product
+from tasks.spec.algorithms import known_algorithms, per_product
 from tasks.spec.parameters import algorithm_parameters
 from tasks.spec.read import read_params, read_product
 from tasks.spec.recipe import FitRecipe
-from tasks.workspace.errors import DataError, SpecError
+from tasks.workspace.errors import DataError, SpecError, hint
 from tasks.workspace.extras import require
 from tasks.workspace.files import read_rows
 from tasks.workspace.listener import Listener
@@ -73,7 +74,7 @@ class Tuning:
     """One search: what it fits, and how a trial is judged."""
 
     job: FitJob
-    run: Run
+    begin: Callable[[], Run]  # the environment of a fit
     spoiled: dict[str, dict[str, str]]  # painted copies by the path of the good image
     groups: list[Rows]  # that are left out in turn
     searched: dict[str, Search] = field(default_factory=dict)
@@ -90,7 +91,7 @@ class Tuning:
     def judge(self, job: FitJob, rows: Rows, group: Rows) -> float:
         """The figure of one fit without this group."""
         away = {row["path"] for row in group}
-        run = Run(self.run.device, should_stop=self.run.should_stop, precision=self.run.precision)
+        run = self.begin()
         detector = job.again([row for row in rows if row["path"] not in away], run)
         spoiled = [self.spoiled[row["path"]] for row in group]
         masks = [None] * len(group) + [np.load(row["mask"]) for row in spoiled]
@@ -152,6 +153,8 @@ def prepare(
 ) -> Tuning:
     """What the trials share: good images in groups, their painted copies, a store of features."""
     workspace.require(product)
+    if algorithm not in known_algorithms():
+        raise SpecError(f"unknown algorithm '{algorithm}'; {hint(algorithm, known_algorithms())}")
     spec, params = read_product(workspace.root, product), read_params(workspace.root)
     parameters = algorithm_parameters(workspace.root, product, algorithm)
     if per_product(algorithm):
@@ -184,8 +187,9 @@ def prepare(
     ]
     device = choose_device(params.line.device)
     precision = training_precision(spec.training.precision, device)
-    run = Run(device, should_stop=listener.should_stop, precision=precision)
-    return Tuning(job, run, spoiled, groups, searched)
+    tell, stop = progress_callback(listener), listener.should_stop
+    begin = partial(Run, device, report=tell, should_stop=stop, precision=precision)
+    return Tuning(job, begin, spoiled, groups, searched)
 
 
 def identity(workspace: Workspace, product: str, made: Tuning, seed: int) -> str:

@@ -10,7 +10,7 @@ from tasks.products.changing import (
     one_line,
     write_change,
 )
-from tasks.spec.read import product_of, read_product, read_yaml
+from tasks.spec.read import is_automatic, product_of, read_product, read_yaml
 from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 
@@ -37,6 +37,8 @@ def set_parameters(
         after = edit_yaml_exactly(text, expected, lambda spec: _enter(spec, algorithms), path)
         values = ", ".join(f"{name} {value}" for name, value in change.items())
         body: Content = {"by": by, "reason": reason, "algorithm": algorithm, "old": old}
+        if is_automatic(workspace.root, product):
+            body["note"] = "auto chose the algorithms until now; the spec names them from now on"
         body |= {"new": algorithms[algorithm], "what": f"{algorithm}: {values}"}
         written = write_change(workspace, product, "parameters", path, after, body)
         sync(workspace)

@@ -49,11 +49,11 @@ def counts(path: Path) -> dict[str, tuple[int, int]]:
         return {sink: (int(waits), int(refused)) for sink, waits, refused in base.execute(ask)}
 
 
-def refused(path: Path, sink: str | None = None, most: int = -1) -> list[Refused]:
-    """The oldest results that were refused, of one sink or of all; most: -1 for all."""
+def refused(path: Path, sink: str | None = None) -> list[Refused]:
+    """The results that were refused, of one sink or of all, the oldest first."""
     ask = f"SELECT sink, body, refused FROM messages WHERE {REFUSED} AND sink = IFNULL(?, sink)"
     with opened(path) as base:
-        found = base.execute(f"{ask} ORDER BY id LIMIT ?", [sink, most]).fetchall()
+        found = base.execute(f"{ask} ORDER BY id", [sink]).fetchall()
     return [Refused(sink, json.loads(body), why) for sink, body, why in found]
 
 

@@ -4,7 +4,6 @@ Nothing but what was found below the source is ever opened, whatever path the fi
 """
 
 import posixpath
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +15,7 @@ from tasks.arrival.labels import GOOD, MASK, SKIP, Labels, check_label
 from tasks.arrival.mask_pairs import masks_among, with_masks
 from tasks.arrival.offer import Arrival, Offer
 from tasks.arrival.words import Says, plain, says, split_by_words
-from tasks.images.layout import SPLITS, layout_problem
+from tasks.images.layout import SPLITS, layout_problem, normalised_name
 from tasks.workspace.errors import DataError
 
 COMBINED = "combined"  # of an image with defects of several types, as MVTec AD calls it
@@ -28,26 +27,31 @@ class Names:
 
     def __init__(self, paths: list[PurePosixPath], below: PurePosixPath) -> None:
         self.below = below
-        self.paths = {plain(str(path)): path for path in paths}
-        self.counts = Counter(plain(path.name) for path in paths)
-        self.last = {plain(path.name): path for path in paths}
+        self.exact = {normalised_name(str(path)): path for path in paths}
+        self.whole: dict[str, list[PurePosixPath]] = {}
+        self.last: dict[str, list[PurePosixPath]] = {}
+        for path in paths:
+            self.whole.setdefault(plain(str(path)), []).append(path)
+            self.last.setdefault(plain(path.name), []).append(path)
 
     def find(self, name: str) -> PurePosixPath:
         """The file; a ValueError says why there is none. A path of another machine or an address
         is found by its last part, where one file has that name."""
-        text = plain(name.replace("\\", "/"))
-        for start in ("", str(self.below)):
-            if found := self.paths.get(posixpath.normpath(posixpath.join(start, text))):
+        text = normalised_name(name.replace("\\", "/"))
+        places = [posixpath.normpath(posixpath.join(start, text)) for start in ("", self.below)]
+        for place in places:
+            if found := self.exact.get(place):
                 return found
-        inside = posixpath.normpath(posixpath.join(str(self.below), text))
-        if inside.split("/")[0] == "..":
+        if places[-1].split("/")[0] == "..":
             raise ValueError("points outside the source; give the folder that holds it as SOURCE")
-        last = PurePosixPath(text).name
-        for one in (last, UPLOAD.sub("", last)):
-            if self.counts[one] == 1:
-                return self.last[one]
-            if self.counts[one]:
-                raise ValueError(f"{self.counts[one]} files have that name; write its path")
+        last = plain(PurePosixPath(text).name)
+        tries = [self.whole.get(plain(place)) for place in places]
+        tries += [self.last.get(one) for one in (last, UPLOAD.sub("", last))]
+        several = next(filter(None, tries), [])
+        if len(several) == 1:
+            return several[0]
+        if several:
+            raise ValueError(f"{len(several)} files have that name; write its path as it is")
         raise ValueError("no such image in the source")
 
 

@@ -183,6 +183,13 @@ def test_a_table_says_labels_masks_and_splits(source: Path):
     assert report.refused == [("no.png", "labels.csv, row 5: no such image in the source")]
 
 
+def test_names_that_differ_in_letter_case_are_two_files(source: Path):
+    save(source / "images/A.png", RNG.integers(0, 256, (HEIGHT, WIDTH)))
+    assert "test/crack/A.png" in take(source, coco(file_name="images/A.png", label="crack")).new
+    refused = take(source, coco(file_name="elsewhere/A.PNG", label="crack")).refused
+    assert "2 files have that name" in dict(refused)["elsewhere/A.PNG"]
+
+
 def test_labels_of_several_marks_of_folders_and_of_choices(source: Path):
     both = coco({"segmentation": RUNS}, {"category_id": 8, "bbox": [0, 0, 2, 2]})
     assert take(source, both, "good=images").new == [

@@ -121,6 +121,8 @@ def test_time_ends_a_search_and_values_that_cannot_be_are_passed_over(workspace,
 
 def test_what_cannot_be_searched_is_named(workspace, monkeypatch):
     pytest.importorskip("optuna")
+    with pytest.raises(SpecError, match="unknown algorithm 'padm'; did you mean 'padim'"):
+        tune(workspace, "nut", "padm", Heard())
     with pytest.raises(SpecError, match="learned for all products at once"):
         tune(workspace, "nut", "regad", Heard())
     monkeypatch.setattr(tuning, "FEWEST", 10)
@@ -172,7 +174,7 @@ def test_values_are_set_with_a_record(workspace):
     file.write_text("# ask Maria\nalgorithms:\n  - padim # fast\n  - vae\n")
     who = {"by": "anna", "reason": "tuned"}
     record = set_parameters(workspace, "cap", "padim", {"sigma": 2.0}, **who)
-    assert record["what"] == "padim: sigma 2.0" and record["old"] == {}
+    assert record["what"] == "padim: sigma 2.0" and record["old"] == {} and "note" not in record
     assert read_product(workspace.root, "cap").algorithms == {"padim": {"sigma": 2.0}, "vae": None}
     assert file.read_text().startswith("# ask Maria\n")
     set_parameters(workspace, "cap", "padim", {"dims": 20}, **who)
