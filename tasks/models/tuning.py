@@ -1,10 +1,10 @@
 """Look for better parameters of an algorithm on one product, with Optuna.
 
 A trial fits on some good images and scores the others, each as it is and with a painted defect.
-Its figure is the mean of two AUROCs, of images and of pixels. (With the average precision of pixels in
-place of the second, PaDiM got thinner features that drew defects more sharply and decided worse: of
-images 0.975 in place of 1.0.) No test image is opened: what they measure later is still worth
-something.
+Its figure is the mean of two AUROCs, of images and of pixels. (With the average precision of pixels
+in place of the second, PaDiM drew the defects of a product more sharply and decided worse: an image
+AUROC of 0.975, not 1.0, on its test images.) No test image is opened: what they measure later is
+still worth something.
 
 The first trial takes the parameters as they are. Trials are kept in a journal below the
 workspace's scratch: the same command goes on where it was stopped or killed, and chooses what it
