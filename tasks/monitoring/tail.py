@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter, deque
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +37,8 @@ class LogTail:
         with self._busy:
             since = (now - COUNTED).isoformat(timespec="milliseconds")
             for path in sorted(self.folder.glob("*.jsonl"))[-2:]:  # midnight is within an hour
-                self._take(path, since)
+                with suppress(FileNotFoundError):  # it was moved away meanwhile
+                    self._take(path, since)
             while self._verdicts and self._verdicts[0][0] < since:
                 self._verdicts.popleft()
             hour = dict(Counter(verdict for _, verdict in self._verdicts))

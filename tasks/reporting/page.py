@@ -25,8 +25,8 @@ SCRIPTS = (
 
 @dataclass(frozen=True)
 class Live:
-    """Differences for a served page: pictures are loaded when visible, and templates of the server
-    are included at the hooks top, product, cell, image, edge and doubts."""
+    """Differences for a served page: pictures are loaded when visible, and the pages include
+    templates of the server where they ask for one of `parts`."""
 
     pictures: str  # address below which a picture is /<product>/<model>/<kind>/<index>
     templates: Path | None = None  # folder of the server's templates, with the prefix `board`

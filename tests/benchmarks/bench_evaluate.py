@@ -47,7 +47,7 @@ class Silent:
     def report(self, *_: object, **__: object) -> None:
         pass
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         pass
 
     def should_stop(self) -> bool:

@@ -57,6 +57,12 @@ class Visit:
     def click(self, selector):
         self.tab.run(f"document.querySelector({json.dumps(selector)}).click()")
 
+    def run(self, product):
+        """Start a run, once nothing else holds the workspace."""
+        self.until(f"!document.querySelector('.shown [data-run={product}]').disabled")
+        self.click(f".shown [data-run={product}]")
+        self.confirm()
+
     def confirm(self):
         self.until("document.getElementById('deed').open")
         assert not self.seen("#deed [name=by]")  # the token says who it is
@@ -104,8 +110,7 @@ def add_images_and_stop_a_run(copy, visit):
     assert visit.text(".shown .drop .told").startswith("1 new image.")
     assert (copy.images("cap") / "train/good/new.png").is_file()
     visit.shows(".shown .waits", "images changed")
-    visit.click(".shown [data-run=cap]")
-    visit.confirm()
+    visit.run("cap")
     visit.until("document.querySelector('#now .stages li')")
     assert visit.text("#now .output summary").endswith("started here by the label")
     visit.until("document.querySelector('#now .output pre').textContent")
@@ -130,8 +135,7 @@ def set_a_threshold_and_run(copy, visit):
     visit.click("#change [type=submit]")
     visit.shows("#now .notice", "Threshold of plate")
     visit.shows(".shown .waits", "now 3.25")
-    visit.click(".shown [data-run=plate]")
-    visit.confirm()
+    visit.run("plate")
     visit.shows("#now .output summary", "ended well")
     visit.until("document.querySelector('.shown .waits').textContent === ''")
     visit.until("!document.querySelector('#now .fresh').hidden")

@@ -18,7 +18,7 @@ from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 
 TEMPLATES = Path(__file__).with_name("templates")
-HOOKS = ("top", "product", "cell", "image", "edge", "doubts", "nav", "live")
+HOOKS = ("top", "product", "cell", "image", "edge", "doubts", "mask", "nav", "live")
 PARTS = {name: f"board/{name}.html.j2" for name in HOOKS}
 STYLES = ("board", "work", "trying", "doubts", "drawing", "live")
 SCRIPTS = (

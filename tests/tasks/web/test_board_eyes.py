@@ -10,10 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tasks.decisions.threshold import choose_threshold
+from tasks.documents.decision import Check
+from tasks.documents.metrics import Metrics
 from tasks.documents.prediction import Prediction
 from tasks.images.read_image import read_mask
 from tasks.monitoring.log import PredictionLog
+from tasks.promotion.decision import failure
+from tasks.reporting.decision_lines import outcome
 from tasks.spec.corrections import read_corrections
+from tasks.spec.schema import Rule
 from tasks.workspace.files import write_json, write_rows
 from tasks.workspace.paths import Workspace, find
 from tests.browser import Browser, browser
@@ -191,13 +197,30 @@ def speak_chinese(tab: Browser) -> None:
         turn(tab, page)
     left = {text for text in tab.run(LEFT) if not is_name(text)}
     assert left == set()
-    for texts in (template_texts(), script_texts()):
+    for texts in (template_texts(), script_texts(), sentences()):
         asked = json.dumps(sorted(texts))
         unknown = tab.run(f"{asked}.filter((text) => language.translated(text) === null)")
         assert unknown == []
     tab.run("document.querySelector('.languages button').click()")
     tab.wait("document.documentElement?.lang === 'en' && document.readyState === 'complete'")
     assert "Overview" in tab.run("document.querySelector('header nav').textContent")
+    agent = tab.run("navigator.userAgent")
+    tab.call("Network.setUserAgentOverride", userAgent=agent, acceptLanguage="zh-CN")
+    tab.run("localStorage.removeItem('inspectline-language'), location.reload()")
+    tab.wait("document.documentElement?.lang === 'zh-CN' && document.readyState === 'complete'")
+
+
+def sentences() -> set[str]:
+    """What the line itself says of thresholds and decisions."""
+    shares = ((None, None), (0.0, 0.015), (0.01, 0.2))
+    ends = {"miss": [0.0, 0.1], "overkill": None}
+    said = {outcome(Metrics(miss=miss, overkill=over), ends) for miss, over in shares}
+    good, bad = np.linspace(0.9, 1.1, 40), [3.0, 4.0]
+    for policy in ("min_cost", "normal_tail", "normal_quantile", "max_miss"):
+        said.add(choose_threshold(Rule(policy=policy), good, bad, 1).note)
+    floor = {"name": "miss", "limit": 0.1, "passed": False}
+    said |= {failure(Check(**floor, value=value)) for value in (0.2, None)}
+    return said - {""}
 
 
 def is_name(text: str) -> bool:

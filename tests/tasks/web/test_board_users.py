@@ -61,7 +61,8 @@ def test_each_role_may_do_what_it_may_and_is_told_what_it_lacks(made, users):
                 assert (answer.status_code, answer.json()["error"]) == (403, text)
             else:
                 assert answer.status_code != 403
-        tried = asks.post("/products/tile/try", headers={**OURS, "Content-Type": "image/png"})
+        headers = {**OURS, "Content-Type": "application/octet-stream"}
+        tried = asks.post("/products/tile/try", headers=headers)
         assert (tried.status_code == 403) == (role == "look")
         assert untouched(made) == (role != "promote")
 

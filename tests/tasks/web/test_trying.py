@@ -1,4 +1,5 @@
-"""A picture that a person tries gets the verdict of `predict`, and leaves nothing behind."""
+"""A picture that a person tries gets the verdict of `predict` and leaves nothing behind; a page is
+given what it needs to draw a mask."""
 
 import base64
 import io
@@ -6,16 +7,19 @@ import json
 import shutil
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 
 from tasks.documents.manifest import About
+from tasks.images.pictures import SIDE
 from tasks.models.warm import SHOWN, WarmChampion
 from tasks.predict import predict_images
+from tasks.products.draw_mask import as_png, set_mask
 from tasks.store.champion import promote
 from tasks.store.opening import locate, store_of
 from tasks.store.releases import publish
-from tasks.web.board import trying
+from tasks.web.board import drawing, trying
 from tasks.web.board.access import Access
 from tasks.web.board.app import create_app
 from tasks.web.refused import Refused
@@ -25,6 +29,7 @@ from tests.tasks.boards import Client
 from tests.tasks.web.test_drawn_requests import state
 from tests.tasks.web.test_serving import images, make_line, png
 
+CRACK = "test/crack/1.png"
 OURS = {"X-Inspectline": "board", "Content-Type": "application/octet-stream"}
 
 
@@ -111,3 +116,52 @@ def test_uploads_beyond_a_few_wait_outside():
     with places.one(), pytest.raises(Refused, match="other pictures") as refused, places.one():
         pass
     assert refused.value.status == 503 and places.free == 1
+
+
+@pytest.fixture
+def root(line, tmp_path):
+    """The workspace, with one defect and one good image."""
+    made = shutil.copytree(line, tmp_path / "ws")
+    for name, source in ((CRACK, images(line)[-1]), ("test/good/1.png", images(line)[0])):
+        place = find(made).images("plate") / name
+        place.parent.mkdir(parents=True)
+        shutil.copy(source, place)
+    return made
+
+
+def asked(client, what="", image=CRACK):
+    return client.get(f"/drawing/plate{what}", params={"image": image})
+
+
+def pixels(answer):
+    return np.asarray(Image.open(io.BytesIO(answer.content)))
+
+
+def test_a_page_gets_size_image_mask_and_what_is_found(root):
+    client = board(root)
+    assert asked(client).json() == {"width": 64, "height": 64, "mask": ""}
+    assert pixels(asked(client, "/image")).shape == (64, 64, 3)
+    assert asked(client, "/mask").status_code == 404
+    found = pixels(asked(client, "/found"))
+    assert found.shape == (64, 64) and found[30, 30] == 255 and found[2, 2] == 0
+    told = set_mask(find(root), "plate", CRACK, as_png(found > 0), by="anna", reason="r")
+    assert asked(client).json()["mask"] == told["after"]
+    assert np.array_equal(pixels(asked(client, "/mask")), found)
+
+
+def test_a_large_deep_image_is_shown_small_and_bright(root, monkeypatch):
+    monkeypatch.setattr(drawing, "SIDE", SIDE)
+    deep = np.full((500, 1000), 1023, np.uint16)  # white, for a camera of 10 bits
+    Image.fromarray(deep).save(find(root).images("plate") / CRACK)
+    client = board(root)
+    assert asked(client).json()["width"] == 1000
+    shown = pixels(asked(client, "/image"))
+    assert max(shown.shape) == SIDE and shown.min() > 250
+
+
+@pytest.mark.parametrize("what", ["", "/image", "/mask", "/found"])
+def test_only_a_defect_of_the_product_is_given(root, what):
+    client = board(root)
+    for image in ("test/good/1.png", "../product.yaml", "/etc/passwd", "test/crack/2.png"):
+        assert asked(client, what, image).status_code == 422
+    assert asked(board(root, token="secret"), what).status_code == 401

@@ -1,10 +1,10 @@
 // Ask whether something is to be done, and who does it: with a token of one's own the name is known.
-// act: does it, given the name; its error is shown and the dialog stays.
+// what: a text, or one for each line. act: does it, given the name; its error is shown and the dialog stays.
 function confirmDeed(title, what, verb, act) {
   const dialog = document.getElementById("deed");
   const { by } = dialog.querySelector("form").elements;
   dialog.querySelector("h2").textContent = title;
-  dialog.querySelector(".what").textContent = what;
+  dialog.querySelector(".what").replaceChildren(...[what].flat().flatMap((text) => [text, document.createElement("br")]).slice(0, -1));
   dialog.querySelector("[type=submit]").textContent = verb;
   dialog.querySelector("[role=alert]").hidden = true;
   fillName(by);

@@ -9,7 +9,7 @@
   const pen = canvas.getContext("2d", { willReadFrequently: true });
   const COLOUR = "#56b4e9"; // of masks on all pages
   const [STEP, MOST] = [1.4, 32]; // of zoom: times a step, screen pixels of an image's pixel
-  let about = null; // product, image, version of the mask
+  let about = null; // product, image, version of the mask, and where what was done is told
   let start = null; // a canvas: what the drawing began with
   let strokes = []; // what was drawn since, in order
   let open = null; // the stroke or polygon that is being drawn
@@ -101,8 +101,8 @@
     cancel: () => dialog.close(),
   };
 
-  async function begin({ product, path }) {
-    about = { product, image: path };
+  async function begin({ product, path }, told) {
+    about = { product, image: path, told };
     const { width, height, mask } = await ask(address(""));
     about.seen = mask;
     Object.assign(canvas, { width, height });
@@ -119,7 +119,9 @@
     tell();
     repaint();
     dialog.showModal();
+    paper.style.height = "";
     scale(0);
+    paper.style.height = `${Math.min(paper.offsetHeight, Math.ceil(canvas.height * zoom) + 2)}px`; // no empty paper below
   }
 
   // The mask as a PNG in base64, bright on black: what is at least half covered is marked.
@@ -213,8 +215,7 @@
     try {
       const { what } = await ask(`/products/${about.product}/mask`, { image: about.image, mask: await png(), seen: about.seen, by: field.by.value, reason: field.reason.value });
       dialog.close();
-      const told = document.querySelector("#viewer .corrected");
-      told.textContent = `${what}. It applies from the next run on: inspectline run -p ${about.product}`;
+      about.told.textContent = `${what}. It applies from the next run on: inspectline run -p ${about.product}`;
     } catch (error) {
       wrong.textContent = error.message;
       wrong.hidden = false;
@@ -223,16 +224,20 @@
     }
   });
 
-  const button = document.querySelector("#viewer [data-draw]");
-  document.getElementById("viewer").addEventListener("shown", ({ target }) => {
-    button.hidden = target.dataset.label === "good";
-    document.querySelector("#viewer .corrected").textContent = "";
+  const viewing = document.getElementById("viewer");
+  viewing.addEventListener("shown", () => {
+    viewing.querySelector("[data-draw]").hidden = viewing.dataset.label === "good";
+    viewing.querySelector(".corrected").textContent = "";
   });
-  button.addEventListener("click", async () => {
-    const told = document.querySelector("#viewer .corrected");
+  addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-draw]");
+    if (!button) return;
+    const { path } = button.dataset; // of a mask on the data page; else of the large picture
+    const image = path ? { path, product: button.closest(".page").dataset.product } : viewing.dataset;
+    const told = button.parentElement.querySelector(".corrected");
     told.textContent = "";
     try {
-      await begin(document.getElementById("viewer").dataset);
+      await begin(image, told);
     } catch (error) {
       told.textContent = error.message;
     }

@@ -58,6 +58,7 @@ const drops = {
 };
 {
   const DEFECT = "test/";
+  const GOOD = { "train/good": "good parts, to learn from", "test/good": "good parts, to test with" };
 
   function zone(section) {
     const { product } = section.dataset;
@@ -116,15 +117,16 @@ const drops = {
     }
 
     function meaning(as, number) {
-      const type = as.startsWith(DEFECT) && as !== "test/good" ? as.slice(DEFECT.length) : "";
-      if (!type) return `${number} as ${kind.querySelector(`[value="${as}"]`).textContent}`;
-      const fresh = known.some((name) => name.toLowerCase() === type.toLowerCase()) ? "" : ` (a new type; there ${known.length ? `are: ${known.join(", ")}` : "is none yet"})`;
-      return `${number} as the defect ${type}${fresh}`;
+      if (GOOD[as]) return `${number} as ${GOOD[as]}`;
+      const type = as.slice(DEFECT.length);
+      const same = known.some((name) => name.toLowerCase() === type.toLowerCase());
+      if (same) return `${number} as the defect ${type}`;
+      return `${number} as the defect ${type}, a new type; known: ${known.join(", ") || "none yet"}`;
     }
 
     const add = () => confirmDeed(
       `Add ${drops.count(count(), "image")} to ${product}`,
-      `${[...kinds].map(([as, number]) => meaning(as, number)).join("; ")}. They are copied into the product and versioned, as inspectline ingest does, and count from the next run on.`,
+      [...[...kinds].map(([as, number]) => meaning(as, number)), "They are copied into the product and versioned, as inspectline ingest does. They count from the next run on."],
       "Add",
       async (by) => {
         const work = await drops.take(drop, by);
