@@ -113,7 +113,7 @@
   }
 
   function pending(products) {
-    const rows = Object.entries(products).flatMap(([product, lines]) => [...lines.map((line) => `${product}: ${line}`), `${product}: to apply it: inspectline run -p ${product}`]);
+    const rows = Object.entries(products).flatMap(([product, lines]) => [...lines.map((line) => `${product}: ${line}`), `${product}: to apply it: Run… on its page`]);
     const count = Object.keys(products).length;
     fold("pending", rows, `${count} ${count === 1 ? "product waits" : "products wait"} for a run, because something was changed`, item);
   }
