@@ -71,10 +71,10 @@ class Visit:
         self.confirm()
 
     def confirm(self):
-        self.until("document.getElementById('deed').open")
-        assert not self.seen("#deed [name=by]")  # the token says who it is
-        self.click("#deed [type=submit]")
-        self.until("!document.getElementById('deed').open")
+        self.until("document.getElementById('confirm').open")
+        assert not self.seen("#confirm [name=by]")  # the token says who it is
+        self.click("#confirm [type=submit]")
+        self.until("!document.getElementById('confirm').open")
 
 
 @pytest.fixture
