@@ -112,6 +112,7 @@ def test_a_run_is_followed_without_a_reload(made, tab, monkeypatch):
         visit(tab, f"{url}/")
         tab.run("window.before = true")
         with Journal(made, ["fit tile padim", "gate tile"]) as journal:
+            journal.record["pid"] += 1  # another process than that of the next run
             journal.begin("fit tile padim", "cpu")
             journal.tell("fit tile padim", "learn 1/2", 0.25, {"loss": 0.5})
             tab.wait("document.querySelector('#now progress')?.value === 0.25")

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from tasks.documents.decision import Check
 from tasks.documents.metrics import Metrics
 from tasks.documents.prediction import Prediction
 from tasks.images.read_image import read_mask
+from tasks.metrics.comparison import Comparison, CostDifference
 from tasks.monitoring.log import PredictionLog
+from tasks.promotion.challenge import Challenge
 from tasks.promotion.decision import failure
 from tasks.reporting.decision_lines import outcome
 from tasks.spec.corrections import read_corrections
@@ -221,6 +224,10 @@ def sentences() -> set[str]:
         said.add(choose_threshold(Rule(policy=policy), good, bad, 1).note)
     floor = {"name": "miss", "limit": 0.1, "passed": False}
     said |= {failure(Check(**floor, value=value)) for value in (0.2, None)}
+    for rule in ("better", "not_worse"):
+        spec = SimpleNamespace(gates=SimpleNamespace(rule=rule, margin=0.01))
+        worse = Comparison(-0.1, -0.2, -0.05, 0.01), CostDifference(0.2, 0.1, 0.3)
+        said |= set(Challenge.against(SimpleNamespace(spec=spec), *worse))
     return said - {""}
 
 
