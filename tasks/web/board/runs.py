@@ -15,8 +15,8 @@ from typing import IO, Any, Protocol
 
 from tasks.web.refused import Refused
 from tasks.workspace import clock
-from tasks.workspace.errors import WorkspaceError
-from tasks.workspace.files import write_json
+from tasks.workspace.errors import DataError, WorkspaceError
+from tasks.workspace.files import need_space, write_json
 from tasks.workspace.lock import in_use
 from tasks.workspace.paths import Workspace
 from tasks.workspace.process import began
@@ -24,6 +24,7 @@ from tasks.workspace.secrets import without_secrets
 from tasks.workspace.stopping import ask_to_stop, holder, stop_run
 
 KEPT = 20  # runs whose output is kept
+LEAST = 50_000_000  # bytes that must be free, or a run would end before it can say why
 PART = 1 << 16  # bytes of output in one answer
 NAME = re.compile(r"\d{8}T\d{6}\.\d{6}")
 JsonObject = dict[str, Any]
@@ -51,7 +52,7 @@ class Runs:
 
     def begin(self, products: list[str], by: str) -> JsonObject:
         """What was started, for these products or, without any, for all; 409 with what is in
-        progress instead."""
+        progress instead, 507 on a disk that is full."""
         with self._busy:
             if in_use(self.workspace):
                 found = holder(self.workspace) or "something that has only just begun"
@@ -59,6 +60,10 @@ class Runs:
             if (last := self.now()) and last["alive"]:
                 what = f"a run by {last['by']} has just begun (process {last['pid']})"
                 raise Refused(409, f"the workspace is in use: {what}; wait, or stop it")
+            try:
+                need_space(self.workspace.root, LEAST, "the output of a run, with room to begin,")
+            except DataError as error:
+                raise Refused(507, str(error)) from None
             return self._begin(products, by)
 
     def _begin(self, products: list[str], by: str) -> JsonObject:

@@ -58,6 +58,13 @@ def until(asks, condition):
     raise AssertionError(told)
 
 
+def test_no_run_is_started_on_a_full_disk(asks, started, monkeypatch):
+    monkeypatch.setattr("tasks.web.board.runs.LEAST", 1 << 60)
+    answer = asks.post("/runs", json={"products": ["tile"], "by": "anna"})
+    assert answer.status_code == 507 and "free some space" in answer.json()["error"]
+    assert not started.all and asks.get("/progress").json()["begun"] is None
+
+
 def test_a_run_is_started_followed_and_stopped(made, asks, started):
     answer = asks.post("/runs", json={"products": ["tile"], "by": "anna"})
     assert answer.status_code == 200, answer.text
