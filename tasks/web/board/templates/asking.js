@@ -6,7 +6,9 @@ async function ask(path, body) {
     headers: { "Content-Type": "application/json", "X-Inspectline": "board" },
     body: JSON.stringify(body),
   };
-  const answer = await fetch(path, { cache: "no-store", ...given });
+  const answer = await fetch(path, { cache: "no-store", ...given }).catch(() => {
+    throw new Error("the board cannot be reached"); // in words; each browser has its own
+  });
   const told = await answer.json().catch(() => ({}));
   if (answer.status === 401 && path !== "/login") location.assign("/login" + location.hash);
   if (!answer.ok) throw new Error(told.error ?? `the board answers ${answer.status}`);
