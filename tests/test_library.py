@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 import ad_models
@@ -148,6 +150,31 @@ def test_heat_maps_stand_beside_their_images() -> None:
     for wrong in ((images, maps[:1], 1.0), (images, maps, 0.0)):
         with pytest.raises(InputError):
             heat_maps(*wrong)
+
+
+def test_the_code_of_the_page_of_algorithms_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bottle/train/good").mkdir(parents=True)
+    for number in range(2):
+        pixels = np.full((40, 60, 3), 100 + number, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"bottle/train/good/{number}.png")
+    page = (ROOT / "docs/algorithms.md").read_text()
+    pieces = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    code = "".join(pieces)
+    for told, here in {"resnet18": "drawnet", "cuda": "cpu", "(256, 256)": "(64, 64)"}.items():
+        assert told in code
+        code = code.replace(told, here)
+    masks = torch.zeros(6, 64, 64)
+    masks[0, :8] = 1
+    known = {"loader": IMAGES.split(3), "images": IMAGES, "labels": [1, 0, 0, 0, 0, 0]}
+    known |= {"masks": masks, "print": lambda _: None}
+    exec(code, known)
+    assert set(known["metrics"].compute()) == {
+        *("pixel_auroc", "pixel_ap", "pixel_f1_max", "aupro_30", "aupro_05")
+    }
+    assert known["detector"].record["images"] == 2 and (tmp_path / "part.png").exists()
 
 
 def test_every_name_of_the_package_is_there() -> None:
