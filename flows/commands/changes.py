@@ -167,7 +167,7 @@ def tune(
     refused = f", {found.refused} of them not possible" if found.refused else ""
     click.echo(
         f"{found.trials} trials{refused}: {found.before:.4f} as it is now, {found.figure:.4f} at "
-        "best (the mean of image AUROC and pixel AP on painted defects)"
+        "best (the mean AUROC of images and of pixels, on painted defects)"
     )
     if not found.best:
         click.echo("the values as they are now were not beaten; nothing to set")

@@ -1,10 +1,13 @@
 """The board in a browser, with real commands behind it: images in, a run followed and stopped, a
 threshold and what came of it; and nothing for who may only look."""
 
+import base64
+import io
 import json
 
 import httpx
 import pytest
+from PIL import Image
 
 from flows.commands.board import starter
 from tasks.spec.read import read_product
@@ -18,15 +21,19 @@ from tests.tasks.web.listeners import served
 
 OURS = {"X-Inspectline": "board"}
 DROP = """(async () => {
-  const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
-  canvas.getContext("2d").fillRect(8, 8, 40, 40);
-  const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
   const dropped = new DataTransfer();
-  dropped.items.add(new File([blob], "new.png"));
+  dropped.items.add(new File([IMAGE], "new.png"));
   dropped.items.add(new File(["no image"], "broken.png"));
   const about = { dataTransfer: dropped, bubbles: true, cancelable: true };
   document.querySelector(".shown .drop").dispatchEvent(new DragEvent("drop", about));
 })()"""
+
+
+def another(image):
+    """The image a little darker, as a PNG in base64."""
+    file = io.BytesIO()
+    Image.open(image).point(lambda value: max(0, value - 1)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
 
 
 class Visit:
@@ -64,15 +71,15 @@ class Visit:
         self.confirm()
 
     def confirm(self):
-        self.until("document.getElementById('deed').open")
-        assert not self.seen("#deed [name=by]")  # the token says who it is
-        self.click("#deed [type=submit]")
-        self.until("!document.getElementById('deed').open")
+        self.until("document.getElementById('confirm').open")
+        assert not self.seen("#confirm [name=by]")  # the token says who it is
+        self.click("#confirm [type=submit]")
+        self.until("!document.getElementById('confirm').open")
 
 
 @pytest.fixture
 def tab(tmp_path, monkeypatch):
-    monkeypatch.setattr("tests.browser.PATIENCE", 300.0)  # runs on a machine that has much to do
+    monkeypatch.setattr("tests.browser.PATIENCE", 180.0)  # runs on a machine that has much to do
     with browser(tmp_path) as tab:
         tab.look(1280, 900)
         yield tab
@@ -101,7 +108,9 @@ def test_three_people_work_on_the_board(copy, tab, url, tokens):
 
 def add_images_and_stop_a_run(copy, visit):
     assert not visit.seen(".shown [data-do=threshold]") and not visit.seen("[data-begin]")
-    visit.tab.run(DROP)
+    image = another(copy.images("cap") / "train/good/000.png")
+    content = f"Uint8Array.from(atob('{image}'), (one) => one.charCodeAt(0))"
+    visit.tab.run(DROP.replace("IMAGE", content))
     visit.shows(".shown .drop .told", "ready")
     assert visit.text(".shown .drop .told") == "1 image ready, 1 file refused"
     assert visit.text(".shown .drop .refused").startswith("broken.png: not an image")

@@ -18,7 +18,6 @@ from tasks.web.board.answers import (
     parse_change,
 )
 from tasks.web.board.changes import CHANGES, product_state
-from tasks.web.board.deeds import run_routes
 from tasks.web.board.drawing import drawing_routes
 from tasks.web.board.drop_routes import drop_routes
 from tasks.web.board.drops import Drops
@@ -26,6 +25,7 @@ from tasks.web.board.live import live_routes
 from tasks.web.board.login import add_login
 from tasks.web.board.now import current_state
 from tasks.web.board.pages import Pages
+from tasks.web.board.run_routes import run_routes
 from tasks.web.board.runs import Runs, Start
 from tasks.web.board.taking import Taking
 from tasks.web.board.trying import try_routes

@@ -12,9 +12,9 @@ from starlette.requests import ClientDisconnect
 from tasks.spec.schema import Section
 from tasks.web.board.access import BYTES, Access
 from tasks.web.board.answers import json_body, parsed
-from tasks.web.board.deeds import Asked
 from tasks.web.board.drop import Drop
 from tasks.web.board.drops import FILES, LARGEST, Drops
+from tasks.web.board.run_routes import Asked
 from tasks.web.board.taking import Taking
 from tasks.web.board.users import Person
 from tasks.web.refused import Refused

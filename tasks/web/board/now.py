@@ -70,6 +70,8 @@ def state_of(record: JsonObject) -> str:
     states = {stage["state"] for stage in record["stages"].values()}
     if record["ended"] is None:
         return "working" if record["alive"] else "killed"
+    if record.get("stopped") and "waiting" in states:  # also where what was at work came to its end
+        return "stopped"
     return next((state for state in ("stopped", "failed") if state in states), "done")
 
 

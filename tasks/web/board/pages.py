@@ -22,7 +22,7 @@ HOOKS = ("top", "product", "cell", "image", "edge", "doubts", "mask", "nav", "li
 PARTS = {name: f"board/{name}.html.j2" for name in HOOKS}
 STYLES = ("board", "work", "trying", "doubts", "drawing", "live")
 SCRIPTS = (
-    *("asking", "deed", "now", "change", "runs", "drops", "begin"),
+    *("asking", "confirm", "now", "change", "runs", "drops", "begin"),
     *("trying", "doubts", "drawing", "live"),
 )
 RESULTS = (  # files that a page depends on

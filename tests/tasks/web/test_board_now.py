@@ -141,6 +141,15 @@ def test_how_a_run_ended(workspace, states, expected):
     assert current_state(workspace)["run"]["state"] == expected
 
 
+def test_a_run_that_was_stopped_between_two_stages_is_no_done_one(workspace):
+    path = run(workspace, 0, {"validate cap": done(0, 1), "gate cap": {"state": "waiting"}}, 60)
+    assert current_state(workspace)["run"]["state"] == "done"
+    stopped = {"by": "anna", "time": at(1)}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"stopped": stopped}))
+    told = current_state(workspace)["run"]
+    assert (told["state"], told["stopped"]) == ("stopped", "anna")
+
+
 def test_a_failure_stands_until_the_stage_is_done(workspace):
     run(workspace, 0, {"validate cap": failed(0, "no mask"), "fit cup vae": failed(5, "nan")}, 9)
     run(workspace, 100, {"gate cup": done(100, 1)}, 110)

@@ -77,7 +77,7 @@ VALUES = [
 METHODS = ["GET", "GET", "POST", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "PROPFIND"]
 ODD = [None, True, 0, -1, 1e308, 2**70, "", "a", "é", "\x00", "\ud800", "../x", "x" * 5000, [], {}]
 KINDS = ["threshold", "label", "champion", "keep", "withdraw", "mask"]
-DEEDS: dict[str, dict[str, Any]] = {  # what the board starts, by its path
+STARTS: dict[str, dict[str, Any]] = {  # what the board starts, by its path
     "/runs": {"products": ["tile"], "by": "anna"},
     "/runs/stop": {"pid": 2**22 + 1, "by": "anna"},
     "/drops": {"product": "tile", "new": False},
@@ -146,10 +146,10 @@ def change(chance: random.Random, kind: str, workspace: Workspace) -> dict[str, 
     return found
 
 
-def deed(chance: random.Random) -> tuple[str, dict[str, Any]]:
+def started_by(chance: random.Random) -> tuple[str, dict[str, Any]]:
     """The path and the body of something to start, or nearly."""
-    path = chance.choice(list(DEEDS))
-    found = dict(DEEDS[path])
+    path = chance.choice(list(STARTS))
+    found = dict(STARTS[path])
     for name in chance.sample(list(found), chance.randint(0, len(found))):
         found[name] = chance.choice([thing(chance), [thing(chance)]])
     return path, found
@@ -209,10 +209,10 @@ def ask_anything(url: str, seed: int) -> int:
 
 
 def ask_change(url: str, asked: dict[str, Any], kind: str, key: str) -> int:
-    return ask_deed(url, f"/products/tile/{kind}", asked, key)
+    return ask_start(url, f"/products/tile/{kind}", asked, key)
 
 
-def ask_deed(url: str, path: str, asked: dict[str, Any], key: str) -> int:
+def ask_start(url: str, path: str, asked: dict[str, Any], key: str) -> int:
     given = [("X-Inspectline", "board"), ("Content-Type", "application/json")]
     given.append(("Authorization", f"Bearer {key}"))
     return ask(url, "POST", path, given, json.dumps(asked).encode())
@@ -242,7 +242,7 @@ def test_whatever_is_asked_of_a_board_is_answered_and_changes_nothing(tmp_path, 
             chance = random.Random(seed)
             kind = chance.choice(KINDS)
             assert ask_change(url, change(chance, kind, workspace), kind, "a guess") == 403
-            assert ask_deed(url, *deed(chance), "a guess") == 403
+            assert ask_start(url, *started_by(chance), "a guess") == 403
     assert started.words == []
     assert len(answers) > 3 and state(workspace.root) == before
 
@@ -278,13 +278,13 @@ def test_whatever_is_tried_on_a_board_is_answered(tmp_path, caught):
     assert {404, 409, 415, 422} <= answers.keys() and state(workspace.root) == before, answers
 
 
-def test_a_deed_of_any_form_is_begun_or_refused(tmp_path, caught):
+def test_a_start_of_any_form_is_made_or_refused(tmp_path, caught):
     workspace, started = line(tmp_path / "ws"), Started()
     before = state(workspace.root)
     answers: Counter[int] = Counter()
     with listening(board_app(workspace, Access("", (), key=KEY), start=started)) as url:
         for seed in range(DRAWS):
-            answers[ask_deed(url, *deed(random.Random(seed)), KEY)] += 1
+            answers[ask_start(url, *started_by(random.Random(seed)), KEY)] += 1
     assert started.words and {tuple(words) for words in started.words} <= {
         ("run",),
         ("run", "-p", "tile"),

@@ -124,7 +124,7 @@ const drops = {
       return `${number} as the defect ${type}, a new type; known: ${known.join(", ") || "none yet"}`;
     }
 
-    const add = () => confirmDeed(
+    const add = () => confirmThen(
       `Add ${drops.count(count(), "image")} to ${product}`,
       [...[...kinds].map(([as, number]) => meaning(as, number)), "They are copied into the product and versioned, as inspectline ingest does. They count from the next run on."],
       "Add",

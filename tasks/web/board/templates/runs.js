@@ -18,14 +18,14 @@
     look();
   }
 
-  const start = (product) => confirmDeed(
+  const start = (product) => confirmThen(
     product ? `Run ${product}` : "Run all products",
     `What is out of date is validated, trained, evaluated and weighed by the gate: inspectline run${product ? ` -p ${product}` : ""}. It goes on when this page or the board is closed.`,
     "Run",
     (by) => begin(product ? [product] : [], by),
   );
 
-  const stop = ({ pid }) => confirmDeed(
+  const stop = ({ pid }) => confirmThen(
     "Stop the run",
     "It ends once its stages have come to the end of a batch. Checkpoints are kept, and the next run goes on from there.",
     "Stop",

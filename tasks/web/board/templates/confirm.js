@@ -1,7 +1,7 @@
 // Ask whether something is to be done, and who does it: with a token of one's own the name is known.
 // what: a text, or one for each line. act: does it, given the name; its error is shown and the dialog stays.
-function confirmDeed(title, what, verb, act) {
-  const dialog = document.getElementById("deed");
+function confirmThen(title, what, verb, act) {
+  const dialog = document.getElementById("confirm");
   const { by } = dialog.querySelector("form").elements;
   dialog.querySelector("h2").textContent = title;
   dialog.querySelector(".what").replaceChildren(...[what].flat().flatMap((text) => [text, document.createElement("br")]).slice(0, -1));
@@ -13,7 +13,7 @@ function confirmDeed(title, what, verb, act) {
   dialog.showModal();
 }
 {
-  const dialog = document.getElementById("deed");
+  const dialog = document.getElementById("confirm");
   const form = dialog.querySelector("form");
   const wrong = dialog.querySelector("[role=alert]");
   form.elements.cancel.addEventListener("click", () => dialog.close());
