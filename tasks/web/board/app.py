@@ -100,7 +100,7 @@ def read_routes(
     @router.get("/progress")
     def progress(request: Request) -> dict[str, Any]:
         person, state, begun = access.person(request), current_state(workspace), runs.now()
-        working = state["run"] and state["run"]["state"] == "working"
+        working = state["run"] and state["run"]["state"] in ("working", "finishing")
         return {
             **state,
             "planning": state["planning"] or bool(begun and begun["alive"] and not working),

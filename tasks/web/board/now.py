@@ -23,14 +23,18 @@ EARLIEST = 0.05  # smallest fraction of a part for an estimate
 
 
 def current_state(workspace: Workspace) -> JsonObject:
-    """run: the newest run, or None; planning: a run has started and checks what to do; failures:
+    """run: the newest run, or None, `finishing` while it writes its report; planning: a run has started and checks what to do; failures:
     failures that are not fixed yet."""
     records = journals(workspace)
     usual = stage_durations(records)
+    last = run_now(records[0], usual) if records else None
+    if last and is_finishing(workspace, records[0]):
+        last["state"] = "finishing"
+    busy = last and last["state"] in ("working", "finishing")
     return {
         "time": clock.now(),
-        "run": run_now(records[0], usual) if records else None,
-        "planning": is_planning(workspace) and not (records and records[0]["alive"]),
+        "run": last,
+        "planning": is_planning(workspace) and not busy,
         "failures": open_failures(workspace, records),
     }
 
@@ -39,6 +43,13 @@ def is_planning(workspace: Workspace) -> bool:
     """Whether a run, and no change by hand, holds the workspace."""
     found = holder(workspace)
     return found.what == RUN if found else in_use(workspace)
+
+
+def is_finishing(workspace: Workspace, record: JsonObject) -> bool:
+    """Whether the run that this journal is of still holds the workspace, with its stages over."""
+    found = holder(workspace)
+    ended = record["ended"] is not None
+    return bool(ended and found and (found.pid, found.host) == (record["pid"], record["host"]))
 
 
 def run_now(record: JsonObject, usual: dict[str, float]) -> JsonObject:

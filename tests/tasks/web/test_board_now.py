@@ -78,6 +78,9 @@ def test_a_run_that_looks_what_is_to_be_done_is_told(workspace):
         assert current_state(workspace)["planning"] is True
         with Journal(workspace, ["gate cap"]):
             assert current_state(workspace)["planning"] is False
+        told = current_state(workspace)  # the stages are over, and it writes its report
+        assert told["planning"] is False and told["run"]["state"] == "finishing"
+    assert current_state(workspace)["run"]["state"] == "done"
     assert current_state(workspace)["planning"] is False
 
 

@@ -135,11 +135,12 @@ def judge_in_a_row(tab: Browser, made: Workspace) -> None:
     tab.press(*"anna")
     tab.run("document.querySelector('.row [name=reason]').focus()")
     tab.press(*"seen")
-    tab.run("document.activeElement.blur()")
+    tab.press("Enter")  # says what was meant, and the keys are for the next label
     said = {"test/crack/00.png": "crack", "test/good/30.png": "crack", "test/good/29.png": "drop"}
     for key, path in zip(("k", "1", "x"), said, strict=True):
-        assert at() == path
-        tab.press(key)
+        if key != "k":
+            assert at() == path
+            tab.press(key)
         tab.wait(f"document.querySelector('.row .told').textContent.startsWith({path!r})")
     assert judged() == said
     tab.wait("document.querySelector('.row .doubted').hidden")
@@ -169,7 +170,7 @@ def draw_a_mask(tab: Browser, made: Workspace) -> None:
     tab.run("document.querySelector('#drawing [type=submit]').click()")
     tab.wait("!document.getElementById('drawing').open")
     told = tab.run("document.querySelector('#viewer .corrected').textContent")
-    assert f"{LAST}: mask of" in told and "inspectline run -p plate" in told
+    assert f"{LAST}: mask of" in told and "Run… on the page of plate" in told
     mask = read_mask(made.images("plate") / "ground_truth" / "crack" / "28_mask.png")
     assert mask.shape == (48, 64)
     assert mask[10, 19] and mask[30, 55] and not mask[38, 15] and not mask[3, 3]

@@ -9,7 +9,7 @@
 
   function open(title, what, path, body, group = "") {
     const product = path.split("/")[2];
-    sent = { path, body, after: group ? ` It applies from the next run on: inspectline run -p ${product}` : "" };
+    sent = { path, body, after: group ? ` It applies from the next run on: Run… on the page of ${product}` : "" };
     dialog.querySelector("h2").textContent = title;
     dialog.querySelector(".what").textContent = what;
     for (const set of form.querySelectorAll("fieldset")) set.hidden = set.disabled = set.dataset.group !== group;

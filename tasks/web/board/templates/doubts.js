@@ -33,12 +33,13 @@
     const present = products[product].models.filter((model) => !model.key.startsWith("release-"));
     const models = [...present].sort((a, b) => (b.verdict === "champion") - (a.verdict === "champion"));
     let last = null; // what was said last: the doubt, and the label it was given
+    let meant = ""; // what was said before it was known who says it, and why
     let busy = false;
 
     function show() {
       const [doubt] = waiting;
       part(".doubted").hidden = !doubt;
-      part(".rest").textContent = doubt ? `${total - waiting.length + 1} of ${total}` : `All ${total} are looked at. What you corrected applies from the next run on: inspectline run -p ${product}`;
+      part(".rest").textContent = doubt ? `${total - waiting.length + 1} of ${total}` : `All ${total} are looked at. What you corrected applies from the next run on: Run… on the page of ${product}`;
       if (!doubt) return;
       part(".views").replaceChildren(...views(product, models, doubt.path));
       part(".label").textContent = doubt.label;
@@ -57,7 +58,12 @@
         return show();
       }
       fillName(by);
-      for (const field of [by, reason]) if (!field.value.trim()) return field.focus();
+      const missing = [by, reason].find((field) => !field.value.trim());
+      meant = missing ? what : "";
+      if (missing) {
+        told.textContent = "Say who you are and why, then press Enter.";
+        return missing.focus();
+      }
       keepName(by);
       const who = { by: by.value, reason: reason.value };
       busy = true;
@@ -97,7 +103,15 @@
       if (place < 9) button.append(" ", Object.assign(document.createElement("kbd"), { textContent: place + 1 }));
       part(".types").append(button);
     });
-    fillName(by);
+    document.addEventListener("progress", () => { // who it is with a token is known from then on
+      fillName(by);
+      by.parentElement.hidden = by.readOnly;
+    });
+    part(".who").addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || !meant) return;
+      event.target.blur(); // the next key is said of the next label
+      say(meant);
+    });
     section.addEventListener("click", (event) => {
       const button = event.target.closest("[data-say]");
       if (button) say(button.dataset.say);

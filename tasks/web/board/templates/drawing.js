@@ -215,7 +215,7 @@
     try {
       const { what } = await ask(`/products/${about.product}/mask`, { image: about.image, mask: await png(), seen: about.seen, by: field.by.value, reason: field.reason.value });
       dialog.close();
-      about.told.textContent = `${what}. It applies from the next run on: inspectline run -p ${about.product}`;
+      about.told.textContent = `${what}. It applies from the next run on: Run… on the page of ${about.product}`;
     } catch (error) {
       wrong.textContent = error.message;
       wrong.hidden = false;

@@ -4,7 +4,7 @@
   const copy = (id) => document.getElementById(id).content.firstElementChild.cloneNode(true);
   const WORDS = {
     working: "a run is in progress", done: "the last run is done", failed: "the last run failed",
-    stopped: "the last run was stopped", planning: "a run checks what is out of date", killed: "the last run was killed",
+    stopped: "the last run was stopped", planning: "a run checks what is out of date", finishing: "a run writes its report", killed: "the last run was killed",
   };
   const PLANNING = { state: "planning", done: 0, total: 0, working: [], waiting: [], left: null };
   let soon; // the next look
@@ -69,7 +69,7 @@
     const tag = part("tag");
     tag.hidden = !told;
     if (!told) return put(part("told"), "no run yet; start one with inspectline run");
-    tag.className = `tag ${{ done: "champion", working: "working", planning: "working" }[told.state] ?? "refused"}`;
+    tag.className = `tag ${{ done: "champion", working: "working", planning: "working", finishing: "working" }[told.state] ?? "refused"}`;
     put(tag, told.state);
     const by = told.by ? ` by ${told.by}` : "";
     const left = told.left === null ? "" : `, about ${span(told.left)} left`;
@@ -113,7 +113,7 @@
   }
 
   function pending(products) {
-    const rows = Object.entries(products).flatMap(([product, lines]) => [...lines.map((line) => `${product}: ${line}`), `${product}: to apply it: inspectline run -p ${product}`]);
+    const rows = Object.entries(products).flatMap(([product, lines]) => [...lines.map((line) => `${product}: ${line}`), `${product}: to apply it: Run… on its page`]);
     const count = Object.keys(products).length;
     fold("pending", rows, `${count} ${count === 1 ? "product waits" : "products wait"} for a run, because something was changed`, item);
   }
