@@ -23,8 +23,8 @@ EARLIEST = 0.05  # smallest fraction of a part for an estimate
 
 
 def current_state(workspace: Workspace) -> JsonObject:
-    """run: the newest run, or None, `finishing` while it writes its report; planning: a run has started and checks what to do; failures:
-    failures that are not fixed yet."""
+    """run: the newest run, or None, `finishing` while it writes its report; planning: a run has
+    started and checks what to do; failures: failures that are not fixed yet."""
     records = journals(workspace)
     usual = stage_durations(records)
     last = run_now(records[0], usual) if records else None
