@@ -35,6 +35,12 @@ def blocks(images: Tensor) -> tuple[Tensor, ...]:
     return images.split(max(1, PIXELS // (images.shape[-2] * images.shape[-1])))
 
 
+def require_folder(path: Path | str) -> None:
+    """FileNotFoundError before work for a file whose folder does not exist."""
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {Path(path).parent}; make it first")
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Use `seed` for random numbers inside the block; the caller's generators do not change."""
@@ -160,9 +166,11 @@ class Detector(nn.Module, ABC):
         """Score float32 images (B, 3, H, W) from any device."""
         if not self.fitted:
             raise NotFittedError(f"{type(self).__name__} is not fitted; call fit() or load() first")
-        if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.float32:
+        if getattr(images, "ndim", 0) != 4 or images.shape[1] != 3 or images.dtype != torch.float32:
+            got = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else ""
             raise InputError(
-                f"expected float32 images (B, 3, H, W), got {images.dtype} {tuple(images.shape)}"
+                "expected float32 images (B, 3, H, W), one batch of a loader at a time, got "
+                f"{got or type(images).__name__}"
             )
         self.eval()
         found = [self(part.to(self.fitted.device)) for part in blocks(images)]
@@ -178,10 +186,11 @@ class Detector(nn.Module, ABC):
         parts = [part for part in made if part is not None]
         return torch.cat(parts) if parts else None
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write all data for `load` as safetensors: numbers and JSON, no code."""
         if not self.fitted:
             raise NotFittedError(f"{type(self).__name__} is not fitted; there is nothing to save")
+        require_folder(path)
         about = {
             "format": FORMAT,
             "algorithm": type(self).__module__.rpartition(".")[2],
@@ -203,13 +212,18 @@ class Detector(nn.Module, ABC):
                 setattr(self.get_submodule(owner), leaf, torch.empty_like(state[name]))
         return super().load_state_dict(state, strict, assign)
 
-    def export(self, path: Path, image_size: tuple[int, int]) -> None:
-        """Write an ONNX file for images (B, 3, *image_size), any B; its output equals `predict`."""
+    def export(self, path: Path | str, image_size: tuple[int, int] | int) -> None:
+        """Write an ONNX file for images (B, 3, *image_size), any B; its output equals `predict`.
+
+        image_size: height and width, pixels, or the side of a square.
+        """
         if not self.fitted:
             raise NotFittedError(f"{type(self).__name__} is not fitted; there is nothing to export")
         if self.no_export:
             raise ExportError(f"{type(self).__name__} cannot be exported: {self.no_export}")
-        sample = torch.zeros(2, 3, *image_size, device=self.fitted.device)
+        require_folder(path)
+        sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+        sample = torch.zeros(2, 3, *sides, device=self.fitted.device)
         torch.onnx.export(
             self.eval(),
             (sample,),

@@ -17,6 +17,15 @@ from ad_models.run import Run
 FEATURES = "the features of all images"
 
 
+def check_positions(found: int, learned: int, images: Tensor) -> None:
+    """InputError where images (B, 3, H, W) have another number of positions than the fit's had."""
+    if found != learned:
+        raise InputError(
+            f"this model was fitted on images of another size: it knows {learned} positions, and "
+            f"images of {tuple(images.shape[-2:])} have {found}; give images of the fit's size"
+        )
+
+
 class PatchEmbedding(nn.Module):
     """The surroundings of each position, with the same number of values of every layer (PatchCore,
     section 3.1 and official code).

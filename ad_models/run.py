@@ -29,8 +29,9 @@ class Progress(NamedTuple):
 
 @dataclass
 class Run:
-    """Pass it to `fit`. `identity` identifies the algorithm, its settings and its data: a
-    checkpoint is only resumed by a run of the same identity."""
+    """Pass it to `fit`: `Run(torch.device("cuda"), report=print)`. `identity` identifies the
+    algorithm, its settings and its data: a checkpoint is only resumed by a run of the same
+    identity."""
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     checkpoint: Path | None = None  # None: neither save nor resume
@@ -49,6 +50,9 @@ class Run:
     _reported: float = 0.0
     _saved: float = field(default_factory=time.monotonic)
     _cost: float = 0.0  # seconds of the last save
+
+    def __post_init__(self) -> None:
+        self.device = torch.device(self.device)  # "cuda" as well
 
     @property
     def folder(self) -> Path | None:

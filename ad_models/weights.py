@@ -90,12 +90,35 @@ def _from_file(net: nn.Module, path: Path) -> str:
     wanted = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
     for name, value in wanted.items():
         if name not in state:
-            raise WeightsError(f"{path} is of another network: it has no tensor '{name}'")
+            raise WeightsError(
+                f"{path} is of another network: it has no tensor '{name}'{_longer(state, name)}"
+            )
         if state[name].shape != value.shape:
             shapes = f"{tuple(state[name].shape)}, not {tuple(value.shape)}"
             raise WeightsError(f"{path} is of another network: '{name}' is {shapes}")
+    if more := _deeper(net, state):
+        raise WeightsError(f"{path} is of another network: it also has '{more}'")
     net.load_state_dict({name: state[name].float() for name in wanted}, strict=False)
     return fingerprint(path)
+
+
+def _longer(state: dict[str, Tensor], name: str) -> str:
+    """A tensor of that name with something before it, as wrappers of networks write it."""
+    longer = next((one for one in state if one.endswith(f".{name}")), "")
+    before = longer.removesuffix(name)
+    return f", but '{longer}': save it without '{before}'" if longer else ""
+
+
+def _deeper(net: nn.Module, state: dict[str, Tensor]) -> str:
+    """A tensor of a layer of `net` that the layer has not, as of a deeper network; else empty."""
+    layers = [
+        f"{name}.{inner}." if type(child) is nn.Module else f"{name}."  # a bare one holds layers
+        for name, child in net.named_children()
+        for inner, _ in (child.named_children() if type(child) is nn.Module else [("", child)])
+    ]
+    own = net.state_dict()
+    inside = (name for name in state if name.startswith(tuple(layers)) and name not in own)
+    return next((name for name in inside if not name.endswith("num_batches_tracked")), "")
 
 
 def fingerprint(path: Path) -> str:
@@ -113,9 +136,13 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise what their parsers raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if type(error).__name__ == "UnpicklingError":  # its text says how to run code
+            reason = "it is damaged, or holds code, never run here; save model.state_dict() alone"
         raise WeightsError(f"{path} is no readable state dict: {reason}") from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(f"{path} is no state dict: it must map names to tensors")
+        nested = isinstance(state, dict) and isinstance(state.get("state_dict"), dict)
+        found = "; it has one at ['state_dict']: save that alone" if nested else ""
+        raise WeightsError(f"{path} is no state dict: it must map names to tensors{found}")
     return state
 
 

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
-from torchvision.models import resnet18, squeezenet1_1
+from torchvision.models import get_model, resnet18, resnet34, squeezenet1_1
 
 from ad_models.errors import WeightsError
 from ad_models.features import Pyramid
 
 LAYERS = ("layer1", "layer2")
+CONTAINED = [("squeezenet1_1", ("features.4",)), ("mnasnet0_5", ("layers.8",))]
 
 
 @pytest.fixture
@@ -58,6 +59,29 @@ def test_weights_of_another_network(tmp_path):
         Pyramid("resnet18", LAYERS, str(tmp_path / "resnet18.pth"))
 
 
+@pytest.mark.parametrize(
+    ("wrapped", "said"),
+    [
+        (lambda _: resnet34().state_dict(), r"of another network: it also has 'layer1\.2\.conv1"),
+        (
+            lambda state: {f"module.{name}": value for name, value in state.items()},
+            r"no tensor 'conv1\.weight', but 'module\.conv1\.weight': save it without 'module\.'",
+        ),
+        (lambda state: {"state_dict": state}, r"one at \['state_dict'\]: save that alone"),
+    ],
+)
+def test_a_deeper_network_and_a_wrapped_one_are_told(tmp_path, wrapped, said):
+    torch.save(wrapped(resnet18().state_dict()), tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=said):
+        Pyramid("resnet18", LAYERS, str(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize(("backbone", "layers"), CONTAINED)
+def test_layers_behind_the_last_one_may_be_in_the_file(tmp_path, backbone, layers):
+    torch.save(get_model(backbone).state_dict(), tmp_path / "w.pth")
+    assert Pyramid(backbone, layers, str(tmp_path / "w.pth")).source.startswith("w.pth")
+
+
 def test_an_error_of_the_environment_names_the_variable(state, monkeypatch):
     monkeypatch.setenv("INSPECTLINE_WEIGHTS", str(state))
     said = r"INSPECTLINE_WEIGHTS is set.*wide_resnet50_2.*of another network.*a folder with a file"
@@ -74,7 +98,7 @@ def test_a_missing_layer_is_named(tmp_path):
 
 def test_code_in_a_file_is_not_run(tmp_path):
     torch.save({"conv1.weight": pytest.raises}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match="no readable state dict"):
+    with pytest.raises(WeightsError, match=r"no readable state dict: .*save model\.state_dict"):
         Pyramid("resnet18", LAYERS, str(tmp_path / "w.pth"))
 
 

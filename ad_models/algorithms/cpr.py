@@ -27,7 +27,7 @@ from ad_models.base import Batch, Detector, Prediction
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import finish, smooth
-from ad_models.patches import everything
+from ad_models.patches import check_positions, everything
 from ad_models.pixels import normalised, unit
 from ad_models.retrieval import Retrieval, divergence, lowest
 from ad_models.run import Run
@@ -207,6 +207,7 @@ class Cpr(Detector):
         features = self.pyramid(images)
         like = self.retrieval.like(features[0], self.config.retrieved)
         fine, coarse = self.local(features)
+        check_positions(fine[0, 0].numel(), self.fine[0, 0].numel(), images)
         front = self.retrieval.front(features[0])
         best = [torch.full_like(f[:, 0], -1.0) for f in (fine, coarse)]
         for one in like.unbind(1):  # (B,): one at a time, to save memory

@@ -31,6 +31,7 @@ from ad_models.gaussian import (
 )
 from ad_models.gaussian_left_out import Gaussians
 from ad_models.maps import finish
+from ad_models.patches import check_positions
 from ad_models.run import Run
 from ad_models.search import Dims, Ridge
 
@@ -129,6 +130,7 @@ class Padim(Detector):
 
     def forward(self, images: Tensor) -> Prediction:
         patches, grid = self.embed(images)
+        check_positions(patches.shape[1], len(self.mean), images)
         delta = patches - self.mean
         if self.rows.numel():
             distance = mahalanobis_of_few(delta, self.rows, self.whiten, self.config.epsilon)

@@ -33,7 +33,7 @@ from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
 from ad_models.neighbours import nearest
-from ad_models.patches import PatchEmbedding, everything
+from ad_models.patches import PatchEmbedding, check_positions, everything
 from ad_models.run import Run
 
 
@@ -207,6 +207,7 @@ class Pni(Detector):
         features = self.embed(images)
         grid = features.shape[-2:]
         patches = features.flatten(2).mT  # (B, P, D)
+        check_positions(patches.shape[1], len(self.here), images)
         # |x|^2 is left out: it changes no order within a patch
         distances = self.bank.square().sum(1) - 2 * patches @ self.bank.mT  # (B, P, N)
         chances = (self.expectation(features) / self.config.temperature).softmax(dim=-1)

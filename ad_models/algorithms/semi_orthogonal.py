@@ -24,6 +24,7 @@ from ad_models.features import Pyramid, dims_of
 from ad_models.gaussian import RunningGaussian, claim_gaussians, whitening
 from ad_models.gaussian_left_out import Gaussians
 from ad_models.maps import finish
+from ad_models.patches import check_positions
 from ad_models.run import Run
 from ad_models.search import Dims, Ridge
 
@@ -95,6 +96,7 @@ class SemiOrthogonal(Detector):
 
     def forward(self, images: Tensor) -> Prediction:
         patches, grid = self.embed(images)
+        check_positions(patches.shape[1], len(self.mean), images)
         # einsum, not `whiten @ x[..., None]`: matmul would expand whiten to (B, P, D, D)
         whitened = torch.einsum("pij,bpj->bpi", self.whiten, patches - self.mean)
         distance = whitened.norm(dim=-1)  # Mahalanobis

@@ -32,17 +32,22 @@ def image_scores(scores: Any, labels: Any) -> tuple[Floats, Bools]:
 
 def valid_maps(maps: Any, masks: Any, first: int) -> tuple[Floats, Bools]:
     """Finite maps and masks (B, H, W); first: number of images before these."""
-    scores, truth = as_floats(maps), as_bools(masks, "masks")
+    scores, truth = without_channel(as_floats(maps)), without_channel(as_bools(masks, "masks"))
     if scores.shape != truth.shape or scores.ndim not in (2, 3):
         raise DataError(
-            f"maps {scores.shape} and masks {truth.shape}: give both as (B, H, W) or (H, W); "
-            "resize a map to its mask first"
+            f"maps {scores.shape} and masks {truth.shape}: give both as (B, H, W), (B, 1, H, W) or "
+            "(H, W); resize a map to its mask first"
         )
     height, width = scores.shape[-2:]
     scores, truth = scores.reshape(-1, height, width), truth.reshape(-1, height, width)
     for number, image in enumerate(scores, first):
         check_finite(image, number)
     return scores, truth
+
+
+def without_channel(images: np.ndarray) -> np.ndarray:
+    """Images (B, 1, H, W), as `predict` gives maps, as (B, H, W); others as they are."""
+    return images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
 
 
 def check_finite(image: Floats, number: int) -> None:

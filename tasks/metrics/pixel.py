@@ -74,7 +74,8 @@ class PixelMetrics:
         self.open = True
 
     def update(self, maps: Any, masks: Any, labels: Sequence[str] | str | None = None) -> None:
-        """Take in score maps and masks, arrays or tensors (B, H, W) or (H, W); defective is 1.
+        """Take in score maps and masks, arrays or tensors (B, H, W), (B, 1, H, W) or (H, W), each
+        map as large as its mask; defective is 1.
 
         labels: defect type of each image, for `by_type`.
         """

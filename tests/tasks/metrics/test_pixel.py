@@ -264,7 +264,7 @@ def test_tensors_are_taken() -> None:
         (np.full((2, 3, 3), np.nan), np.zeros((2, 3, 3)), "map 5, counted from 0, holds 9 NaN"),
         (np.array([[1, np.inf]]), np.zeros((1, 2)), "0 NaN and 1 infinite"),
         (np.zeros((2, 3, 3)), np.zeros((2, 3, 4)), r"\(2, 3, 3\) and masks \(2, 3, 4\)"),
-        (np.zeros((1, 1, 3, 3)), np.zeros((1, 1, 3, 3)), r"\(B, H, W\) or \(H, W\)"),
+        (np.zeros((1, 2, 3, 3)), np.zeros((1, 2, 3, 3)), r"\(B, 1, H, W\) or \(H, W\)"),
         (np.zeros((3, 3)), np.full((3, 3), 255), "masks hold 255.*binarise"),
     ],
 )
@@ -287,3 +287,8 @@ def test_bad_scores_limits_and_late_updates() -> None:
     metrics.compute()
     with pytest.raises(RuntimeError, match="start a new PixelMetrics"):
         metrics.update(*toy(0))
+
+
+def test_maps_and_masks_may_have_a_channel() -> None:
+    maps, masks = toy(0)
+    assert measured([(maps[:, None], masks[:, None])]) == measured([(maps, masks)])
