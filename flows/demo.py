@@ -20,7 +20,7 @@ from tasks.init import init
 from tasks.workspace.files import write_text
 from tasks.workspace.paths import Workspace, find
 
-# Two and a half minutes on two cores, and the same everywhere: the backbone is the one in the box.
+# Two minutes on two cores, and the same everywhere: the backbone is the one in the box.
 ALGORITHMS = ["padim", "patchcore"]
 THIRD = "semi_orthogonal"  # of the product with wrong labels: two algorithms doubt none
 SMALL = {

@@ -96,6 +96,7 @@ def test_a_person_tries_judges_draws_and_looks_on(made: Workspace, tab: Browser)
         tab.errors.clear()
         turn(tab, "p/plate")
         try_a_picture(tab, file.read_bytes())
+        judge_a_picture(tab, file.read_bytes())
         turn(tab, "p/plate/data")
         judge_in_a_row(tab, made)
         turn(tab, "p/plate/padim")
@@ -106,16 +107,36 @@ def test_a_person_tries_judges_draws_and_looks_on(made: Workspace, tab: Browser)
     assert tab.errors == []
 
 
-def try_a_picture(tab: Browser, data: bytes) -> None:
-    """Drop it on the product's page: the verdict and the map stand there."""
+def drop(tab: Browser, data: bytes, name: str, where: str) -> None:
     text = base64.b64encode(data).decode()
     tab.run(f"""(() => {{
         const bytes = Uint8Array.from(atob("{text}"), (c) => c.charCodeAt(0));
         const dataTransfer = new DataTransfer();
-        dataTransfer.items.add(new File([bytes], "part-17.png"));
+        dataTransfer.items.add(new File([bytes], "{name}"));
         const event = new DragEvent("drop", {{ dataTransfer, bubbles: true, cancelable: true }});
-        document.querySelector(".shown .trying").dispatchEvent(event);
+        document.querySelector(".shown {where}").dispatchEvent(event);
     }})()""")
+
+
+def judge_a_picture(tab: Browser, data: bytes) -> None:
+    """Add one to judge: beside the champion's verdict a person says what it shows."""
+    tab.run("document.querySelector('.shown .drop [name=as]').value = 'judge'")
+    drop(tab, data, "part-18.png", ".drop")
+    tab.wait("document.querySelector('.shown .tried .waiting .judge button')")
+    tab.run("document.querySelectorAll('.shown .tried .waiting .judge button')[2].click()")
+    assert tab.run("document.activeElement.getAttribute('aria-label')") == "Which defect"
+    tab.press(*"dent", "Enter")
+    tab.wait("document.querySelector('.shown .drop .told').textContent === '1 image ready'")
+    tab.wait("!document.querySelector('.shown .tried .waiting')")
+    tab.run("document.querySelector('.shown [data-drop=take]').click()")
+    asked = tab.run("document.querySelector('#confirm .what').textContent")
+    assert asked.startswith("1 as the defect dent, a new type")
+    tab.run("document.querySelector('#confirm [name=cancel]').click()")
+
+
+def try_a_picture(tab: Browser, data: bytes) -> None:
+    """Drop it on the product's page: the verdict and the map stand there."""
+    drop(tab, data, "part-17.png", ".trying")
     tab.wait("document.querySelector('.shown .tried .verdict')")
     told = tab.run("document.querySelector('.shown .tried .verdict').textContent")
     assert told.startswith("defect") and "part-17.png" in told and "ms" in told

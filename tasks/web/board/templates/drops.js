@@ -57,7 +57,7 @@ const drops = {
   },
 };
 {
-  const DEFECT = "test/";
+  const [DEFECT, JUDGE] = ["test/", "judge"];
   const GOOD = { "train/good": "good parts, to learn from", "test/good": "good parts, to test with" };
 
   function zone(section) {
@@ -78,27 +78,36 @@ const drops = {
 
     kind.addEventListener("change", async () => {
       label.hidden = kind.value !== DEFECT;
-      if (label.hidden || known.length) return;
+      if (![DEFECT, JUDGE].includes(kind.value) || known.length) return;
       const { labels } = await ask(`/products/${product}`).catch(() => ({ labels: [] }));
       known = labels.filter((name) => name !== "good");
       label.list.replaceChildren(...known.map((name) => new Option(name)));
     });
 
-    async function accept(files) {
-      if (busy || !files.length) return;
-      const meant = as();
+    // the champion's opinion of each, and a person's judgement, which comes back as an event
+    function judge(files) {
+      part("told").textContent = "say below what each shows";
+      section.closest(".page").querySelector(".trying").dispatchEvent(new CustomEvent("judge", { detail: files }));
+    }
+
+    // how many of the files were taken
+    async function accept(files, meant = as()) {
+      let taken = 0;
+      if (busy || !files.length) return taken;
+      if (meant === JUDGE) return judge(files);
       part("told").textContent = meant === DEFECT ? "first say which defect they show" : "";
       if (meant === DEFECT) return label.focus();
       busy = true;
       bar.hidden = false;
       try {
         drop ||= (await ask("/drops", { product })).drop;
-        const { taken, refused } = await drops.send(drop, files, meant, (done, all, name) => {
+        const sent = await drops.send(drop, files, meant, (done, all, name) => {
           bar.value = done / all;
           part("told").textContent = `${done + 1} of ${all}: ${name}`;
         });
+        taken = sent.taken;
         if (taken) kinds.set(meant, (kinds.get(meant) ?? 0) + taken);
-        shown = [...shown, ...refused];
+        shown = [...shown, ...sent.refused];
         part("told").textContent = `${drops.count(count(), "image")} ready${shown.length ? `, ${drops.count(shown.length, "file")} refused` : ""}`;
         drops.list(part("refused"), shown);
       } catch (error) {
@@ -108,6 +117,7 @@ const drops = {
         bar.hidden = true;
         for (const button of section.querySelectorAll("[data-drop]")) button.hidden = !count();
       }
+      return taken;
     }
 
     function ended(text) {
@@ -145,6 +155,7 @@ const drops = {
       drops.list(part("refused"), []);
       ended("");
     });
+    section.addEventListener("judged", ({ detail }) => accept([detail.file], detail.as).then(detail.done));
     input.addEventListener("change", () => { accept([...input.files]); input.value = ""; });
     drops.onto(section, accept);
   }

@@ -46,21 +46,60 @@
     return item;
   }
 
+  // What a person says that the picture shows, beside the champion's opinion: it goes to the images that are to be added.
+  function judgement(zone, file, item) {
+    const line = words("p", "judge", "");
+    line.classList.add("actions");
+    const field = Object.assign(document.createElement("input"), { maxLength: 64, placeholder: "which defect", autocomplete: "off", hidden: true });
+    field.setAttribute("aria-label", "Which defect");
+    field.setAttribute("list", zone.querySelector("[name=label]").getAttribute("list"));
+    const told = words("span", "aside", "");
+
+    function done(taken) {
+      told.textContent = taken ? "ready: Add them… above" : "not taken: above stands why";
+      if (!taken) return;
+      line.replaceChildren(told);
+      item.classList.remove("waiting");
+    }
+    const say = (as) => zone.dispatchEvent(new CustomEvent("judged", { detail: { file, as, done } }));
+    function defect() {
+      if (field.value.trim()) return say(`test/${field.value.trim()}`);
+      field.hidden = false;
+      field.focus();
+    }
+    const button = (text, act) => {
+      const made = Object.assign(document.createElement("button"), { type: "button", textContent: text });
+      made.addEventListener("click", act);
+      return made;
+    };
+    field.addEventListener("keydown", (event) => event.key === "Enter" && defect());
+    line.append(button("Good, to learn from", () => say("train/good")), button("Good, to test with", () => say("test/good")), button("A defect…", defect), field, told);
+    return line;
+  }
+
   for (const section of document.querySelectorAll(".trying")) {
+    const zone = section.closest(".page").querySelector(".drop");
     const [choice, busy, list] = ["input", ".busy", ".tried"].map((one) => section.querySelector(one));
     let last = Promise.resolve(); // one after the other, whatever comes meanwhile
 
-    async function show(file) {
+    // waiting: it stays until somebody judges it
+    async function show(file, waiting) {
       busy.textContent = `inspecting ${file.name}…`;
       try {
-        list.prepend(result(file.name, await inspect(section.dataset.product, file)));
+        const item = result(file.name, await inspect(section.dataset.product, file));
+        item.classList.toggle("waiting", waiting);
+        item.append(judgement(zone, file, item));
+        list.prepend(item);
       } catch (error) {
         list.prepend(refusal(file.name, error.message));
       }
-      while (list.children.length > MOST) list.lastElementChild.remove();
+      const over = [...list.querySelectorAll("li:not(.waiting)")].slice(MOST);
+      for (const each of over) each.remove();
       busy.textContent = "";
     }
-    const take = (files) => [...files].forEach((file) => (last = last.then(() => show(file))));
+    const take = (files, waiting = false) => [...files].forEach((file) => (last = last.then(() => show(file, waiting))));
+
+    section.addEventListener("judge", (event) => take(event.detail, true));
 
     choice.addEventListener("change", () => {
       take(choice.files);
