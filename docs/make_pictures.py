@@ -5,6 +5,7 @@
 montage.jpg    good part | defect | heat map of the champion, a row for each product
 predict.jpg    what `predict --maps` writes of one defect
 report.jpg, model.jpg, board.jpg, phone.jpg    pages, as headless Chromium shows them
+policies.png   where each policy puts the threshold, on scores that are drawn at random
 """
 
 import shutil
@@ -19,18 +20,33 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from tasks.decisions.threshold import choose_threshold
 from tasks.images.decode import decode_image
 from tasks.images.read_image import read_bytes
 from tasks.models.release_model import ReleaseModel
+from tasks.spec.policy_names import PolicyName
+from tasks.spec.schema import Rule
 from tasks.store.opening import locate
 from tasks.workspace.paths import Workspace, find
 
 SIDE, GAP, TITLE = 240, 8, 30  # pixels of a picture of the montage, between them, of the heads
 HEADS = ("a good part", "a part with a defect", "what the champion sees")
 DEFECTS = {"cap": "misprint", "plate": "missing_hole", "weave": "hole"}  # where a product has them
-PAPER, INK = "white", (32, 36, 42)
+PAPER, INK, RULE = "white", (32, 36, 42), (205, 208, 212)
+GOOD, BAD = (122, 154, 179), (190, 106, 52)
+POLICY_LEFT = 200  # pixels for the words of a policy
+POLICIES: dict[PolicyName, dict[str, float]] = {  # with what is set beside each
+    "normal_quantile": {},
+    "normal_tail": {},
+    "max_overkill": {"overkill": 0.05},
+    "min_cost": {},
+    "max_miss": {},
+    "f1_max": {},
+    "fixed": {"value": 12.0},
+}
 JPEG: dict[str, Any] = {"quality": 82, "subsampling": 0, "optimize": True}  # letters stay sharp
 PATIENCE = 90.0  # seconds for the board, and for a screenshot
 
@@ -41,6 +57,7 @@ def main(workspace: Path, target: Path) -> None:
     home = find(workspace)
     rows = [row(home, product) for product in home.products]
     montage(rows).save(target / "montage.jpg", **JPEG)
+    policies(*drawn_scores()).save(target / "policies.png", optimize=True)
     explained(home, home.products[1]).save(target / "predict.jpg", **JPEG)
     report = max((home.root / "report").glob("*/report.html")).resolve().as_uri()
     product, algorithm = home.products[1], "patchcore"
@@ -85,6 +102,36 @@ def montage(rows: list[list[Image.Image]]) -> Image.Image:
         for line, pictures in enumerate(rows):
             shown = pictures[column].convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
             whole.paste(shown, (column * step, line * step + TITLE))
+    return whole
+
+
+def drawn_scores() -> tuple[np.ndarray, np.ndarray]:
+    """Scores of 120 good parts, two of them odd, and of 12 defects, three of them faint."""
+    random = np.random.default_rng(4)
+    good = np.r_[random.lognormal(1.6, 0.22, 118), 9.6, 10.4]
+    return good, np.r_[random.normal(14.0, 2.2, 10), 8.3, 9.1]
+
+
+def policies(good: np.ndarray, bad: np.ndarray) -> Image.Image:
+    """A row for each policy: good parts as points above, defects below, and its threshold."""
+    top, wide, high = max(good.max(), bad.max()) * 1.03, 640, 64
+    whole = Image.new("RGB", (POLICY_LEFT + wide + 10, high * len(POLICIES) + TITLE), PAPER)
+    pen, font, small = ImageDraw.Draw(whole), *map(ImageFont.load_default, (16, 14))
+    pen.text((POLICY_LEFT, 4), "score: good parts above, defects below the line", INK, small)
+    for number, (policy, more) in enumerate(POLICIES.items()):
+        middle = TITLE + high * number + high // 2
+        found = choose_threshold(Rule(policy=policy, **more), good, bad)
+        assert found.value is not None
+        at = POLICY_LEFT + wide * found.value / top
+        pen.line((POLICY_LEFT, middle, POLICY_LEFT + wide, middle), RULE)
+        for scores, colour, side in ((good, GOOD, -1), (bad, BAD, 1)):
+            for place, score in enumerate(np.sort(scores)):
+                x, y = POLICY_LEFT + wide * score / top, middle + side * (7 + 5 * (place % 3))
+                pen.ellipse((x - 3, y - 3, x + 3, y + 3), colour)
+        pen.line((at, middle - 26, at, middle + 26), INK, 2)
+        rejected, missed = (good > found.value).sum(), (bad <= found.value).sum()
+        pen.text((2, middle - 19), policy, INK, font)
+        pen.text((2, middle + 3), f"rejects {rejected} good, misses {missed}", INK, small)
     return whole
 
 
