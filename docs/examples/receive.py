@@ -1,4 +1,4 @@
-"""Receive results by HTTP and write each down once, whoever is killed on the way.
+"""Receive results by HTTP and write each down once, also where one side is killed on the way.
 
     python receive.py 8080 results.jsonl
 

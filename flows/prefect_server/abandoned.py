@@ -46,7 +46,7 @@ def of_this_machine() -> AbstractContextManager[set[str]]:
 
 def untagged() -> AbstractContextManager[object]:
     """Inside, task runs bear no tag: for each one that does, Prefect asks its server for a slot of
-    the tag's limit, which takes a second."""
+    the tag's limit, which takes about a second where cells keep the machine busy."""
     return TagsContext(current_tags=set())
 
 

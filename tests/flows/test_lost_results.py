@@ -151,7 +151,7 @@ def test_a_broker_acknowledges_on_a_topic_of_sparkplug(broker_words, tmp_path):
     broker.kill()
 
 
-def test_every_part_is_told_once_whoever_is_killed(processes, broker_words, tmp_path):
+def test_every_part_is_told_once_where_a_side_is_killed(processes, broker_words, tmp_path):
     dice, parts = random.Random(7), []
     for _ in range(KILLS):
         for _ in range(3):
@@ -174,7 +174,7 @@ def test_every_part_is_told_once_whoever_is_killed(processes, broker_words, tmp_
     assert log.count("plate: padim") > 5 and "Traceback" not in log, log[-3000:]
 
 
-def test_every_part_is_posted_once_whoever_is_killed(released, tmp_path):
+def test_every_part_is_posted_once_where_a_side_is_killed(released, tmp_path):
     """The loop and the receiver of a webhook are killed in turn: each part is written down once."""
     dice, parts, port = random.Random(11), [], free_port()
     (tmp_path / "in").mkdir()

@@ -92,10 +92,7 @@ def no_start(*_: Any) -> Never:
 def read_routes(
     workspace: Workspace, access: Access, pages: Pages, server: Server, runs: Runs
 ) -> APIRouter:
-    async def check(request: Request) -> None:
-        access.check(request)
-
-    router = APIRouter(dependencies=[Depends(check)])
+    router = APIRouter(dependencies=[Depends(access.reader)])
 
     @router.get("/progress")
     def progress(request: Request) -> dict[str, Any]:

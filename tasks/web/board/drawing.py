@@ -21,15 +21,12 @@ SIDE = 4096  # pixels, the longer side of what is shown; the mask has the image'
 
 
 def drawing_routes(workspace: Workspace, access: Access, warm: WarmChampion) -> APIRouter:
-    async def check(request: Request) -> None:
-        access.check(request)
-
     def file_of(product: str, image: str) -> Path:
         check_product(workspace, product)
         require_defect(workspace, product, image)  # so it is one of the product's images
         return workspace.images(product) / image
 
-    router = APIRouter(prefix="/drawing/{product}", dependencies=[Depends(check)])
+    router = APIRouter(prefix="/drawing/{product}", dependencies=[Depends(access.reader)])
 
     @router.get("")
     def about(product: str, image: str) -> dict[str, Any]:

@@ -31,13 +31,7 @@ class Opened(Section):
 
 
 def drop_routes(access: Access, drops: Drops, taking: Taking) -> APIRouter:
-    async def write(request: Request) -> Person:
-        return access.check_write(request)
-
-    async def read(request: Request) -> None:
-        access.check(request)
-
-    Writer = Annotated[Person, Depends(write)]  # noqa: N806, a type
+    Writer = Annotated[Person, Depends(access.writer)]  # noqa: N806, a type
     router = APIRouter(prefix="/drops")
 
     @router.post("")
@@ -78,7 +72,7 @@ def drop_routes(access: Access, drops: Drops, taking: Taking) -> APIRouter:
         await run_in_threadpool(drops.close, drop)
         return {}
 
-    @router.get("/{drop}", dependencies=[Depends(read)])
+    @router.get("/{drop}", dependencies=[Depends(access.reader)])
     def work(drop: str) -> JsonObject:
         return drops.drop(drop).told()
 

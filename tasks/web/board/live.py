@@ -34,11 +34,12 @@ class LiveLog:
         """folder: where the log is, empty without one; hour: verdicts by product; last: rows."""
         time = datetime.now(UTC)
         found = {product: self.tail(product).newest(time) for product in self.workspace.products}
-        rows = [self.row(p, one) for p, seen in found.items() for one in seen.records[:SHOWN]]
-        rows.sort(key=lambda row: str(row["time"]), reverse=True)
+        seen_last = [(p, one) for p, seen in found.items() for one in seen.records[:SHOWN]]
+        seen_last.sort(key=lambda each: str(each[1].time), reverse=True)
+        rows = [self.row(p, one) for p, one in seen_last[:SHOWN]]  # each looks for its file
         hours = {product: seen.hour for product, seen in found.items() if seen.records}
         there = str(self.folder) if self.folder.is_dir() else ""
-        return {"folder": there, "hour": hours, "last": rows[:SHOWN]}
+        return {"folder": there, "hour": hours, "last": rows}
 
     def tail(self, product: str) -> LogTail:
         return self._tails.setdefault(product, LogTail(self.folder, product))
@@ -73,10 +74,7 @@ def live_routes(workspace: Workspace, access: Access, log: Path | None) -> APIRo
     """log: folder of the log of predictions; None: `log` of the workspace."""
     known = LiveLog(workspace, log)
 
-    async def check(request: Request) -> None:
-        access.check(request)
-
-    router = APIRouter(prefix="/live", dependencies=[Depends(check)])
+    router = APIRouter(prefix="/live", dependencies=[Depends(access.reader)])
 
     @router.get("")
     def now() -> dict[str, Any]:

@@ -40,13 +40,7 @@ class Stop(Asked):
 def run_routes(workspace: Workspace, access: Access, runs: Runs) -> APIRouter:
     """Start, stop and follow runs."""
 
-    async def write(request: Request) -> Person:
-        return access.check_write(request)
-
-    async def read(request: Request) -> None:
-        access.check(request)
-
-    Writer = Annotated[Person, Depends(write)]  # noqa: N806, a type
+    Writer = Annotated[Person, Depends(access.writer)]  # noqa: N806, a type
     router = APIRouter()
 
     @router.post("/runs")
@@ -65,7 +59,7 @@ def run_routes(workspace: Workspace, access: Access, runs: Runs) -> APIRouter:
         asked = parsed(Stop, await json_body(request))
         return await run_in_threadpool(runs.stop, asked.who(person), asked.pid)
 
-    @router.get("/runs/output", dependencies=[Depends(read)])
+    @router.get("/runs/output", dependencies=[Depends(access.reader)])
     def output(name: str | None = None, at: Offset = None) -> JsonObject:
         return runs.output(name, at)
 

@@ -56,7 +56,7 @@ class Users:
         self._known: tuple[object, list[User] | None] = (None, None)
 
     def now(self) -> list[User] | None:
-        """None where nobody was ever added: then the board asks nobody who he is."""
+        """None where nobody was ever added: then the board asks nobody for a name."""
         try:
             about = self.path.stat()
         except FileNotFoundError:
@@ -78,7 +78,7 @@ class Users:
         return token
 
     def remove(self, name: str) -> User:
-        """The user who was removed. His logins end with his next request."""
+        """The user who was removed. Logins of that name end with the next request."""
         with self._changing() as users:
             gone = next((one for one in users if same(one.name, name)), None)
             if gone is None:

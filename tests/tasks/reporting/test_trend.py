@@ -1,4 +1,4 @@
-"""Miss and overkill over the decisions of the gate, whoever was refused."""
+"""Miss and overkill over the decisions of the gate, refusals too."""
 
 import pytest
 
