@@ -10,8 +10,8 @@ Differs from the paper: the last epoch is kept, where the official code keeps th
 on test images; image scores change from one epoch to the next until the end. `averaged` stabilises
 them (Izmailov et al., UAI 2018), but maps may get worse. Neighbourhoods are pooled as in the
 official code, which sees more than the mean of every channel that the text describes. Features are
-computed once and kept in half precision. With `patches` a step sees some of its images' patches, where
-the paper's sees all.
+computed once and kept in half precision. With `patches` a step sees some of the patches of its
+images, where the paper's sees all.
 """
 
 from collections.abc import Callable, Iterable
