@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ad_models.base import PIXELS, Batch, Detector, Places, Prediction, blocks
-from ad_models.budget import allowance, announced, disk, duration, free, peak, size
+from ad_models.budget import allowance, announced, disk, free, peak
 from ad_models.coreset import project
 from ad_models.coreset_without import without_each
 from ad_models.errors import ConfigError, InputError
@@ -104,7 +104,7 @@ class Patchcore(Detector):
                     total *= patches.shape[1]
                     chosen = self.plan(total, patches, room - working, run)
                     each = (time.monotonic() - started) / len(images)
-                    run.say(self.prospect(chosen, patches, working, room, each))
+                    run.say(chosen.prospect(patches, each, working, room))
                     reservoir = Reservoir(chosen, self.config.seed, run.device)
                 for image in patches:
                     reservoir.add(image)
@@ -124,19 +124,6 @@ class Patchcore(Detector):
         spare = disk(run.folder)
         narrow = self.config.projected
         return plan(count, total, dims, narrow, room, spare, self.config.two_stage)
-
-    def prospect(self, chosen: Plan, patches: Tensor, working: int, room: int, each: float) -> str:
-        """Expected memory and time of the fit as text; `working`: bytes besides the stored patches,
-        `each`: seconds per image."""
-        images = chosen.total // patches.shape[1]
-        seconds = images * each + chosen.seconds(patches.shape[1], patches.device)
-        way = "chosen from all" + (f", which wait in {chosen.folder}" if chosen.folder else "")
-        if chosen.stages == 2:
-            way = f"chosen from {chosen.capacity} candidates, a coreset of each image"
-        return (
-            f"a bank of {chosen.count} of {chosen.total} patches x {chosen.dims}, {way}: about "
-            f"{duration(seconds)}, {size(chosen.bytes + working)} of the {size(room)} allowed"
-        )
 
     @torch.no_grad()
     def learn_more(self, loader: Iterable[Batch], run: Run) -> None:
