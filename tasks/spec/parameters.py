@@ -6,8 +6,10 @@ from typing import Any
 from tasks.spec.algorithms import per_product
 from tasks.spec.automatic import choice_of, teachers
 from tasks.spec.read import is_automatic, read_params, read_product
-from tasks.spec.schema import PAPER, PRESET, TRAIN_ON, Params
+from tasks.spec.schema import IMAGE, PAPER, PRESET, TRAIN_ON, TRAINING, Params
 from tasks.workspace.errors import SpecError, hint
+
+NO_PARAMETERS = (TRAIN_ON, IMAGE, TRAINING)  # what else may stand beside an algorithm
 
 
 def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[str, Any]:
@@ -15,25 +17,25 @@ def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[
     over the preset that it names itself."""
     named = read_product(workspace, product).algorithms.get(algorithm) or {}
     own = per_product(algorithm)
-    if own and (others := sorted(set(named) - set(own))):
+    if own and (others := sorted(set(named) - {*own, IMAGE})):
         raise SpecError(
             f"{product} sets '{others[0]}' of {algorithm}, but all products share what it learns: "
             f"only {', '.join(own)} can be a product's own; the rest stands in params.yaml"
         )
-    chosen = _chosen(read_params(workspace), algorithm, named)
-    chosen.pop(TRAIN_ON, None)
-    return chosen
+    chosen = chosen_for(read_params(workspace), algorithm, named)
+    return {key: value for key, value in chosen.items() if key not in NO_PARAMETERS}
 
 
 def shared_parameters(workspace: Path, algorithm: str) -> dict[str, Any]:
     """Parameters with which a shared algorithm learns: those that no product can set."""
-    chosen = _chosen(read_params(workspace), algorithm, {})
-    return {k: v for k, v in chosen.items() if k not in (*per_product(algorithm), TRAIN_ON)}
+    chosen = chosen_for(read_params(workspace), algorithm, {})
+    apart = (*per_product(algorithm), *NO_PARAMETERS)
+    return {key: value for key, value in chosen.items() if key not in apart}
 
 
 def trained_on(workspace: Path, algorithm: str, products: list[str]) -> list[str]:
     """Those of the workspace's products that a shared algorithm learns from, sorted."""
-    named = _chosen(read_params(workspace), algorithm, {}).get(TRAIN_ON)
+    named = chosen_for(read_params(workspace), algorithm, {}).get(TRAIN_ON)
     if named is None:
         automatic = [product for product in products if is_automatic(workspace, product)]
         images = {p: int(choice_of(workspace / "data" / p)["images"]) for p in automatic}
@@ -48,9 +50,12 @@ def trained_on(workspace: Path, algorithm: str, products: list[str]) -> list[str
     return sorted(set(named))
 
 
-def _chosen(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:
-    """The parameters `named` over those of params.yaml over the preset's. Where `named` names a
-    preset itself, it starts from there: params.yaml has spoken for the preset it names."""
+def chosen_for(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:
+    """What is `named` beside an algorithm, over what params.yaml says of it, over its preset.
+
+    Where `named` names a preset itself, it starts from there: params.yaml has spoken for the preset
+    it names.
+    """
     general = {} if PRESET in named else params.algorithms.get(algorithm) or {}
     chosen = general | named
     preset = chosen.pop(PRESET, PAPER)

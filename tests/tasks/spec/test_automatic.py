@@ -20,7 +20,7 @@ NO_GATES = {"ms_per_image": None, "ms_p95": None}
 
 
 def chosen(images, gates=NO_GATES, measured=None, others=True):
-    return choose(STEPS, images, gates, measured or {}, others, shared=("regad",))
+    return choose(STEPS, images, gates, measured or {}, () if others else ("regad",))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_what_was_measured_too_slow_is_left_out_and_named():
 )
 def test_what_needs_weights_comes_first_of_few_images_where_they_are(images, here, names):
     steps, found = {1: ["dino"], 2: ["patchcore"]}, frozenset(["dino"] if here else [])
-    choice = choose(steps, images, NO_GATES, {}, True, (), {"dino": "vit"}, found)
+    choice = choose(steps, images, NO_GATES, {}, (), {"dino": "vit"}, found)
     assert list(choice["algorithms"]) == names
     said = " ".join(explain(choice))
     assert ("weights of vit are at hand" in said) == here
