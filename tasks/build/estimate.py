@@ -72,7 +72,8 @@ def estimates(
     workspace: Workspace, product: str, names: Sequence[str], images: int, known: dict[str, Any]
 ) -> dict[str, Any]:
     """`seconds` that the fit of each algorithm takes with so many good images; the `pace`, seconds
-    of an image by backbone, and by size where a cell has its own; the product's `size`; `on`: where it was measured, as "cpu, 2 threads".
+    of an image by backbone, and by size where a cell has its own; the product's `size`; `on`: where
+    it was measured, as "cpu, 2 threads".
 
     known: what this gave before. Its pace holds as long as the size does; what it lacks is measured
     here.

@@ -6,10 +6,8 @@ from typing import Any
 from tasks.spec.algorithms import per_product
 from tasks.spec.automatic import choice_of, teachers
 from tasks.spec.read import is_automatic, read_params, read_product
-from tasks.spec.schema import IMAGE, PAPER, PRESET, TRAIN_ON, TRAINING, Params
+from tasks.spec.schema import IMAGE, NO_PARAMETERS, PAPER, PRESET, TRAIN_ON, Params
 from tasks.workspace.errors import SpecError, hint
-
-NO_PARAMETERS = (TRAIN_ON, IMAGE, TRAINING)  # what else may stand beside an algorithm
 
 
 def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[str, Any]:
@@ -50,15 +48,24 @@ def trained_on(workspace: Path, algorithm: str, products: list[str]) -> list[str
     return sorted(set(named))
 
 
+def preset_named(workspace: Path, product: str, algorithm: str) -> str:
+    """The preset from which the parameters of an algorithm start."""
+    named = read_product(workspace, product).algorithms.get(algorithm) or {}
+    return str((_general(read_params(workspace), algorithm, named) | named).get(PRESET, PAPER))
+
+
 def chosen_for(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:
     """What is `named` beside an algorithm, over what params.yaml says of it, over its preset.
 
     Where `named` names a preset itself, it starts from there: params.yaml has spoken for the preset
     it names.
     """
-    general = {} if PRESET in named else params.algorithms.get(algorithm) or {}
-    chosen = general | named
+    chosen = _general(params, algorithm, named) | named
     preset = chosen.pop(PRESET, PAPER)
     if preset not in (known := [PAPER, *params.presets]):
         raise SpecError(f"{algorithm} asks for the preset '{preset}'; {hint(str(preset), known)}")
     return (params.presets.get(preset, {}).get(algorithm) or {}) | chosen
+
+
+def _general(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:
+    return {} if PRESET in named else params.algorithms.get(algorithm) or {}

@@ -202,6 +202,7 @@ IMAGE, TRAINING = "image", "training"  # beside an algorithm's parameters: what 
 PRESET = "preset"  # beside an algorithm's parameters: a named set of them that lies below
 TRAIN_ON = "train_on"  # beside the parameters of an algorithm that products share: which ones
 PAPER = "paper"  # where no preset is named: every Config's defaults are the paper's
+NO_PARAMETERS = (TRAIN_ON, IMAGE, TRAINING)  # what else may stand beside an algorithm
 Side = Annotated[int, Field(ge=32, le=16384)]
 Size = Annotated[tuple[Side, Side], BeforeValidator(_square)]  # height, width
 BatchSize = Annotated[int, Field(ge=1)]

@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.spec.cell_input import cell_input
-from tasks.spec.parameters import algorithm_parameters, shared_parameters
+from tasks.spec.parameters import algorithm_parameters, preset_named, shared_parameters
 from tasks.spec.read import read_params, read_product
 from tasks.spec.recipe import product_recipe, shared_recipe
 from tasks.workspace.errors import SpecError
@@ -68,6 +68,12 @@ def test_params_yaml_beside_an_algorithm_lies_over_the_preset(root):
     assert found(root, "vae") == ((72, 72), 6)
 
 
+def test_the_preset_that_is_named(root):
+    product(root, "algorithms: {padim: {dims: 3}, vae: {preset: paper}, fcdd: {}}")
+    found = [preset_named(root, "nut", name) for name in ("padim", "vae", "fcdd", "regad")]
+    assert found == ["wide", "paper", "paper", "wide"]
+
+
 def test_a_recipe_has_them_and_parameters_do_not(root):
     product(root, "algorithms: {padim: {}, patchcore: {}}")
     recipe = product_recipe(root, "nut")["fit"]
@@ -121,11 +127,11 @@ def test_anything_else_is_refused_with_the_remedy(root, mine, words):
 
 def test_a_preset_is_checked_alike(root):
     (root / "params.yaml").write_text("presets: {wide: {padim: {training: {folds: 2}}}}")
-    with pytest.raises(SpecError, match="padim.training must say batch_size"):
+    with pytest.raises(SpecError, match=r"padim\.training must say batch_size"):
         read_params(root)
 
 
 def test_a_size_below_the_tile_is_refused(root):
     product(root, "image: {tile: 64}\nalgorithms: {padim: {image: {size: 48}}}")
-    with pytest.raises(SpecError, match="image.tile is 64, but image.size is only"):
+    with pytest.raises(SpecError, match=r"image\.tile is 64, but image.size is only"):
         found(root)
