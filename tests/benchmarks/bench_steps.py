@@ -93,7 +93,8 @@ def stages_of(name: str, preset: str, seconds: float) -> dict[str, Stage]:
         given = drawn(small, size)
         if detector.reads_features:
             given = features(detector, given)
-        loader = Drawn(given, math.ceil(IMAGES / whole))
+        counted = "epochs" in config_fields(name)  # or steps, whatever the images
+        loader = Drawn(given, math.ceil(IMAGES / whole) if counted else 2)
         for stage, one in timed(detector, loader, seconds).items():
             one.seconds *= 1 if name in PATCHWISE else whole / small
             one.steps *= math.ceil(whole / small) if name in PATCHWISE else 1
