@@ -38,6 +38,7 @@ LATER: dict[str, list[dict[str, Any]]] = {
     "f_anogan": [{}, {"epochs": 1, "batches": 1}],
     "pni": [{"ratio": 0.0002}],
 }
+ONE_BY_ONE = ("efficientad", "learn")  # each image of a batch is a step of its own
 PATCHWISE = ("pni", "reconpatch")  # their steps are of the patches of all images, whatever a batch
 
 
@@ -96,7 +97,10 @@ def stages_of(name: str, preset: str, seconds: float) -> dict[str, Stage]:
         counted = "epochs" in config_fields(name)  # or steps, whatever the images
         loader = Drawn(given, math.ceil(IMAGES / whole) if counted else 2)
         for stage, one in timed(detector, loader, seconds).items():
-            one.seconds *= 1 if name in PATCHWISE else whole / small
+            if (name, stage) == ONE_BY_ONE:
+                one.seconds, one.steps = one.seconds / small, one.steps * small
+            elif name not in PATCHWISE:
+                one.seconds *= whole / small
             one.steps *= math.ceil(whole / small) if name in PATCHWISE else 1
             found.setdefault(stage, one)
     return found
