@@ -67,7 +67,18 @@ def choose_automatically(workspace: Workspace) -> list[Path]:
     gates = {product: read_product(workspace.root, product).gates for product in chosen}
     images = {product: count(workspace, product) for product in chosen}
     teaching = teachers(images, products)
-    shared = tuple(name for names in steps.values() for name in names if per_product(name))
+    shared = {name for names in steps.values() for name in names if per_product(name)}
+    seen = {
+        (product, name): cell_input(workspace.root, product, name).image.seen
+        for product in products
+        for name in shared
+    }
+
+    def taught(product: str, name: str) -> bool:
+        """Whether there are products to learn from: what is shared is learned at one size."""
+        sizes = {seen[one, name] for one in [product, *teaching]}
+        return teaching != [product] and len(sizes) == 1
+
     return [
         workspace.product(product) / "auto.yaml"
         for product in chosen
@@ -77,15 +88,9 @@ def choose_automatically(workspace: Workspace) -> list[Path]:
             steps,
             images[product],
             gates=gates[product].model_dump(),
-            untaught=tuple(n for n in shared if not taught(workspace, product, n, teaching)),
+            untaught=frozenset(name for name in shared if not taught(product, name)),
         )
     ]
-
-
-def taught(workspace: Workspace, product: str, algorithm: str, teaching: list[str]) -> bool:
-    """Whether there are products to learn from for this one: what is shared has one size."""
-    sizes = {cell_input(workspace.root, p, algorithm).image.seen for p in [product, *teaching]}
-    return teaching != [product] and len(sizes) == 1
 
 
 def workspace_graph(workspace: Workspace) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def choose(
     images: int,
     gates: dict[str, Any],
     measured: dict[str, dict[str, float]],
-    untaught: tuple[str, ...] = (),
+    untaught: frozenset[str] = frozenset(),
     backbones: dict[str, str] | None = None,
     here: frozenset[str] = frozenset(),
 ) -> Choice:
