@@ -10,8 +10,10 @@ Differs from the paper: each layer is pooled to as many dimensions as the narrow
 channels. This is the 1024 of the official code for WideResNet-50-2, and less for a smaller network.
 The neighbour search is exact. Distances are not squared, as in the paper, while the official code
 squares them: a map is blurred after that. The coreset starts at a drawn patch, the official one at
-the patch farthest from ten drawn ones. If the patches of all images do not fit into
-`memory_budget`, they are stored on disk, or each image is reduced separately first.
+the patch farthest from ten drawn ones. Images of `preset: paper` are brought to 224 pixels, where
+the paper makes them 256 and cuts 224 out of the middle: a rim is not seen there, and a part is a
+little larger. If the patches of all images do not fit into `memory_budget`, they are stored on
+disk, or each image is reduced separately first.
 """
 
 import time

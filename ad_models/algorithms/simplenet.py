@@ -9,9 +9,10 @@ test time it scores the adapted features.
 Differs from the paper: the last epoch is kept, where the official code keeps the epoch that is best
 on test images; image scores change from one epoch to the next until the end. `averaged` stabilises
 them (Izmailov et al., UAI 2018), but maps may get worse. Neighbourhoods are pooled as in the
-official code, which sees more than the mean of every channel that the text describes. Features are
-computed once and kept in half precision. With `patches` a step sees some of the patches of its
-images, where the paper's sees all.
+official code, which sees more than the mean of every channel that the text describes. Images of
+`preset: paper` are brought to 288 pixels, where the official code makes them 329 and cuts 288 out
+of the middle. Features are computed once and kept in half precision. With `patches` a step sees
+some of the patches of its images, where the paper's sees all.
 """
 
 from collections.abc import Callable, Iterable
