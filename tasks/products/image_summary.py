@@ -15,9 +15,11 @@ from tasks.workspace.errors import DataError
 
 LOOKED_AT = 16  # number of images, spread over the folder
 GREY = 2 / 255  # channels with smaller differences count as equal
-SIDE = 256  # pixels: the input size for which algorithms and backbones were made
+SIDE = 256  # pixels of the shorter side, to which ImageNet's pictures are resized for backbones
 LARGER = 2.0  # largest enlargement of small images: more adds no detail
+LONGEST = 4.0  # of SIDE squared: the largest area; what an inspection takes grows with it
 MULTIPLE = 32  # of both sides: the deepest layers halve five times
+SHAPE = 1.1  # times another aspect ratio: the same shape up to here
 APART = 0.1  # difference from the border's colour that marks a part
 MARGIN = 0.05  # around a suggested region, as a share of its sides
 WORTH = 0.7  # a larger region (share of the image) is not suggested
@@ -35,11 +37,31 @@ class ImageSummary:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Size (height, width) with the usual aspect ratio and an area of SIDE squared."""
+        """Size (height, width) with the usual aspect ratio and a shorter side of SIDE; smaller
+        where the area would be more than LONGEST times that of a square."""
+        height, width = self.middle
+        scale = SIDE * min(1 / min(height, width), (LONGEST / (height * width)) ** 0.5)
+        scale = min(LARGER, scale)
+        return round_to_multiple(height * scale), round_to_multiple(width * scale)
+
+    @property
+    def middle(self) -> tuple[int, int]:
+        """The median height and the median width."""
         height = median_low(h for (h, _), n in self.sizes.items() for _ in range(n))
         width = median_low(w for (_, w), n in self.sizes.items() for _ in range(n))
-        scale = min(LARGER, SIDE / (height * width) ** 0.5)
-        return round_to_multiple(height * scale), round_to_multiple(width * scale)
+        return height, width
+
+    @property
+    def shrunk(self) -> float:
+        """Pixels of a side of a picture that become one pixel of what is seen; below 1 where it is
+        enlarged."""
+        return max(side / seen for side, seen in zip(self.middle, self.size, strict=True))
+
+    @property
+    def differ(self) -> bool:
+        """Whether the images have more than one shape."""
+        shapes = [width / height for height, width in self.sizes]
+        return max(shapes) > SHAPE * min(shapes)
 
 
 def round_to_multiple(side: float) -> int:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tasks.metrics.bounds import expected_share
+from tasks.products.detail import detail
 from tasks.products.image_summary import ImageSummary
 from tasks.spec.read import read_yaml
 
@@ -25,6 +26,8 @@ def proposed_spec(product: str, seen: ImageSummary, default: tuple[int, int] | N
         left=seen.size == default,
         usual=f"{usual[1]} x {usual[0]}",
         several=len(seen.sizes) > 1,
+        differ=seen.differ,
+        detail=detail(seen),
         color="grey" if seen.grey else "rgb",
         bits=seen.bits,
         region=list(seen.region) if seen.region else None,
