@@ -11,7 +11,8 @@ steps and the same batch; each has its own loss, optimiser and start. GANomaly s
 pixels. Judged are all test images, both sides by our exact figures, at the side of the images.
 
 Costs are seconds of the processor, without decoding. Fits of both sides take turns, --rounds times,
-and so do predictions of single images, --timed times; medians are printed, `-` where there is none.
+and so do predictions of single images, --timed times; medians are printed. `shipped` is our ONNX
+model, which ships, beside anomalib's in torch.
 
 Left out: EfficientAD (anomalib's teacher is a download), AnomalyDINO and Dinomaly (so are the
 weights of their backbones; see bench_peer_vit.py), SimpleNet (anomalib has another one of it), and
@@ -19,12 +20,13 @@ what one side alone has.
 """
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +54,8 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 TRAINED = ("fastflow", "reverse_distillation", "ganomaly")
 PEER = Path(__file__).with_name("peer_anomalib.py")
 COLUMNS = ("image AUROC", "pixel AUROC", "AUPRO", "fit CPU s", "CPU ms an image")
+BY = ("ours, torch", "ours, onnx", "anomalib, torch", "anomalib, onnx")
+Figures = list[float | None]  # in the order of COLUMNS
 
 
 class Images(NamedTuple):
@@ -61,8 +65,8 @@ class Images(NamedTuple):
     defective: list[bool]
 
 
-class Steps(Sequence[Batch]):
-    """The batches that each step sees, or all images once."""
+class Steps:
+    """The images of each step, as a loader."""
 
     def __init__(self, images: np.ndarray, order: Sequence[np.ndarray]) -> None:
         self.images, self.order = images, order
@@ -70,10 +74,9 @@ class Steps(Sequence[Batch]):
     def __len__(self) -> int:
         return len(self.order)
 
-    def __getitem__(self, at: Any) -> Batch:
-        if at >= len(self):
-            raise IndexError(at)
-        return Batch(torch.from_numpy(self.images[self.order[at]]))
+    def __iter__(self) -> Iterator[Batch]:
+        for chosen in self.order:
+            yield Batch(torch.from_numpy(self.images[chosen]))
 
 
 def read(folder: Path, side: int, most: int | None) -> Images:
@@ -84,7 +87,7 @@ def read(folder: Path, side: int, most: int | None) -> Images:
     return Images(train, shown.images.numpy(), shown.masks, [kind != "good" for kind in kinds])
 
 
-def figures(images: Images, scores: Sequence[float], maps: np.ndarray | None) -> list[float | None]:
+def judged(images: Images, scores: Sequence[float], maps: np.ndarray | None) -> Figures:
     """Image AUROC, pixel AUROC and AUPRO."""
     image = image_metrics(scores, images.defective)["image_auroc"]
     if maps is None:
@@ -136,10 +139,10 @@ class Ours:
         scored = self.detector.predict(torch.from_numpy(images))
         return scored.score.numpy(), scored.map[:, 0].numpy()
 
-    def figures(self, runtime: str) -> list[float | None]:
+    def figures(self, runtime: str) -> Figures:
         found = [self.predict(self.images.test[at], runtime) for at in split(len(self.images.test))]
         scores, maps = (np.concatenate(one) for one in zip(*found, strict=True))
-        return figures(self.images, scores.tolist(), maps)
+        return judged(self.images, scores.tolist(), maps)
 
 
 def split(count: int, size: int = 8) -> list[np.ndarray]:
@@ -147,13 +150,12 @@ def split(count: int, size: int = 8) -> list[np.ndarray]:
 
 
 class Peer:
-    """The process of anomalib's side."""
+    """The process of anomalib's side; its import takes half a minute."""
 
-    def __init__(self, python: Path, folder: Path, images: Images) -> None:
-        self.folder, self.images = folder, images
-        self.told = (folder / "peer.log").open("w")
+    def __init__(self, python: Path, log: Path) -> None:
+        self.log, self.told = log, log.open("w")
         self.process = subprocess.Popen(
-            [python, "-I", PEER, folder],
+            [python, "-I", PEER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.told,
@@ -164,14 +166,14 @@ class Peer:
         assert self.process.stdin and self.process.stdout
         print(*command, file=self.process.stdin, flush=True)
         if not (answer := self.process.stdout.readline()):
-            raise SystemExit((self.folder / "peer.log").read_text()[-3000:])
+            raise SystemExit(self.log.read_text()[-3000:])
         return json.loads(answer)
 
-    def figures(self) -> list[float | None]:
+    def figures(self, folder: Path, images: Images) -> Figures:
         self.ask("score")
-        maps = self.folder / "maps.npy"
-        scores = np.load(self.folder / "scores.npy").tolist()
-        return figures(self.images, scores, np.load(maps) if maps.exists() else None)
+        maps = folder / "maps.npy"
+        scores = np.load(folder / "scores.npy").tolist()
+        return judged(images, scores, np.load(maps) if maps.exists() else None)
 
     def close(self) -> None:
         self.process.communicate()
@@ -197,54 +199,84 @@ def place(folder: Path, ours: Ours, order: np.ndarray, threads: int) -> None:
     np.save(folder / "order.npy", order)
 
 
-def median(values: Sequence[float | None]) -> float | None:
+def orders(images: int, options: argparse.Namespace, seed: int) -> np.ndarray:
+    """Which images each step sees (steps, batch): all, in a new order each time round."""
+    random, wanted = np.random.default_rng(seed), options.steps * options.batch
+    rounds = [random.permutation(images) for _ in range(-(-wanted // images))]
+    return np.concatenate(rounds)[:wanted].reshape(options.steps, options.batch)
+
+
+def median(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
 
 
-def compare(
-    algorithm: str, images: Images, seed: int, options: argparse.Namespace, folder: Path
-) -> Iterator[tuple[str, list[float | None]]]:
-    """A row of figures for each side and runtime."""
-    random = np.random.default_rng(seed)
-    wanted = options.steps * options.batch
-    passes = -(-wanted // len(images.train))
-    whole = np.concatenate([random.permutation(len(images.train)) for _ in range(passes)])
-    order = whole[:wanted].reshape(options.steps, options.batch)
-    ours = Ours(algorithm, images, order, seed)
+def mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.mean(known) if known else None
+
+
+def measure(
+    ours: Ours, order: np.ndarray, peer: Peer | None, options: argparse.Namespace, folder: Path
+) -> dict[str, Figures]:
+    """The figures of each side and runtime, in the order of COLUMNS."""
     place(folder, ours, order, options.threads)
-    peer = Peer(options.peer, folder, images) if options.peer else None
-    fits: list[tuple[float, float | None]] = []
-    for _ in range(options.rounds):
-        theirs = peer.ask("fit") if peer else None
-        fits.append((ours.fit(), theirs))
-    ours.export(folder)
-    runtimes = ("torch", "onnx")
-    costs: dict[tuple[str, str], list[float | None]] = {}
-    for number in range(options.timed + 1):  # the first warms up
-        for runtime in runtimes:
-            taken = ours.image(number, runtime)
-            costs.setdefault(("ours", runtime), []).append(taken if number else None)
-            if peer:
-                taken = peer.ask("image", number, runtime)
-                costs.setdefault(("anomalib", runtime), []).append(taken if number else None)
-    fit = [median(column) for column in zip(*fits, strict=True)]
-    for runtime in runtimes:
-        yield f"ours, {runtime}", [*ours.figures(runtime), fit[0], median(costs["ours", runtime])]
     if peer:
-        theirs = peer.figures()
-        yield "anomalib, torch", [*theirs, fit[1], median(costs["anomalib", "torch"])]
-        if (taken := median(costs["anomalib", "onnx"])) is not None:
-            yield "anomalib, onnx", [None, None, None, None, taken]
-        peer.close()
+        peer.ask("job", folder)
+    fits: dict[str, list[float]] = {"ours": [], "anomalib": []}
+    for _ in range(options.rounds):
+        if peer:
+            fits["anomalib"].append(peer.ask("fit"))
+        fits["ours"].append(ours.fit())
+    ours.export(folder)
+    taken: dict[str, list[float | None]] = {by: [] for by in BY}
+    for number in range(options.timed + 1):  # the first warms up
+        for by, values in taken.items():
+            side, runtime = by.split(", ")
+            if side == "ours":
+                values.append(ours.image(number, runtime))
+            elif peer:
+                values.append(peer.ask("image", number, runtime))
+    quality = {by: ours.figures(by.split(", ")[1]) for by in BY[:2]}
+    if peer:
+        quality[BY[2]] = peer.figures(folder, ours.images)
+    return {
+        by: [*quality.get(by, [None] * 3), median(fits[by.split(", ")[0]]), median(values[1:])]
+        for by, values in taken.items()
+        if values
+    }
 
 
 def shown(values: Sequence[float | None]) -> str:
-    formats = ("{:.4f}", "{:.4f}", "{:.4f}", "{:.1f}", "{:.1f}")
-    return " | ".join(
-        "-" if value is None else form.format(value)
-        for form, value in zip(formats, values, strict=True)
-    )
+    forms = (".4f", ".4f", ".4f", ".1f", ".1f")
+    told = ("-" if v is None else f"{v:{form}}" for form, v in zip(forms, values, strict=True))
+    return " | ".join(told)
+
+
+def less(one: float | None, other: float | None) -> str:
+    """How many times less the first is."""
+    return f"{other / one:.1f} x" if one and other else "-"
+
+
+def summary(found: dict[tuple[str, str], list[dict[str, Figures]]]) -> Iterator[str]:
+    """Means over the seeds, ours less anomalib's; and how many times less ours takes."""
+    yield "| product | algorithm | " + " | ".join(COLUMNS[:3]) + " | fit | torch | ONNX | shipped |"
+    yield "|---|---|" + "---|" * 7
+    for (product, algorithm), runs in found.items():
+        means = {by: [mean(column) for column in zip(*(run[by] for run in runs), strict=True)]
+                 for by in runs[0]}  # fmt: skip
+        torch_, onnx, theirs, theirs_onnx = (means[by] for by in BY)
+        apart = [
+            "-" if one is None or other is None else f"{one - other:+.4f}"
+            for one, other in zip(torch_[:3], theirs[:3], strict=True)
+        ]
+        times = [
+            less(torch_[3], theirs[3]),
+            less(torch_[4], theirs[4]),
+            less(onnx[4], theirs_onnx[4]),
+            less(onnx[4], theirs[4]),
+        ]
+        yield f"| {product} | {algorithm} | {' | '.join([*apart, *times])} |"
 
 
 def main() -> None:
@@ -269,16 +301,24 @@ def main() -> None:
     print(f"{options.threads} threads, {options.steps} steps of {options.batch} images\n")
     print("| product | pixels | algorithm | seed | by | " + " | ".join(COLUMNS) + " |")
     print("|---|---|---|---|---|" + "---|" * len(COLUMNS))
-    for root in options.folders:
-        for algorithm in options.algorithms:
+    found: dict[tuple[str, str], list[dict[str, Figures]]] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        peer = Peer(options.peer, Path(temporary) / "peer.log") if options.peer else None
+        jobs = itertools.product(options.folders, options.algorithms, options.seeds)
+        for root, algorithm, seed in jobs:
             side = PARAMETERS[algorithm].get("size", options.side)
             images = read(root, side, options.good)
-            for seed in options.seeds:
-                with tempfile.TemporaryDirectory() as folder:
-                    rows = compare(algorithm, images, seed, options, Path(folder))
-                    for by, found in rows:
-                        begin = f"| {root.name} | {side} | {algorithm} | {seed} | {by} | "
-                        print(f"{begin}{shown(found)} |", flush=True)
+            order = orders(len(images.train), options, seed)
+            ours = Ours(algorithm, images, order, seed)
+            with tempfile.TemporaryDirectory(dir=temporary) as folder:
+                one = measure(ours, order, peer, options, Path(folder))
+            found.setdefault((root.name, algorithm), []).append(one)
+            for by, figures in one.items():
+                begin = f"| {root.name} | {side} | {algorithm} | {seed} | {by} | "
+                print(f"{begin}{shown(figures)} |", flush=True)
+        if peer:
+            print("", *summary(found), sep="\n", flush=True)
+            peer.close()
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """anomalib's side of bench_peer.py: for a Python that has anomalib and nothing of this package.
 
-PYTHON -I peer_anomalib.py FOLDER
-
-FOLDER: job.json, train.npy and test.npy (N, 3, side, side), and order.npy (steps, batch), which
-images each step of a training sees. Each line that comes in is a command, answered by a line:
-`fit` by its CPU seconds, `image N torch` or `image N onnx` by the CPU milliseconds of a prediction
-(null where that cannot be), `score` after it has written scores.npy and, with a map, maps.npy.
+Each line that comes in is a command, answered by a line of JSON. `job FOLDER` takes up a job:
+job.json, train.npy and test.npy (N, 3, side, side), and order.npy (steps, batch), which images each
+step of a training sees. Then `fit` is answered by its CPU seconds, `image N torch` or `image N
+onnx` by the CPU milliseconds of a prediction (null where that cannot be), `score` after it has
+written scores.npy and, where there are maps, maps.npy.
 """
 
 import importlib.util
@@ -148,22 +147,25 @@ FITS = {
 
 
 class Peer:
-    """The model of one job."""
+    """The model of the job at hand."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.job: dict[str, Any] = json.loads((folder / "job.json").read_text())
-        torch.set_num_threads(self.job["threads"])
-        self.train = np.load(folder / "train.npy")
-        self.test = np.load(folder / "test.npy", mmap_mode="r")
-        self.order = np.load(folder / "order.npy")
-        few = self.train[: self.job["few"]]  # imports, and whatever is done once in a process
-        self.model = self.learn(few, self.order[:1] % len(few))
+    def __init__(self) -> None:
         self.session: Any = None
 
+    def job(self, folder: str) -> bool:
+        self.folder = Path(folder)
+        self.given: dict[str, Any] = json.loads((self.folder / "job.json").read_text())
+        torch.set_num_threads(self.given["threads"])
+        self.train = np.load(self.folder / "train.npy")
+        self.test = np.load(self.folder / "test.npy", mmap_mode="r")
+        self.order = np.load(self.folder / "order.npy")
+        few = self.train[: self.given["few"]]  # imports, and what is done once in a process
+        self.model = self.learn(few, self.order[:1] % len(few))
+        return True
+
     def learn(self, images: np.ndarray, order: np.ndarray) -> nn.Module:
-        torch.manual_seed(self.job["seed"])
-        return FITS[self.job["algorithm"]](self.job, images, order).eval()
+        torch.manual_seed(self.given["seed"])
+        return FITS[self.given["algorithm"]](self.given, images, order).eval()
 
     def fit(self) -> float:
         started = time.process_time()
@@ -191,7 +193,7 @@ class Peer:
             path, images = self.folder / "peer.onnx", torch.from_numpy(np.array(self.test[:1]))
             torch.onnx.export(self.model, (images,), str(path), input_names=["input"], dynamo=False)
             options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = self.job["threads"]
+            options.intra_op_num_threads = self.given["threads"]
             self.session = onnxruntime.InferenceSession(path, options)
         return True
 
@@ -208,7 +210,7 @@ class Peer:
 def main() -> None:
     answers, sys.stdout = sys.stdout, sys.stderr  # anomalib prints
     warnings.simplefilter("ignore")
-    peer = Peer(Path(sys.argv[1]))
+    peer = Peer()
     for line in sys.stdin:
         command, *given = line.split()
         print(json.dumps(getattr(peer, command)(*given)), file=answers, flush=True)
