@@ -11,9 +11,9 @@ steps and the same batch; each has its own loss, optimiser and start. GANomaly s
 pixels. Judged are all test images, both sides by our exact figures, at the side of the images.
 
 Costs are seconds of the processor, without decoding. Fits of both sides take turns, --rounds times,
-and so do predictions of single images, --timed times; medians are printed. A small coreset and a
-short training depend on the seed: compare means. `shipped` is our ONNX
-model, which ships, beside anomalib's in torch.
+and so do predictions of single images, --timed times; medians are printed. `shipped` is our ONNX
+model, which ships, beside anomalib's in torch. A small coreset and a short training depend on the
+seed: compare the means of several.
 
 Left out: EfficientAD (anomalib's teacher is a download), AnomalyDINO and Dinomaly (so are the
 weights of their backbones; see bench_peer_vit.py), SimpleNet (anomalib has another one of it), and
