@@ -101,7 +101,8 @@ def stages_of(name: str, preset: str, seconds: float) -> dict[str, Stage]:
                 one.seconds, one.steps = one.seconds / small, one.steps * small
             elif name not in PATCHWISE:
                 one.seconds *= whole / small
-            one.steps *= math.ceil(whole / small) if name in PATCHWISE else 1
+            if name in PATCHWISE and not asked.get("batches"):
+                one.steps *= math.ceil(whole / small)
             found.setdefault(stage, one)
     return found
 
