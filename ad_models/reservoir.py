@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ad_models.budget import size
+from ad_models.budget import duration, size
 from ad_models.coreset import cover, is_long, pace, project
 from ad_models.errors import InputError
 from ad_models.rows import InMemory, OnDisk, Rows
@@ -67,6 +67,19 @@ class Plan:
         if self.stages == 2:  # each row meets those of its part that are kept
             taken += float(part) * self.capacity * dims * pace(dims, part, device)
         return taken
+
+    def prospect(self, patches: Tensor, each: float, working: int, room: int) -> str:
+        """Expected time and memory of a fit as text. patches (B, P, dims): of images that took
+        `each` seconds; working: bytes besides the stored rows; room: bytes that are allowed."""
+        seconds = self.total // patches.shape[1] * each
+        seconds += self.seconds(patches.shape[1], patches.device)
+        way = "chosen from all" + (f", which wait in {self.folder}" if self.folder else "")
+        if self.stages == 2:
+            way = f"chosen from {self.capacity} candidates, a coreset of each image"
+        return (
+            f"a bank of {self.count} of {self.total} patches x {self.dims}, {way}: about "
+            f"{duration(seconds)}, {size(self.bytes + working)} of the {size(room)} allowed"
+        )
 
 
 def plan(

@@ -75,7 +75,7 @@ def begin_product(
         text = (workspace.product(begun.like) / "product.yaml").read_text()
         text = spec_from_product(text, product, begun.like, begun.similarity)
     else:
-        text = proposed_spec(product, seen)
+        text = proposed_spec(product, seen, read_params(workspace.root).defaults.image.size)
     text = text if not overrides else apply_overrides(text, overrides)
     check(Product, yaml.safe_load(text) or {}, spec)
     write_text(spec, text)  # last: until then the same command starts again

@@ -22,6 +22,7 @@ from tasks.models.device import choose_device
 from tasks.models.edge_maps import read_edge_maps
 from tasks.models.figures import Rows, TestResult, details, figures, labels
 from tasks.models.inspector import Inspector
+from tasks.models.presets import pixels
 from tasks.models.result_pictures import ResultPictures, write_curves, write_scores
 from tasks.models.scoring import (
     Report,
@@ -87,7 +88,9 @@ def evaluate(workspace: Workspace, product: str, algorithm: str, listener: Liste
         **measure_latency(inspector, images, [row["path"] for row in parts.test + normals]),
         fit_seconds=card["fit_seconds"],
         peak_memory_mb=card["peak_memory_mb"],
-        preset=card.get("preset"),  # cards of version 0.1 say neither
+        preset=card.get("preset"),  # cards of version 0.1 say none of these
+        image_size=pixels(inspector.preprocess.spec),
+        batch_size=card.get("training", {}).get("batch_size"),
         steps=sum(card.get("steps", {}).values()) or None,
         backbone=card["parameters"].get("backbone"),
         backbone_weights=card["backbone_weights"],

@@ -12,8 +12,9 @@ from tasks.models.device import peak_memory_mb, training_precision
 from tasks.models.fitting import FitJob, SharedModel, fingerprint_of, prepare_run
 from tasks.models.left_out import left_out_scores
 from tasks.models.licences import keep_licence
-from tasks.models.presets import preset_of
+from tasks.models.presets import made_with
 from tasks.spec.algorithms import per_product
+from tasks.spec.parameters import preset_named
 from tasks.spec.read import read_params
 from tasks.spec.recipe import read_fit
 from tasks.workspace.errors import DataError
@@ -46,6 +47,9 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     detector, normals, held = job.fit(rows, run)
     fitted = time.perf_counter()
     steps = shared.card.get("steps", {}) if shared else run.trained()
+    training, named = recipe.training, preset_named(workspace.root, product, algorithm)
+    if shared and "batch_size" in shared.card:  # what is learned for all has no product's batches
+        training = training.model_copy(update={"batch_size": shared.card["batch_size"]})
     if held:
         scores, how = job.score(detector, held), "held out"
     else:
@@ -53,7 +57,10 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     card = {
         "product": product,
         "algorithm": algorithm,
-        "preset": preset_of(params.presets, algorithm, detector.config),
+        "preset": made_with(
+            params.presets, algorithm, detector.config, recipe.image, training, named
+        ),
+        "training": training.model_dump(mode="json"),
         "steps": steps,
         "parameters": asdict(detector.config),
         "image": recipe.image.model_dump(mode="json"),

@@ -18,6 +18,8 @@ COLUMNS = (
     "product",
     "algorithm",
     "preset",
+    "image_size",
+    "batch_size",
     "steps",
     "backbone",
     "image_auroc",

@@ -37,6 +37,7 @@ def pretrain(workspace: Workspace, algorithm: str, listener: Listener) -> Path:
         "parameters": asdict(detector.config),
         "backbone_weights": detector.weights,
         "image_size": size,
+        "batch_size": recipe["batch_size"],
         "fit_images": {part.category: len(part.paths) for part in loader.loaders},
         "calibration": {name: one["calibration"] for name, one in recipe["products"].items()},
         "identity": identity,

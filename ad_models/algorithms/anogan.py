@@ -8,9 +8,10 @@ Differences that remain are anomalous.
 
 Differs from the paper: colour images, resized to `size`; the paper cuts grey patches of 64 pixels,
 as `stride` does (of colour): then a defect is seen at its own size, every patch is searched for,
-and the highest score of a patch is the image's. Epochs are for a few hundred images instead of a
-million patches. Every search starts at the same random code, so that a prediction repeats and does
-not depend on its batch. The optimiser of the search is Adam; the paper does not name one.
+and the highest score of a patch is the image's. With `preset: paper` batches have 64 images, as
+f-AnoGAN's; the paper does not say. Epochs are for a few hundred images instead of a million
+patches. Every search starts at the same random code, so that a prediction repeats and does not
+depend on its batch. The optimiser of the search is Adam; the paper does not name one.
 """
 
 from collections.abc import Iterable

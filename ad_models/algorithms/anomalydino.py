@@ -8,11 +8,12 @@ of a circle, are the memory. A token of an image is as anomalous as it is far fr
 there; the image, as its 1 % of tokens that are farthest.
 
 Differs from the paper: the ViT sees `size` pixels whatever the shape of the image, where the
-official code resizes the shorter side and crops the other to a multiple of the patch; what becomes
-of the shape is up to who prepares images. They are turned after they were resized. With
-`turned_below` images or more they are not turned, and beyond `bank_size` tokens a coreset of them
-is kept. The background is masked in two dimensions, the official code grows its mask along rows
-alone; where nothing is taken for the part, nothing is masked.
+official code resizes the shorter side and crops the other to a multiple of the patch; images of
+`preset: paper` have 448 pixels already; what becomes of the shape is up to who prepares images.
+They are turned after they were resized. With `turned_below` images or more they are not turned, and
+beyond `bank_size` tokens a coreset of them is kept. The background is masked in two dimensions, the
+official code grows its mask along rows alone; where nothing is taken for the part, nothing is
+masked.
 
 Published image AUROC with 1, 2 and 4 images (DINOv2-S, 448 pixels, turned): MVTec AD .966, .969,
 .977, with `masked` for capsule, hazelnut, pill, screw and toothbrush; VisA .874, .897, .926, with

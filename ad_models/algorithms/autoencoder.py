@@ -10,8 +10,8 @@ difference is computed per pixel (L2), or as structural similarity of windows ar
 Differs from the paper: each epoch draws new views (images or random patches); the paper draws
 10,000 once. Colour channels are compared one by one and averaged; the constants of SSIM are the
 usual squares of the 0.01 and 0.03 in its text. The final blur and the image score, which the paper
-does not have, are ours; weights start as in He et al. 2015. A step takes the batch of the loader,
-128 views in the common re-implementation.
+does not have, are ours; weights start as in He et al. 2015. A step takes the batch of the loader:
+with `preset: paper` 128 views, as in the common re-implementation.
 """
 
 from collections.abc import Iterable

@@ -174,29 +174,29 @@ class Cpr(Detector):
         return relit(spoiled), masks
 
     def loss(self, features: list[Tensor], masks: Tensor, front: Tensor, other: Tensor) -> Tensor:
-        """Loss of consecutive pairs in features [(2B, C, h, w)]; equation 9."""
-        losses = []
-        for local, found in zip(self.locals, features, strict=True):
-            size = found.shape[-2:]
-            query, reference = local(found).flatten(2).chunk(2)  # (B, C, P)
-            spoiled = F.adaptive_max_pool2d(masks, size).flatten(1)  # (B, P)
-            weight = F.interpolate(torch.maximum(front, other), size, mode="bilinear")
-            weight = torch.sigmoid(10 * smooth(weight, size[0] / 25) - 5).flatten(1)
-            at = drawn(weight * (1 - spoiled), self.config.points)
-            agree = (AGREE - cosine(query, reference, at, at)).clamp(min=0)
-            off = drawn(spoiled, self.config.points)
-            differ = [(cosine(query, reference, off, off) - DIFFER) * spoiled.gather(1, off)]
-            counted = [spoiled.gather(1, off)]
-            if self.config.objects:
-                away = elsewhere(at, size, masks.shape[-2] / size[0])
-                before = found.flatten(2).chunk(2)
-                share = unlikeness(picked(before[0], at), picked(before[1], away))
-                differ.append((cosine(query, reference, at, away) - DIFFER) * share)
-                counted.append(torch.ones_like(share))
-            negatives = torch.cat(differ, dim=1).clamp(min=0)
-            number = torch.cat(counted, dim=1).sum().clamp(min=1)
-            losses.append(agree.pow(3).mean() + negatives.pow(3).sum() / number)
-        return torch.stack(losses).sum()
+        """Loss of consecutive pairs in features [(2B, C, h, w)], summed over scales; equation 9."""
+        front = torch.maximum(front, other)
+        scales = zip(self.locals, features, strict=True)
+        return torch.stack([self.at_scale(*one, masks, front) for one in scales]).sum()
+
+    def at_scale(self, local: nn.Module, found: Tensor, masks: Tensor, front: Tensor) -> Tensor:
+        """The loss of pairs at one scale: the same place of two normal images should agree; a
+        defect, and another place, should differ from what it is paired with."""
+        size, points = found.shape[-2:], self.config.points
+        query, reference = local(found).flatten(2).chunk(2)  # (B, C, P)
+        spoiled = F.adaptive_max_pool2d(masks, size).flatten(1)  # (B, P)
+        same = drawn(emphasis(front, size) * (1 - spoiled), points)
+        agree = (AGREE - cosine(query, reference, same, same)).clamp(min=0)
+        defects = drawn(spoiled, points)
+        apart = [(cosine(query, reference, defects, defects), spoiled.gather(1, defects))]
+        if self.config.objects:
+            away = elsewhere(same, size, masks.shape[-2] / size[0])
+            one, other = found.flatten(2).chunk(2)
+            weights = unlikeness(picked(one, same), picked(other, away))
+            apart.append((cosine(query, reference, same, away), weights))
+        weighted = torch.cat([(alike - DIFFER) * weight for alike, weight in apart], dim=1)
+        number = torch.cat([weight for _, weight in apart], dim=1).sum().clamp(min=1)
+        return agree.pow(3).mean() + weighted.clamp(min=0).pow(3).sum() / number
 
     def local(self, features: list[Tensor]) -> list[Tensor]:
         return [local(found) for local, found in zip(self.locals, features, strict=True)]
@@ -251,6 +251,12 @@ def around(query: Tensor, reference: Tensor) -> Tensor:
             there = inside[:, window[0], window[1]] > 0
             best = torch.maximum(best, found.where(there, -1.0))
     return best
+
+
+def emphasis(front: Tensor, size: torch.Size) -> Tensor:
+    """Weights (B, P) of the positions of a grid: near 1 in the foreground (B, 1, h, w), softly."""
+    weight = F.interpolate(front, size, mode="bilinear")
+    return torch.sigmoid(10 * smooth(weight, size[0] / 25) - 5).flatten(1)
 
 
 def drawn(weights: Tensor, count: int) -> Tensor:

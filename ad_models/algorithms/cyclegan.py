@@ -11,7 +11,7 @@ changes are the anomaly map.
 
 Differs from the paper: the paper translates styles; the use for inspection is ours, and so are the
 second set (`ad_models.synthetic`), the map, its blur and its maximum as the score. A step takes the
-batch of the loader, there one image: a pass has fewer steps than theirs.
+batch of the loader: with `preset: paper` one image, as there.
 """
 
 from collections.abc import Iterable

@@ -8,10 +8,10 @@ with dropout. The attention of the decoder is linear, and so cannot focus on sin
 is compared are two groups of layers, each as its mean, by one cosine over the whole image, to which
 the points that are rebuilt well already give a tenth of their gradient.
 
-Differs from the paper: images are brought to `size` pixels, where the official code makes them
-448 and cuts 392 out of the middle, so that a rim is not seen. timm resamples the position embedding
-otherwise than the official code. Tokens are computed once and kept in half precision. The last
-batch of a pass over the images may be smaller.
+Differs from the paper: images are brought to `size` pixels (392, and so are those of `preset:
+paper`), where the official code makes them 448 and cuts 392 out of the middle, so that a rim is not
+seen. timm resamples the position embedding otherwise than the official code. Tokens are computed
+once and kept in half precision. The last batch of a pass over the images may be smaller.
 
 Published image AUROC: one model for all products, ViT-B: MVTec AD .996, VisA .987, Real-IAD .893.
 One model for each product of MVTec AD, 5000 steps (anomalib): .997 on average.

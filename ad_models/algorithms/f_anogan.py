@@ -10,9 +10,9 @@ and in the critic's features ("izi_f"). For an anomaly there is no such code.
 Differs from the paper: colour images, resized to `size`: a defect smaller than a pixel of that size
 is not seen. The paper cuts grey patches of 64 pixels, as `stride` does (of colour); the largest
 distance of a patch is the image's. Epochs: ours, a few hundred images instead of a million patches.
-A step takes the batch of the loader, where the official code takes 64 patches. The distance is a
-mean over the whole image, which a small defect hardly changes: `score: map` takes the largest value
-of the map instead.
+A step takes the batch of the loader: with `preset: paper` 64 images, as the official code has
+patches. The distance is a mean over the whole image, which a small defect hardly changes: `score:
+map` takes the largest value of the map instead.
 """
 
 import itertools

@@ -9,7 +9,8 @@ from 0, the image differs from the normal images.
 Differs from the paper: every feature map is normalised to mean 0 and variance 1 first, like all
 public versions, without learnt scales: these are not part of the likelihood, and the loss could
 fall just by shrinking the features. The map is 1 minus the mean in the paper. ResNets only;
-transformers are left out. A step takes the batch of the loader, there 32 images.
+transformers are left out. A step takes the batch of the loader: with `preset: paper` 32 images, as
+there.
 """
 
 from collections.abc import Iterable

@@ -9,8 +9,8 @@ frozen network (VGG-16). The residuals of pixels and features together are the l
 Differs from the paper: there is no official code; the sizes are from a common re-implementation.
 Each space (pixels, every layer) has one variance, which is optimal in every step. In the map each
 space is divided by its mean residual on normal images, so that none dominates. VGG gets images
-normalised as in its training. No augmentation, no early stop. A step takes the batch of the loader,
-there 64 images.
+normalised as in its training. No augmentation, no early stop. A step takes the batch of the loader:
+with `preset: paper` 64 images of 128 pixels, as there.
 """
 
 import math

@@ -7,13 +7,13 @@ and far from zero on outliers. The distance at each coarse position is the expla
 Gaussian spreads each output over the pixels of its receptive field. Outliers are synthetic:
 confetti on normal images. With a folder of other images, these are the outliers (outlier exposure).
 
-Differs from the paper: batches are as large as the loader makes them (official code: 128); batch
-norm of the frozen layers does not change; crops are taken from the image enlarged by 15/14, since
-the original is not available; upsampling keeps the level of the distances, while the official
-kernel multiplies it by a number that depends on the receptive field; the blobs of confetti grow
-with the image, every coloured blob has a colour of its own, and where blobs meet the stronger one
-counts, while the official code adds the coloured ones to the black ones. Published figures are of
-images of 224 pixels.
+Differs from the paper: batches are as large as the loader makes them (with `preset: paper` 128, as
+in the official code); batch norm of the frozen layers does not change; crops are taken from the
+image enlarged by 15/14, since the original is not available; upsampling keeps the level of the
+distances, while the official kernel multiplies it by a number that depends on the receptive field;
+the blobs of confetti grow with the image, every coloured blob has a colour of its own, and where
+blobs meet the stronger one counts, while the official code adds the coloured ones to the black
+ones. Published figures are of images of 224 pixels, those of `preset: paper`.
 """
 
 from collections.abc import Iterable, Sequence

@@ -10,9 +10,9 @@ Differs from the paper: the score is the mean square of the difference, and the 
 initialised again when it has won, as in the official code. The paper has no anomaly map: ours is
 the difference to the decoder's image, |x - x'|. Scores are not rescaled by those of the test set.
 Images are resized to `size`, or cut into patches of it where `stride` is given, of which the one
-with the highest score counts; channels stop doubling at 512. A step takes the batch of the
-loader, where the official code takes 64 images. Batch norms are in evaluation mode when scoring,
-where the official code takes the statistics of the test batch.
+with the highest score counts; channels stop doubling at 512. A step takes the batch of the loader:
+with `preset: paper` 64 images, as in the official code. Batch norms are in evaluation mode when
+scoring, where the official code takes the statistics of the test batch.
 
 The distance of the codes also says how well the second encoder imitates the first, and it follows
 the brightness of an image. `score` offers two others: the largest value of the map, and the mean

@@ -10,10 +10,10 @@ location.
 Differs from the paper: maps are not scaled to 0..1 per image, which would give every good part a
 spot as bright as a defect, and there is no opening after a threshold. `localisation: features` is
 ours: it distributes the same score over its positions, needs no gradient and so can be exported.
-The default is the plain gradient of the text. With the shortcuts of a residual
-network `guided` located defects worse. `smooth` averages the maps of noisy copies as they are; the
-official code scales each of them to 0..1 first. Cloners of other backbones follow
-the shape of the VGG-16 cloner. The paper's images have 128 pixels, its batches 64 images.
+The default is the plain gradient of the text. With the shortcuts of a residual network `guided`
+located defects worse. `smooth` averages the maps of noisy copies as they are; the official code
+scales each of them to 0..1 first. Cloners of other backbones follow the shape of the VGG-16 cloner.
+The paper's images have 128 pixels, its batches 64 images, and so has `preset: paper`.
 """
 
 import math

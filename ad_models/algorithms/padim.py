@@ -8,7 +8,9 @@ by its Mahalanobis distance to the Gaussian of its position.
 
 Differs from the paper: covariances are gathered in one streaming pass, and the distance uses a
 Cholesky factor instead of an inverse; if there are much fewer images than dimensions, we use their
-Gram matrix instead of the covariance. The result is the same.
+Gram matrix instead of the covariance. The result is the same. Images of `preset: paper` are brought
+to 224 pixels, where the paper makes them 256 and cuts 224 out of the middle: a rim is not seen
+there, and a part is a little larger.
 """
 
 from collections.abc import Iterable, Iterator

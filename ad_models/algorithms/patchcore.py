@@ -10,8 +10,10 @@ Differs from the paper: each layer is pooled to as many dimensions as the narrow
 channels. This is the 1024 of the official code for WideResNet-50-2, and less for a smaller network.
 The neighbour search is exact. Distances are not squared, as in the paper, while the official code
 squares them: a map is blurred after that. The coreset starts at a drawn patch, the official one at
-the patch farthest from ten drawn ones. If the patches of all images do not fit into
-`memory_budget`, they are stored on disk, or each image is reduced separately first.
+the patch farthest from ten drawn ones. Images of `preset: paper` are brought to 224 pixels, where
+the paper makes them 256 and cuts 224 out of the middle: a rim is not seen there, and a part is a
+little larger. If the patches of all images do not fit into `memory_budget`, they are stored on
+disk, or each image is reduced separately first.
 """
 
 import time
@@ -23,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ad_models.base import PIXELS, Batch, Detector, Places, Prediction, blocks
-from ad_models.budget import allowance, announced, disk, duration, free, peak, size
+from ad_models.budget import allowance, announced, disk, free, peak
 from ad_models.coreset import project
 from ad_models.coreset_without import without_each
 from ad_models.errors import ConfigError, InputError
@@ -104,7 +106,7 @@ class Patchcore(Detector):
                     total *= patches.shape[1]
                     chosen = self.plan(total, patches, room - working, run)
                     each = (time.monotonic() - started) / len(images)
-                    run.say(self.prospect(chosen, patches, working, room, each))
+                    run.say(chosen.prospect(patches, each, working, room))
                     reservoir = Reservoir(chosen, self.config.seed, run.device)
                 for image in patches:
                     reservoir.add(image)
@@ -124,19 +126,6 @@ class Patchcore(Detector):
         spare = disk(run.folder)
         narrow = self.config.projected
         return plan(count, total, dims, narrow, room, spare, self.config.two_stage)
-
-    def prospect(self, chosen: Plan, patches: Tensor, working: int, room: int, each: float) -> str:
-        """Expected memory and time of the fit as text; `working`: bytes besides the stored patches,
-        `each`: seconds per image."""
-        images = chosen.total // patches.shape[1]
-        seconds = images * each + chosen.seconds(patches.shape[1], patches.device)
-        way = "chosen from all" + (f", which wait in {chosen.folder}" if chosen.folder else "")
-        if chosen.stages == 2:
-            way = f"chosen from {chosen.capacity} candidates, a coreset of each image"
-        return (
-            f"a bank of {chosen.count} of {chosen.total} patches x {chosen.dims}, {way}: about "
-            f"{duration(seconds)}, {size(chosen.bytes + working)} of the {size(room)} allowed"
-        )
 
     @torch.no_grad()
     def learn_more(self, loader: Iterable[Batch], run: Run) -> None:

@@ -15,7 +15,8 @@ surroundings because of an off-by-one error; here it is left out, as in the pape
 is the highest of its patches, as the official code has it; its script takes the mean of the highest
 hundredth of the map. Beyond `expected` entries the official code takes places in the bank for
 places among the expected ones; here `owner` leads from one to the other. The blur of 8 pixels is
-for images of 480 pixels.
+for images of 480 pixels, those of `preset: paper`: whole ones, where the official code makes them
+512 and cuts 480 out of the middle.
 """
 
 import math

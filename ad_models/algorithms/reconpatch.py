@@ -9,8 +9,9 @@ score then work on the layer's output.
 
 Differs from the paper: no official code exists. `neighbours`, `margin`, `bandwidth`, `pairwise` and
 `momentum` are from reviews; one re-implementation has 3 neighbours and a margin of 0.1. The loss
-compares patches of one image at a time, at most `patches` of them. Patches are PatchCore's; they
-are kept in half precision while the layer is trained.
+compares patches of one image at a time, at most `patches` of them. Images of `preset: paper` are
+brought to 224 pixels, as for PatchCore. Patches are PatchCore's; they are kept in half precision
+while the layer is trained.
 """
 
 import copy

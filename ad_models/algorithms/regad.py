@@ -12,10 +12,10 @@ Differs from the paper: the references of a training image come from its own bat
 gives both sides; one model is used for every number of support images, while the official code
 trains one for each number and keeps the best weights on test images (ours: the last epoch).
 Features are warped back before the Gaussian, as in the official code, but all warps of a feature at
-once, where that code does one after another; the paper warps the map back.
-The support images are given, where published figures are means over ten draws of them; a step takes
-the batch of the loader, there 32 images. The localisers pool their maps to the size they have at
-224 pixels, so any size will do.
+once, where that code does one after another; the paper warps the map back. The support images are
+given, where published figures are means over ten draws of them; a step takes the batch of the
+loader: with `preset: paper` 32 images of 224 pixels, as there. The localisers pool their maps to
+the size they have at 224 pixels, so any size will do.
 """
 
 import math

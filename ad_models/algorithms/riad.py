@@ -9,8 +9,8 @@ the two images differ at a defect. Cells of several sizes find defects of severa
 
 Differs from the paper: the sets of cells for prediction are drawn once and saved with the model, so
 that a score is not random; images have values in 0..1 in the loss and a sigmoid at the end; removed
-cells are mid-grey. A step takes the batch of the loader, where re-implementations take 4 images.
-`flips` and `sigma` are offered; they are not the paper's.
+cells are mid-grey. A step takes the batch of the loader: with `preset: paper` 4 images, as in
+re-implementations. `flips` and `sigma` are offered; they are not the paper's.
 """
 
 from collections.abc import Iterable

@@ -11,7 +11,8 @@ residual of the reconstruction from the mean code.
 Differs from the papers: the decoder's variance is one number, optimal in every step (Rybkin et al.
 2021, https://arxiv.org/abs/2006.13202), so that residual and divergence need no manual weight; the
 network is the autoencoder's, with a code of twice the width; the blur of the map and the image
-score are ours. One decoded mean replaces Bergmann's six draws, which would make the map random.
+score are ours. Batches of `preset: paper` are the autoencoder's. One decoded mean replaces
+Bergmann's six draws, which would make the map random.
 """
 
 from collections.abc import Iterable

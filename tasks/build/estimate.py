@@ -16,6 +16,7 @@ from typing import Any
 
 from tasks.images.tiles import count_tiles
 from tasks.spec.algorithms import config_values, per_product
+from tasks.spec.cell_input import cell_input
 from tasks.spec.parameters import algorithm_parameters
 from tasks.spec.read import read_params, read_product
 from tasks.workspace.files import write_json
@@ -71,28 +72,33 @@ def estimates(
     workspace: Workspace, product: str, names: Sequence[str], images: int, known: dict[str, Any]
 ) -> dict[str, Any]:
     """`seconds` that the fit of each algorithm takes with so many good images; the `pace`, seconds
-    of an image by backbone; its `size`; `on`: where it was measured, as "cpu, 2 threads".
+    of an image by backbone, and by size where a cell has its own; the product's `size`; `on`: where
+    it was measured, as "cpu, 2 threads".
 
     known: what this gave before. Its pace holds as long as the size does; what it lacks is measured
     here.
     """
-    spec = read_product(workspace.root, product)
+    size = read_product(workspace.root, product).image.seen
     asked = {
         name: config_values(name) | algorithm_parameters(workspace.root, product, name)
         for name in names
     }
-    size = spec.image.seen
+    inputs = {name: cell_input(workspace.root, product, name) for name in names}
+    keys = {name: pace_of(asked[name], inputs[name].image.seen, size) for name in names}
     before = known if known.get("size") == list(size) else {}
     pace, on = dict(before.get("pace", {})), before.get("on", "")
-    if missing := sorted({backbone(one) for one in asked.values()} - set(pace)):
-        here, found = measured(workspace, missing, size)
-        pace, on = pace | found, on or here
-    seen = images * count_tiles(spec.image.size, spec.image.tile)
-    batch, products = spec.training.batch_size, len(workspace.products)
+    for one in sorted({found.image.seen for found in inputs.values()}):
+        wanted = {k: backbone(asked[n]) for n, k in keys.items() if inputs[n].image.seen == one}
+        if missing := {key: net for key, net in wanted.items() if key not in pace}:
+            here, found = measured(workspace, sorted(set(missing.values())), one)
+            pace, on = pace | {key: found[net] for key, net in sorted(missing.items())}, on or here
     seconds = {}
     for name, parameters in asked.items():
-        count = passes(name, parameters, seen, size, batch, products)
-        seconds[name] = round(count * pace[backbone(parameters)], 1)
+        image, training = inputs[name]
+        seen = images * count_tiles(image.size, image.tile)
+        batch, products = training.batch_size, len(workspace.products)
+        count = passes(name, parameters, seen, image.seen, batch, products)
+        seconds[name] = round(count * pace[keys[name]], 1)
     return {"size": list(size), "on": on, "pace": pace, "seconds": seconds}
 
 
@@ -125,6 +131,12 @@ def passes(
 def backbone(parameters: dict[str, Any]) -> str:
     """The backbone of an algorithm with these parameters; one to compare with, if it has none."""
     return str(parameters.get("backbone") or YARDSTICK)
+
+
+def pace_of(parameters: dict[str, Any], seen: tuple[int, int], size: tuple[int, int]) -> str:
+    """The key of a pace: the backbone, with what it sees where that is not the product's `size`."""
+    name = backbone(parameters)
+    return name if seen == size else f"{name}, {seen[0]} x {seen[1]}"
 
 
 def measured(

@@ -19,6 +19,7 @@ from tasks.build.fingerprint import STEPS, closure
 from tasks.build.upgrade import Upgrade, needed
 from tasks.spec.algorithms import per_product
 from tasks.spec.automatic import teachers
+from tasks.spec.cell_input import cell_input
 from tasks.spec.parameters import algorithm_parameters, trained_on
 from tasks.spec.read import default_params, is_automatic, read_params, read_product
 from tasks.spec.recipe import product_recipe, shared_recipe
@@ -63,11 +64,21 @@ def choose_automatically(workspace: Workspace) -> list[Path]:
     if not chosen:
         return []
     steps = read_params(workspace.root).auto or default_params().auto
-    specs = {product: read_product(workspace.root, product) for product in products}
+    gates = {product: read_product(workspace.root, product).gates for product in chosen}
     images = {product: count(workspace, product) for product in chosen}
     teaching = teachers(images, products)
-    sizes = {specs[product].image.seen for product in teaching}
-    shared = tuple(name for names in steps.values() for name in names if per_product(name))
+    shared = {name for names in steps.values() for name in names if per_product(name)}
+    seen = {
+        (product, name): cell_input(workspace.root, product, name).image.seen
+        for product in products
+        for name in shared
+    }
+
+    def taught(product: str, name: str) -> bool:
+        """Whether there are products to learn from: what is shared is learned at one size."""
+        sizes = {seen[one, name] for one in [product, *teaching]}
+        return teaching != [product] and len(sizes) == 1
+
     return [
         workspace.product(product) / "auto.yaml"
         for product in chosen
@@ -76,10 +87,8 @@ def choose_automatically(workspace: Workspace) -> list[Path]:
             product,
             steps,
             images[product],
-            gates=specs[product].gates.model_dump(),
-            # what is shared is learned at one size
-            others=teaching != [product] and sizes == {specs[product].image.seen},
-            shared=shared,
+            gates=gates[product].model_dump(),
+            untaught=frozenset(name for name in shared if not taught(product, name)),
         )
     ]
 

@@ -69,8 +69,16 @@ class Metrics(Document):
     peak_memory_mb: Figure = Field(default=None, description="Most memory of the fit, in MiB.")
     preset: Text | None = Field(
         default=None,
-        description="Preset whose values the algorithm had: paper, one of params.yaml, or own "
-        "values; null: not known.",
+        description="Preset whose values the algorithm had, paper or one of params.yaml, and what "
+        "was not the preset's: values, size of images, batches; null: not known.",
+    )
+    image_size: Text | None = Field(
+        default=None,
+        description="Size at which the algorithm saw images, height x width, or the side of a "
+        "square; null: not known.",
+    )
+    batch_size: Count | None = Field(
+        default=None, description="Images in a batch of the training; null: not known."
     )
     steps: Count | None = Field(
         default=None, description="Steps of training, all stages together; null: it has none."
@@ -84,9 +92,10 @@ class Metrics(Document):
 
     @property
     def made(self) -> str:
-        """How the model was made, as text: preset, steps and backbone, as far as known."""
+        """How the model was made, as text: preset, size, steps and backbone, as far as known."""
+        size = None if " at " in (self.preset or "") else self.image_size
         steps = f"{self.steps} steps" if self.steps else None
-        return ", ".join(part for part in (self.preset, steps, self.backbone) if part)
+        return ", ".join(part for part in (self.preset, size, steps, self.backbone) if part)
 
 
 class GateMetrics(Metrics):

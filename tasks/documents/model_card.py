@@ -54,7 +54,11 @@ class ModelCard(Document):
 
     product: Text = Field(description="Name of the product.")
     algorithm: Text = Field(description="Name of the algorithm.")
-    preset: Text | None = Field(default=None, description="Preset whose values it had.")
+    preset: Text | None = Field(
+        default=None, description="Preset whose values it had, and what was not the preset's."
+    )
+    image_size: Text | None = Field(default=None, description="Size at which it sees images.")
+    batch_size: Count | None = Field(default=None, description="Images in a batch of training.")
     steps: Count | None = Field(default=None, description="Steps of training; null: none.")
     parameters: dict[str, Any] = Field(default={}, description="Parameters of the algorithm.")
     use: Text = Field(default="", description="What it is for, and what not.")

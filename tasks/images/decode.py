@@ -167,7 +167,9 @@ def pixels_of(image: ImageFile.ImageFile, data: bytes, name: PurePath | str) -> 
     seen = apply_orientation(image)
     if seen.mode.startswith("I;16"):
         return np.asarray(seen).astype(np.uint16)[..., None]
-    if seen.mode in ("1", "L"):
+    if seen.mode in ("L", "RGB"):  # `convert` would copy them
+        return np.atleast_3d(np.asarray(seen))
+    if seen.mode == "1":
         return np.asarray(seen.convert("L"))[..., None]
     if seen.mode in ("LA", "La"):
         return np.asarray(seen.getchannel("L"))[..., None]
@@ -206,4 +208,5 @@ def orientation_of(data: bytes, name: PurePath | str) -> int:
 def apply_orientation(image: ImageFile.ImageFile) -> Image.Image:
     """The decoded image with its EXIF orientation applied."""
     image.load()
-    return ImageOps.exif_transpose(image) or image
+    ImageOps.exif_transpose(image, in_place=True)  # otherwise it copies what needs no turn
+    return image

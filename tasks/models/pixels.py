@@ -113,11 +113,15 @@ def write_inspector(folder: Path, deep: bool = False) -> None:
 
     if not (folder / ONNX).is_file():
         return
-    card = folder / CARD
-    spec = check(Image, json.loads(card.read_text())["image"], card)
     model = onnx.load(folder / ONNX)
-    made = joined(model, spec, folder, np.uint16 if deep else np.uint8)
+    made = joined(model, image_of(folder), folder, np.uint16 if deep else np.uint8)
     onnx.save(made, folder / INSPECT)
+
+
+def image_of(folder: Path) -> Image:
+    """What the model in a folder is shown of an image, by its card."""
+    card = folder / CARD
+    return check(Image, json.loads(card.read_text())["image"], card)
 
 
 def joined(model: Any, spec: Image, folder: Path, pixels: type) -> Any:

@@ -41,8 +41,9 @@ from tasks.models.inspector import Inspection, Inspector, inspections
 from tasks.models.painted import paint
 from tasks.models.torch_model import TorchModel, as_arrays
 from tasks.spec.algorithms import known_algorithms, per_product
+from tasks.spec.cell_input import cell_input
 from tasks.spec.parameters import algorithm_parameters
-from tasks.spec.read import read_params, read_product
+from tasks.spec.read import read_params
 from tasks.spec.recipe import FitRecipe
 from tasks.workspace.errors import DataError, SpecError, hint
 from tasks.workspace.extras import require
@@ -158,7 +159,8 @@ def prepare(
     workspace.require(product)
     if algorithm not in known_algorithms():
         raise SpecError(f"unknown algorithm '{algorithm}'; {hint(algorithm, known_algorithms())}")
-    spec, params = read_product(workspace.root, product), read_params(workspace.root)
+    image, training = cell_input(workspace.root, product, algorithm)
+    params = read_params(workspace.root)
     parameters = algorithm_parameters(workspace.root, product, algorithm)
     if per_product(algorithm):
         raise SpecError(f"{algorithm} is learned for all products at once; tune knows one product")
@@ -171,7 +173,7 @@ def prepare(
     rows = sorted(read_rows(table), key=lambda row: row["sha256"])[:MOST]
     if len(rows) < FEWEST:
         raise DataError(f"{product} has {len(rows)} good training images; tune needs {FEWEST}")
-    recipe = FitRecipe(parameters=parameters, image=spec.image, training=spec.training)
+    recipe = FitRecipe(parameters=parameters, image=image, training=training)
     store = params.line.features_gb
     features = (
         FeatureFolder(workspace.features, int(store * GB))
@@ -180,7 +182,7 @@ def prepare(
     )
     images = workspace.images(product)
     job = FitJob(product, algorithm, recipe, images, listener, None, features)
-    folder, preprocess = workspace.scratch / "tune" / product / "painted", Preprocess(spec.image)
+    folder, preprocess = workspace.scratch / "tune" / product / "painted", Preprocess(image)
     spoiled = {row["path"]: paint(images, row, folder, preprocess, seed) for row in rows}
     count = FOLDS if kind(algorithm).one_pass else FOLDS + 1
     numbers = fold_numbers([row["sha256"] for row in rows], count)
@@ -189,7 +191,7 @@ def prepare(
         for number in range(count)
     ]
     device = choose_device(params.line.device)
-    precision = training_precision(spec.training.precision, device)
+    precision = training_precision(training.precision, device)
     tell, stop = progress_callback(listener), listener.should_stop
     begin = partial(Run, device, report=tell, should_stop=stop, precision=precision)
     return Tuning(job, begin, spoiled, groups, searched)

@@ -10,8 +10,9 @@ from tasks.spec.read import read_yaml
 TEMPLATE = Path(__file__).with_name("product.yaml.j2")
 
 
-def proposed_spec(product: str, seen: ImageSummary) -> str:
-    """The text of product.yaml for these images."""
+def proposed_spec(product: str, seen: ImageSummary, default: tuple[int, int] | None = None) -> str:
+    """The text of product.yaml for these images. The `default` size (height, width) is not set: a
+    preset may have its own."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -22,6 +23,7 @@ def proposed_spec(product: str, seen: ImageSummary) -> str:
         defects=seen.defects,
         tested=seen.tested,
         size=str(height) if height == width else f"[{height}, {width}]",
+        left=seen.size == default,
         usual=f"{usual[1]} x {usual[0]}",
         several=len(seen.sizes) > 1,
         differ=seen.differ,

@@ -9,7 +9,7 @@ from tasks.documents.metrics import METRICS, GateMetrics
 from tasks.documents.threshold import THRESHOLD
 from tasks.models.export import export_onnx
 from tasks.models.licences import require_licence
-from tasks.models.pixels import write_inspector
+from tasks.models.pixels import image_of, write_inspector
 from tasks.monitoring.findings import LOOKS, MEASURES
 from tasks.promotion.challenge import reported
 from tasks.promotion.provenance import provenance
@@ -39,8 +39,9 @@ def assemble(
     write_rows(folder / LOOKS, MEASURES, [{name: row[name] for name in MEASURES} for row in train])
     write_json(folder / "provenance.json", provenance(workspace, product, algorithm))
     if spec.release.onnx:
-        seen = normals(workspace.images(product), train, spec) if spec.release.int8 else []
-        export_onnx(folder, spec.image.seen, seen)
+        image = image_of(folder)
+        seen = normals(workspace.images(product), train, image) if spec.release.int8 else []
+        export_onnx(folder, image.seen, seen)
         if spec.release.pixels:
             write_inspector(folder, deep(workspace, product))
     test_set = images_identity(reported(workspace, product, spec))

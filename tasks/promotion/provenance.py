@@ -19,6 +19,8 @@ def provenance(workspace: Workspace, product: str, algorithm: str) -> dict[str, 
     return {
         "spec": read_product(workspace.root, product).model_dump(mode="json"),
         "preset": card.get("preset"),  # not known of a model of version 0.1
+        "image": card["image"],  # of this model; the spec's is the product's
+        "training": card.get("training"),
         "steps": card.get("steps"),  # of training, by stage
         "parameters": card["parameters"],  # the seed among them
         "images": {n: sha256_of(tables / n) for n in ("train.csv", "test.csv", "manifest.csv")},

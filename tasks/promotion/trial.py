@@ -23,7 +23,7 @@ from tasks.models.scoring import measure_latency
 from tasks.models.verdict import VerdictModel
 from tasks.promotion.golden import golden
 from tasks.spec.read import read_params
-from tasks.spec.schema import Product
+from tasks.spec.schema import Image, Product
 from tasks.workspace.files import read_rows
 from tasks.workspace.paths import INSPECT, MODEL, ONNX, Workspace
 
@@ -31,11 +31,11 @@ SHOWN = 3  # images that a reason names
 CALIBRATING = 32  # good images whose ranges an 8-bit model takes for its own
 
 
-def normals(images: Path, rows: list[dict[str, Any]], spec: Product) -> list[np.ndarray]:
+def normals(images: Path, rows: list[dict[str, Any]], image: Image) -> list[np.ndarray]:
     """Good training images, spread over all of them, as the algorithm sees them (B, 3, H, W)."""
     chosen = rows[:: max(1, len(rows) // CALIBRATING)][:CALIBRATING]
     paths = [images / row["path"] for row in chosen]
-    return [batch.image.numpy() for batch in ImageLoader(paths, Preprocess(spec.image), 1, cache=0)]
+    return [batch.image.numpy() for batch in ImageLoader(paths, Preprocess(image), 1, cache=0)]
 
 
 def shipped(

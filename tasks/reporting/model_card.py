@@ -84,6 +84,8 @@ def model_card(workspace: Workspace, product: str, folder: Path) -> ModelCard:
         product=product,
         algorithm=metrics.algorithm,
         preset=metrics.preset,
+        image_size=metrics.image_size,
+        batch_size=metrics.batch_size,
         steps=metrics.steps,
         parameters=origin["parameters"],
         use=f"Decides whether a picture of {product} shows a defect. The regions that it draws "

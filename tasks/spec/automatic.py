@@ -35,13 +35,12 @@ def choose(
     images: int,
     gates: dict[str, Any],
     measured: dict[str, dict[str, float]],
-    others: bool,
-    shared: tuple[str, ...] = (),
+    untaught: frozenset[str] = frozenset(),
     backbones: dict[str, str] | None = None,
     here: frozenset[str] = frozenset(),
 ) -> Choice:
     """steps: algorithms that come in from so many good images on. measured: figures by algorithm,
-    as far as they are known. others: whether there are products to learn from, for `shared`.
+    as far as they are known. untaught: those that learn from other products, where there are none.
     backbones: of algorithms that are only chosen where its weights are at hand, and of which
     figures are known for few images: with more they come last. here: those of them that are."""
     chosen: dict[str, str] = {}
@@ -50,7 +49,7 @@ def choose(
     backbones = backbones or {}
     for least, names in sorted(steps.items()):
         for name in names:
-            if images < least or (name in shared and not others):
+            if images < least or (name in untaught):
                 continue
             over = {
                 key: measured[name][key]

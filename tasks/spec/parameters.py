@@ -6,7 +6,7 @@ from typing import Any
 from tasks.spec.algorithms import per_product
 from tasks.spec.automatic import choice_of, teachers
 from tasks.spec.read import is_automatic, read_params, read_product
-from tasks.spec.schema import PAPER, PRESET, TRAIN_ON, Params
+from tasks.spec.schema import IMAGE, NO_PARAMETERS, PAPER, PRESET, TRAIN_ON, Params
 from tasks.workspace.errors import SpecError, hint
 
 
@@ -15,25 +15,25 @@ def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[
     over the preset that it names itself."""
     named = read_product(workspace, product).algorithms.get(algorithm) or {}
     own = per_product(algorithm)
-    if own and (others := sorted(set(named) - set(own))):
+    if own and (others := sorted(set(named) - {*own, IMAGE})):
         raise SpecError(
             f"{product} sets '{others[0]}' of {algorithm}, but all products share what it learns: "
             f"only {', '.join(own)} can be a product's own; the rest stands in params.yaml"
         )
-    chosen = _chosen(read_params(workspace), algorithm, named)
-    chosen.pop(TRAIN_ON, None)
-    return chosen
+    chosen = chosen_for(read_params(workspace), algorithm, named)
+    return {key: value for key, value in chosen.items() if key not in NO_PARAMETERS}
 
 
 def shared_parameters(workspace: Path, algorithm: str) -> dict[str, Any]:
     """Parameters with which a shared algorithm learns: those that no product can set."""
-    chosen = _chosen(read_params(workspace), algorithm, {})
-    return {k: v for k, v in chosen.items() if k not in (*per_product(algorithm), TRAIN_ON)}
+    chosen = chosen_for(read_params(workspace), algorithm, {})
+    apart = (*per_product(algorithm), *NO_PARAMETERS)
+    return {key: value for key, value in chosen.items() if key not in apart}
 
 
 def trained_on(workspace: Path, algorithm: str, products: list[str]) -> list[str]:
     """Those of the workspace's products that a shared algorithm learns from, sorted."""
-    named = _chosen(read_params(workspace), algorithm, {}).get(TRAIN_ON)
+    named = chosen_for(read_params(workspace), algorithm, {}).get(TRAIN_ON)
     if named is None:
         automatic = [product for product in products if is_automatic(workspace, product)]
         images = {p: int(choice_of(workspace / "data" / p)["images"]) for p in automatic}
@@ -48,12 +48,24 @@ def trained_on(workspace: Path, algorithm: str, products: list[str]) -> list[str
     return sorted(set(named))
 
 
-def _chosen(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:
-    """The parameters `named` over those of params.yaml over the preset's. Where `named` names a
-    preset itself, it starts from there: params.yaml has spoken for the preset it names."""
-    general = {} if PRESET in named else params.algorithms.get(algorithm) or {}
-    chosen = general | named
+def preset_named(workspace: Path, product: str, algorithm: str) -> str:
+    """The preset from which the parameters of an algorithm start."""
+    named = read_product(workspace, product).algorithms.get(algorithm) or {}
+    return str((_general(read_params(workspace), algorithm, named) | named).get(PRESET, PAPER))
+
+
+def chosen_for(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:
+    """What is `named` beside an algorithm, over what params.yaml says of it, over its preset.
+
+    Where `named` names a preset itself, it starts from there: params.yaml has spoken for the preset
+    it names.
+    """
+    chosen = _general(params, algorithm, named) | named
     preset = chosen.pop(PRESET, PAPER)
     if preset not in (known := [PAPER, *params.presets]):
         raise SpecError(f"{algorithm} asks for the preset '{preset}'; {hint(str(preset), known)}")
     return (params.presets.get(preset, {}).get(algorithm) or {}) | chosen
+
+
+def _general(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:
+    return {} if PRESET in named else params.algorithms.get(algorithm) or {}

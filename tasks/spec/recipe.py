@@ -13,8 +13,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from tasks.spec.cell_input import cell_input, shared_batch_size
 from tasks.spec.parameters import algorithm_parameters, shared_parameters, trained_on
-from tasks.spec.read import check, read_params, read_product, read_yaml
+from tasks.spec.read import check, read_product, read_yaml
 from tasks.spec.schema import (
     Evaluation,
     Image,
@@ -84,7 +85,7 @@ def product_recipe(root: Path, product: str) -> dict[str, Any]:
         "fit": {
             algorithm: {
                 "parameters": algorithm_parameters(root, product, algorithm),
-                **_values(spec, "image", "training"),
+                **_input_values(root, product, algorithm),
             }
             for algorithm in spec.algorithms
         },
@@ -97,13 +98,16 @@ def shared_recipe(root: Path, algorithm: str, products: list[str]) -> dict[str, 
 
     products: all of the workspace.
     """
-    taught = {p: read_product(root, p) for p in trained_on(root, algorithm, products)}
+    taught = {p: cell_input(root, p, algorithm) for p in trained_on(root, algorithm, products)}
     return {
         "parameters": shared_parameters(root, algorithm),
-        "batch_size": read_params(root).defaults.training.batch_size,
+        "batch_size": shared_batch_size(root, algorithm),
         "products": {
-            product: {**_values(spec, "image"), "calibration": spec.training.calibration}
-            for product, spec in taught.items()
+            product: {
+                "image": values_of(seen.image, "image"),
+                "calibration": seen.training.calibration,
+            }
+            for product, seen in taught.items()
         },
     }
 
@@ -144,6 +148,11 @@ def _part(path: Path, *keys: str) -> Any:
 
 def _values(spec: Product, *sections: str) -> dict[str, Any]:
     return {name: values_of(getattr(spec, name), name) for name in sections}
+
+
+def _input_values(root: Path, product: str, algorithm: str) -> dict[str, Any]:
+    found = cell_input(root, product, algorithm)
+    return {name: values_of(section, name) for name, section in found._asdict().items()}
 
 
 def values_of(section: BaseModel, path: str) -> dict[str, Any]:

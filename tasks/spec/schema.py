@@ -4,7 +4,15 @@ import re
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from tasks.spec.algorithms import config_fields, known_algorithms, per_product
 from tasks.spec.automatic import AUTO
@@ -190,14 +198,18 @@ def _square(size: Any) -> Any:
     return (size, size) if isinstance(size, int) and not isinstance(size, bool) else size
 
 
+IMAGE, TRAINING = "image", "training"  # beside an algorithm's parameters: what it sees at a time
 PRESET = "preset"  # beside an algorithm's parameters: a named set of them that lies below
 TRAIN_ON = "train_on"  # beside the parameters of an algorithm that products share: which ones
-PAPER = "paper"  # the preset that says nothing: every Config's defaults are the paper's
+PAPER = "paper"  # where no preset is named: every Config's defaults are the paper's
+NO_PARAMETERS = (TRAIN_ON, IMAGE, TRAINING)  # what else may stand beside an algorithm
 Side = Annotated[int, Field(ge=32, le=16384)]
+Size = Annotated[tuple[Side, Side], BeforeValidator(_square)]  # height, width
+BatchSize = Annotated[int, Field(ge=1)]
 
 
 class Image(Section):
-    size: Annotated[tuple[Side, Side], BeforeValidator(_square)] = (256, 256)  # height, width
+    size: Size = (256, 256)
     color: Literal["rgb", "grey"] = "rgb"
     resize: Literal["stretch", "pad", "crop"] = "stretch"
     roi: tuple[int, int, int, int] | None = None  # left, top, width, height
@@ -225,7 +237,7 @@ def _pattern(text: str) -> str:
 
 
 class Training(Section):
-    batch_size: Annotated[int, Field(ge=1)] = 16
+    batch_size: BatchSize = 16
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     calibration: Annotated[float, Field(gt=0, lt=1)] = 0.2
     folds: Annotated[int, Field(ge=0, le=20)] = 4
@@ -270,11 +282,51 @@ def _known(algorithms: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, 
     for name, parameters in algorithms.items():
         if name not in known_algorithms():
             raise ValueError(f"unknown algorithm '{name}'; {hint(name, known_algorithms())}")
-        known = (*config_fields(name), PRESET, *([TRAIN_ON] if per_product(name) else []))
-        for key in parameters or {}:
+        more = [PRESET, IMAGE, TRAINING, *([TRAIN_ON] if per_product(name) else [])]
+        known = (*config_fields(name), *more)
+        for key, value in (parameters or {}).items():
             if key not in known:
                 raise ValueError(f"{name} has no parameter '{key}'; {hint(key, known)}")
+            if key in OWN_INPUT:
+                _check_input(name, key, value)
     return algorithms
+
+
+class OwnImage(Section):
+    """What an algorithm may say of its images."""
+
+    size: Size
+
+
+class OwnTraining(Section):
+    """What an algorithm may say of its training, beside its parameters."""
+
+    batch_size: BatchSize
+
+
+OWN_INPUT: dict[str, tuple[type[Section], str]] = {
+    IMAGE: (OwnImage, "size"),
+    TRAINING: (OwnTraining, "batch_size"),
+}
+
+
+def _check_input(name: str, section: str, value: Any) -> None:
+    """Raise unless an algorithm says of its input what it may."""
+    kind, field = OWN_INPUT[section]
+    if not isinstance(value, dict) or field not in value:
+        raise ValueError(f"{name}.{section} must say {field}: write `{section}: {{{field}: ...}}`")
+    if other := [str(key) for key in value if key != field]:
+        raise ValueError(
+            f"{name}.{section}.{other[0]} cannot be an algorithm's own, only image.size and "
+            f"training.batch_size can; say {section}.{other[0]} of the product in product.yaml"
+        )
+    try:
+        kind.model_validate(value)
+    except ValidationError as error:
+        said = error.errors()[0]["msg"]
+        raise ValueError(
+            f"{name}.{section}.{field}: {said[0].lower() + said[1:]}, got {str(value[field])[:60]}"
+        ) from None
 
 
 Algorithms = Annotated[

@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from ad_models import Batch, Run, create
-from ad_models.algorithms.simplenet import late, truncated_l1
+from ad_models.algorithms.simplenet import drawn, late, truncated_l1
 from ad_models.errors import ConfigError, InputError
 
 
@@ -34,6 +34,26 @@ def test_verdicts_that_cannot_differ_cost_twice_the_margin_at_least():
     same = torch.linspace(-2, 2, 9)
     each = [float(truncated_l1(v[None], v[None], 0.5)) for v in same]
     assert min(each) == pytest.approx(1.0) and float(truncated_l1(same, same, 0.5)) > 1.0
+
+
+def test_patches_of_a_step_are_drawn_once_each_and_from_all():
+    patches = torch.arange(40.0)[:, None]
+    seen = [drawn(patches, 7).squeeze(1).tolist() for _ in range(200)]
+    assert all(len(set(one)) == 7 for one in seen)
+    assert {value for one in seen for value in one} == set(range(40))
+    for count in (0, 40, 99):
+        assert drawn(patches, count) is patches
+    with pytest.raises(ConfigError, match="patches must be at least 1"):
+        small(patches=-1)
+
+
+@pytest.mark.parametrize("patches", [0, 16])
+def test_batch_norm_counts_the_patches_of_a_step(patches):
+    counts = []
+    model = small(patches=patches)
+    model.discriminator[1].register_forward_hook(lambda _, rows, __: counts.append(len(rows[0])))
+    model.fit([Batch(torch.randn(4, 3, 64, 64))])
+    assert counts[0] == 2 * (patches or 4 * 64)  # normal and spoiled
 
 
 def test_networks_have_the_paper_s_shapes():

@@ -22,14 +22,16 @@ CELLS = {
     ("plate", "patchcore"),
 }
 KEYS = [
-    *("product", "algorithm", "preset", "steps", "backbone"),
+    *("product", "algorithm", "preset", "image_size", "batch_size", "steps", "backbone"),
     *("image_auroc", "pixel_auroc", "aupro_30", "aupro_05"),
     *("image_f1_max", "threshold", "normal_recall", "abnormal_recall", "precision"),
     *("ms_per_image", "fit_seconds", "peak_memory_mb"),
 ]
 MADE = {  # presets, steps and backbones of these cells
-    ("own values", None, "drawnet"),  # nothing is trained
-    ("own values", 10, "resnet18"),  # ten passes of one batch
+    ("paper, backbone drawnet, dims 20, at 64 px (paper: 224 px)", None, "drawnet"),
+    ("paper, backbone drawnet, at 64 px (paper: 224 px)", None, "drawnet"),  # nothing is trained
+    # ten passes of one batch
+    ("paper, backbone resnet18, epochs 10, at 64 px (paper: 256 px)", 10, "resnet18"),
 }
 DECIDED = [
     *("miss", "overkill", "review", "cost", "overkill_bound", "overkill_upper", "intervals"),

@@ -10,4 +10,8 @@ def test_how_a_model_was_made_is_short():
         "quick, 300 steps, vit_small"
     )
     assert made_with(Metrics(preset="paper", backbone="resnet18")) == "paper, resnet18"
+    sized = Metrics(preset="quick", image_size="256 px", steps=300)
+    assert made_with(sized) == "quick, 256 px, 300 steps"
+    other = Metrics(preset="paper, at 256 px (paper: 512 px)", image_size="256 px")
+    assert made_with(other) == "paper, at 256 px (paper: 512 px)"
     assert made_with(Metrics()) == "-"

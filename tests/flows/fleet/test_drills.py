@@ -17,7 +17,8 @@ from tests.flows.farm import Farm, git, prefect_environment, share, started, unt
 from tests.s3_servers import free_port, rclone_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
-WORKERS = {"checkpoint": 2.0, "rest": 30.0}
+POOL = "press shop"  # any name will do
+WORKERS = {"checkpoint": 2.0, "rest": 30.0, "pool": {"name": POOL}}
 LONG = {"reverse_distillation": {"epochs": 60}}  # a minute or more
 
 
@@ -57,7 +58,7 @@ def ground(tmp_path_factory):
     (folder / "aws").touch()  # a file that is named has to be there, for DVC
     environment = prefect_environment(folder / "prefect", port) | s3.environment()
     environment |= {"AWS_CONFIG_FILE": str(folder / "aws"), "PORT": str(port)}
-    farm = Ground(folder, Workspace(folder), environment)
+    farm = Ground(folder, Workspace(folder), environment, POOL)
     farm.s3 = s3
     farm.begin()
     until(farm.answers, "no server")

@@ -19,7 +19,8 @@ from tests.flows.farm import Farm, share, until
 KILLS = int(os.environ.get("INSPECTLINE_KILLS", "20"))
 EACH = 5  # kills in one run at most
 NAMES = ("gpu1", "gpu2")
-WORKERS = {"checkpoint": 2.0, "rest": 1.0, "silence": 30.0, "attempts": 100}
+POOL = "press shop"  # any name will do
+WORKERS = {"checkpoint": 2.0, "rest": 1.0, "silence": 30.0, "attempts": 100, "pool": {"name": POOL}}
 PAUSE = (0.5, 20.0)  # seconds of training before a kill
 
 
@@ -28,7 +29,7 @@ def farm(make, tmp_path, server):
     workspace = make(tmp_path / "line", "cap")
     share(workspace, tmp_path, str(tmp_path / "far"))
     write_params(workspace.root, line={"device": "cpu", "workers": WORKERS})
-    farm = Farm(tmp_path, workspace, server)
+    farm = Farm(tmp_path, workspace, server, POOL)
     until(farm.answers, "no server")
     farm.call("deploy")
     for name in NAMES:

@@ -114,6 +114,37 @@ def test_tiles_count_each(workspace):
     assert tiled == pytest.approx(9 * whole)
 
 
+def test_a_cell_with_its_own_size_is_measured_at_it(workspace, monkeypatch):
+    asked = []
+
+    def timed(_, backbones, size):
+        asked.append((backbones, size))
+        return "here", dict.fromkeys(backbones, size[0] / 1000)
+
+    monkeypatch.setattr(estimate, "measured", timed)
+    spec = workspace.product("cap") / "product.yaml"
+    same = "padim: {backbone: resnet18}"
+    own = "semi_orthogonal: {backbone: resnet18, image: {size: 128}}"
+    spec.write_text(f"image: {{size: [64, 96]}}\nalgorithms: {{{same}, {own}}}\n")
+    found = estimates(workspace, "cap", ["padim", "semi_orthogonal"], 10, {})
+    assert asked == [(["resnet18"], (64, 96)), (["resnet18"], (128, 128))]
+    assert found["pace"] == {"resnet18": 0.064, "resnet18, 128 x 128": 0.128}
+    assert found["seconds"] == {"padim": 1.3, "semi_orthogonal": 2.6} and found["size"] == [64, 96]
+    spec.write_text(f"image: {{size: [64, 96]}}\nalgorithms: {{{same}}}\n")
+    assert estimates(workspace, "cap", ["padim"], 10, {})["pace"] == {"resnet18": 0.064}
+
+
+def test_a_batch_of_its_own_counts(workspace):
+    spec = workspace.product("cap") / "product.yaml"
+    seconds = []
+    for batch in (1, 16):
+        own = f"riad: {{training: {{batch_size: {batch}}}, batches: 10}}"
+        spec.write_text(f"image: {{size: [64, 96]}}\nalgorithms: {{{own}}}\n")
+        known = {"size": [64, 96], "pace": {"resnet18": 0.1}, "on": "here"}
+        seconds.append(estimates(workspace, "cap", ["riad"], 16, known)["seconds"]["riad"])
+    assert seconds[1] == pytest.approx(16 * seconds[0], rel=0.01)
+
+
 @pytest.mark.parametrize("backbone", ["resnet18", "squeezenet1_1", "vit_tiny_patch16_224"])
 def test_a_pass_is_measured_without_weights_and_changes_no_random_number(backbone, monkeypatch):
     monkeypatch.setattr(probe, "LONG", 0.0)

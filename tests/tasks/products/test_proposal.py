@@ -93,3 +93,16 @@ def test_images_on_disk_are_looked_at(tmp_path: Path):
         Image.fromarray(pixels).save(good / f"{number}.png")
     seen = summarise_images(tmp_path)
     assert (seen.size, seen.grey, seen.differ) == ((96, 192), True, False)
+
+
+def test_the_default_size_is_left_to_the_presets():
+    square = summary((400, 400))
+    text = proposed_spec("cap", square, (256, 256))
+    assert list(yaml.safe_load(text)["image"]) == ["color"]
+    assert "# size: 256         # the default, of images that are 400 x 400; set," in text
+
+
+def test_another_size_than_the_default_is_set():
+    square = summary((400, 400))
+    for default in (None, (320, 320)):
+        assert yaml.safe_load(proposed_spec("cap", square, default))["image"]["size"] == 256

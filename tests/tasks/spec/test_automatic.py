@@ -20,7 +20,8 @@ NO_GATES = {"ms_per_image": None, "ms_p95": None}
 
 
 def chosen(images, gates=NO_GATES, measured=None, others=True):
-    return choose(STEPS, images, gates, measured or {}, others, shared=("regad",))
+    untaught = frozenset() if others else frozenset(["regad"])
+    return choose(STEPS, images, gates, measured or {}, untaught)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_what_was_measured_too_slow_is_left_out_and_named():
 )
 def test_what_needs_weights_comes_first_of_few_images_where_they_are(images, here, names):
     steps, found = {1: ["dino"], 2: ["patchcore"]}, frozenset(["dino"] if here else [])
-    choice = choose(steps, images, NO_GATES, {}, True, (), {"dino": "vit"}, found)
+    choice = choose(steps, images, NO_GATES, {}, frozenset(), {"dino": "vit"}, found)
     assert list(choice["algorithms"]) == names
     said = " ".join(explain(choice))
     assert ("weights of vit are at hand" in said) == here
@@ -215,6 +216,18 @@ def test_a_new_product_makes_nothing_that_is_shared_stale(workspace):
     images(workspace, FEW + 1)
     sync(workspace)
     assert trained_on(workspace.root, "regad", workspace.products) == ["cap", "plate", "weave"]
+
+
+def test_what_is_shared_is_learned_at_the_size_of_its_preset(workspace):
+    (workspace.root / "data" / "plate").mkdir()
+    plate = workspace.product("plate") / "product.yaml"
+    plate.write_text("image: {size: 64}\nalgorithms: [regad]\n")
+    params = workspace.root / "params.yaml"
+    images(workspace, 3)
+    params.write_text("auto: {2: [patchcore, regad]}\n")
+    assert names(workspace) == ["patchcore"]
+    params.write_text("auto: {2: [patchcore, regad]}\nalgorithms: {regad: {image: {size: 64}}}\n")
+    assert names(workspace) == ["patchcore", "regad"]
 
 
 @pytest.fixture
