@@ -1,20 +1,19 @@
-"""How small a defect can be seen at a size, and what it takes to see smaller ones."""
+"""How fine a size shows the picture, and what a finer one takes."""
 
 from dataclasses import dataclass
 
 from tasks.images.tiles import count_tiles
 from tasks.products.image_summary import SIDE, ImageSummary
 
-SEEN = 8  # pixels, as seen, of a side of a defect: one position of a map from layer2 of a backbone
+STRIDE = 8  # pixels, as seen, of one position of a map from layer2 of a ResNet: PatchCore's
 WORTH = 1.5  # pixels of a picture for one that is seen: below, finer is hardly finer
 FINER = 2  # times as many pixels of each side
 
 
 @dataclass(frozen=True)
 class Detail:
-    seen: int  # pixels of a side of the smallest defect, as seen
-    smallest: int  # and in the picture
-    size: tuple[int, int]  # (height, width) at which one of half that side is seen
+    position: int  # of PatchCore's map: pixels of a side in the picture
+    size: tuple[int, int]  # (height, width) at which it is half of that
     times: int  # as long as at the proposed size
     tile: int
     tiled: int  # times as long, by tiles of that side
@@ -29,8 +28,7 @@ def detail(seen: ImageSummary) -> Detail | None:
     size = FINER * height, FINER * width
     tile = min(SIDE, *size)
     return Detail(
-        seen=SEEN,
-        smallest=round(SEEN * seen.shrunk),
+        position=round(STRIDE * seen.shrunk),
         size=size,
         times=FINER**2,
         tile=tile,

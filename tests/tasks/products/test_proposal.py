@@ -60,10 +60,10 @@ def image_of(seen: ImageSummary) -> tuple[str, dict]:
     return text, yaml.safe_load(text)["image"]
 
 
-def test_a_spec_says_how_small_a_defect_it_shows():
+def test_a_spec_says_how_fine_it_shows_the_picture():
     text, image = image_of(summary((500, 1260)))
     assert image == {"size": [256, 640], "color": "rgb"}
-    assert "16 pixels of the picture are 8 as seen" in text
+    assert "is 16 x 16 pixels of the picture" in text
     finer = next(line for line in text.splitlines() if line.startswith("  # size:"))
     taken = yaml.safe_load(finer.replace("# ", "", 1))
     assert taken == {"size": [512, 1280]} and "4 times as long" in finer
@@ -75,7 +75,7 @@ def test_a_finer_size_is_offered_only_where_there_is_more_to_see():
     assert detail(summary((256, 256))) is None
     assert detail(summary((128, 128))) is None
     phone = detail(summary((3000, 4000)))
-    assert phone and phone.smallest == 94 and phone.size == (512, 704)
+    assert phone and phone.position == 94 and phone.size == (512, 704)
 
 
 def test_shapes_that_differ_are_said_to_be_stretched():
