@@ -9,7 +9,7 @@ from ad_models.weight_files import DRAWNET, at_hand, lacks_imagenet
 from tasks.build.estimate import estimates
 from tasks.documents.metrics import METRICS, Metrics
 from tasks.spec.algorithms import config_values
-from tasks.spec.automatic import LIMITS, choice_of, choose, within
+from tasks.spec.automatic import LIMITS, TEACHER, choice_of, choose, within
 from tasks.spec.parameters import algorithm_parameters
 from tasks.spec.read import read_params, read_product
 from tasks.workspace.files import write_text
@@ -32,6 +32,9 @@ def refresh(
     here = {name for name, (_, found) in wanted.items() if found}
     here |= {*before["algorithms"], *before.get("beyond", [])}
     named = {name: backbone for name, (backbone, _) in wanted.items()}
+    untold = without_teacher(workspace, product, steps)
+    named |= dict.fromkeys(untold, TEACHER)
+    here -= {*untold}
     choice = choose(
         steps, images, measured=measured, backbones=named, here=frozenset(here), **known
     )
@@ -43,6 +46,14 @@ def refresh(
         return False
     write_text(folder / "auto.yaml", HEAD + yaml.safe_dump(choice, sort_keys=False, width=100))
     return True
+
+
+def without_teacher(workspace: Workspace, product: str, steps: dict[int, list[str]]) -> list[str]:
+    """The algorithms that ask for a file of a teacher, and are told none: to distil one first takes
+    longer than all the rest, and in a few steps it learns nothing."""
+    asking = [name for names in steps.values() for name in names if TEACHER in config_values(name)]
+    told = {name: algorithm_parameters(workspace.root, product, name) for name in asking}
+    return [name for name in asking if not told[name].get(TEACHER)]
 
 
 def budget_of(workspace: Workspace, product: str) -> float | None:

@@ -15,10 +15,11 @@ FEW = (
     16  # good images: a product that has no more is taught by the others, and teaches them nothing
 )
 QUICK = 0.1  # share of the budget: what a fit takes that does not wait for others
+TEACHER = "teacher"  # the parameter that names a file from which an algorithm learns
 # A gate's limit, and the measured figure that it is held against.
 LIMITS = (("ms_per_image", "ms an image"), ("ms_p95", "ms an image at the 95th percentile"))
 # images, algorithms {name: why}, left_out {name: {figure: value}}, and perhaps missing
-# {name: backbone without weights}; with a budget: budget (minutes), estimate (of
+# {name: backbone without weights, or TEACHER}; with a budget: budget (minutes), estimate (of
 # tasks.build.estimate), and beyond [name], what the budget leaves out
 Choice = dict[str, Any]
 
@@ -121,6 +122,12 @@ def explain(choice: Choice) -> list[str]:
         took = " and ".join(f"{value:.0f} {titles[key]}" for key, value in over.items())
         lines.append(f"{name} is left out: it took {took}, more than the gate allows")
     for name, backbone in choice.get("missing", {}).items():
+        if backbone == TEACHER:
+            lines.append(
+                f"{name} is left out: it has no teacher; `inspectline distil` makes one, and "
+                f"algorithms.{name}.teacher of params.yaml names it"
+            )
+            continue
         lines.append(
             f"{name} is left out: there are no weights of {backbone} on this machine; put its file "
             "into a folder and set INSPECTLINE_WEIGHTS to it"

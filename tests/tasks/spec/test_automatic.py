@@ -146,6 +146,21 @@ def test_what_needs_imagenet_is_left_out_where_it_is_out_of_reach(workspace, mon
     assert names(workspace) == ["patchcore", "padim"]  # a choice that was made stays
 
 
+def test_what_learns_from_a_teacher_waits_until_one_is_named(workspace, monkeypatch):
+    monkeypatch.setattr("tasks.build.choose_algorithms.lacks_imagenet", lambda backbone: False)
+    images(workspace, 3)
+    params = workspace.root / "params.yaml"
+    params.write_text("auto: {2: [patchcore, efficientad]}\nline: {budget: null}\n")
+    assert names(workspace) == ["patchcore"]
+    said = "efficientad is left out: it has no teacher; `inspectline distil` makes one"
+    assert any(line.startswith(said) for line in summary(choice_of(workspace.product("cap"))))
+    params.write_text(
+        params.read_text() + "algorithms: {efficientad: {teacher: small.safetensors}}\n"
+    )
+    assert names(workspace) == ["patchcore", "efficientad"]
+    assert "left out" not in " ".join(summary(choice_of(workspace.product("cap"))))
+
+
 def test_a_clone_without_the_images_reads_the_same(workspace):
     images(workspace, 4)
     before = names(workspace)
