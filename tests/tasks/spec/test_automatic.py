@@ -154,6 +154,7 @@ def test_what_learns_from_a_teacher_waits_until_one_is_named(workspace, monkeypa
     assert names(workspace) == ["patchcore"]
     said = "efficientad is left out: it has no teacher; `inspectline distil` makes one"
     assert any(line.startswith(said) for line in summary(choice_of(workspace.product("cap"))))
+    (workspace.root / "small.safetensors").touch()
     params.write_text(
         params.read_text() + "algorithms: {efficientad: {teacher: small.safetensors}}\n"
     )
