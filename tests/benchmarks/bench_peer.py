@@ -21,6 +21,7 @@ what one side alone has.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import statistics
@@ -165,7 +166,8 @@ class Peer:
 
     def ask(self, *command: object) -> Any:
         assert self.process.stdin and self.process.stdout
-        print(*command, file=self.process.stdin, flush=True)
+        with contextlib.suppress(BrokenPipeError):  # it has ended, and the log says why
+            print(*command, file=self.process.stdin, flush=True)
         if not (answer := self.process.stdout.readline()):
             raise SystemExit(self.log.read_text()[-3000:])
         return json.loads(answer)
