@@ -55,7 +55,8 @@ def package(folder: Path, names: list[str]) -> None:
     """A copy of the code whose only algorithms are no-ops of these names."""
     for room in ("ad_models", "tasks", "flows"):
         shutil.copytree(HERE / room, folder / room)
-    (folder / "params.yaml").write_text("{}\n")  # the real one names the real algorithms
+    for path in ("params.yaml", "tasks/spec/params.yaml"):
+        (folder / path).write_text("{}\n")  # the real one names the real algorithms
     for path in (folder / "ad_models" / "algorithms").glob("[a-z]*.py"):
         path.unlink()
     for name in names:
