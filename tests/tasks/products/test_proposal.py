@@ -106,3 +106,10 @@ def test_another_size_than_the_default_is_set():
     square = summary((400, 400))
     for default in (None, (320, 320)):
         assert yaml.safe_load(proposed_spec("cap", square, default))["image"]["size"] == 256
+
+
+def test_a_preset_is_proposed_only_where_the_workspace_has_it():
+    square = summary((400, 400))
+    line = "# algorithms: {fastflow: {preset: standard}}"
+    assert line in proposed_spec("cap", square, presets=["quick", "standard"])
+    assert line not in proposed_spec("cap", square, presets=["quick"])
