@@ -47,7 +47,7 @@ def _seen(asked: dict[str, Any], name: str, image: Image, training: Training) ->
     found = []
     if (image.size, image.tile) != (wanted.size, wanted.tile):
         found.append(f"at {pixels(image)} ({name}: {pixels(wanted)})")
-    if batch not in (None, training.batch_size):
+    if batch is not None and int(batch) != training.batch_size:  # as YAML may hold it: "16"
         found.append(f"batch {training.batch_size} ({name}: {batch})")
     return found
 

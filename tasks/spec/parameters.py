@@ -18,7 +18,8 @@ def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[
     if own and (others := sorted(set(named) - {*own, IMAGE})):
         raise SpecError(
             f"{product} sets '{others[0]}' of {algorithm}, but all products share what it learns: "
-            f"only {', '.join(own)} can be a product's own; the rest stands in params.yaml"
+            f"only {', '.join(own)} and image.size can be a product's own; the rest stands in "
+            "params.yaml"
         )
     chosen = chosen_for(read_params(workspace), algorithm, named, f"{product}: ")
     return {key: value for key, value in chosen.items() if key not in NO_PARAMETERS}

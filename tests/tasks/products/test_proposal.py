@@ -31,6 +31,7 @@ def summary(*shapes: tuple[int, int]) -> ImageSummary:
         ((3000, 4000), (256, 352)),
         ((400, 8000), (128, 2304)),  # the area is bounded
         ((40, 2000), (64, 3616)),
+        ((20, 30000), (32, 16384)),  # the longest side that a spec takes
     ],
 )
 def test_the_shorter_side_is_256_pixels(shape: tuple[int, int], size: tuple[int, int]):

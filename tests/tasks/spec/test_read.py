@@ -145,7 +145,9 @@ def test_products_share_the_parameters_of_learning(root):
 def test_a_product_cannot_learn_for_the_others(root, mine):
     (root / "params.yaml").write_text(SHARED)
     product(root, f"algorithms: {{regad: {{{mine}}}}}")
-    with pytest.raises(SpecError, match="only shots, epsilon, sigma can be a product's own"):
+    with pytest.raises(
+        SpecError, match=r"only shots, epsilon, sigma and image\.size can be a product's own"
+    ):
         algorithm_parameters(root, "nut", "regad")
 
 
