@@ -75,7 +75,8 @@ def begin_product(
         text = (workspace.product(begun.like) / "product.yaml").read_text()
         text = spec_from_product(text, product, begun.like, begun.similarity)
     else:
-        text = proposed_spec(product, seen, read_params(workspace.root).defaults.image.size)
+        params = read_params(workspace.root)
+        text = proposed_spec(product, seen, params.defaults.image.size, params.presets)
     text = text if not overrides else apply_overrides(text, overrides)
     check(Product, yaml.safe_load(text) or {}, spec)
     write_text(spec, text)  # last: until then the same command starts again

@@ -1,5 +1,6 @@
 """Tables and lines for the terminal."""
 
+import re
 from typing import Any
 
 from rich.console import Console
@@ -60,8 +61,9 @@ def results_table(cells: list[Metrics], champions: dict[str, str] | None = None)
 
 
 def made_with(cell: Metrics) -> str:
-    """Preset, steps and backbone; of a long name of a backbone the beginning. A dash if unknown."""
-    return cell.made.split("_patch")[0] or "-"
+    """Preset, size, steps and backbone; of a long name of a backbone the beginning. A dash if
+    unknown."""
+    return re.sub("_patch[^, ]*", "", cell.made) or "-"
 
 
 def releases_table(rows: list[Release]) -> None:

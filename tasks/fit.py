@@ -35,7 +35,8 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     identity = fingerprint_of(algorithm, recipe, table, shared)
     run, checkpoint = prepare_run(workspace, product, algorithm, identity, listener)
     run.precision = training_precision(recipe.training.precision, run.device)
-    params = read_params(workspace.root)
+    params = read_params(workspace.root)  # before the fit, during which a person may edit specs
+    named = preset_named(workspace.root, product, algorithm)
     line = params.line
     features = (
         FeatureFolder(workspace.features, int(line.features_gb * GB))
@@ -47,7 +48,7 @@ def fit(workspace: Workspace, product: str, algorithm: str, listener: Listener) 
     detector, normals, held = job.fit(rows, run)
     fitted = time.perf_counter()
     steps = shared.card.get("steps", {}) if shared else run.trained()
-    training, named = recipe.training, preset_named(workspace.root, product, algorithm)
+    training = recipe.training
     if shared and "batch_size" in shared.card:  # what is learned for all has no product's batches
         training = training.model_copy(update={"batch_size": shared.card["batch_size"]})
     if held:

@@ -116,7 +116,8 @@ class FitJob:
         if (size := list(self.recipe.image.seen)) != shared.card["image_size"]:
             raise SpecError(
                 f"{self.product} has an image.size of {size}, but {self.algorithm} learned at "
-                f"{shared.card['image_size']}; give all products one"
+                f"{shared.card['image_size']}; give all products one, beside {self.algorithm} in "
+                "product.yaml if it is for that alone"
             )
         detector = load(shared.folder / MODEL, run.device)
         own = {k: v for k, v in self.recipe.parameters.items() if k in per_product(self.algorithm)}

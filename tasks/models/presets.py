@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from ad_models import config
+from ad_models.errors import ConfigError
 from ad_models.weight_files import DRAWNET
 from tasks.spec.cell_input import said
 from tasks.spec.read import default_params
@@ -47,7 +48,7 @@ def _seen(asked: dict[str, Any], name: str, image: Image, training: Training) ->
     found = []
     if (image.size, image.tile) != (wanted.size, wanted.tile):
         found.append(f"at {pixels(image)} ({name}: {pixels(wanted)})")
-    if batch not in (None, training.batch_size):
+    if batch is not None and int(batch) != training.batch_size:  # as YAML may hold it: "16"
         found.append(f"batch {training.batch_size} ({name}: {batch})")
     return found
 
@@ -71,7 +72,10 @@ def _changed(
 ) -> dict[str, Any]:
     """The values of a Config that are not those of a preset."""
     asked = presets.get(name, {}).get(algorithm) or {}
-    known = config(algorithm, **{k: v for k, v in asked.items() if k not in NO_PARAMETERS})
+    try:
+        known = config(algorithm, **{k: v for k, v in asked.items() if k not in NO_PARAMETERS})
+    except ConfigError:  # a preset of somebody's that nothing was made with
+        return asdict(chosen)
     apart = {key: getattr(known, key) for key in APART if hasattr(known, key)}
     if apart.get("weights") == "auto" and chosen.backbone == DRAWNET:
         apart["backbone"] = known.backbone  # what `auto` put in its place

@@ -40,8 +40,9 @@ def common_size(algorithm: str, images: dict[str, Image]) -> list[int]:
         if size != first[1]:
             raise SpecError(
                 f"{algorithm} learns from all products at one size, but {first[0]} has {first[1]} "
-                f"and {name} {size}; give them one image.size, or name the products to learn "
-                f"from in algorithms.{algorithm}.train_on of params.yaml"
+                f"and {name} {size}; give them one image.size, beside {algorithm} in product.yaml "
+                "if it is for that alone, or name the products to learn from in "
+                f"algorithms.{algorithm}.train_on of params.yaml"
             )
     return first[1]
 

@@ -18,6 +18,7 @@ GREY = 2 / 255  # channels with smaller differences count as equal
 SIDE = 256  # pixels of the shorter side, to which ImageNet's pictures are resized for backbones
 LARGER = 2.0  # largest enlargement of small images: more adds no detail
 LONGEST = 4.0  # of SIDE squared: the largest area; what an inspection takes grows with it
+LARGEST = 16384  # pixels of a side: what a spec takes
 MULTIPLE = 32  # of both sides: the deepest layers halve five times
 SHAPE = 1.1  # times another aspect ratio: the same shape up to here
 APART = 0.1  # difference from the border's colour that marks a part
@@ -65,7 +66,7 @@ class ImageSummary:
 
 
 def round_to_multiple(side: float) -> int:
-    return max(MULTIPLE, MULTIPLE * round(side / MULTIPLE))
+    return min(LARGEST, max(MULTIPLE, MULTIPLE * round(side / MULTIPLE)))
 
 
 def summarise_images(folder: Path) -> ImageSummary:

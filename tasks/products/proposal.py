@@ -1,5 +1,6 @@
 """The first spec of a product, with a comment on each choice."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from tasks.metrics.bounds import expected_share
@@ -7,12 +8,18 @@ from tasks.products.detail import detail
 from tasks.products.image_summary import ImageSummary
 from tasks.spec.read import read_yaml
 
+STANDARD = "standard"  # a preset that params.yaml of an older workspace does not have
 TEMPLATE = Path(__file__).with_name("product.yaml.j2")
 
 
-def proposed_spec(product: str, seen: ImageSummary, default: tuple[int, int] | None = None) -> str:
+def proposed_spec(
+    product: str,
+    seen: ImageSummary,
+    default: tuple[int, int] | None = None,
+    presets: Collection[str] = (),
+) -> str:
     """The text of product.yaml for these images. The `default` size (height, width) is not set: a
-    preset may have its own."""
+    preset may have its own. presets: that can be named."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -20,6 +27,7 @@ def proposed_spec(product: str, seen: ImageSummary, default: tuple[int, int] | N
     text = environment.from_string(TEMPLATE.read_text()).render(
         product=product,
         images=seen.images,
+        standard=STANDARD in presets,
         defects=seen.defects,
         tested=seen.tested,
         size=str(height) if height == width else f"[{height}, {width}]",

@@ -27,6 +27,8 @@ def cell_input(workspace: Path, product: str, algorithm: str) -> CellInput:
     path = workspace / "data" / product / "product.yaml"
     own, named = read_yaml(path), spec.algorithms.get(algorithm) or {}
     general = _general(workspace, algorithm, named)
+    if "algorithms" not in own:  # then they stand in `defaults` of params.yaml
+        general, named = general | named, {}
     size, batch = said(named, IMAGE), said(named, TRAINING)
     if size is None and said(own, IMAGE) is None and spec.image.tile is None:
         size = said(general, IMAGE)

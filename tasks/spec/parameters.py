@@ -5,7 +5,7 @@ from typing import Any
 
 from tasks.spec.algorithms import per_product
 from tasks.spec.automatic import choice_of, teachers
-from tasks.spec.read import is_automatic, read_params, read_product
+from tasks.spec.read import default_params, is_automatic, read_params, read_product
 from tasks.spec.schema import IMAGE, NO_PARAMETERS, PAPER, PRESET, TRAIN_ON, Params
 from tasks.workspace.errors import SpecError, hint
 
@@ -18,9 +18,10 @@ def algorithm_parameters(workspace: Path, product: str, algorithm: str) -> dict[
     if own and (others := sorted(set(named) - {*own, IMAGE})):
         raise SpecError(
             f"{product} sets '{others[0]}' of {algorithm}, but all products share what it learns: "
-            f"only {', '.join(own)} can be a product's own; the rest stands in params.yaml"
+            f"only {', '.join(own)} and image.size can be a product's own; the rest stands in "
+            "params.yaml"
         )
-    chosen = chosen_for(read_params(workspace), algorithm, named)
+    chosen = chosen_for(read_params(workspace), algorithm, named, f"{product}: ")
     return {key: value for key, value in chosen.items() if key not in NO_PARAMETERS}
 
 
@@ -54,17 +55,31 @@ def preset_named(workspace: Path, product: str, algorithm: str) -> str:
     return str((_general(read_params(workspace), algorithm, named) | named).get(PRESET, PAPER))
 
 
-def chosen_for(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:
+def chosen_for(
+    params: Params, algorithm: str, named: dict[str, Any], where: str = ""
+) -> dict[str, Any]:
     """What is `named` beside an algorithm, over what params.yaml says of it, over its preset.
 
     Where `named` names a preset itself, it starts from there: params.yaml has spoken for the preset
-    it names.
+    it names. where: begins a message.
     """
     chosen = _general(params, algorithm, named) | named
     preset = chosen.pop(PRESET, PAPER)
     if preset not in (known := [PAPER, *params.presets]):
-        raise SpecError(f"{algorithm} asks for the preset '{preset}'; {hint(str(preset), known)}")
+        raise SpecError(
+            f"{where}{algorithm} asks for the preset '{preset}'{_remedy(preset, known)}"
+        )
     return (params.presets.get(preset, {}).get(algorithm) or {}) | chosen
+
+
+def _remedy(preset: Any, known: list[str]) -> str:
+    """How to go on without a preset: one that new workspaces have, an older one may lack."""
+    if not isinstance(preset, str) or preset not in default_params().presets:
+        return f"; {hint(str(preset), known)}"
+    return (
+        ", which params.yaml of this workspace does not have; copy "
+        f"presets.{preset} from that of a new one (`inspectline init FOLDER`)"
+    )
 
 
 def _general(params: Params, algorithm: str, named: dict[str, Any]) -> dict[str, Any]:

@@ -490,6 +490,14 @@ class Line(Section):
     trust: tuple[Annotated[str, Field(min_length=1)], ...] = ()
 
 
+def _flat(algorithms: dict[str, dict[str, Any] | None]) -> dict[str, dict[str, Any] | None]:
+    """Raise if a preset asks for another one, which nothing would look up."""
+    for name, values in algorithms.items():
+        if PRESET in (values or {}):
+            raise ValueError(f"{name}.{PRESET}: a preset holds values, and names no other preset")
+    return algorithms
+
+
 def _steps(steps: dict[int, list[str]]) -> dict[int, list[str]]:
     """Raise unless each name is an algorithm."""
     for names in steps.values():
@@ -502,6 +510,6 @@ class Params(Section):
 
     defaults: Product = Product()
     auto: Annotated[dict[int, list[str]], AfterValidator(_steps)] = {}
-    presets: dict[str, Algorithms] = {}
+    presets: dict[str, Annotated[Algorithms, AfterValidator(_flat)]] = {}
     algorithms: Algorithms = {}
     line: Line = Line()

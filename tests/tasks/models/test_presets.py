@@ -90,3 +90,13 @@ def test_a_preset_that_says_no_size_takes_any():
     chosen = config("padim", **values("quick", "padim"))
     told = made_with(PRESETS, "padim", chosen, Image(size=64), Training(batch_size=3))
     assert told == "quick" and pixels(Image(size=64)) == "64 px"
+
+
+def test_a_batch_size_in_quotes_is_a_number():
+    mine = {"mine": {"padim": {"dims": 7, "training": {"batch_size": "16"}}}}
+    assert preset_of(mine, "padim", config("padim", dims=7)) == "mine"
+
+
+def test_a_preset_that_no_algorithm_takes_is_never_the_nearest():
+    wrong = {"wrong": {"padim": {"dims": -1}}}
+    assert preset_of(wrong, "padim", config("padim", dims=7)).startswith("paper, dims 7, ")

@@ -31,6 +31,7 @@ def summary(*shapes: tuple[int, int]) -> ImageSummary:
         ((3000, 4000), (256, 352)),
         ((400, 8000), (128, 2304)),  # the area is bounded
         ((40, 2000), (64, 3616)),
+        ((20, 30000), (32, 16384)),  # the longest side that a spec takes
     ],
 )
 def test_the_shorter_side_is_256_pixels(shape: tuple[int, int], size: tuple[int, int]):
@@ -106,3 +107,10 @@ def test_another_size_than_the_default_is_set():
     square = summary((400, 400))
     for default in (None, (320, 320)):
         assert yaml.safe_load(proposed_spec("cap", square, default))["image"]["size"] == 256
+
+
+def test_a_preset_is_proposed_only_where_the_workspace_has_it():
+    square = summary((400, 400))
+    line = "# algorithms: {fastflow: {preset: standard}}"
+    assert line in proposed_spec("cap", square, presets=["quick", "standard"])
+    assert line not in proposed_spec("cap", square, presets=["quick"])

@@ -72,6 +72,21 @@ def test_an_unknown_preset_is_helped(root):
         algorithm_parameters(root, "nut", "padim")
 
 
+def test_a_preset_that_only_newer_workspaces_have_is_told_from_a_wrong_one(root):
+    (root / "params.yaml").write_text(PRESETS)
+    product(root, "algorithms: {padim: {preset: standard}}")
+    with pytest.raises(SpecError) as error:
+        algorithm_parameters(root, "nut", "padim")
+    said = "nut: padim asks for the preset 'standard', which params.yaml of this workspace does not"
+    assert str(error.value).startswith(said) and "copy presets.standard from" in str(error.value)
+
+
+def test_a_preset_names_no_other(root):
+    (root / "params.yaml").write_text("presets: {mine: {padim: {preset: quick, dims: 3}}}")
+    with pytest.raises(SpecError, match=r"padim\.preset: a preset holds values, and names no"):
+        read_params(root)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -130,7 +145,9 @@ def test_products_share_the_parameters_of_learning(root):
 def test_a_product_cannot_learn_for_the_others(root, mine):
     (root / "params.yaml").write_text(SHARED)
     product(root, f"algorithms: {{regad: {{{mine}}}}}")
-    with pytest.raises(SpecError, match="only shots, epsilon, sigma can be a product's own"):
+    with pytest.raises(
+        SpecError, match=r"only shots, epsilon, sigma and image\.size can be a product's own"
+    ):
         algorithm_parameters(root, "nut", "regad")
 
 
