@@ -2,7 +2,8 @@
 
 The longest come first, and batches shrink towards the end (guided self-scheduling, Polychronopoulos
 and Kuck 1987): each holds a share of the work that is left, so that all workers end at about the
-same time.
+same time. A batch costs its worker some twenty seconds of its own: what is shorter than a minute
+goes together.
 """
 
 import json
@@ -15,6 +16,9 @@ from tasks.workspace.paths import CARD, Workspace
 
 Unit = list[Stage]  # stages that must run on one machine, in this order
 SHARES = 2.0  # batches of a worker that the work that is left would fill
+SHORTEST = 60.0  # seconds of work, below which a batch is not worth what it costs
+START = 5.0  # seconds that a unit takes beside its fit: processes, inputs, results
+UNKNOWN = 10.0  # seconds of a fit of which nothing is known
 TIMES = 3.0  # as long as expected: a worker that needs this hangs or is slow
 LEAST = 300.0  # seconds, below which no worker is called slow
 
@@ -45,7 +49,7 @@ class Pace:
             if (known := found[id(unit)]) is not None:
                 by_algorithm[unit[-1].algorithm].append(known)
         usual = {name: median(values) for name, values in by_algorithm.items()}
-        other = median(usual.values()) if usual else 1.0
+        other = median(usual.values()) if usual else UNKNOWN
 
         def of(unit: Unit) -> float:
             known = found.get(id(unit))
@@ -77,14 +81,15 @@ def batches(
 ) -> list[list[Unit]]:
     """The units in batches of at most `most`, in the order in which workers should take them."""
     waiting = sorted(units, key=seconds, reverse=True)
-    left = sum(map(seconds, waiting))
+    left = sum(seconds(unit) + START for unit in waiting)
     found: list[list[Unit]] = []
     share = load = 0.0
     for unit in waiting:
-        takes = seconds(unit)
+        takes = seconds(unit) + START
         if not found or len(found[-1]) >= most or load + takes > share:
             left -= load
-            share, load = left / (SHARES * workers if workers > 1 else 1.0), 0.0
+            share = max(SHORTEST, left / (SHARES * workers if workers > 1 else 1.0))
+            load = 0.0
             found.append([])
         found[-1].append(unit)
         load += takes

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from flows.fleet.pace import LEAST, TIMES, Pace, batches
+from flows.fleet.pace import LEAST, SHORTEST, START, TIMES, UNKNOWN, Pace, batches
 from tasks.build.records import Stage
 from tasks.workspace.paths import Workspace
 
@@ -34,7 +34,8 @@ def test_every_unit_is_in_one_batch_which_shrink_towards_the_end(workers, number
     assert [seconds(one) for one in flat] == sorted(taken.values(), reverse=True)
     assert all(1 <= len(part) <= 8 for part in parts)
     if workers > 1 and number == 200:
-        assert all(len(part) == 1 for part in parts[-workers:])
+        alone = [len(part) == 1 or sum(map(seconds, part)) < SHORTEST for part in parts[-workers:]]
+        assert all(alone)
         assert max(load(parts[-workers:], seconds)) < max(load(parts[:workers], seconds))
 
 
@@ -42,6 +43,18 @@ def test_one_worker_gets_as_much_at_once_as_it_may():
     units = [unit(f"p{n}") for n in range(10)]
     assert [len(part) for part in batches(units, lambda _: 1.0, 1, most=8)] == [8, 2]
     assert batches([], lambda _: 1.0, 4, most=8) == []
+
+
+def test_short_units_go_together_until_they_fill_a_minute():
+    units = [unit(f"p{n:03d}") for n in range(360)]
+    counts = [len(part) for part in batches(units, lambda _: UNKNOWN, 2, most=24)]
+    assert counts[0] == 24 and sum(counts) == 360
+    assert min(counts[:-1]) == SHORTEST // (UNKNOWN + START)
+    assert counts == sorted(counts, reverse=True)
+
+
+def test_what_nothing_is_known_of_counts_as_a_short_fit(tmp_path):
+    assert Pace(Workspace(tmp_path)).seconds([unit("a")])(unit("a")) == UNKNOWN
 
 
 def test_workers_that_take_the_next_batch_end_together():
