@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tasks.workspace.aws import checksums_when_required
 from tasks.workspace.files import write_text
 from tasks.workspace.paths import Workspace
 
@@ -21,6 +22,7 @@ def open_repo(workspace: Workspace) -> Any:
 
     write_whole()
     mend_table(workspace.root / ".dvc" / "tmp")
+    checksums_when_required()
     return Repo(str(workspace.root))
 
 

@@ -1,6 +1,18 @@
 """Clients of AWS's services and of compatible servers."""
 
+import os
 from typing import Any
+
+# rclone answers ranges with the checksum of the whole object, which clients refuse by default
+CHECKSUMS = ("response_checksum_validation", "request_checksum_calculation")
+REQUIRED = "when_required"
+
+
+def checksums_when_required() -> None:
+    """Let clients that others make in this process, DVC's, take what `client` takes, unless the
+    environment says otherwise. DVC's files carry a checksum in their names."""
+    for key in CHECKSUMS:
+        os.environ.setdefault(f"AWS_{key.upper()}", REQUIRED)
 
 
 def client(
@@ -18,8 +30,6 @@ def client(
         connect_timeout=min(5.0, timeout),
         read_timeout=timeout,
         retries={"mode": "standard", "total_max_attempts": attempts},
-        # rclone answers ranges with the checksum of the whole object, which boto3 would refuse
-        response_checksum_validation="when_required",
-        request_checksum_calculation="when_required",
+        **dict.fromkeys(CHECKSUMS, REQUIRED),
     )
     return boto3.session.Session().client(service, region_name=region, config=config)
