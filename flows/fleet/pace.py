@@ -2,8 +2,8 @@
 
 The longest come first, and batches shrink towards the end (guided self-scheduling, Polychronopoulos
 and Kuck 1987): each holds a share of the work that is left, so that all workers end at about the
-same time. A batch costs its worker some twenty seconds of its own: what is shorter than a minute
-goes together.
+same time. From one batch to the next a worker waits ten seconds or more: what is shorter than a
+minute goes together.
 """
 
 import json
