@@ -22,7 +22,7 @@ from tasks.promotion.evaluated_cell import read_cell
 from tasks.report import write_report
 from tasks.reporting.decision_lines import outcome, threshold_lines
 from tasks.spec.algorithms import known_algorithms
-from tasks.spec.automatic import choice_of, summary
+from tasks.spec.automatic import choice_of, explain, summary
 from tasks.spec.read import is_automatic, read_params, read_product
 from tasks.spec.schema import Occasion
 from tasks.store.opening import seen_from
@@ -45,7 +45,7 @@ def run_line(
             from flows.running.process import prepare, worth_importing
 
             plan = make_plan(workspace, products, algorithms)
-        failures: dict[str, str] = {}
+        failures = untrainable(workspace, products)
         page = ""
         before = {product: last_decision(workspace, product) for product in products}
         if not plan.stages:
@@ -63,9 +63,8 @@ def run_line(
                 root, before_flow = workspace.root, READ.set(plan.cells)
                 try:
                     with of_this_machine():
-                        failures, page = line(
-                            str(root), products, plan.stages, operator(), root.name
-                        )
+                        failed, page = line(str(root), products, plan.stages, operator(), root.name)
+                    failures |= failed
                 finally:
                     READ.reset(before_flow)
         decided = {p: d for p in products if (d := last_decision(workspace, p))}
@@ -121,6 +120,17 @@ def choices(workspace: Workspace, products: list[str], stages: Sequence[Stage]) 
         if product in trained and is_automatic(workspace.root, product)
         for line in summary(choice_of(workspace.product(product)))
     ]
+
+
+def untrainable(workspace: Workspace, products: list[str]) -> dict[str, str]:
+    """Why nothing can be trained for a product, where `algorithms: auto` leaves all of them out."""
+    found = {}
+    for product in products:
+        choice = choice_of(workspace.product(product))
+        if is_automatic(workspace.root, product) and not choice["algorithms"]:
+            reasons = "; ".join(explain(choice)) or f"{choice['images']} good images are too few"
+            found[product] = f"`algorithms: auto` finds none to train: {reasons}"
+    return found
 
 
 def connect(workspace: Workspace, verbose: bool) -> None:

@@ -16,10 +16,13 @@ from tasks.workspace.paths import SHARED, Workspace
 NAME = "efficientad"
 
 
-def distil_teacher(workspace: Workspace, products: list[str], listener: Listener) -> Path:
+def distil_teacher(
+    workspace: Workspace, products: list[str], listener: Listener, steps: int | None = None
+) -> Path:
     """Write `data/.shared/efficientad-<size>.safetensors`, from images of these products or of all.
 
-    A stopped call continues. Images that set thresholds are left out.
+    steps: of the teacher; None: as in params.yaml, where a quick preset has few of them. A stopped
+    call continues. Images that set thresholds are left out.
     """
     for product in products:
         workspace.require(product)
@@ -28,7 +31,7 @@ def distil_teacher(workspace: Workspace, products: list[str], listener: Listener
     if not chosen:
         raise WorkspaceError("there is no product to learn from; `inspectline ingest` makes one")
     made["products"] = {name: made["products"][name] for name in chosen}
-    made["parameters"] |= {"teacher": ""}
+    made["parameters"] |= {"teacher": ""} | ({"teacher_steps": steps} if steps else {})
     tables = {name: workspace.validation(name) / "train.csv" for name in chosen}
     for name, table in tables.items():
         if not table.exists():
@@ -37,6 +40,9 @@ def distil_teacher(workspace: Workspace, products: list[str], listener: Listener
     images = {name: check(Image, one["image"], params) for name, one in made["products"].items()}
     detector = create(NAME, **made["parameters"])
     assert isinstance(detector, Efficientad)
+    taken, published = detector.config.teacher_steps, detector.Config().teacher_steps
+    if taken < published:
+        listener.say(f"a teacher of {taken} steps; the paper's has {published}, see --steps")
     identity = fit_identity(NAME, made, tables)
     run, checkpoint = prepare_run(workspace, SHARED, "teacher", identity, listener)
     with seeded(detector.config.seed):

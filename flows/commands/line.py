@@ -113,8 +113,13 @@ def results(ctx: click.Context, as_json: bool) -> None:
 
 @click.command()
 @click.argument("products", nargs=-1)
+@click.option(
+    "--steps",
+    type=click.IntRange(1),
+    help="Steps of training; without, teacher_steps of params.yaml, few in a quick preset.",
+)
 @click.pass_context
-def distil(ctx: click.Context, products: tuple[str, ...]) -> None:
+def distil(ctx: click.Context, products: tuple[str, ...], steps: int | None) -> None:
     """Distil a teacher of EfficientAD from the good images of PRODUCTS, by default of all.
 
     It uses the parameters algorithms.efficientad of params.yaml, and can serve every product.
@@ -124,7 +129,7 @@ def distil(ctx: click.Context, products: tuple[str, ...]) -> None:
     from tasks.workspace.listener import Listener
 
     workspace = current_workspace(ctx)
-    path = distil_teacher(workspace, list(products), Listener("distil"))
+    path = distil_teacher(workspace, list(products), Listener("distil"), steps)
     version(workspace, path)
     push(workspace, [f"{path}.dvc"])
     click.echo(

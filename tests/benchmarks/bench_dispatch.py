@@ -61,7 +61,7 @@ def idle(workers: list[Watch], begun: float) -> list[float]:
     `begun` to the last. A batch is a process more than before."""
     found = []
     for worker in workers:
-        usual = [count for at, count in worker.family if at < begun][-1]
+        usual = max(count for at, count in worker.family if at < begun)
         found.append([(at, count > usual) for at, count in worker.family if at >= begun])
     times = [at for samples in found for at, busy in samples if busy]
     first, last = min(times), max(times)
@@ -138,6 +138,7 @@ def measure(temporary: Path, names: list[str], asked: argparse.Namespace) -> Non
     with Farm(folder, bench.environment, workers, asked.nice) as farm:
         prepare(bench, folder, products)
         watched = [Watch(one.pid) for one in farm.workers]
+        time.sleep(2)  # what a worker is without a batch
         before = sum(one.cpu for one in watched)
         began = time.monotonic()
         with (folder / "run.log").open("wb") as log:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from flows.line import first_gates, has_champion
-from flows.run import choices, run_line
+from flows.run import choices, run_line, untrainable
 from flows.running.plan import make_plan
 from tasks.build.graph import sync
 from tasks.spec.read import read_product
@@ -46,6 +46,19 @@ def test_a_run_says_once_what_is_left_out_and_fits_cheap_ones_first(copy):
     said = choices(copy, ["cap"], stages)
     assert [line.split(" is left out")[0] for line in said[1:]] == ["cap: reverse_distillation"]
     assert choices(copy, ["cap"], []) == []
+
+
+def test_a_run_fails_for_a_product_of_which_auto_trains_nothing(copy, prefect, capsys):
+    write_params(copy.root, auto={2: ["efficientad"]})
+    edit(copy, "cap", algorithms="auto")
+    assert make_plan(copy, ["cap"]).stages == []
+    assert not run_line(copy, ["cap", "plate"], None)
+    said = "failed: cap: `algorithms: auto` finds none to train: efficientad is left out: it has no"
+    assert said in capsys.readouterr().err
+    write_params(copy.root, auto={200: ["padim"]})
+    make_plan(copy, ["cap"])
+    (why,) = untrainable(copy, ["cap", "plate"]).values()
+    assert why.endswith("12 good images are too few")
 
 
 def test_a_product_without_a_champion_soon_has_one(copy, prefect):

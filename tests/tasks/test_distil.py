@@ -91,6 +91,23 @@ def test_a_teacher_that_was_stopped_goes_on_bit_for_bit(ready):
     assert not kept[0].exists()
 
 
+class Heard(Silent):
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
+def test_a_teacher_may_take_other_steps_than_the_preset_has(ready):
+    heard, asked = Heard(), Heard()
+    few = distil_teacher(ready, ["pin"], heard).read_bytes()
+    assert heard.said[0] == "a teacher of 6 steps; the paper's has 60000, see --steps"
+    assert distil_teacher(ready, ["pin"], asked, steps=2).read_bytes() != few
+    assert asked.said[0].startswith("a teacher of 2 steps;")
+    assert distil_teacher(ready, ["pin"], Silent(), steps=6).read_bytes() == few
+
+
 def test_fits_depend_on_the_file(ready):
     write_params(ready, teacher="mine.safetensors")
     with pytest.raises(SpecError, match=r"no file mine.safetensors .*inspectline distil"):
