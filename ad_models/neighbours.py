@@ -1,12 +1,19 @@
 """Exact nearest neighbours: with FAISS if it is fastest; with plain tensor code if FAISS is missing
 or a graph is exported."""
 
+import os
 import sys
+from functools import cache
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 Memory = tuple[Tensor, Tensor]  # a bank (N, D), and the entries (N, b) around each of its entries
+# Matrix products of OpenBLAS, by what torch finds in this processor. The OpenBLAS in FAISS's wheel
+# is of 2021: it takes newer processors for ones without AVX, and is a quarter as fast there.
+CORES = {"AVX512": "SkylakeX", "AVX2": "Haswell"}
+CORE = "OPENBLAS_CORETYPE"  # the variable that it reads when it is loaded
 BLOCK = 2048  # bank rows a matrix product: bounds the (..., BLOCK) table of distances
 
 
@@ -22,7 +29,7 @@ def nearest(x: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _on_cpu(x: Tensor) -> bool:
-    """Measured on two cores: FAISS takes a half to nine tenths of the time of `_products`. On a
+    """Measured: FAISS takes a half to nine tenths of the time of `_products`. On a
     Mac its OpenMP and torch's cannot be in one process."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad
     return plain and sys.platform == "linux" and not torch.compiler.is_compiling()
@@ -30,13 +37,26 @@ def _on_cpu(x: Tensor) -> bool:
 
 def _faiss(x: Tensor, bank: Tensor) -> Tensor:
     """FAISS uses its own blocks and needs almost no memory besides x and the bank."""
-    import faiss  # here: a third of a second, for the algorithms that search
-
+    faiss = _library()
     faiss.omp_set_num_threads(torch.get_num_threads())
     queries = x.detach().reshape(-1, x.shape[-1]).contiguous().numpy()
     _, found = faiss.knn(queries, bank.detach().contiguous().numpy(), 1)
     # -1 is its answer where a distance is no number
     return torch.from_numpy(found).clamp_(min=0).view(x.shape[:-1])
+
+
+@cache
+def _library() -> ModuleType:
+    """FAISS, loaded when it is needed: that takes a third of a second."""
+    core, told = CORES.get(torch.backends.cpu.get_cpu_capability()), CORE in os.environ
+    try:
+        if core and not told:
+            os.environ[CORE] = core
+        import faiss
+    finally:
+        if not told:
+            os.environ.pop(CORE, None)
+    return faiss
 
 
 def _products(x: Tensor, bank: Tensor) -> Tensor:

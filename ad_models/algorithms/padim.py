@@ -17,12 +17,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ad_models.base import Batch, Detector, Places, Prediction, blocks
 from ad_models.budget import announced
 from ad_models.errors import ConfigError, InputError
-from ad_models.features import Pyramid, dims_of, stack
+from ad_models.features import Pyramid, dims_of
 from ad_models.gaussian import (
     FewRows,
     RunningGaussian,
@@ -72,6 +73,8 @@ class Padim(Detector):
         self.kept: Tensor
         order = torch.randperm(available, generator=torch.Generator().manual_seed(config.seed))
         self.register_buffer("kept", order[:dims])  # (D,), section 3.1
+        self.share_out()
+        self.register_load_state_dict_post_hook(lambda padim, _: padim.share_out())
         self.register_buffer("mean", torch.empty(0))  # (P, D)
         # (P, D, D), inverse Cholesky factors of the covariances, or (P, N, N) beside `rows`
         self.register_buffer("whiten", torch.empty(0))
@@ -80,8 +83,24 @@ class Padim(Detector):
 
     def embed(self, images: Tensor) -> tuple[Tensor, torch.Size]:
         """Patch embeddings (B, P, D) and the grid (h, w) they form, P = h * w."""
-        features = stack(self.pyramid(images))[:, self.kept]
-        return features.flatten(2).mT, features.shape[-2:]
+        pyramid = self.pyramid(images)
+        grid = pyramid[0].shape[-2:]
+        # stack(pyramid)[:, kept], but what is not kept is not resized
+        chosen = ((one, self.get_buffer(f"kept{layer}")) for layer, one in enumerate(pyramid))
+        parts = [F.interpolate(one[:, kept], size=grid) for one, kept in chosen if len(kept)]
+        return torch.cat(parts, dim=1)[:, self.place].flatten(2).mT, grid
+
+    def share_out(self) -> None:
+        """Divide `kept` among the layers; `place`: where each of its channels is in their order."""
+        first, places = 0, []
+        for layer, channels in enumerate(self.pyramid.channels):
+            of_it = (self.kept >= first) & (self.kept < first + channels)
+            places.append(of_it.nonzero().squeeze(1))
+            kept = self.kept[places[-1]] - first
+            self.register_buffer(f"kept{layer}", kept, persistent=False)
+            first += channels
+        self.place: Tensor
+        self.register_buffer("place", torch.cat(places).argsort(), persistent=False)
 
     @torch.no_grad()
     def learn(self, loader: Iterable[Batch], run: Run) -> None:

@@ -5,6 +5,7 @@ from scipy.spatial.distance import mahalanobis
 
 from ad_models import Batch, create, load
 from ad_models.errors import ConfigError, InputError
+from ad_models.features import stack
 
 
 def small(**more):
@@ -25,6 +26,18 @@ def test_map_is_the_mahalanobis_distance_of_each_position():
         inverse = np.linalg.inv(np.cov(rows, rowvar=False) + 0.01 * np.eye(12))
         expected = mahalanobis(patches[0, position].double().numpy(), rows.mean(0), inverse)
         assert float(whitened[0, position].norm()) == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("dims", [1, 12, 448])
+def test_kept_channels_are_those_of_the_stack(dims):
+    detector = create("padim", backbone="resnet18", weights="random", dims=dims)
+    images = torch.randn(2, 3, 72, 56)
+    for kept in (detector.kept, detector.kept.flip(0), 447 - detector.kept):
+        detector.load_state_dict(detector.state_dict() | {"kept": kept})
+        patches, grid = detector.embed(images)
+        stacked = stack(detector.pyramid(images))
+        assert stacked.shape[-2:] == grid
+        assert torch.equal(patches, stacked[:, kept].flatten(2).mT)
 
 
 def test_one_image_is_too_few():

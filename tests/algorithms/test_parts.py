@@ -1,5 +1,8 @@
 """Shared ideas of the algorithms, each against an independent formula."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -76,6 +79,24 @@ def test_every_way_to_search_gives_one_answer(queries, rows, dims):
     for search in (neighbours._faiss, neighbours._products):
         found = exact.gather(1, search(x, bank)[:, None])[:, 0]
         torch.testing.assert_close(found, exact.min(1).values, rtol=1e-5, atol=0)
+
+
+LOADED = """
+import os, threadpoolctl, torch
+from ad_models.neighbours import CORE, CORES, nearest
+nearest(torch.rand(2, 4), torch.rand(3, 4))
+assert CORE not in os.environ
+libraries = [one for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+found = [one["architecture"] for one in libraries if "faiss" in one["filepath"]]
+print(found == [CORES.get(torch.backends.cpu.get_cpu_capability(), *found)])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="FAISS is not used elsewhere")
+def test_faiss_multiplies_with_what_the_processor_has():
+    words = [sys.executable, "-c", LOADED]
+    ended = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert ended.stdout.strip() == "True", ended.stderr
 
 
 def test_nearest_of_what_is_no_number_is_no_number(searcher):
