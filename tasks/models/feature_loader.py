@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ad_models import Batch
+from ad_models import Batch, Run
 from ad_models.base import blocks
 from ad_models.feature_store import Features, FeatureStore
 from ad_models.features import Pyramid
@@ -28,15 +28,21 @@ class FeatureLoader:
     """The same batches in the same order as `images`, as `Seen`. An image is only decoded, and only
     passes the backbone, if its features are not in the store.
 
-    hashes: of the content of each image.
+    hashes: of the content of each image; the backbone computes in the precision of the run.
     """
 
     def __init__(
-        self, images: ImageLoader, hashes: list[str], pyramid: Backbone, store: FeatureStore
+        self,
+        images: ImageLoader,
+        hashes: list[str],
+        pyramid: Backbone,
+        store: FeatureStore,
+        run: Run,
     ) -> None:
         self.images, self.hashes, self.pyramid, self.store = images, hashes, pyramid, store
         self.device = next(iter(pyramid.state_dict().values())).device
-        self.layers = layer_keys(images, pyramid, self.device)
+        self.mixed = run.mixed
+        self.layers = layer_keys(images, pyramid, self.device, run.precision)
         self.shapes: dict[int, tuple[int, int]] = {}  # of each region of interest, once it is known
 
     def __len__(self) -> int:
@@ -77,16 +83,20 @@ class FeatureLoader:
     @torch.no_grad()
     def _compute(self, tiles: list[Tensor]) -> list[list[Tensor]]:
         """Maps [(N, C, h, w)] of each image from its tiles (N, 3, H, W)."""
-        parts = [self.pyramid(part.to(self.device)) for part in blocks(torch.cat(tiles))]
+        images = blocks(torch.cat(tiles))
+        parts = [self.mixed(self.pyramid, part.to(self.device)) for part in images]
         counts = [len(part) for part in tiles]
         layers = [torch.cat(maps).cpu().split(counts) for maps in zip(*parts, strict=True)]
         return [list(maps) for maps in zip(*layers, strict=True)]
 
 
-def layer_keys(images: ImageLoader, pyramid: Backbone, device: torch.device) -> list[str]:
+def layer_keys(
+    images: ImageLoader, pyramid: Backbone, device: torch.device, precision: torch.dtype
+) -> list[str]:
     """For each layer a text that differs if the features of an image would."""
     spec = images.preprocess.spec.model_dump(mode="json")
-    about = json.dumps([code(), spec, torch.__version__, device.type], sort_keys=True)
+    made = [code(), spec, torch.__version__, device.type, str(precision)]
+    about = json.dumps(made, sort_keys=True)
     return [
         hashlib.sha256(f"{about} {layer}".encode()).hexdigest()[:32]
         for layer in pyramid.identities()

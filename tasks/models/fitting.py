@@ -109,7 +109,8 @@ class FitJob:
         """Batches of features of the images in these rows."""
         pyramid = getattr(detector.to(run.device), detector.reads_features)
         hashes = [row["sha256"] for row in rows]
-        return FeatureLoader(self.loader(rows, shuffle, keep=False), hashes, pyramid, self.features)
+        images = self.loader(rows, shuffle, keep=False)
+        return FeatureLoader(images, hashes, pyramid, self.features, run)
 
     def calibrated(self, shared: SharedModel, rows: Rows, run: Run) -> Detector:
         """The shared detector, calibrated for this product on these images."""

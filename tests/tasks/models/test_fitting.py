@@ -163,6 +163,17 @@ def test_features_in_a_temporary_file_are_those_of_the_backbone(tmp_path, rows):
     assert len(list(others.feature_loader(create("padim", **SMALL), rows, Run()))) == len(fresh)
 
 
+def test_features_of_another_precision_are_others_and_nearly_the_same(tmp_path, rows):
+    asked, detector = job(tmp_path), create("padim", **SMALL)
+    whole, half = (
+        [map for batch in asked.feature_loader(detector, rows, run) for map in batch.image.maps]
+        for run in (Run(), Run(precision=torch.bfloat16))
+    )
+    for one, other in zip(whole, half, strict=True):
+        assert one.dtype == other.dtype == torch.float32 and not torch.equal(one, other)
+        torch.testing.assert_close(other, one, rtol=0.02, atol=0.02 * float(one.abs().max()))
+
+
 def test_cells_with_one_backbone_share_its_features(tmp_path, rows, seen_once):
     features = FeatureFolder(tmp_path / "features", 10**9)
     same = {"backbone": "resnet18", "weights": "random", "layers": ["layer1", "layer2"]}
