@@ -14,9 +14,7 @@ from torch import Tensor
 from ad_models.coreset_rounds import lower, rounds, squares
 
 TICK = 0.2  # seconds between two ticks
-LONG = (
-    5 * 10**11
-)  # numbers to read one centre at a time, two minutes of one core at most; more: rounds
+LONG = 10**10  # numbers to read one centre at a time, two seconds of one core; more: rounds
 SHARE = 2**19  # numbers of x that are worth a thread: a tenth of a millisecond
 
 # Takes the index of a new centre; gives the index farthest from all centres so far and how far

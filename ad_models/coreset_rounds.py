@@ -7,7 +7,7 @@ from torch import Tensor
 
 NEARLY = 0.97  # of the distance of the farthest point: what a centre must have at least
 CANDIDATES = 512  # number of candidates of a round; more of them cost more than they save
-TABLE = 2**24  # distances that are computed at once
+TABLE = 2**21  # distances that are computed at once; more leave the caches of a CPU
 Tick = Callable[[int, int], None]
 
 
