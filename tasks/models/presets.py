@@ -32,6 +32,7 @@ def made_with(
     found = [
         (name, _changed(presets, name, algorithm, chosen), _seen(asked, name, image, training))
         for name in (PAPER, *presets)
+        if name == PAPER or algorithm in presets[name]
         for asked in [_asked(presets, name, algorithm)]
     ]
     nearest = min(found, key=lambda one: (len(one[1]), one[0] != named, len(one[2])))

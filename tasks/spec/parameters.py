@@ -69,6 +69,11 @@ def chosen_for(
         raise SpecError(
             f"{where}{algorithm} asks for the preset '{preset}'{_remedy(preset, known)}"
         )
+    if preset != PAPER and algorithm not in params.presets[preset]:
+        has = sorted(
+            {PAPER, *(name for name in known if algorithm in params.presets.get(name, {}))}
+        )
+        raise SpecError(f"{where}{algorithm} has no preset '{preset}'; it has {', '.join(has)}")
     return (params.presets.get(preset, {}).get(algorithm) or {}) | chosen
 
 

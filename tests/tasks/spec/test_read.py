@@ -45,7 +45,7 @@ def test_a_product_overrides_key_by_key(root):
 
 PRESETS = """
 algorithms: {padim: {preset: quick, sigma: 3.0}, patchcore: {ratio: 0.1}}
-presets: {quick: {padim: {dims: 10, sigma: 2.0}}, night: {}}
+presets: {quick: {padim: {dims: 10, sigma: 2.0}}, night: {padim: }}
 """
 
 
@@ -70,6 +70,18 @@ def test_an_unknown_preset_is_helped(root):
     product(root, "algorithms: {padim: {preset: quik}}")
     with pytest.raises(SpecError, match=r"padim asks for the preset 'quik'; did you mean 'quick'"):
         algorithm_parameters(root, "nut", "padim")
+
+
+def test_a_preset_that_says_nothing_of_an_algorithm_is_refused(root):
+    (root / "params.yaml").write_text(PRESETS)
+    product(root, "algorithms: {kdad: {preset: quick}}")
+    with pytest.raises(SpecError, match=r"nut: kdad has no preset 'quick'; it has paper$"):
+        algorithm_parameters(root, "nut", "kdad")
+    more = PRESETS.replace("night:", "standard: {kdad: {lr: 0.1}}, night:")
+    (root / "params.yaml").write_text(more)
+    product(root, "algorithms: {kdad: {preset: night}}")
+    with pytest.raises(SpecError, match=r"has no preset 'night'; it has paper, standard$"):
+        algorithm_parameters(root, "nut", "kdad")
 
 
 def test_a_preset_that_only_newer_workspaces_have_is_told_from_a_wrong_one(root):
