@@ -64,7 +64,8 @@ def cover(
     ties to the lowest, with any number of threads. On a GPU they are expanded in the type of
     x: points closer than a thousandth of the longest vector count as equal there.
 
-    fast: several times less work with about the same radius; see `ad_models.coreset_rounds`.
+    fast: the same choice but for rounding, with several times less work; see
+    `ad_models.coreset_rounds`.
     """
     count = min(count, len(x))
     # Preallocated: a list of 0-d tensors between large temporaries fragments the heap.

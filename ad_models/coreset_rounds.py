@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-NEARLY = 0.97  # of the distance of the farthest point: what a centre must have at least
 CANDIDATES = 512  # number of candidates of a round; more of them cost more than they save
 TABLE = 2**21  # distances that are computed at once; more leave the caches of a CPU
 Tick = Callable[[int, int], None]
@@ -14,12 +13,12 @@ Tick = Callable[[int, int], None]
 def rounds(x: Tensor, count: int, start: int, tick: Tick) -> tuple[Tensor, float]:
     """Indices (count,) of rows of x (N, D) that cover it, and their covering radius.
 
-    Distances to the set only decrease. At the start of a round, take the distance of the farthest
-    row that is not a candidate. While a candidate is still nearly that far, it is nearly the
-    farthest of all rows, and other rows need no check: Gonzalez's bound holds with 2 / NEARLY
-    instead of 2. Each round ends with one matrix product. Distances are expanded in the type of x:
-    points closer than a thousandth of the longest vector count as equal. Returns fewer indices if x
-    has fewer distinct points.
+    Gonzalez's choice, many centres for one pass over the rows: distances to the set only decrease.
+    So while a candidate is farther than every row was that is no candidate when the round began, it
+    is the farthest of all, and other rows need no check. Each round ends with one matrix product.
+    Distances are expanded in the type of x: rows that are equally far but for rounding may change
+    places, and points closer than a thousandth of the longest vector count as equal. Returns fewer
+    indices if x has fewer distinct points.
     """
     norms = squares(x)
     nearest = torch.full_like(norms, torch.inf)  # squared distance to the set so far
@@ -36,8 +35,8 @@ def rounds(x: Tensor, count: int, start: int, tick: Tick) -> tuple[Tensor, float
 def farther(
     nearest: Tensor, x: Tensor, norms: Tensor, count: int, least: float = 0.0
 ) -> Iterator[Tensor]:
-    """Indices of up to `count` more rows of x (N, D) in several parts, each row nearly the farthest
-    at its step. nearest (N,): squared distances to the set so far; updated for all parts but the
+    """Indices of up to `count` more rows of x (N, D) in several parts, each row the farthest at its
+    step. nearest (N,): squared distances to the set so far; updated for all parts but the
     last. least: none is taken at this squared distance or below."""
     if not len(x):
         return
@@ -46,7 +45,7 @@ def farther(
     while count > 0 and float(nearest.max()) > floor:
         far, candidates = nearest.topk(min(CANDIDATES, len(x)))
         last = float(far[-1]) if len(far) < len(x) else 0.0
-        picked = pick(x[candidates], far, count, max(floor, NEARLY**2 * last))
+        picked = pick(x[candidates], far, count, max(floor, last))
         new = candidates[picked]
         yield new
         count -= len(new)
