@@ -21,8 +21,8 @@ def distil_teacher(
 ) -> Path:
     """Write `data/.shared/efficientad-<size>.safetensors`, from images of these products or of all.
 
-    steps: of the teacher; None: as in params.yaml, where a quick preset has few of them. A stopped
-    call continues. Images that set thresholds are left out.
+    steps: of the teacher; None: as in params.yaml. A stopped call continues. Images that set
+    thresholds are left out.
     """
     for product in products:
         workspace.require(product)

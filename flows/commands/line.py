@@ -116,7 +116,7 @@ def results(ctx: click.Context, as_json: bool) -> None:
 @click.option(
     "--steps",
     type=click.IntRange(1),
-    help="Steps of training; without, teacher_steps of params.yaml, few in a quick preset.",
+    help="Steps of training; without, teacher_steps of params.yaml or its preset.",
 )
 @click.pass_context
 def distil(ctx: click.Context, products: tuple[str, ...], steps: int | None) -> None:

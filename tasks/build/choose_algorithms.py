@@ -49,8 +49,8 @@ def refresh(
 
 
 def without_teacher(workspace: Workspace, product: str, steps: dict[int, list[str]]) -> list[str]:
-    """The algorithms that ask for a file of a teacher, and are told none: one that is distilled in
-    the few steps of a quick preset knows little."""
+    """The algorithms that ask for a file of a teacher, and are told none: to distil one takes far
+    longer than all the rest of a fit, and one does for all products."""
     asking = [name for names in steps.values() for name in names if TEACHER in config_values(name)]
     told = {name: algorithm_parameters(workspace.root, product, name) for name in asking}
     return [name for name in asking if not told[name].get(TEACHER)]

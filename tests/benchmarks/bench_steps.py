@@ -147,6 +147,8 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in chosen.algorithms or [n for n in known_algorithms() if not kind(n).one_pass]:
         for preset in chosen.presets:
+            if name not in default_params().presets[preset]:
+                continue
             total = 0.0
             for stage, one in stages_of(name, preset, chosen.seconds).items():
                 hours = one.seconds * one.steps / 3600

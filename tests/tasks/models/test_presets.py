@@ -23,8 +23,9 @@ def preset_of(presets, algorithm, chosen):
     return made_with(presets, algorithm, chosen, Image(), Training())
 
 
-@pytest.mark.parametrize("algorithm", known_algorithms())
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    ("preset", "algorithm"), [(preset, name) for preset, known in PRESETS.items() for name in known]
+)
 def test_a_preset_is_known_by_its_values(preset, algorithm):
     asked = PRESETS[preset].get(algorithm) or {}
     image = Image(size=said(asked, IMAGE) or 256)
@@ -33,9 +34,15 @@ def test_a_preset_is_known_by_its_values(preset, algorithm):
     assert made_with(PRESETS, algorithm, chosen, image, training, preset) == preset
 
 
-@pytest.mark.parametrize("preset", ["quick", "standard"])
-def test_every_algorithm_has_them(preset):
-    assert sorted(PRESETS[preset]) == list(known_algorithms())
+def test_every_algorithm_has_a_standard_and_nearly_all_a_quick_one():
+    assert sorted(PRESETS["standard"]) == list(known_algorithms())
+    assert {*known_algorithms()} - {*PRESETS["quick"]} == {"efficientad"}
+
+
+@pytest.mark.parametrize("algorithm", known_algorithms())
+def test_a_new_workspace_names_a_preset_that_there_is(algorithm):
+    named = check(Params, read_yaml(PARAMS), PARAMS).algorithms[algorithm]["preset"]
+    assert algorithm in PRESETS[named]
 
 
 def test_without_presets_the_nearest_is_the_paper():
