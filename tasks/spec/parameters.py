@@ -65,7 +65,7 @@ def chosen_for(
     """
     chosen = _general(params, algorithm, named) | named
     preset = chosen.pop(PRESET, PAPER)
-    if preset not in (known := [PAPER, *params.presets]):
+    if preset not in (known := [*{PAPER: None, **params.presets}]):
         raise SpecError(
             f"{where}{algorithm} asks for the preset '{preset}'{_remedy(preset, known)}"
         )
