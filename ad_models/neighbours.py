@@ -29,8 +29,8 @@ def nearest(x: Tensor, bank: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _on_cpu(x: Tensor) -> bool:
-    """Measured: FAISS takes a half to nine tenths of the time of `_products`. On a
-    Mac its OpenMP and torch's cannot be in one process."""
+    """Measured: FAISS takes a half to nine tenths of the time of `_products`. On a Mac its OpenMP
+    and torch's cannot be in one process."""
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad
     return plain and sys.platform == "linux" and not torch.compiler.is_compiling()
 

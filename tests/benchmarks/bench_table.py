@@ -25,7 +25,6 @@ import yaml
 from tasks.products.image_summary import summarise_images
 from tasks.spec.algorithms import known_algorithms, per_product
 from tasks.spec.read import default_params
-from tasks.spec.schema import PAPER
 from tasks.workspace.paths import CARD, Workspace
 
 TABLE = "table.json"
@@ -108,14 +107,15 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", nargs="+", type=Path)
+    presets = default_params().presets
     alone = [name for name in sorted(known_algorithms()) if not per_product(name)]
     parser.add_argument("--algorithms", nargs="+", choices=alone, help="all with the preset")
-    parser.add_argument("--preset", default="quick")
+    parser.add_argument("--preset", default="quick", choices=presets)
     parser.add_argument("--size", type=int)
     parser.add_argument("--keep", type=Path, required=True)
     asked = parser.parse_args()
-    with_preset = {**default_params().presets, PAPER: alone}[asked.preset]
-    asked.algorithms = asked.algorithms or [name for name in alone if name in with_preset]
+    with_preset = [name for name in alone if name in presets[asked.preset]]
+    asked.algorithms = asked.algorithms or with_preset
     root = asked.keep.absolute()
     if not (root / "params.yaml").exists():
         root.parent.mkdir(parents=True, exist_ok=True)
