@@ -1,25 +1,23 @@
-"""Select few points that represent many: greedy k-center selection."""
+"""Select few points that represent many: greedy k-center selection, many centres at a time.
+
+Gonzalez (1985): each centre is the point farthest from all before it. Distances to the set only
+decrease. So while a candidate is farther than every row was that is no candidate when the round
+began, it is the farthest of all, and other rows need no check. Each round ends with one matrix
+product.
+"""
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from itertools import pairwise
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from ad_models.coreset_rounds import lower, rounds, squares
+from ad_models.errors import InputError
 
-TICK = 0.2  # seconds between two ticks
-LONG = 10**10  # numbers to read one centre at a time, two seconds of one core; more: rounds
-SHARE = 2**19  # numbers of x that are worth a thread: a tenth of a millisecond
-
-# Takes the index of a new centre; gives the index farthest from all centres so far and how far
-# that is, squared, or 0 where all points are centres or equal to one.
-Step = Callable[[int], tuple[int, float]]
+CANDIDATES = 512  # number of candidates of a round; more of them cost more than they save
+TABLE = 2**21  # distances that are computed at once; more leave the caches of a CPU
+Tick = Callable[[int, int], None]
 
 
 class Cover(NamedTuple):
@@ -37,145 +35,102 @@ def project(x: Tensor, dim: int, seed: int) -> Tensor:
     return x @ matrix.to(x.device)
 
 
-def greedy(
-    x: Tensor,
-    count: int,
-    seed: int = 0,
-    tick: Callable[[int, int], None] = lambda done, total: None,
+def coreset(
+    x: Tensor, count: int, projected: int, seed: int, tick: Tick = lambda done, total: None
 ) -> Tensor:
-    """Indices (count,) of a k-center set of x (N, D): see `cover`."""
-    return cover(x, count, seed, tick).indices
+    """Indices of `count` rows of x (N, D) that cover it, chosen in `projected` dims. On the device
+    of x."""
+    return cover(project(x, projected, seed), count, seed, tick).indices.to(x.device)
 
 
-def cover(
-    x: Tensor,
-    count: int,
-    seed: int = 0,
-    tick: Callable[[int, int], None] = lambda done, total: None,
-    fast: bool = False,
-) -> Cover:
+def cover(x: Tensor, count: int, seed: int = 0, tick: Tick = lambda done, total: None) -> Cover:
     """`count` rows of x (N, D), each the farthest from all before it, and how well they cover x.
 
-    Gonzalez (1985): the covering radius is at most twice the optimum. Returns fewer indices if x
-    has fewer distinct points. It needs memory for one or two vectors of length N. `tick(done,
-    total)` is called several times a second.
+    The covering radius is at most twice the optimum. Distances are expanded in the type of x: rows
+    that are equally far but for rounding may change places, and points closer than a thousandth of
+    the longest vector count as equal. Returns fewer indices if x has fewer distinct points. It
+    needs memory for a few vectors of length N. `tick(done, total)` is called after each round.
 
-    On a CPU distances are summed in float64, so the indices are those of the plain algorithm,
-    ties to the lowest, with any number of threads. On a GPU they are expanded in the type of
-    x: points closer than a thousandth of the longest vector count as equal there.
-
-    fast: the same choice but for rounding, with several times less work; see
-    `ad_models.coreset_rounds`.
+    Raises InputError if a number of x is not finite.
     """
+    x, norms = x.detach(), squares(x.detach())
+    if broken := int((~norms.isfinite()).sum()):
+        raise InputError(
+            f"{broken} of {len(x)} feature vectors hold a number that is not finite; look at the "
+            "backbone's weights, and fit in float32 (training.precision)"
+        )
     count = min(count, len(x))
-    # Preallocated: a list of 0-d tensors between large temporaries fragments the heap.
-    chosen = torch.empty(count, dtype=torch.long)
-    at = int(torch.randint(len(x), (1,), generator=torch.Generator().manual_seed(seed)))
-    far = 0.0
     tick(0, count)
-    if fast:
-        return Cover(*rounds(x.detach(), count, at, tick))
-    with _steps(x, count) as step:
-        ticked = time.monotonic()
-        for done in range(count):
-            chosen[done] = at
-            at, far = step(at)
-            if far == 0:
-                chosen = chosen[: done + 1]
-                break
-            if time.monotonic() - ticked >= TICK:
-                tick(done, count)
-                ticked = time.monotonic()
+    nearest = torch.full_like(norms, torch.inf)  # squared distance to the set so far
+    start = torch.randint(len(x), (1,), generator=torch.Generator().manual_seed(seed))
+    chosen = [start.to(x.device)]
+    lower(nearest, x, norms, chosen[0])
+    for new in farther(nearest, x, norms, count - 1):
+        chosen.append(new)
+        tick(sum(map(len, chosen)), count)
+    lower(nearest, x, norms, chosen[-1])
     tick(count, count)
-    return Cover(chosen, far**0.5)
+    return Cover(torch.cat(chosen).cpu(), float(nearest.max().clamp(min=0)) ** 0.5)
 
 
-def is_long(rows: int, count: int, dims: int) -> bool:
-    """Whether selection in rounds is better for `count` of `rows` rows of `dims` numbers."""
-    return rows * count * dims > LONG
+def farther(
+    nearest: Tensor, x: Tensor, norms: Tensor, count: int, least: float = 0.0
+) -> Iterator[Tensor]:
+    """Indices of up to `count` more rows of x (N, D) in several parts, each row the farthest at its
+    step. nearest (N,): squared distances to the set so far; updated for all parts but the
+    last. least: none is taken at this squared distance or below."""
+    if not len(x):
+        return
+    # at least the rounding of the expanded square, which is no distance
+    floor = max(least, 1e-6 * float(norms.max()))
+    while count > 0 and float(nearest.max()) > floor:
+        far, candidates = nearest.topk(min(CANDIDATES, len(x)))
+        last = float(far[-1]) if len(far) < len(x) else 0.0
+        picked = pick(x[candidates], far, count, max(floor, last))
+        new = candidates[picked]
+        yield new
+        count -= len(new)
+        if count:
+            lower(nearest, x, norms, new)
 
 
-def coreset(
-    x: Tensor,
-    count: int,
-    projected: int,
-    seed: int,
-    tick: Callable[[int, int], None] = lambda done, total: None,
-) -> Tensor:
-    """Indices (count,) of rows of x (N, D) that cover it, chosen in `projected` dims; in rounds
-    where the work is long. On the device of x."""
-    narrow = project(x, projected, seed)
-    fast = is_long(len(x), count, narrow.shape[1])
-    return cover(narrow, count, seed, tick, fast).indices.to(x.device)
+def squares(x: Tensor) -> Tensor:
+    """Squared lengths (N,) of rows (N, D), in parts: the squares of all would hold x twice."""
+    parts = x.split(max(1, TABLE // x.shape[1]))
+    return torch.cat([part.square().sum(1) for part in parts])
 
 
-def pace(dims: int, rows: int, device: torch.device, fast: bool = False) -> float:
+def lower(nearest: Tensor, x: Tensor, norms: Tensor, new: Tensor) -> None:
+    """Update the squared distances (N,) with the centres `new`."""
+    centres, across = x[new], norms[new]
+    size = max(1, TABLE // len(new))
+    for first in range(0, len(x), size):
+        part = slice(first, first + size)
+        table = torch.addmm(across, x[part], centres.T, alpha=-2)  # less the norm of the row
+        nearest[part] = torch.minimum(nearest[part], table.amin(1) + norms[part])
+    nearest[new] = 0  # exactly, so that they are never taken again
+
+
+def pick(candidates: Tensor, far: Tensor, count: int, least: float) -> Tensor:
+    """Up to `count` indices of candidates (M, D), each the farthest at its step. The first is
+    always chosen, the others while their squared distances (at first `far` (M,)) exceed `least`."""
+    apart = torch.cdist(candidates, candidates).square().cpu().numpy()
+    left = far.cpu().numpy().copy()
+    taken: list[int] = []
+    while len(taken) < count:
+        at = int(left.argmax())
+        if taken and left[at] <= least:
+            break
+        taken.append(at)
+        left = left.clip(max=apart[at])
+        left[at] = 0
+    return torch.tensor(taken, device=candidates.device)
+
+
+def pace(dims: int, rows: int, device: torch.device) -> float:
     """Seconds per centre and number of x, measured on `rows` rows or 64 MB of them."""
     x = torch.rand(max(1, min(rows, 2**24 // dims)), dims, device=device)
-    if fast:
-        new = torch.arange(min(len(x), 64), device=device)
-        started = time.monotonic()
-        lower(x.new_full((len(x),), torch.inf), x, squares(x), new)
-        return (time.monotonic() - started) / len(new) / x.numel()
-    with _steps(x, 4) as step:
-        step(0)
-        started = time.monotonic()
-        for at in range(min(3, len(x))):
-            step(at)
-        return (time.monotonic() - started) / min(3, len(x)) / x.numel()
-
-
-def _steps(x: Tensor, count: int) -> AbstractContextManager[Step]:
-    compilable = x.device.type == "cpu" and x.dtype in (torch.float32, torch.float64)
-    return _fused(x, count) if compilable else _expanded(x)
-
-
-@contextmanager
-def _fused(x: Tensor, count: int) -> Iterator[Step]:
-    """Up to `count` steps that read the needed parts of x once, with the present number of torch
-    threads."""
-    from ad_models.coreset_kernel import compiled
-
-    rows = x.detach().contiguous().numpy()
-    apart_of, sweep = compiled(rows.dtype.name)
-    nearest = np.full(len(rows), np.inf)  # squared distance to the set so far
-    owner = np.zeros(len(rows), np.int32)  # number of the centre at that distance, from 1
-    apart = np.zeros(count + 1)  # squared distance of each centre to the new one
-    chosen = np.empty(count, np.int64)
-    numbers = iter(range(count))
-    threads = max(1, min(torch.get_num_threads(), rows.size // SHARE))
-    cuts = [len(rows) * thread // threads for thread in range(threads + 1)]
-    first, *others = pairwise(cuts)
-
-    def step(at: int) -> tuple[int, float]:
-        nearest[at] = 0  # also where x is not finite, so that it is never taken again
-        number = next(numbers)
-        chosen[number] = at
-        apart_of(rows, chosen[:number], at, apart)
-        notes = nearest, owner, apart, number + 1
-        waiting = [pool.submit(sweep, rows, at, *notes, *block) for block in others]
-        found = [sweep(rows, at, *notes, *first), *(future.result() for future in waiting)]
-        return max(found, key=lambda block: block[1])  # the first of equals
-
-    with ThreadPoolExecutor(max(1, threads - 1)) as pool:  # starts threads when it needs them
-        yield step
-
-
-@contextmanager
-def _expanded(x: Tensor) -> Iterator[Step]:
-    """Steps by |x|^2 - 2xy + |y|^2, a few kernels of the device each."""
-    norms = squares(x)
-    nearest = torch.full_like(norms, torch.inf)  # squared distance to the set so far
-    distances = torch.empty_like(norms)
-    floor = 1e-6 * float(norms.max())  # rounding of the expanded square, not a distance
-
-    def step(at: int) -> tuple[int, float]:
-        torch.addmv(norms, x, x[at], beta=1.0, alpha=-2.0, out=distances)
-        distances.add_(norms[at])
-        torch.minimum(nearest, distances, out=nearest)
-        nearest[at] = 0  # exactly, so that it is never taken again
-        farthest = int(nearest.argmax())
-        far = float(nearest[farthest])
-        return farthest, 0.0 if far <= floor else far
-
-    yield step
+    new = torch.arange(min(len(x), 64), device=device)
+    started = time.monotonic()
+    lower(x.new_full((len(x),), torch.inf), x, squares(x), new)
+    return (time.monotonic() - started) / len(new) / x.numel()

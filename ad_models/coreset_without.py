@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ad_models.coreset_rounds import TABLE, farther, lower, squares
+from ad_models.coreset import TABLE, farther, lower, squares
 
 SPARE = 3  # times the mean part of a group: rows chosen again, or a hole would be where it was
 NEAR = 0.95  # of the covering radius: rows within it of a coreset are hardly ever chosen next

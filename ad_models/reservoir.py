@@ -1,11 +1,10 @@
 """A coreset of a stream in bounded memory.
 
-If the projections of all rows fit, they are stored. Then the coreset is exactly that of the plain
-algorithm, or one chosen in rounds if the plain one takes too long; the rows themselves may be on
-disk. If they do not fit, or the work is even longer, there are two stages: greedy on each part,
-then on the rows that remain. If each part is within r of its kept rows, and those within R of the
-coreset, all rows are within r + R, at most four times the optimum (twice by Gonzalez, in each
-stage: Malkomes et al., NeurIPS 2015).
+If the projections of all rows fit, they are stored, and the coreset is one of all rows; the rows
+themselves may be on disk. If they do not fit, or the work is too long, there are two stages: greedy
+on each part, then on the rows that remain. If each part is within r of its kept rows, and those
+within R of the coreset, all rows are within r + R, at most four times the optimum (twice by
+Gonzalez, in each stage: Malkomes et al., NeurIPS 2015).
 """
 
 from collections.abc import Callable
@@ -16,13 +15,12 @@ import torch
 from torch import Tensor
 
 from ad_models.budget import duration, size
-from ad_models.coreset import cover, is_long, pace, project
+from ad_models.coreset import cover, pace, project
 from ad_models.errors import InputError
 from ad_models.rows import InMemory, OnDisk, Rows
 
-LONGEST = 2 * 10**13  # numbers to read, in rounds; more takes many minutes on two cores
+LONGEST = 2 * 10**13  # numbers to read; more takes many minutes on two cores
 CANDIDATES = 4, 20  # for each row of the coreset, least and most, where there are two stages
-READ = 0.5  # share of the rows that a centre at a time reads, of real features; see the kernel
 FEWEST = 2  # and where memory is short
 
 
@@ -42,11 +40,6 @@ class Plan:
         return 1 if self.capacity >= self.total else 2
 
     @property
-    def fast(self) -> bool:
-        """Whether the work is too long for one centre at a time."""
-        return is_long(self.capacity, self.count, min(self.dims, self.projected))
-
-    @property
     def share(self) -> float:
         """The share of each part that the first stage keeps."""
         return min(1.0, self.capacity / self.total)
@@ -62,8 +55,7 @@ class Plan:
     def seconds(self, part: int, device: torch.device) -> float:
         """Seconds of both stages, for parts of `part` rows, at the speed of this machine."""
         dims = min(self.dims, self.projected)
-        each = pace(dims, self.capacity, device, self.fast) * (1 if self.fast else READ)
-        taken = float(self.capacity) * self.count * dims * each
+        taken = float(self.capacity) * self.count * dims * pace(dims, self.capacity, device)
         if self.stages == 2:  # each row meets those of its part that are kept
             taken += float(part) * self.capacity * dims * pace(dims, part, device)
         return taken
@@ -165,7 +157,7 @@ class Reservoir:
         self, count: int, tick: Callable[[int, int], None] = lambda done, total: None
     ) -> tuple[Tensor, float]:
         """Rows (count, dims) and their covering radius: an upper bound after two stages."""
-        chosen, radius = cover(self.narrow[: self.held], count, self.seed, tick, self.plan.fast)
+        chosen, radius = cover(self.narrow[: self.held], count, self.seed, tick)
         self.chosen = chosen
         return self.rows.take(chosen), self.slack + radius
 

@@ -28,10 +28,7 @@ if "INSPECTLINE_TESTS_HOME" not in os.environ:
 # The first test that needs the server of processes starts it for all of them: it has to know then
 # what it is to import once, or every cell of every line imports that again.
 multiprocessing.set_forkserver_preload(
-    [
-        *("tasks.fit", "tasks.evaluate", "torchvision.models", "ad_models.coreset_kernel"),
-        "great_expectations",
-    ]
+    ["tasks.fit", "tasks.evaluate", "torchvision.models", "great_expectations"]
 )
 
 # fixtures moto_s3, rclone_s3, store_on; web; server

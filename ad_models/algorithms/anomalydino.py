@@ -29,7 +29,7 @@ from torch import Tensor
 
 from ad_models.base import PIXELS, Batch, Detector, Places, Prediction, blocks
 from ad_models.budget import free
-from ad_models.coreset import cover, is_long, project
+from ad_models.coreset import cover, project
 from ad_models.coreset_without import without_each
 from ad_models.errors import ConfigError, InputError
 from ad_models.foreground import foreground
@@ -109,8 +109,7 @@ class Anomalydino(Detector):
         self.record["turns"] = int(self.turned.turns)
         if count < len(tokens):
             narrow = project(tokens, self.config.projected, self.config.seed)
-            fast = is_long(len(tokens), count, narrow.shape[1])
-            self.chosen, radius = cover(narrow, count, self.config.seed, tick, fast)
+            self.chosen, radius = cover(narrow, count, self.config.seed, tick)
             tokens = tokens[self.chosen.to(tokens.device)]
         tick(count, count)
         self.bank, self.radius = tokens, tokens.new_tensor(slack + radius)

@@ -13,6 +13,7 @@ used; the official code leaves out every tenth.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -71,11 +72,11 @@ class SemiOrthogonal(Detector):
         grid = pyramid[0].shape[-2:]
         parts = self.basis.split(self.pyramid.channels)
         # A sum of projections is the projection of the stack; each at its own, cheaper, grid
-        projected = [
+        projected = (
             F.interpolate(F.conv2d(features, part.mT[..., None, None]), size=grid)
             for features, part in zip(pyramid, parts, strict=True)
-        ]
-        return torch.stack(projected).sum(dim=0).flatten(2).mT, grid
+        )
+        return reduce(torch.add, projected).flatten(2).mT, grid
 
     @torch.no_grad()
     def learn(self, loader: Iterable[Batch], run: Run) -> None:

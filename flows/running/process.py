@@ -16,13 +16,11 @@ from typing import Any
 
 from flows.running import stop
 from flows.running.child import Job, work
-from tasks.build.fingerprint import closure
 from tasks.build.records import Stage
 from tasks.workspace import errors
 from tasks.workspace.errors import CellError
 from tasks.workspace.paths import Workspace
 
-KERNEL = Path("ad_models/coreset_kernel.py")  # it imports numba, which takes a second
 GATE = ("tasks.gate", "tasks.promotion.assembly", "tasks.promotion.trial")
 CONTEXT = multiprocessing.get_context("forkserver")
 GRACE = 60.0  # seconds in which a step that was asked to stop may come to an end of a batch
@@ -51,9 +49,7 @@ def worth_importing(stages: Sequence[Stage]) -> list[str]:
     algorithms = sorted({stage.algorithm for stage in stages if stage.algorithm})
     cells = ["tasks.fit", "tasks.evaluate", *GATE] if algorithms else []
     cells += [f"ad_models.algorithms.{name}" for name in algorithms]  # and torchvision with them
-    compiling = [s for s in stages if s.step == "fit" and KERNEL in closure(s.algorithm)]
-    kernel = ".".join(KERNEL.with_suffix("").parts)
-    return cells + [kernel] * (len(compiling) > 1) + ["great_expectations"] * (validations > 1)
+    return cells + ["great_expectations"] * (validations > 1)
 
 
 def run_step(

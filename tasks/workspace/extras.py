@@ -20,7 +20,6 @@ EXTRAS = {  # extra -> what is imported of it
             "jinja2",
             "kornia",
             "markupsafe",
-            "numba",
             "onnx",
             "onnxscript",
             "pandas",

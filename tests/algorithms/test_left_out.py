@@ -5,8 +5,7 @@ import torch
 
 from ad_models import Batch, Run, create, gaussian_left_out
 from ad_models.base import blocks
-from ad_models.coreset import cover
-from ad_models.coreset_rounds import squares
+from ad_models.coreset import cover, squares
 from ad_models.coreset_without import nearest_of_two, without_each
 from ad_models.seen import Seen
 

@@ -5,8 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ad_models import coreset
-from ad_models.coreset import greedy, project
+from ad_models.coreset import cover, project
 from ad_models.errors import InputError
 from ad_models.reservoir import Plan, Reservoir, plan
 
@@ -34,7 +33,7 @@ def radius(bank: torch.Tensor) -> float:
 
 @pytest.mark.parametrize("narrow", [NARROW, DIMS])
 def test_one_stage_is_the_plain_coreset_in_memory_and_on_disk(narrow, tmp_path):
-    expected = ROWS[greedy(project(ROWS, narrow, 3), 20, 3)]
+    expected = ROWS[cover(project(ROWS, narrow, 3), 20, 3).indices]
     memory = plan(20, len(ROWS), DIMS, narrow, 10**9)
     assert memory.stages == 1 and memory.folder is None
     for way in (memory, replace(memory, folder=tmp_path)):
@@ -78,17 +77,6 @@ def test_parts_of_any_size_fit_a_small_reservoir(part):
         reservoir.add(rows)
     bank, covered = reservoir.coreset(3)
     assert radius(bank) <= covered + 1e-4
-
-
-def test_long_work_is_done_in_rounds(monkeypatch):
-    exact = planned(10**9)
-    assert not exact.fast
-    expected = gathered(exact).coreset(20)
-    monkeypatch.setattr(coreset, "LONG", 1)
-    assert exact.fast
-    bank, covered = gathered(exact).coreset(20)
-    assert covered == pytest.approx(radius(bank), rel=1e-4)
-    assert covered == pytest.approx(expected[1], rel=1e-4)
 
 
 def test_much_work_is_done_in_two_stages_unless_forbidden():

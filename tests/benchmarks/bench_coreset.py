@@ -2,7 +2,7 @@
 
 python tests/benchmarks/bench_coreset.py [--points 20000] [--ratio 0.01] [--repeats 3]
 Each measurement runs in a forked process, so that its peak memory is its own (not on Windows).
-A process pays once for the first call, which compiles: that is printed first and not in the rest.
+A first call is printed beside them and not in the rest.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ad_models.coreset import cover, greedy
+from ad_models.coreset import cover
 
 CONTEXT = multiprocessing.get_context("fork")
 
@@ -36,12 +36,7 @@ def make_points(count: int, dims: int) -> Tensor:
 
 def ours(x: Tensor, count: int) -> Tensor:
     """Indices by this repository."""
-    return greedy(x, count)
-
-
-def in_rounds(x: Tensor, count: int) -> Tensor:
-    """Indices by this repository, many centres for one reading of the points."""
-    return cover(x, count, fast=True).indices
+    return cover(x, count).indices
 
 
 def plain_torch(x: Tensor, count: int) -> Tensor:
@@ -111,7 +106,7 @@ def main() -> None:
     x = make_points(options.points, options.dims)
     count = round(options.ratio * options.points)
     print(f"{count} of {tuple(x.shape)}, {torch.get_num_threads()} threads")
-    methods: list[Method] = [ours, in_rounds, plain_torch]
+    methods: list[Method] = [ours, plain_torch]
     if find_spec("anomalib"):
         methods.append(anomalib)
     for method in methods:

@@ -10,15 +10,11 @@ from tasks.build.records import Stage
 from tasks.workspace.errors import AwayError, CellError, LineError
 from tasks.workspace.paths import Workspace
 
-KERNEL = "ad_models.coreset_kernel"
 
-
-@pytest.mark.parametrize(
-    ("fits", "once"),
-    [(["patchcore"], False), (["patchcore", "pni"], True), (["padim", "fastflow"], False)],
-)
-def test_what_more_than_one_fit_compiles_with_is_imported_once(fits, once):
-    assert (KERNEL in worth_importing([Stage("fit", "cap", name) for name in fits])) is once
+@pytest.mark.parametrize(("products", "once"), [(["cap"], False), (["cap", "plate"], True)])
+def test_what_more_than_one_step_needs_is_imported_once(products, once):
+    stages = [Stage("validate", product) for product in products]
+    assert worth_importing(stages) == ["great_expectations"] * once
 
 
 def answers(workspace, kind):
