@@ -1,6 +1,5 @@
 """Settings and fixtures of all tests. Nothing here touches the user's home or a network."""
 
-import multiprocessing
 import os
 import sys
 import tempfile
@@ -25,12 +24,6 @@ if "INSPECTLINE_TESTS_HOME" not in os.environ:
     HOME = tempfile.TemporaryDirectory(prefix="inspectline-tests-", ignore_cleanup_errors=True)
     os.environ["INSPECTLINE_TESTS_HOME"] = HOME.name
     Path(HOME.name, "run.pid").write_text(str(os.getpid()))
-# The first test that needs the server of processes starts it for all of them: it has to know then
-# what it is to import once, or every cell of every line imports that again.
-multiprocessing.set_forkserver_preload(
-    ["tasks.fit", "tasks.evaluate", "torchvision.models", "great_expectations"]
-)
-
 # fixtures moto_s3, rclone_s3, store_on; web; server
 pytest_plugins = ["tests.s3_servers", "tests.web", "tests.flows.farm"]
 

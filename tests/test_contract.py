@@ -59,6 +59,7 @@ SMALL = {  # parameters that make a fit take a second
 SMALL["unified_dinomaly"] = SMALL["dinomaly"]
 REBUILDS = {"anogan", "autoencoder", "cyclegan", "denoising_autoencoder", "diffusionad", "f_anogan"}
 REBUILDS |= {"favae", "ganomaly", "riad", "vae"}  # those that make an image of an image
+RESNETS = {"fcdd", "regad", "reverse_distillation"}  # those that take no smaller network
 # those that use Run.mixed
 MIXED = {"autoencoder", "denoising_autoencoder", "diffusionad", "dinomaly", "fastflow", "favae"}
 MIXED |= {"fcdd", "ganomaly", "kdad", "msflow", "reverse_distillation", "riad", "simplenet", "vae"}
@@ -96,7 +97,8 @@ def support() -> list[Batch]:
 def unfitted(name: str, **more):
     parameters = SMALL[name] | more
     if "weights" in create_fields(name):
-        parameters = {"backbone": "resnet18", "weights": "random"} | parameters
+        backbone = "resnet18" if name in RESNETS else "drawnet"
+        parameters = {"backbone": backbone, "weights": "random"} | parameters
     return create(name, **parameters)
 
 

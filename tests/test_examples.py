@@ -51,7 +51,7 @@ def release(tmp_path_factory):
         drawn(random, 80, 96).save(folder / name)
     write_json(folder / CARD, {"image": GEOMETRY})
     seen = [Preprocess(Spec(**GEOMETRY))(read_image(folder / name)) for name in names]
-    detector = create("padim", backbone="resnet18", weights="random", dims=20)
+    detector = create("padim", backbone="drawnet", weights="random", dims=20)
     detector.fit([Batch(torch.from_numpy(np.stack(seen)))]).save(folder / MODEL)
     export_onnx(folder, (64, 64))
     inspector = Inspector.load(folder)

@@ -13,7 +13,6 @@ reaches, and writes a hash of what the reached definitions mean. Cells depend on
 """
 
 import ast
-import copy
 import hashlib
 import json
 import re
@@ -200,8 +199,9 @@ def _uses(node: ast.AST) -> Iterator[Use]:
 
 @cache
 def _meaning(node: ast.stmt) -> str:
-    """sha256 of a definition without what only a reader sees."""
-    stripped = _Stripped().visit(copy.deepcopy(node))
+    """sha256 of a definition without what only a reader sees. It is taken out of the node itself: a
+    copy would take half of the time, and what the node uses has been found before."""
+    stripped = _Stripped().visit(node)
     return hashlib.sha256((ast.dump(stripped) if stripped else "").encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ from ad_models.errors import ConfigError, InputError, WeightsError
 from ad_models.patch_description import PatchDescription, Standard
 from tests.test_contract import SMALL, texture
 
-TINY = SMALL["efficientad"] | {"backbone": "resnet18", "weights": "random"}
+TINY = SMALL["efficientad"] | {"backbone": "drawnet", "weights": "random"}
 
 
 def detector(**more):

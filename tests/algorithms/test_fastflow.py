@@ -12,7 +12,7 @@ from tests.algorithms.weaves import squares, weave
 
 
 def detector(**more):
-    return create("fastflow", backbone="resnet18", weights="random", **{"steps": 2} | more)
+    return create("fastflow", backbone="drawnet", weights="random", **{"steps": 2} | more)
 
 
 @pytest.mark.parametrize(

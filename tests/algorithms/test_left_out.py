@@ -13,7 +13,8 @@ GAUSSIANS = {"padim": {"dims": 24}, "semi_orthogonal": {"dims": 24}}
 
 
 def detector_of(name, **more):
-    parameters = {"backbone": "resnet18", "weights": "random", "sigma": 0} | more
+    backbone = "drawnet" if name in GAUSSIANS else "resnet18"
+    parameters = {"backbone": backbone, "weights": "random", "sigma": 0} | more
     return create(name, layers=["layer1", "layer2"], **parameters)
 
 

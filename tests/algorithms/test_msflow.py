@@ -13,7 +13,7 @@ from tests.algorithms.weaves import squares, weave
 
 
 def detector(**more):
-    return create("msflow", backbone="resnet18", weights="random", **{"blocks": [1, 1, 1]} | more)
+    return create("msflow", backbone="drawnet", weights="random", **{"blocks": [1, 1, 1]} | more)
 
 
 def test_flows_have_the_size_of_the_published_model():

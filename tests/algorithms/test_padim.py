@@ -9,7 +9,7 @@ from ad_models.features import stack
 
 
 def small(**more):
-    return create("padim", backbone="resnet18", weights="random", dims=12, sigma=0, **more)
+    return create("padim", backbone="drawnet", weights="random", dims=12, sigma=0, **more)
 
 
 def test_map_is_the_mahalanobis_distance_of_each_position():

@@ -63,7 +63,7 @@ def test_of_the_paper_s_backbone_the_dimensions_are_the_official_ones(name):
 
 
 def test_a_model_with_another_embedding_says_to_fit_again(tmp_path, monkeypatch):
-    model = create("patchcore", backbone="resnet18", weights="random", bank_size=9)
+    model = create("patchcore", backbone="drawnet", weights="random", bank_size=9)
     model.fit([Batch(torch.randn(2, 3, 64, 64))])
     state = {k: v for k, v in model.state_dict().items() if not k.startswith("patches")}
     monkeypatch.setattr(model, "state_dict", lambda: state)  # as version 0.1 wrote it

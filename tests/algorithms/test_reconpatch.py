@@ -9,7 +9,7 @@ from ad_models.errors import ConfigError, InputError
 
 
 def small(**more):
-    parameters = {"backbone": "resnet18", "weights": "random", "dims": 16, "epochs": 1} | more
+    parameters = {"backbone": "drawnet", "weights": "random", "dims": 16, "epochs": 1} | more
     return create("reconpatch", **parameters)
 
 
@@ -83,7 +83,7 @@ def trained(**more):
 
 def test_without_training_it_is_patchcore_in_the_layer_s_space():
     detector, images = trained(lr=1e-30, ratio=1.0, weight_decay=0)
-    patchcore = create("patchcore", backbone="resnet18", weights="random", ratio=1.0, sigma=4.0)
+    patchcore = create("patchcore", backbone="drawnet", weights="random", ratio=1.0, sigma=4.0)
     patchcore.pyramid.load_state_dict(detector.pyramid.state_dict())
     queries = torch.randn(2, 3, 64, 64)
     with torch.no_grad():

@@ -10,7 +10,7 @@ from ad_models.errors import ConfigError, InputError
 
 
 def small(**more):
-    parameters = {"backbone": "resnet18", "weights": "random", "hidden": 32, "epochs": 1} | more
+    parameters = {"backbone": "drawnet", "weights": "random", "hidden": 32, "epochs": 1} | more
     return create("simplenet", **parameters)
 
 

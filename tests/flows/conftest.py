@@ -39,10 +39,18 @@ PARAMS: dict[str, Any] = {
     "algorithms": {
         "padim": {"backbone": "drawnet", "dims": 20},
         "patchcore": {"backbone": "drawnet", "ratio": 0.1},
+        "fastflow": {"backbone": "drawnet", "steps": 2, "epochs": 10},
         "reverse_distillation": {"backbone": "resnet18", "epochs": 10, "weights": "random"},
     },
     "line": {"device": "cpu"},
 }
+# What the server of processes of a worker imports once for all runs there. A run asks for
+# what it needs itself, and the first one decides: cells of the others would import the rest again.
+IMPORTED = [
+    *("tasks.fit", "tasks.evaluate", "tasks.gate", "tasks.promotion.assembly"),
+    *("tasks.promotion.trial", "tasks.checks.expectations", "tasks.checks.suite"),
+    *(f"ad_models.algorithms.{name}" for name in ("padim", "patchcore", "fastflow")),
+]
 STORY = "artifacts.json"  # beside the trained workspace: what Prefect's page shows of its run
 SHARED_PROCESS: Any = SimpleNamespace(poll=lambda: None)  # of another worker, perhaps
 Make = Callable[..., Workspace]
@@ -62,12 +70,15 @@ def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def prefect() -> str:
-    """Address of the server that every run in the process of a test uses.
+    """Address of the server that every run in the process of a test uses; that of processes runs
+    too.
 
     The first worker that needs it starts it for all, as a run does for itself: a server that makes
     its database takes ten seconds. It ends with the run of tests, however that ends.
     """
     from prefect.server.api.server import SubprocessASGIServer
+
+    from flows.running.process import prepare
 
     server = SubprocessASGIServer()
     with FileLock(HOME / "server.lock"):
@@ -86,6 +97,7 @@ def prefect() -> str:
     server.running = True  # so no run starts one more
     server.server_process = SHARED_PROCESS
     server.stop = lambda: None  # and none ends it
+    prepare(IMPORTED)
     return server.api_url
 
 
@@ -149,7 +161,7 @@ def trained(make: Make, prefect: str, once: Once) -> Workspace:
         from flows.run import run_line
 
         workspace = make(root, "cap", "plate")
-        edit(workspace, "cap", algorithms=["padim", "reverse_distillation"])
+        edit(workspace, "cap", algorithms=["padim", "fastflow"])
         assert run_line(workspace, [], None)
         (root.parent / STORY).write_text(json.dumps(story(root.name)))
 

@@ -17,7 +17,7 @@ from tests.flows.conftest import STORY, edit, write_params
 
 CELLS = {
     ("cap", "padim"),
-    ("cap", "reverse_distillation"),
+    ("cap", "fastflow"),
     ("plate", "padim"),
     ("plate", "patchcore"),
 }
@@ -31,7 +31,7 @@ MADE = {  # presets, steps and backbones of these cells
     ("paper, backbone drawnet, dims 20, at 64 px (paper: 224 px)", None, "drawnet"),
     ("paper, backbone drawnet, at 64 px (paper: 224 px)", None, "drawnet"),  # nothing is trained
     # ten passes of one batch
-    ("paper, backbone resnet18, epochs 10, at 64 px (paper: 256 px)", 10, "resnet18"),
+    ("paper with 3 values changed, at 64 px (paper: 256 px), batch 16 (paper: 32)", 10, "drawnet"),
 }
 DECIDED = [
     *("miss", "overkill", "review", "cost", "overkill_bound", "overkill_upper", "intervals"),
@@ -87,7 +87,7 @@ def test_a_parameter_of_an_algorithm_reaches_its_cells_only(copy):
 
 
 def test_an_override_of_a_product_reaches_its_cell_only(copy):
-    edit(copy, "cap", algorithms={"padim": {"dims": 10}, "reverse_distillation": None})
+    edit(copy, "cap", algorithms={"padim": {"dims": 10}, "fastflow": None})
     assert stages(copy) == {"fit cap padim", "evaluate cap padim"}
 
 

@@ -39,12 +39,12 @@ def steps(monkeypatch):
 def workspace(make, trained, tmp_path):
     """The product cap with the one cell that has epochs; the trained workspace has it unbroken."""
     made = make(tmp_path / "ws", "cap")
-    edit(made, "cap", algorithms=["reverse_distillation"])
+    edit(made, "cap", algorithms=["fastflow"])
     return made
 
 
 def model(workspace):
-    return (workspace.model("cap", "reverse_distillation") / "model.safetensors").read_bytes()
+    return (workspace.model("cap", "fastflow") / "model.safetensors").read_bytes()
 
 
 def checkpoint(workspace):
@@ -84,7 +84,7 @@ def test_a_killed_fit_is_tried_again_from_its_checkpoint(workspace, trained, ste
 
 
 def test_a_cell_that_always_dies_leaves_the_others(workspace, capfd, monkeypatch):
-    edit(workspace, "cap", algorithms=["padim", "reverse_distillation"])
+    edit(workspace, "cap", algorithms=["padim", "fastflow"])
     write_params(workspace.root, line={"device": "cpu", "retries": 1})
     over, killed = threading.Event(), set()
     running = []
@@ -98,7 +98,7 @@ def test_a_cell_that_always_dies_leaves_the_others(workspace, capfd, monkeypatch
 
     def kill():
         while not over.is_set():
-            if running == ["fit", "cap", "reverse_distillation"]:
+            if running == ["fit", "cap", "fastflow"]:
                 for child in multiprocessing.active_children():
                     killed.add(child.pid)
                     child.kill()
@@ -113,7 +113,7 @@ def test_a_cell_that_always_dies_leaves_the_others(workspace, capfd, monkeypatch
         killer.join()
     told = capfd.readouterr()
     assert len(killed) >= 2
-    assert "failed: fit cap reverse_distillation: " in told.err
+    assert "failed: fit cap fastflow: " in told.err
     assert "was killed (signal 9)" in told.err and "Traceback" not in told.err
     assert "cap: padim is champion" in told.out
 

@@ -14,7 +14,7 @@ from tasks.workspace.errors import DataError, SpecError, WorkspaceError
 from tasks.workspace.paths import MODEL
 from tests.tasks.test_pretrain import Silent, fitted, rows_of, workspace  # noqa: F401
 
-SMALL = {"backbone": "resnet18", "weights": "random", "layers": ["layer1"], "steps": 1}
+SMALL = {"backbone": "drawnet", "weights": "random", "layers": ["layer1"], "steps": 1}
 SMALL |= {"width": 16, "channels": 16, "side": 64, "teacher_steps": 6}
 
 

@@ -176,7 +176,7 @@ def test_features_of_another_precision_are_others_and_nearly_the_same(tmp_path, 
 
 def test_cells_with_one_backbone_share_its_features(tmp_path, rows, seen_once):
     features = FeatureFolder(tmp_path / "features", 10**9)
-    same = {"backbone": "resnet18", "weights": "random", "layers": ["layer1", "layer2"]}
+    same = {"backbone": "drawnet", "weights": "random", "layers": ["layer1", "layer2"]}
 
     def cell(algorithm, size=32, **more):
         recipe = FitRecipe(parameters=same | more, image={"size": size}, training={})
@@ -211,7 +211,7 @@ def test_two_images_are_both_for_the_fit(tmp_path, rows):
     detector, seen, held = asked.fit(rows[:2], Run())
     assert (seen, held) == (2, [])
     assert left_out_scores(asked, detector, rows[:2], Run()) == ([], "0 folds")
-    able = job(tmp_path, "patchcore", {"backbone": "resnet18", "weights": "random"}, folds=4)
+    able = job(tmp_path, "patchcore", {"backbone": "drawnet", "weights": "random"}, folds=4)
     detector, _, _ = able.fit(rows[:2], Run())
     # a memory of one image scores the other
     assert len(left_out_scores(able, detector, rows[:2], Run())[0]) == 2
@@ -245,7 +245,7 @@ def test_what_is_seen_once_is_not_kept_in_memory(tmp_path, rows):
 LONG_RUN = {
     "padim": SMALL,
     "semi_orthogonal": SMALL,
-    "patchcore": {"backbone": "resnet18", "weights": "random", "ratio": 0.05, "projected": 384},
+    "patchcore": {"backbone": "drawnet", "weights": "random", "ratio": 0.05, "projected": 384},
 }
 
 
