@@ -18,7 +18,7 @@ from tasks.spec.read import read_yaml
 from tasks.workspace.paths import PACKAGE, Workspace
 from tests.flows.conftest import PARAMS, edit
 
-ALGORITHMS = ("padim", "reverse_distillation")  # of the product cap
+ALGORITHMS = ("padim", "fastflow")  # of the product cap
 FROZEN = Path(__file__).parents[1] / "data" / "workspace_0.1.tar.gz"
 ASK = """
 import sys
