@@ -21,7 +21,7 @@ BATCH = 8  # images scored together; has no effect on scores
 AHEAD = 1 << 29  # bytes of the largest batch that is decoded while another one is in use
 TIMED = 20  # images for the latency
 WARM_UP = 3  # images before them
-ROUNDS = 3  # times that each image is timed, at most
+ROUNDS = 2  # times that each image is timed, at most
 LONGEST = 4_000.0  # milliseconds, after which no further round begins
 READING = 2.0  # seconds, after which no further image is read for it: of 12 million pixels each one
 # takes a while

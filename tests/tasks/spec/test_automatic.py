@@ -306,6 +306,9 @@ def test_a_fresh_workspace_is_automatic_with_quick_presets(tmp_path):
     (tmp_path / "data" / "cap" / "product.yaml").touch()  # as `ingest` makes it
     assert is_automatic(tmp_path, "cap")
     params = default_params()
-    trained = {name for name in params.algorithms if "epochs" in config_fields(name)}
+    quick = params.presets["quick"]
+    trained = {name for name in quick if "epochs" in config_fields(name)}
     assert all(params.algorithms[name]["preset"] == "quick" for name in trained)
+    automatic = {name for names in params.auto.values() for name in names}
+    assert automatic - {*quick} == {"efficientad"}  # and that only with a teacher
     assert params.line.budget == 10
