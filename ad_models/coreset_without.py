@@ -62,8 +62,9 @@ def nearest_of_two(
     size = max(1, TABLE // len(chosen))
     for start in range(0, len(x), size):
         part = slice(start, start + size)
-        table = torch.addmm(across, x[part], centres.T, alpha=-2)
-        least = torch.stack([of_one.amin(1) for of_one in table.split(counts.tolist(), dim=1)], 1)
+        # rows of centres: the least of some of them is taken element by element
+        table = torch.addmm(across[:, None], centres, x[part].T, alpha=-2)
+        least = torch.stack([of_one.amin(0) for of_one in table.split(counts.tolist())], 1)
         near, at = least.topk(min(2, len(groups)), dim=1, largest=False)
         first[part] = near[:, 0] + norms[part]
         other[part] = groups[at[:, 0]]
