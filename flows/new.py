@@ -9,11 +9,12 @@ import yaml
 
 from ad_models.weight_files import DRAWNET, ENVIRONMENT
 from flows.ingest import bring_in, require_some
+from flows.running.plan import make_plan
 from flows.running.progress import telling
 from tasks.arrival.labels import Labels, read_labels
 from tasks.build.choose_algorithms import in_the_box
 from tasks.build.graph import sync
-from tasks.build.records import push, version
+from tasks.build.records import Stage, push, version
 from tasks.products.image_summary import summarise_images
 from tasks.products.proposal import proposed_spec, spec_conflicts, spec_from_product
 from tasks.spec.automatic import choice_of, summary
@@ -224,16 +225,22 @@ def version_and_sync(workspace: Workspace, products: list[str]) -> None:
 
 
 def find_problems(workspace: Workspace, product: str) -> tuple[bool, list[str]]:
-    """Whether the validation of a product fails by its spec; its failures, and gaps in the data."""
+    """Whether the validation of a product fails by its spec; its failures, and gaps in the data.
+
+    It is the stage of the graph: where it passes it is recorded, and a run does not do it again.
+    """
     from tasks.products.gaps import data_gaps
 
     read_params(workspace.root)
-    spec = read_product(workspace.root, product)
-    images, place = workspace.images(product), workspace.scratch / "new" / product
+    read_product(workspace.root, product)
     with telling("checking the images"):
-        from tasks.validate import check_images
+        from tasks.validate import validated
 
-        result = check_images(images, place, spec.validation, bits=spec.image.bits)
+        cells, stage = make_plan(workspace, [product]).cells, Stage("validate", product)
+        before = cells.inputs(stage)
+        result = validated(workspace, product)
+        if result.passed:
+            cells.commit([(stage, before)])
     found = [f"{one['file'] or product}: {one['reason']}" for one in result.failures[:10]]
     if len(result.failures) > len(found):
         found.append(f"and {len(result.failures) - len(found)} more; all: {result.docs}")

@@ -49,9 +49,17 @@ class ValidationResult:
 
 def validate(workspace: Workspace, product: str, listener: Listener) -> Path:
     """Write the product's `validation` folder; a ValidationError lists the failures."""
+    listener.report("images", 0.0)
+    result = validated(workspace, product)
+    if not result.passed:
+        raise ValidationError(failure_text(result))
+    return workspace.validation(product)
+
+
+def validated(workspace: Workspace, product: str) -> ValidationResult:
+    """Write the product's `validation` folder by its recipe; what was found."""
     recipe = workspace.product_recipe(product)
     rules, bits = read_validate(recipe), read_bits(recipe)
-    listener.report("images", 0.0)
     out = workspace.validation(product)
     corrections = read_corrections(workspace.corrections(product))
     result = check_images(workspace.images(product), out, rules, corrections=corrections, bits=bits)
@@ -59,9 +67,7 @@ def validate(workspace: Workspace, product: str, listener: Listener) -> Path:
     train = [row for row in rows if row["split"] == "train"]
     write_rows(out / "train.csv", COLUMNS, train)  # separate: other images do not make a fit stale
     write_rows(out / "test.csv", COLUMNS, [row for row in rows if row["split"] != "train"])
-    if not result.passed:
-        raise ValidationError(failure_text(result))
-    return out
+    return result
 
 
 def check_images(

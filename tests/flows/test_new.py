@@ -11,11 +11,13 @@ from PIL import Image
 from torchvision.models import resnet18
 
 from flows.new import new_product
+from flows.running.plan import make_plan
+from tasks.build.records import Stage
 from tasks.spec.read import read_product
 from tasks.store.champion import champion
 from tasks.store.opening import store_of
 from tasks.store.releases import releases
-from tests.flows.conftest import refused
+from tests.flows.conftest import edit, refused
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,27 @@ def test_images_that_no_run_would_take_are_not_sent_into_one(workspace, command,
         Image.new("L", (1, 1), value).save(tmp_path / f"{value}.png")
     told = command(workspace, "new", "dot", "--from", tmp_path).output
     assert "16" in told and "next: mend what is listed, then `inspectline run -p dot`" in told
+
+
+def test_what_it_has_validated_a_run_does_not_validate_again(workspace, samples, command):
+    command(workspace, "new", "cap", "--from", samples / "cap")
+    validation = Stage("validate", "cap")
+    assert validation not in make_plan(workspace, ["cap"]).stages
+    assert (workspace.validation("cap") / "train.csv").is_file()
+    edit(workspace, "cap", gates={"image_auroc": 0.5})
+    assert validation not in make_plan(workspace, ["cap"]).stages
+    edit(workspace, "cap", validation={"min_train": 5})
+    assert validation in make_plan(workspace, ["cap"]).stages
+    command(workspace, "new", "plate", "--from", samples / "plate")
+    assert validation in make_plan(workspace, ["cap"]).stages
+    assert Stage("validate", "plate") not in make_plan(workspace, ["plate"]).stages
+
+
+def test_what_fails_is_validated_again(workspace, command, tmp_path):
+    for value in range(3):
+        Image.new("L", (1, 1), value).save(tmp_path / f"{value}.png")
+    command(workspace, "new", "dot", "--from", tmp_path)
+    assert Stage("validate", "dot") in make_plan(workspace, ["dot"]).stages
 
 
 @pytest.mark.parametrize("where", ["proposed_spec", "find_problems"])
