@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from ad_models.coreset import TABLE, farther, lower, squares
+from ad_models.coreset import TABLE, Points, apart, farther, lower
 
 SPARE = 3  # times the mean part of a group: rows chosen again, or a hole would be where it was
 NEAR = 0.95  # of the covering radius: rows within it of a coreset are hardly ever chosen next
@@ -28,9 +28,9 @@ def without_each(
     """Indices of rows of x (N, D) for each group 0, 1, ... chosen (M,): the coreset of all, in the
     order of the choice, and its radius; owner (N,): the group of each row; wanted: size of the
     coreset of so many rows."""
-    norms, groups = squares(x), int(owner.max()) + 1
+    points, groups = Points.of(x), int(owner.max()) + 1
     chosen = chosen[: max(1, len(chosen) - SPARE * len(chosen) // groups)]
-    first, other, second = nearest_of_two(x, norms, chosen, owner)
+    first, other, second = nearest_of_two(points, chosen, owner)
     for group in range(groups):
         others = owner != group
         count = wanted(int(others.sum()))
@@ -39,36 +39,35 @@ def without_each(
         nearest[~others] = 0  # never taken
         for least in (NEAR**2 * radius**2, 0.0):  # few rows are farther, and they mostly suffice
             far = (nearest > least).nonzero().squeeze(1)
-            left, part = nearest[far], x[far]
-            new = [far[at] for at in farther(left, part, norms[far], count - len(kept), least)]
+            left, part = nearest[far], points.some(far)
+            new = [far[at] for at in farther(left, part, count - len(kept), least)]
             kept = torch.cat([kept, *new])
             if len(kept) == count or not least:
                 break
             for added in new:
-                lower(nearest, x, norms, added)
+                lower(nearest, points, added)
         yield kept
 
 
-def nearest_of_two(
-    x: Tensor, norms: Tensor, chosen: Tensor, owner: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Squared distance (N,) of each row of x (N, D) to the nearest of the chosen rows, the group
-    (N,) of that row, and the distance (N,) to the nearest chosen row of any other group."""
+def nearest_of_two(points: Points, chosen: Tensor, owner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Squared distance (N,) of each of the points to the nearest of the chosen ones, the group (N,)
+    of that one, and the distance (N,) to the nearest chosen one of any other group."""
     chosen = chosen[owner[chosen].argsort(stable=True)]
     groups, counts = owner[chosen].unique_consecutive(return_counts=True)
-    centres, across = x[chosen], norms[chosen]
+    norms = points.norms
+    centres, across = points.at(chosen), norms[chosen]
     first, second = torch.empty_like(norms), torch.full_like(norms, torch.inf)
     other = torch.empty_like(owner)
-    size = max(1, TABLE // len(chosen))
-    for start in range(0, len(x), size):
+    size = max(1, TABLE // max(len(chosen), points.x.shape[1]))
+    for start in range(0, len(norms), size):
         part = slice(start, start + size)
         # rows of centres: the least of some of them is taken element by element
-        table = torch.addmm(across[:, None], centres, x[part].T, alpha=-2)
+        table = torch.addmm(across[:, None], centres, points.at(part).T, alpha=-2)
         least = torch.stack([of_one.amin(0) for of_one in table.split(counts.tolist())], 1)
         near, at = least.topk(min(2, len(groups)), dim=1, largest=False)
-        first[part] = near[:, 0] + norms[part]
+        first[part] = apart(near[:, 0] + norms[part], norms[part])
         other[part] = groups[at[:, 0]]
         if len(groups) > 1:
-            second[part] = near[:, 1] + norms[part]
+            second[part] = apart(near[:, 1] + norms[part], norms[part])
     first[chosen] = 0  # exactly, so that they are never taken again
-    return first.clamp_(min=0), other, second.clamp_(min=0)
+    return first, other, second

@@ -241,6 +241,11 @@ def find_problems(workspace: Workspace, product: str) -> tuple[bool, list[str]]:
         result = validated(workspace, product)
         if result.passed:
             cells.commit([(stage, before)])
+        else:
+            cells.ignore(stage)
+    if result.passed:
+        with telling("sending to the DVC remote"):
+            push(workspace, [f"{workspace.root / stage.file}:{stage.name}"])
     found = [f"{one['file'] or product}: {one['reason']}" for one in result.failures[:10]]
     if len(result.failures) > len(found):
         found.append(f"and {len(result.failures) - len(found)} more; all: {result.docs}")

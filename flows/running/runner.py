@@ -108,6 +108,9 @@ class Runner(AbstractContextManager):
         except stop.Stopped:
             outcome = "stopped"
             raise
+        except Exception:
+            self.cells.ignore(stage)
+            raise
         finally:
             self._free.put(slot.device)
             slot.artifact.end()

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,16 +87,31 @@ class Cells:
 
         A stage is left out where an input changed while it ran: it stays stale.
         """
+        from dvc.exceptions import DvcException
+
         with self.held():
             moved = [stage for stage, before in stages if self.inputs(stage) != before]
             done = [self.dvc(stage) for stage, _ in stages if stage not in moved]
-            for stage in done:
-                stage.save(run_cache=False)
-                stage.ignore_outs()
-                stage.commit()
-            if done:
-                done[0].dvcfile.dump_stages(done, update_pipeline=False)
+            try:
+                for stage in done:
+                    stage.save(run_cache=False)
+                    stage.ignore_outs()
+                    stage.commit()
+                if done:
+                    done[0].dvcfile.dump_stages(done, update_pipeline=False)
+            except DvcException as error:  # an output that git tracks: it says how to end that
+                names = ", ".join(str(stage) for stage, _ in stages)
+                raise WorkspaceError(f"DVC cannot record {names}: {error}") from error
             return moved
+
+    def ignore(self, stage: Stage) -> None:
+        """Have git ignore what a stage wrote that failed: its outputs are DVC's."""
+        from dvc.exceptions import DvcException
+
+        with self.held(), suppress(DvcException):  # one that git tracks already is told by `commit`
+            for out in self.dvc(stage).outs:
+                if out.exists:
+                    out.ignore()
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -65,14 +65,10 @@ def chosen_for(
     """
     chosen = _general(params, algorithm, named) | named
     preset = chosen.pop(PRESET, PAPER)
-    if preset not in (known := [*{PAPER: None, **params.presets}]):
-        raise SpecError(
-            f"{where}{algorithm} asks for the preset '{preset}'{_remedy(preset, known)}"
-        )
-    if preset != PAPER and algorithm not in params.presets[preset]:
-        has = sorted(
-            {PAPER, *(name for name in known if algorithm in params.presets.get(name, {}))}
-        )
+    has = sorted({PAPER, *(name for name, of in params.presets.items() if algorithm in of)})
+    if preset not in [PAPER, *params.presets]:  # any value may stand there
+        raise SpecError(f"{where}{algorithm} asks for the preset '{preset}'{_remedy(preset, has)}")
+    if preset not in has:
         raise SpecError(f"{where}{algorithm} has no preset '{preset}'; it has {', '.join(has)}")
     return (params.presets.get(preset, {}).get(algorithm) or {}) | chosen
 

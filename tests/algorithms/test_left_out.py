@@ -5,7 +5,7 @@ import torch
 
 from ad_models import Batch, Run, create, gaussian_left_out
 from ad_models.base import blocks
-from ad_models.coreset import cover, squares
+from ad_models.coreset import Points, cover
 from ad_models.coreset_without import nearest_of_two, without_each
 from ad_models.seen import Seen
 
@@ -123,7 +123,7 @@ def test_coresets_without_a_group_have_their_size_and_cover_the_others(radius):
 
 def test_the_two_nearest_are_of_two_groups():
     x, owner, chosen = torch.randn(40, 3), torch.arange(40) % 4, torch.randperm(40)[:12]
-    first, other, second = nearest_of_two(x, squares(x), chosen, owner)
+    first, other, second = nearest_of_two(Points.of(x), chosen, owner)
     distances = torch.cdist(x, x[chosen]).square()
     for row in range(40):
         by_group = [distances[row, owner[chosen] == group] for group in range(4)]

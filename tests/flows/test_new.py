@@ -1,8 +1,10 @@
 """From a folder of pictures to a product: its spec, its neighbours, its name, its end."""
 
 import csv
+import hashlib
 import json
 import shutil
+import subprocess
 
 import pytest
 import torch
@@ -17,6 +19,7 @@ from tasks.spec.read import read_product
 from tasks.store.champion import champion
 from tasks.store.opening import store_of
 from tasks.store.releases import releases
+from tasks.workspace.errors import WorkspaceError
 from tests.flows.conftest import edit, refused
 
 
@@ -80,11 +83,30 @@ def test_what_it_has_validated_a_run_does_not_validate_again(workspace, samples,
     assert Stage("validate", "plate") not in make_plan(workspace, ["plate"]).stages
 
 
-def test_what_fails_is_validated_again(workspace, command, tmp_path):
+def test_what_it_has_validated_is_in_the_remote_too(workspace, samples, command, tmp_path):
+    remote = ["dvc", "remote", "add", "-q", "-d", "store", str(tmp_path / "remote")]
+    subprocess.run(remote, cwd=workspace.root, check=True)
+    command(workspace, "new", "cap", "--from", samples / "cap")
+    digest = hashlib.md5((workspace.validation("cap") / "train.csv").read_bytes()).hexdigest()
+    assert (tmp_path / "remote" / "files" / "md5" / digest[:2] / digest[2:]).is_file()
+
+
+def test_what_fails_is_validated_again_and_git_ignores_it(workspace, command, tmp_path):
     for value in range(3):
         Image.new("L", (1, 1), value).save(tmp_path / f"{value}.png")
     command(workspace, "new", "dot", "--from", tmp_path)
-    assert Stage("validate", "dot") in make_plan(workspace, ["dot"]).stages
+    validation = Stage("validate", "dot")
+    plan = make_plan(workspace, ["dot"])
+    assert validation in plan.stages
+    git = ["git", "-C", str(workspace.root)]
+    status = subprocess.run(
+        [*git, "status", "--porcelain", "-uall"], capture_output=True, text=True, check=True
+    ).stdout
+    assert "data/dot/dvc.yaml" in status and "manifest.csv" not in status
+    manifest = str(workspace.validation("dot") / "manifest.csv")
+    subprocess.run([*git, "add", "--force", manifest], check=True)
+    with pytest.raises(WorkspaceError, match=r"cannot record validate dot: (?s:.*)git rm"):
+        plan.cells.commit([(validation, plan.cells.inputs(validation))])
 
 
 @pytest.mark.parametrize("where", ["proposed_spec", "find_problems"])
