@@ -11,7 +11,7 @@ from tests.algorithms.strokes import batches, found
 PARAMS = Path(__file__).parents[2] / "params.yaml"
 QUICK = yaml.safe_load(PARAMS.read_text())["presets"]["quick"]
 NAMES = ["anogan", "autoencoder", "diffusionad", "favae", "fastflow", "fcdd", "ganomaly", "kdad"]
-NAMES += ["msflow", "reverse_distillation", "riad", "vae"]  # not memories of random features
+NAMES += ["msflow", "reverse_distillation", "vae"]  # not memories of random features
 
 
 @pytest.mark.parametrize("name", sorted(QUICK))

@@ -36,7 +36,7 @@ def test_a_preset_is_known_by_its_values(preset, algorithm):
 
 def test_every_algorithm_has_a_standard_and_nearly_all_a_quick_one():
     assert sorted(PRESETS["standard"]) == list(known_algorithms())
-    without = {"cyclegan", "denoising_autoencoder", "efficientad", "f_anogan"}
+    without = {"cyclegan", "denoising_autoencoder", "efficientad", "f_anogan", "riad"}
     assert {*known_algorithms()} - {*PRESETS["quick"]} == without
 
 
