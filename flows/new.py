@@ -9,12 +9,12 @@ import yaml
 
 from ad_models.weight_files import DRAWNET, ENVIRONMENT
 from flows.ingest import bring_in, require_some
-from flows.running.plan import make_plan
+from flows.running.plan import refresh_code
 from flows.running.progress import telling
 from tasks.arrival.labels import Labels, read_labels
 from tasks.build.choose_algorithms import in_the_box
 from tasks.build.graph import sync
-from tasks.build.records import Stage, push, version
+from tasks.build.records import Cells, Stage, push, version
 from tasks.products.image_summary import summarise_images
 from tasks.products.proposal import proposed_spec, spec_conflicts, spec_from_product
 from tasks.spec.automatic import choice_of, summary
@@ -231,12 +231,11 @@ def find_problems(workspace: Workspace, product: str) -> tuple[bool, list[str]]:
     """
     from tasks.products.gaps import data_gaps
 
-    read_params(workspace.root)
-    read_product(workspace.root, product)
     with telling("checking the images"):
         from tasks.validate import validated
 
-        cells, stage = make_plan(workspace, [product]).cells, Stage("validate", product)
+        cells, stage = Cells(workspace), Stage("validate", product)
+        refresh_code(cells, [])
         before = cells.inputs(stage)
         result = validated(workspace, product)
         if result.passed:

@@ -17,6 +17,7 @@ import hashlib
 import json
 import re
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -32,6 +33,9 @@ LEFT_OUT = (
     "ad_models/errors.py",
 )
 OURS = ("ad_models", "tasks")
+STRIPPING = (
+    threading.Lock()
+)  # trees are shared by the threads of a process, and `_meaning` changes them
 ONLY_TYPES = ("typing", "collections.abc", "types")
 Import = tuple[str, str]  # module, and the name that is imported from it; "": the module itself
 Use = tuple[str, str]  # a name in the code, and the attribute that is taken of it, or ""
@@ -131,7 +135,8 @@ def fingerprint(name: str, package: Path = PACKAGE) -> str:
 
 def digest(found: Reach) -> str:
     """sha256 of the meanings of all definitions in it."""
-    meanings = {_meaning(node) for nodes in found.nodes.values() for node in nodes}
+    with STRIPPING:
+        meanings = {_meaning(node) for nodes in found.nodes.values() for node in nodes}
     parts = json.dumps([FORMAT, sorted(meanings), sorted(found.libraries)])
     return hashlib.sha256(parts.encode()).hexdigest()
 

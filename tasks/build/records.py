@@ -105,10 +105,11 @@ class Cells:
             return moved
 
     def ignore(self, stage: Stage) -> None:
-        """Have git ignore what a stage wrote that failed: its outputs are DVC's."""
+        """Have git ignore what a stage wrote that failed: its outputs are DVC's. Where that cannot
+        be, it is not told: why the stage failed is."""
         from dvc.exceptions import DvcException
 
-        with self.held(), suppress(DvcException):  # one that git tracks already is told by `commit`
+        with suppress(DvcException, OSError, WorkspaceError), self.held():
             for out in self.dvc(stage).outs:
                 if out.exists:
                     out.ignore()
