@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from flows.ingest import ingest_product
-from flows.prefect_server.start import starting_server
+from flows.prefect_server.start import begin_server
 from flows.run import run_line
 from flows.running.process import prepare, worth_importing
 from flows.tables import drift_table
@@ -56,10 +56,10 @@ def run_demo(directory: Path) -> bool:
     shutil.rmtree(source, ignore_errors=True)  # the same bytes are drawn again
     fits = [Stage("fit", "", name) for name in (*ALGORITHMS, THIRD)]
     prepare(worth_importing([*fits, Stage("validate", "plate"), Stage("validate", "cap")]))
-    with starting_server():  # beside what is drawn, as the imports are
-        for folder in draw_samples(source, SIZE, *IMAGES):
-            report = ingest_product(workspace, folder.name, str(folder))
-            click.echo(f"{folder.name}: {report.summary()}")
+    begin_server()  # beside what is drawn, as the imports are
+    for folder in draw_samples(source, SIZE, *IMAGES):
+        report = ingest_product(workspace, folder.name, str(folder))
+        click.echo(f"{folder.name}: {report.summary()}")
     spec = workspace.product(MISLABELLED[0]) / "product.yaml"
     if not spec.is_file() or not yaml.safe_load(spec.read_text()):  # who edits it keeps that
         write_text(spec, yaml.safe_dump({"algorithms": [*ALGORITHMS, THIRD]}))

@@ -1,12 +1,12 @@
 """`inspectline run`: the flow, with its output for a person at a terminal."""
 
-import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import click
 
 from flows.prefect_server.notify import notify
+from flows.prefect_server.start import begin_server, require_server, start_server
 from flows.running.progress import telling
 from flows.tables import results_table
 from tasks.build.records import Stage
@@ -54,11 +54,15 @@ def run_line(
             for said in choices(workspace, products, plan.stages):
                 click.echo(said)
             with telling("starting Prefect"):
-                prepare(worth_importing(plan.stages))  # beside it
-                connect(workspace, verbose)
+                elsewhere = read_params(workspace.root).line.workers is not None
+                if not elsewhere:
+                    begin_server(verbose)
+                prepare(worth_importing(plan.stages))  # beside it, as these are
                 from flows.line import READ, line
                 from flows.prefect_server.abandoned import end_abandoned, of_this_machine
 
+                # where other machines train, the one that stays
+                (require_server if elsewhere else start_server)(verbose)
                 end_abandoned(workspace.root)
                 root, before_flow = workspace.root, READ.set(plan.cells)
                 try:
@@ -131,21 +135,6 @@ def untrainable(workspace: Workspace, products: list[str]) -> dict[str, str]:
             reasons = "; ".join(explain(choice)) or f"{choice['images']} good images are too few"
             found[product] = f"`algorithms: auto` finds none to train: {reasons}"
     return found
-
-
-def connect(workspace: Workspace, verbose: bool) -> None:
-    """Have a Prefect server: the one that stays, where other machines train, or one of this run."""
-    from flows.prefect_server.start import require_server, start_server
-
-    (require_server if read_params(workspace.root).line.workers else start_server)(verbose)
-
-
-def disconnect() -> None:
-    """End the Prefect server that was started here, if there is one."""
-    if "prefect" in sys.modules:
-        from flows.prefect_server.start import end_server
-
-        end_server()
 
 
 def news_of(

@@ -53,9 +53,11 @@ class Queue:
 def server_state() -> dict[str, Any] | None:
     """Address of the server's UI, waiting and running runs, and an error text if it does not
     answer."""
-    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+    from prefect.settings import PREFECT_UI_URL
 
-    if not (url := PREFECT_API_URL.value()):
+    from flows.prefect_server.start import named_server, require_server
+
+    if not (url := named_server()):
         return None
     state: dict[str, Any] = {
         "ui": without_password(PREFECT_UI_URL.value() or url.removesuffix("/api")),
@@ -64,10 +66,7 @@ def server_state() -> dict[str, Any] | None:
         "trouble": "",
     }
     try:
-        from flows.prefect_server.start import require_server
-
         require_server()
-
         found = read_status()
     except LineError as error:
         return state | {"trouble": str(error)}

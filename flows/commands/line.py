@@ -69,11 +69,12 @@ def run(
     from flows.running.progress import telling
 
     with telling("starting", first=1.0):
-        from flows.run import disconnect, run_line
+        from flows.prefect_server.own import own
+        from flows.run import run_line
 
     ok = run_line(current_workspace(ctx), list(products), list(algorithms) or None, verbose)
     with telling("ending Prefect"):
-        disconnect()
+        own.stop()
     ctx.exit(0 if ok else 1)
 
 

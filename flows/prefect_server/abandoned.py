@@ -30,10 +30,10 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import StateType
 from prefect.context import TagsContext
 from prefect.exceptions import PrefectException
-from prefect.settings import PREFECT_API_URL
 from prefect.states import Crashed
 
 from flows.prefect_server.names import LINE
+from flows.prefect_server.start import named_server
 
 RUNNING = [StateType.RUNNING, StateType.CANCELLING]
 WHY = "its process was killed; the next run found that"
@@ -53,7 +53,7 @@ def untagged() -> AbstractContextManager[object]:
 def end_abandoned(root: Path) -> int:
     """How many runs of the workspace at `root` were set to crashed. Call it under the lock of the
     run that is to come: no other run of it is alive then. A server that is away loses nothing."""
-    if not PREFECT_API_URL.value():
+    if not named_server():
         return 0
     with suppress(httpx.HTTPError, PrefectException), get_client(sync_client=True) as client:
         return sum(_end(client, run) for run in _running(client, root))

@@ -7,6 +7,7 @@ import logging
 from contextlib import AbstractContextManager
 from typing import Any
 
+from flows.prefect_server.start import named_server
 from tasks.workspace.secrets import without_secrets
 
 NAME = "inspectline.run"
@@ -21,9 +22,8 @@ class RunLog(AbstractContextManager):
 
     def __enter__(self) -> "RunLog":
         from prefect.runtime import flow_run
-        from prefect.settings import PREFECT_API_URL
 
-        if PREFECT_API_URL.value() and flow_run.id:
+        if named_server() and flow_run.id:
             self._logger, self._about = _logger(), {"flow_run_id": flow_run.id}
         return self
 

@@ -1,17 +1,12 @@
 """The Prefect server of a run: the one of PREFECT_API_URL, or one started for the run."""
 
-import atexit
 import ipaddress
 import os
-import socket
-import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from flows.prefect_server.own import listened_on, own
 from tasks.workspace.errors import LineError
 from tasks.workspace.secrets import without_password
 
@@ -29,28 +24,27 @@ SETTINGS = {  # settings of Prefect, if the user has not set them
 }
 
 
-def start_server(verbose: bool = False) -> None:
-    """Make sure that a server answers; LineError if none does.
-
-    Prefect would start its own server later, and what stops a run would stop it before it records
-    the results of tasks. A server started here has a session of its own, which Ctrl-C, `timeout`
-    and a terminal that closes do not reach, and ends with this process.
-    """
+def begin_server(verbose: bool = False) -> None:
+    """Have a server start beside what comes next, where none is named. `start_server` waits for it,
+    and tells what goes wrong."""
     _set(verbose)
-    import httpx
-    from prefect.settings import PREFECT_API_URL
+    if not named_server():
+        with suppress(OSError):
+            own.begin(_log(verbose))
 
-    if url := PREFECT_API_URL.value():
+
+def start_server(verbose: bool = False) -> None:
+    """Make sure that a server answers; LineError if none does."""
+    _set(verbose)
+    from prefect.settings import PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS
+
+    if url := named_server():
         _check_server(url)
         return
-    from prefect.server.api.server import SubprocessASGIServer
-
     home = prefect_home()
     try:
-        with own_session(home / LOG, verbose):
-            SubprocessASGIServer().start()
-    except (RuntimeError, OSError, httpx.HTTPError) as error:
-        SubprocessASGIServer().stop()
+        own.start(_log(verbose), PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value())
+    except (RuntimeError, OSError) as error:
         raise LineError(
             f"Prefect's own server does not start: {str(error).splitlines()[0]}; is {home} "
             f"writable, and the machine not too busy? Its output is in {home / LOG}. "
@@ -60,48 +54,12 @@ def start_server(verbose: bool = False) -> None:
         ) from error
 
 
-@contextmanager
-def starting_server() -> Iterator[None]:
-    """Have a server start beside what is done inside. What goes wrong with it is told by the
-    `start_server` behind that."""
+def named_server() -> str:
+    """The address of the server that stays, which the user named; empty if there is none."""
+    from prefect.settings import PREFECT_API_URL
 
-    def start() -> None:
-        with suppress(LineError):
-            start_server()
-
-    thread = threading.Thread(target=start, name="starting Prefect", daemon=True)
-    thread.start()
-    yield
-    thread.join()
-
-
-@contextmanager
-def own_session(log: Path, verbose: bool) -> Iterator[None]:
-    """Inside, what Prefect's server module starts gets a session of its own, ends with this process
-    however that ends, and its output goes to a file if nobody asked for it: Prefect has no option
-    for any of these."""
-    from prefect.server.api import server as module
-
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with nullcontext() if verbose else log.open("wb") as output:
-
-        def start(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
-            apart: dict[str, Any] = {"start_new_session": True, "stdout": output, "stderr": output}
-            process = subprocess.Popen(*words, **options | apart)
-            _end_with_us(process.pid)
-            return process
-
-        class Detached:
-            Popen = staticmethod(start)
-
-            def __getattr__(self, name: str) -> Any:
-                return getattr(subprocess, name)
-
-        module.subprocess = Detached()
-        try:
-            yield
-        finally:
-            module.subprocess = subprocess
+    url = PREFECT_API_URL.value() or ""
+    return "" if url == own.url else url
 
 
 def prefect_home() -> Path:
@@ -109,6 +67,10 @@ def prefect_home() -> Path:
     from prefect.settings import PREFECT_HOME
 
     return Path(PREFECT_HOME.value())
+
+
+def _log(verbose: bool) -> Path | None:
+    return None if verbose else prefect_home() / LOG
 
 
 def require_server(verbose: bool = False) -> None:
@@ -119,9 +81,7 @@ def require_server(verbose: bool = False) -> None:
 def server_url(verbose: bool = False) -> str:
     """The address in PREFECT_API_URL; LineError if it is not set."""
     _set(verbose)
-    from prefect.settings import PREFECT_API_URL
-
-    if not (url := PREFECT_API_URL.value()):
+    if not (url := named_server()):
         port = free_port(PORT)
         raise LineError(
             f"no Prefect server is named; start one ({start_words(port)}), then set "
@@ -133,9 +93,8 @@ def server_url(verbose: bool = False) -> str:
 def free_port(first: int) -> int:
     """The first port of this machine from `first` on that nobody listens on."""
     for port in range(first, first + PORTS):
-        with socket.socket() as asked:
-            if asked.connect_ex(("127.0.0.1", port)):
-                return port
+        if not listened_on(port):
+            return port
     return first
 
 
@@ -177,13 +136,6 @@ def on_this_machine(url: str) -> bool:
         return name == "localhost"
 
 
-def end_server() -> None:
-    """End the server that was started here, if any."""
-    from prefect.server.api.server import SubprocessASGIServer
-
-    SubprocessASGIServer().stop()
-
-
 def _set(verbose: bool) -> None:
     for name, value in SETTINGS.items():
         if not (verbose and "LOGGING" in name):
@@ -198,23 +150,6 @@ def reach_loopback() -> None:
         known = [host for host in os.environ.get(name, "").split(",") if host.strip()]
         missing = [host for host in LOOPBACK if host not in known and "*" not in known]
         os.environ[name] = ",".join([*known, *missing])
-
-
-def _end_with_us(server: int) -> None:
-    """Also end the server if this process is killed: then the watcher's input closes."""
-    watcher = subprocess.Popen(
-        ["sh", "-c", f"read _; kill {server}"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-    def dismiss() -> None:
-        watcher.kill()
-        watcher.communicate()
-
-    atexit.register(dismiss)
 
 
 def _check_server(url: str) -> None:

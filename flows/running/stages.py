@@ -6,7 +6,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 
-from flows.prefect_server.start import end_server
+from flows.prefect_server.own import own
 from flows.running import stop
 from flows.running.plan import Plan
 from flows.running.process import kill_all, run_step
@@ -61,7 +61,7 @@ def failed(future: PrefectFuture) -> bool:
 def at_once() -> None:
     """Leave no process behind."""
     kill_all()
-    end_server()
+    own.stop()
 
 
 def failure(state: Any) -> str:

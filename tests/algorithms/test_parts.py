@@ -12,7 +12,7 @@ from ad_models import neighbours
 from ad_models.features import Pyramid
 from ad_models.gaussian import RunningGaussian, whitening
 from ad_models.maps import smooth
-from ad_models.neighbours import nearest
+from ad_models.neighbours import CORE, nearest
 
 
 @pytest.mark.parametrize("shape", [(40, 50), (9, 7)])  # the second is smaller than the kernel
@@ -84,16 +84,21 @@ def test_every_way_to_search_gives_one_answer(queries, rows, dims):
 LOADED = """
 import os, threadpoolctl, torch
 from ad_models.neighbours import CORE, CORES, nearest
+TOLD = os.environ.get(CORE)
 nearest(torch.rand(2, 4), torch.rand(3, 4))
-assert CORE not in os.environ
+assert os.environ.get(CORE) == TOLD
 libraries = [one for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
 found = [one["architecture"] for one in libraries if "faiss" in one["filepath"]]
-print(found == [CORES.get(torch.backends.cpu.get_cpu_capability(), *found)])
+print(found == [TOLD or CORES.get(torch.backends.cpu.get_cpu_capability(), *found)])
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="FAISS is not used elsewhere")
-def test_faiss_multiplies_with_what_the_processor_has():
+@pytest.mark.parametrize("told", [None, "Prescott"])
+def test_faiss_multiplies_with_what_the_processor_has_or_the_user_says(told, monkeypatch):
+    monkeypatch.delenv(CORE, raising=False)
+    if told:
+        monkeypatch.setenv(CORE, told)
     words = [sys.executable, "-c", LOADED]
     ended = subprocess.run(words, capture_output=True, text=True, check=False)
     assert ended.stdout.strip() == "True", ended.stderr

@@ -7,15 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 from filelock import FileLock
 
+from flows.prefect_server.own import address, answers, launch, own, unused_port
 from flows.prefect_server.start import SETTINGS
 from tasks.arrival.samples.draw import draw_samples
 from tasks.workspace.paths import Workspace
@@ -52,7 +51,6 @@ IMPORTED = [
     *(f"ad_models.algorithms.{name}" for name in ("padim", "patchcore", "fastflow")),
 ]
 STORY = "artifacts.json"  # beside the trained workspace: what Prefect's page shows of its run
-SHARED_PROCESS: Any = SimpleNamespace(poll=lambda: None)  # of another worker, perhaps
 Make = Callable[..., Workspace]
 Command = Callable[..., Result]
 Once = Callable[[str, Callable[[Path], object]], Path]
@@ -76,37 +74,24 @@ def prefect() -> str:
     The first worker that needs it starts it for all, as a run does for itself: a server that makes
     its database takes ten seconds. It ends with the run of tests, however that ends.
     """
-    from prefect.server.api.server import SubprocessASGIServer
-
     from flows.running.process import prepare
 
-    server = SubprocessASGIServer()
     with FileLock(HOME / "server.lock"):
         if not (HOME / "server.port").exists():
-            server.port = server.find_available_port()
-            process = server._run_uvicorn_command()
+            port = unused_port()
+            process = launch(port, HOME / "server.log")
             run = (HOME / "run.pid").read_text()
             until_then = f"tail --pid={run} -f /dev/null; kill -9 {process.pid}"
             quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
             watcher = subprocess.Popen(["sh", "-c", until_then], start_new_session=True, **quiet)
             for one in (process, watcher):
                 one.returncode = 0  # it outlives this worker, and Python does not warn of that
-            (HOME / "server.port").write_text(str(server.port))
-        server.port = int((HOME / "server.port").read_text())
-        until(lambda: answers(server.api_url), "Prefect's server answers")
-    server.running = True  # so no run starts one more
-    server.server_process = SHARED_PROCESS
-    server.stop = lambda: None  # and none ends it
+            (HOME / "server.port").write_text(str(port))
+        url = address(int((HOME / "server.port").read_text()))
+        until(lambda: answers(url), "Prefect's server answers")
+    own.use(url)  # so no run starts one more, and none ends it
     prepare(IMPORTED)
-    return server.api_url
-
-
-def answers(url: str) -> bool:
-    """Whether a Prefect server does."""
-    try:
-        return httpx.get(f"{url}/health", trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
+    return url
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,163 @@
+"""A Prefect server of this process, where nobody named one: it ends with the process.
+
+Prefect would start one by itself, but later, so that what stops a run would stop it before it
+records the results of tasks, and from a module that imports a whole server into the run.
+"""
+
+import atexit
+import os
+import socket
+import subprocess
+import sys
+import time
+from contextlib import nullcontext, suppress
+from pathlib import Path
+
+API_URL = "PREFECT_API_URL"
+SETTINGS = {  # those of a server that Prefect starts by itself
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+}
+LOCAL = "127.0.0.1"
+APP = "prefect.server.api.server:create_app"
+PAUSE = 0.05  # seconds between two questions whether it answers
+GRACE = 5.0  # seconds in which it may end by itself
+
+
+class OwnServer:
+    """At most one in a process. `url` is its address once it answers, empty before."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = 0
+
+    def begin(self, log: Path | None) -> None:
+        """Launch it, unless one runs. OSError if the log cannot be written.
+
+        log: what it says; None: this process says it.
+        """
+        if self._process and self._process.poll() is not None:
+            self.stop()
+        if self._process is None and not self.url:
+            self._port = unused_port()
+            self._process = launch(self._port, log)
+            _end_with_us(self._process.pid)
+
+    def start(self, log: Path | None, patience: float) -> None:
+        """The same, and return once it answers. RuntimeError if it ends, or is silent for so many
+        seconds."""
+        until = time.monotonic() + patience
+        self.begin(log)
+        while self._process and not self.url:
+            why = _silent(address(self._port), self._process, until)
+            if not why:
+                self.use(address(self._port))
+                return
+            self.stop()
+            if not listened_on(self._port):
+                raise RuntimeError(why)
+            self.begin(log)  # another program took the port in between
+
+    def use(self, url: str) -> None:
+        """Have Prefect use the server at this address in this process; empty: none. What this
+        process starts is not told: it would take the server for one that stays."""
+        self.url = url
+        before = os.environ.pop(API_URL, None)
+        if url:
+            os.environ[API_URL] = url
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
+        os.environ.pop(API_URL, None)
+        if before is not None:
+            os.environ[API_URL] = before
+
+    def stop(self) -> None:
+        """End it. Nothing to do where none was started here."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.terminate()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self.use("")
+
+
+def launch(port: int, log: Path | None) -> subprocess.Popen[bytes]:
+    """A server's process on a port of this machine. Its session is its own: Ctrl-C, `timeout` and a
+    terminal that closes do not reach it."""
+    nowhere = ["--app-dir", sys.prefix]  # or modules of the working folder would come first
+    words = [sys.executable, "-P", "-m", "uvicorn", *nowhere, "--factory", APP]
+    words += ["--log-level", "error", "--lifespan", "on", "--host", LOCAL, "--port", str(port)]
+    if log:
+        log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") if log else nullcontext() as output:
+        return subprocess.Popen(
+            words,
+            env=os.environ | SETTINGS,
+            start_new_session=True,
+            stdout=output,
+            stderr=output,
+        )
+
+
+def address(port: int) -> str:
+    return f"http://{LOCAL}:{port}/api"
+
+
+def unused_port() -> int:
+    with socket.socket() as asked:
+        asked.bind((LOCAL, 0))
+        return int(asked.getsockname()[1])
+
+
+def listened_on(port: int) -> bool:
+    """Whether a program of this machine does."""
+    with socket.socket() as asked:
+        return asked.connect_ex((LOCAL, port)) == 0
+
+
+def answers(url: str) -> bool:
+    """Whether a Prefect server does, at an address of this machine."""
+    import httpx
+
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/health", trust_env=False).is_success
+    return False
+
+
+def _silent(url: str, process: subprocess.Popen[bytes], until: float) -> str:
+    """Wait for an answer until then; why there is none."""
+    while process.poll() is None:
+        if answers(url):
+            return ""
+        if time.monotonic() > until:
+            return "it does not answer"
+        time.sleep(PAUSE)
+    return f"it ended with status {process.returncode}"
+
+
+def _end_with_us(server: int) -> None:
+    """Also end the server if this process is killed: then the watcher's input closes."""
+    watcher = subprocess.Popen(
+        ["sh", "-c", f"read _; kill {server}"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+    def dismiss() -> None:
+        watcher.kill()
+        watcher.communicate()
+
+    atexit.register(dismiss)
+
+
+own = OwnServer()
+atexit.register(own.stop)
