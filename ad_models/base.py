@@ -108,7 +108,8 @@ class Detector(nn.Module, ABC):
         """Predictions for the images that `learn` saw, group by group, each by the model without
         its group; call it right after `fit`. None: not possible here, fit again without them.
 
-        loader: a batch for each group, groups of one size after each other.
+        loader: a batch for each group, groups of one size after each other. An image is in one
+        group, with `exact_without` perhaps in one of each of several partitions.
         """
         return None
 

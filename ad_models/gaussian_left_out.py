@@ -57,21 +57,24 @@ class Gaussians:
     def _of_rows(
         self, embed: Embed, loader: Iterable[Batch], places: Places, run: Run
     ) -> Iterator[Distances]:
-        """From the rows of all images, which are collected first."""
+        """From the rows of all images, which are collected first, each once."""
         rows, grid, sides = self.rows, torch.Size(), torch.Size()
         if rows is None:
             positions, dims = self.mean.shape
             rows = self.mean.new_empty(positions, self.count, dims)
-            for group, batch in zip(places, run.steps(loader), strict=True):
+            missing = set(range(self.count))
+            for group, batch in zip(places, run.steps(loader), strict=False):
                 patches, grid = embedded(embed, batch.image)
                 rows[:, list(group)] = (patches - self.mean).movedim(1, 0)
                 sides = batch.image.shape[-2:]
+                missing -= set(group)
+                if not missing:
+                    break
         else:
             image = next(iter(loader)).to(run.device).image
             (_, grid), sides = embed(image.split(1)[0]), image.shape[-2:]
-        found = of_few(rows, self.ridge, self.ddof, places)
-        for group in places:
-            yield Distances(found[list(group)], grid, sides)
+        for found in of_few(rows, self.ridge, self.ddof, places):
+            yield Distances(found, grid, sides)
 
     @torch.no_grad()
     def _of_covariances(
@@ -93,36 +96,38 @@ class Gaussians:
             yield Distances(values.mT.float(), grid, batch.image.shape[-2:])
 
 
-def of_few(rows: Tensor, ridge: float, ddof: int, places: Places) -> Tensor:
-    """Distances (n, P) of all rows, each without its group; rows (P, n, D), centred, n at most D or
-    little more.
+def of_few(rows: Tensor, ridge: float, ddof: int, places: Places) -> list[Tensor]:
+    """Distances (g, P) of the rows of each group, without it; rows (P, n, D), centred, n at most D
+    or little more.
 
     K = I - r (ZZ' + r I)^-1, so that A^-1 - K = r Q, where Q is that inverse without its part along
     the vector of ones. In float64: with fewer rows than dimensions r Q is a small difference.
     """
     count = rows.shape[1]
-    found = rows.new_empty(count, len(rows))
-    for size in {len(group) for group in places}:
-        at = torch.tensor([list(group) for group in places if len(group) == size])
-        at, freedom = at.to(rows.device), count - size - ddof
-        for start in range(0, len(rows), BLOCK):
-            part = slice(start, start + BLOCK)
-            across = _across(rows[part], ridge * freedom)[:, at[:, :, None], at[:, None, :]]
+    alike = {len(group): [one for one in places if len(one) == len(group)] for group in places}
+    found = {size: rows.new_empty(len(ones) * size, len(rows)) for size, ones in alike.items()}
+    for start in range(0, len(rows), BLOCK):
+        part = slice(start, start + BLOCK)
+        wide = rows[part].double()
+        gram = wide @ wide.mT
+        for size, ones in alike.items():
+            at = torch.tensor([list(group) for group in ones], device=rows.device)
+            freedom = count - size - ddof
+            across = _across(gram, ridge * freedom)[:, at[:, :, None], at[:, None, :]]
             values = _distances(ridge * freedom * across, count, freedom)  # (P, groups, size)
-            found[at.flatten(), part] = values.flatten(1).mT.float()
-    return found
+            found[size][:, part] = values.flatten(1).mT.float()
+    groups = {size: iter(values.split(size)) for size, values in found.items()}
+    return [next(groups[len(group)]) for group in places]
 
 
-def _across(rows: Tensor, ridge: float) -> Tensor:
-    """(ZZ' + ridge * I)^-1 without its part along the ones, float64 (P, n, n)."""
-    count, wide = rows.shape[1], rows.double()
-    gram = wide @ wide.mT
-    diagonal = gram.diagonal(dim1=1, dim2=2)
-    along = diagonal.mean(dim=1).clamp(min=ridge)[:, None, None]  # any number of this size
-    gram += along / count
-    diagonal += ridge
+def _across(gram: Tensor, ridge: float) -> Tensor:
+    """(ZZ' + ridge * I)^-1 without its part along the ones, from ZZ' (P, n, n), float64."""
+    count = gram.shape[-1]
+    along = gram.diagonal(dim1=1, dim2=2).mean(dim=1).clamp(min=ridge)  # any number of this size
+    gram = gram + (along / count)[:, None, None]
+    gram.diagonal(dim1=1, dim2=2).add_(ridge)
     inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
-    return inverse - 1 / (count * (ridge + along))
+    return inverse - (1 / (count * (ridge + along)))[:, None, None]
 
 
 def with_ridge(whiten: Tensor, before: float, ridge: float) -> Tensor:

@@ -111,7 +111,7 @@ class SemiOrthogonal(Detector):
     def left_out(
         self, loader: Iterable[Batch], places: Places, run: Run
     ) -> Iterator[Prediction] | None:
-        count = sum(len(group) for group in places)
+        count = len({image for group in places for image in group})
         gaussians = Gaussians(self.mean, self.whiten, count, self.config.epsilon, 0)
         found = gaussians.left_out(self.embed, loader, places, run)
         return None if found is None else (self.prediction(*one) for one in found)

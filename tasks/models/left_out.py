@@ -11,6 +11,7 @@ images out exactly. A memory of patches keeps its size instead.
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from ad_models import Detector, Prediction, Run
@@ -31,18 +32,20 @@ Groups = list[list[int]]  # numbers of the images that are left out together
 def left_out_scores(job: FitJob, detector: Detector, rows: Rows, run: Run) -> tuple[Scores, str]:
     """Scores of all rows, and how they were found; detector: fitted on all of them."""
     count = job.folds(rows, refit=False)
-    scores, factor = from_one_fit(job, detector, rows, count, run), 1.0
     few = MOST_PARTS < len(rows) <= FEW and job.recipe.training.order is None
-    if scores is not None and detector.exact_without and few:
-        fewer = from_one_fit(replace(job, edge=EdgeMaps()), detector, rows, MOST_PARTS, run)
-        factors = {
-            name: shift(scores, count, fewer or [], MOST_PARTS, name) for name in COLUMNS.values()
-        }
-        factor = factors["score"]
-        scores = [scaled(row, factors | {"peak": factors["max"]}) for row in scores]
-    if scores is None:
+    counts = [count, MOST_PARTS] if few and detector.exact_without else [count]
+    found = from_one_fit(job, detector, rows, counts, run)
+    factor = 1.0
+    if found is None:
         count = job.folds(rows)
         scores = from_refits(job, rows, count, run)
+    elif len(found) == 1:
+        (scores,) = found
+    else:
+        one, fewer = found
+        factors = {name: shift(one, count, fewer, MOST_PARTS, name) for name in COLUMNS.values()}
+        factor = factors["score"]
+        scores = [scaled(row, factors | {"peak": factors["max"]}) for row in one]
     how = "leave one out" if 0 < count == len(rows) else f"{count} folds"
     how += f", scores times {factor:.4f}" if factor < 1 else ""
     return sorted(scores, key=lambda row: row["path"]), how
@@ -69,18 +72,25 @@ def scaled(row: dict[str, Any], factors: dict[str, float]) -> dict[str, Any]:
 
 
 def from_one_fit(
-    job: FitJob, detector: Detector, rows: Rows, count: int, run: Run
-) -> Scores | None:
-    """Scores of all rows by the detector without each of `count` parts of them; None if it cannot
-    do that."""
-    if not (count and detector.reads_features) or job.shared:
+    job: FitJob, detector: Detector, rows: Rows, counts: list[int], run: Run
+) -> list[Scores] | None:
+    """Scores of all rows by the detector without each of `count` parts of them, for each count;
+    None if it cannot do that. Maps are kept of the first."""
+    if not (counts[0] and detector.reads_features) or job.shared:
         return None
-    groups = sorted(groups_of(job.parts(rows, count), count), key=len)
+    ways = [sorted(groups_of(job.parts(rows, count), count), key=len) for count in counts]
+    groups = [group for way in ways for group in way]
     tiles = count_tiles(job.recipe.image.size, job.recipe.image.tile)
     places = [[tiles * i + tile for i in group for tile in range(tiles)] for group in groups]
     loader = job.feature_loader(detector, rows, run)
     found = detector.left_out(loader.batches(groups), places, run)
-    return None if found is None else scored(job, loader, rows, groups, found)
+    if found is None:
+        return None
+    jobs = [job, *(replace(job, edge=EdgeMaps()) for _ in ways[1:])]
+    return [
+        scored(one, loader, rows, way, islice(found, len(way)))
+        for one, way in zip(jobs, ways, strict=True)
+    ]
 
 
 def from_refits(job: FitJob, rows: Rows, count: int, run: Run) -> Scores:

@@ -62,6 +62,26 @@ def test_groups_of_two_sizes_need_two_ridges():
         torch.testing.assert_close(found[0].map, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("dims", [8, 24, 90])  # fewer than the images, more, so few that rows stay
+def test_two_partitions_are_left_out_in_one_pass(dims):
+    images, ways = textured(20), (groups_of(20, 1), groups_of(20, 6))
+    read = []
+
+    def batches(groups):
+        for group in groups:
+            read.append(group)
+            yield Batch(images[group])
+
+    for name in GAUSSIANS:
+        detector = detector_of(name, dims=dims).fit([Batch(images)])
+        together, _ = ways[0] + ways[1], read.clear()
+        found = list(detector.left_out(batches(together), together, Run()))
+        assert len(read) <= (20 if dims > 20 else len(together))
+        apart = left_out(detector, images, ways[0]) + left_out(detector, images, ways[1])
+        for one, other in zip(found, apart, strict=True):
+            torch.testing.assert_close(one.map, other.map)
+
+
 def test_where_a_second_covariance_has_no_room_images_are_not_left_out(monkeypatch):
     for name, more in GAUSSIANS.items():
         detector = detector_of(name, **more).fit([Batch(textured(30))])
