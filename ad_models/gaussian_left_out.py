@@ -20,6 +20,7 @@ from ad_models.gaussian import BLOCK, whitening
 from ad_models.patches import embedded
 from ad_models.run import Run
 
+TOGETHER = 16  # images of several groups that are compared at once
 Embed = Callable[[Tensor], tuple[Tensor, torch.Size]]
 
 
@@ -47,7 +48,7 @@ class Gaussians:
         dims = self.mean.shape[1]
         few = self.rows is not None or self.count < dims
         largest = max(map(len, places), default=0)
-        kept = self.count if few else dims + 4 * largest
+        kept = self.count if few else dims + 4 * max(largest, TOGETHER)
         if self.rows is None and self.mean.nbytes * kept > free(run.device):
             return None
         way = self._of_rows if few else self._of_covariances
@@ -82,18 +83,36 @@ class Gaussians:
     ) -> Iterator[Distances]:
         """From the rows of each group and the covariances."""
         size, whiten = 0, self.whiten
-        for batch in run.steps(loader):
-            patches, grid = embedded(embed, batch.image)
-            freedom = self.count - len(patches) - self.ddof
-            if len(patches) != size:
-                size, ridge = len(patches), self.ridge * freedom / (self.count - self.ddof)
+        for rows, grid, sides in self._alike(embed, loader, run):
+            freedom = self.count - rows.shape[1] - self.ddof
+            if rows.shape[1] != size:
+                size, ridge = rows.shape[1], self.ridge * freedom / (self.count - self.ddof)
                 del whiten  # of another size of groups
                 whiten = with_ridge(self.whiten, self.ridge, ridge)
-            inside = torch.einsum("pij,gpj->pgi", whiten, patches - self.mean)
+            inside = torch.einsum("pij,kgpj->pkgi", whiten, rows)
             products = (inside @ inside.mT).double() / (self.count - self.ddof)  # K
             identity = torch.eye(size, dtype=torch.float64, device=products.device)
             values = _distances(identity - 1 / self.count - products, self.count, freedom)
-            yield Distances(values.mT.float(), grid, batch.image.shape[-2:])
+            for found in values.movedim(0, -1).float():
+                yield Distances(found, grid, sides)
+
+    def _alike(
+        self, embed: Embed, loader: Iterable[Batch], run: Run
+    ) -> Iterator[tuple[Tensor, torch.Size, torch.Size]]:
+        """Centred rows (k, g, P, D) of k groups of one size, the grid and sides of their images:
+        reading the covariances takes longer than multiplying by them."""
+        parts: list[Tensor] = []
+        grid = sides = torch.Size()
+        for batch in run.steps(loader):
+            patches, grid = embedded(embed, batch.image)
+            sides = batch.image.shape[-2:]
+            full = len(parts) * len(patches) + len(patches) > TOGETHER
+            if parts and (full or len(patches) != len(parts[0])):
+                yield torch.stack(parts), grid, sides
+                parts = []
+            parts.append(patches - self.mean)
+        if parts:
+            yield torch.stack(parts), grid, sides
 
 
 def of_few(rows: Tensor, ridge: float, ddof: int, places: Places) -> list[Tensor]:
