@@ -40,7 +40,7 @@ PARAMS = {
     "line": {"device": "cpu"},
 }
 COLUMNS = ("path", "split", "label", "mask", "sha256", "mask_share", "mask_regions")
-TIMES = ("ms_per_image", "ms_p95", "fit_seconds", "peak_memory_mb")
+TIMES = ("ms_per_image", "ms_p95", "latency_load", "fit_seconds", "peak_memory_mb")
 
 
 class Silent:
