@@ -33,6 +33,7 @@ from ad_models.budget import SMALLER, require_memory
 from ad_models.epoch import check_epoch, epoch
 from ad_models.errors import ConfigError, InputError, NotFittedError
 from ad_models.features import stack
+from ad_models.gaussian import together
 from ad_models.imagenet import MEAN, STD
 from ad_models.maps import finish
 from ad_models.run import Run
@@ -265,7 +266,7 @@ class Regad(Detector):
                 "RegAD is trained, but for no product yet; call calibrate() with images of one"
             )
         patches, grid = self.embed(images)
-        away = patches - self.mean
+        away = together(patches - self.mean)
         explained = torch.einsum("pnd,bpd->bpn", self.explained, away)
         squared = away.square().sum(-1) - explained.square().sum(-1)
         distance = (squared.clamp(min=0) / self.config.epsilon).sqrt()  # equation 7

@@ -22,7 +22,7 @@ from torch import Tensor
 from ad_models.base import Batch, Detector, Places, Prediction, blocks
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid, dims_of
-from ad_models.gaussian import RunningGaussian, claim_gaussians, whitening
+from ad_models.gaussian import RunningGaussian, claim_gaussians, mahalanobis, whitening
 from ad_models.gaussian_left_out import Gaussians
 from ad_models.maps import finish
 from ad_models.patches import check_positions
@@ -98,9 +98,7 @@ class SemiOrthogonal(Detector):
     def forward(self, images: Tensor) -> Prediction:
         patches, grid = self.embed(images)
         check_positions(patches.shape[1], len(self.mean), images)
-        # einsum, not `whiten @ x[..., None]`: matmul would expand whiten to (B, P, D, D)
-        whitened = torch.einsum("pij,bpj->bpi", self.whiten, patches - self.mean)
-        distance = whitened.norm(dim=-1)  # Mahalanobis
+        distance = mahalanobis(patches - self.mean, self.whiten)
         return self.prediction(distance, grid, images.shape[-2:])
 
     def prediction(self, distance: Tensor, grid: torch.Size, size: torch.Size) -> Prediction:
