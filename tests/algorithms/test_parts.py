@@ -6,20 +6,30 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
 from ad_models import neighbours
 from ad_models.features import Pyramid
 from ad_models.gaussian import RunningGaussian, whitening
-from ad_models.maps import smooth
+from ad_models.maps import finish, smooth
 from ad_models.neighbours import CORE, nearest
 
 
-@pytest.mark.parametrize("shape", [(40, 50), (9, 7)])  # the second is smaller than the kernel
+@pytest.mark.parametrize("shape", [(300, 129), (9, 7)])  # several blocks; smaller than the kernel
 def test_smooth_equals_scipy(shape):
     maps = torch.rand(2, 1, *shape, dtype=torch.float64)
     expected = np.stack([gaussian_filter(m, sigma=2.5) for m in maps[:, 0].numpy()])
     np.testing.assert_allclose(smooth(maps, 2.5)[:, 0].numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("sigma", [0, 0.6, 4])
+@pytest.mark.parametrize("shapes", [((7, 30), (100, 333)), ((1, 5), (40, 200)), ((64, 9), (32, 9))])
+def test_finish_enlarges_and_then_smooths(shapes, sigma):
+    maps = torch.rand(2, 1, *shapes[0], dtype=torch.float64)
+    large = F.interpolate(maps, size=shapes[1], mode="bilinear")[:, 0].numpy()
+    expected = np.stack([gaussian_filter(one, sigma=sigma) if sigma else one for one in large])
+    np.testing.assert_allclose(finish(maps, shapes[1], sigma)[:, 0].numpy(), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("dims", [1, 4, 5, 9])
