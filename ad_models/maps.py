@@ -21,6 +21,7 @@ def smooth(maps: Tensor, sigma: float) -> Tensor:
     """
     if not sigma:
         return maps
+    maps = _finite(maps)
     for _ in range(2):  # along the width, then along the height
         at, band = (
             torch.from_numpy(part).to(maps.device) for part in _lines(maps.shape[-1], sigma)
@@ -67,7 +68,12 @@ def finish(distances: Tensor, size: Sequence[int], sigma: float) -> Tensor:
         torch.from_numpy(_enlarged(coarse, fine, sigma)).to(distances)
         for coarse, fine in zip(distances.shape[-2:], size, strict=True)
     )
-    return rows @ distances @ columns.mT
+    return rows @ _finite(distances) @ columns.mT
+
+
+def _finite(maps: Tensor) -> Tensor:
+    """Without infinity: 0 times it, in a product, would be no number far away from it too."""
+    return maps.clamp(max=torch.finfo(maps.dtype).max / 4)
 
 
 @lru_cache(maxsize=32)

@@ -23,6 +23,7 @@ from tasks.workspace.paths import Workspace
 
 GATE = ("tasks.gate", "tasks.promotion.assembly", "tasks.promotion.trial")
 CONTEXT = multiprocessing.get_context("forkserver")
+SAFE_PATH = "PYTHONSAFEPATH"  # Python does not look for modules in the working folder
 GRACE = 60.0  # seconds in which a step that was asked to stop may come to an end of a batch
 
 
@@ -37,10 +38,15 @@ def prepare(modules: list[str]) -> None:
     # Ctrl-C reaches the server too, and would end its imports with a trace; steps unblock them
     resource_tracker.ensure_running()  # it is started first, and that unblocks them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)
+    safe = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
     try:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        del os.environ[SAFE_PATH]
+        if safe is not None:
+            os.environ[SAFE_PATH] = safe
 
 
 def worth_importing(stages: Sequence[Stage]) -> list[str]:

@@ -32,6 +32,14 @@ def test_finish_enlarges_and_then_smooths(shapes, sigma):
     np.testing.assert_allclose(finish(maps, shapes[1], sigma)[:, 0].numpy(), expected, atol=1e-12)
 
 
+def test_what_overflowed_stays_in_its_place():
+    maps = torch.rand(1, 1, 32, 32)
+    maps[0, 0, 3, 3] = torch.inf
+    for found in (finish(maps, (256, 256), 4), smooth(maps, 1)):
+        assert found.isfinite().all() and found.amax() > 1e30
+        assert found[..., -20:].amax() <= 1
+
+
 @pytest.mark.parametrize("dims", [1, 4, 5, 9])
 @pytest.mark.parametrize("images", [2, 4, 5, 50])  # some of them wait, all of them, or none
 @pytest.mark.parametrize("batch", [1, 2, 7])

@@ -1,6 +1,9 @@
 """What the cells of a run share, and how their processes end."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +54,30 @@ def test_a_job_fails_with_its_own_error(tmp_path, kind, error, why):
     with pytest.raises(LineError, match=why) as caught:
         run_job(job(tmp_path, kind))
     assert type(caught.value) is error
+
+
+ELSEWHERE = """
+from pathlib import Path
+from flows.running.process import prepare, run_job
+from tests.flows.test_runner import job
+if __name__ == "__main__":
+    prepare(["statistics"])
+    print(run_job(job(Path.cwd(), "well"))[0])
+"""
+
+
+def test_no_file_of_the_working_folder_is_taken_for_a_module(tmp_path):
+    (tmp_path / "statistics.py").write_text("raise SystemExit('not the one')")
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    script = tmp_path / "bin" / "run"  # as pip installs one
+    script.parent.mkdir()
+    script.write_text(ELSEWHERE)
+    ended = subprocess.run(
+        [sys.executable, script],
+        cwd=tmp_path,
+        env=here,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.strip() == str(tmp_path), ended.stderr
