@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -21,29 +22,35 @@ SETTINGS = {  # those of a server that Prefect starts by itself
 }
 LOCAL = "127.0.0.1"
 APP = "prefect.server.api.server:create_app"
+AGAIN = 3  # times at most that one which died is launched again
 PAUSE = 0.05  # seconds between two questions whether it answers
 GRACE = 5.0  # seconds in which it may end by itself
 
 
 class OwnServer:
-    """At most one in a process. `url` is its address once it answers, empty before."""
+    """At most one in a process. `url` is its address once it answers, empty before. One that dies
+    afterwards is launched again at the same address: Prefect's clients try for a while."""
 
     def __init__(self) -> None:
         self.url = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
+        self._lock = threading.RLock()  # of `_process`
 
     def begin(self, log: Path | None) -> None:
         """Launch it, unless one runs. OSError if the log cannot be written.
 
         log: what it says; None: this process says it.
         """
-        if self._process and self._process.poll() is not None:
-            self.stop()
-        if self._process is None and not self.url:
-            self._port = unused_port()
-            self._process = launch(self._port, log)
-            _end_with_us(self._process.pid)
+        with self._lock:
+            if self._process and self._process.poll() is not None:
+                self.stop()
+            if self._process is None and not self.url:
+                if log:
+                    log.parent.mkdir(parents=True, exist_ok=True)
+                    log.write_bytes(b"")
+                self._port = unused_port()
+                self._launch(log)
 
     def start(self, log: Path | None, patience: float) -> None:
         """The same, and return once it answers. RuntimeError if it ends, or is silent for so many
@@ -59,6 +66,18 @@ class OwnServer:
             if not listened_on(self._port):
                 raise RuntimeError(why)
             self.begin(log)  # another program took the port in between
+
+    def _launch(self, log: Path | None, again: int = AGAIN) -> None:
+        process = self._process = launch(self._port, log)
+        _end_with_us(process.pid)
+
+        def keep() -> None:
+            process.wait()
+            with self._lock:
+                if again and self.url and self._process is process:
+                    self._launch(log, again - 1)
+
+        threading.Thread(target=keep, name="Prefect's server", daemon=True).start()
 
     def use(self, url: str) -> None:
         """Have Prefect use the server at this address in this process; empty: none. What this
@@ -76,9 +95,10 @@ class OwnServer:
 
     def stop(self) -> None:
         """End it. Nothing to do where none was started here."""
-        if self._process is None:
+        with self._lock:
+            process, self._process = self._process, None
+        if process is None:
             return
-        process, self._process = self._process, None
         process.terminate()
         try:
             process.wait(GRACE)
@@ -94,9 +114,7 @@ def launch(port: int, log: Path | None) -> subprocess.Popen[bytes]:
     nowhere = ["--app-dir", sys.prefix]  # or modules of the working folder would come first
     words = [sys.executable, "-P", "-m", "uvicorn", *nowhere, "--factory", APP]
     words += ["--log-level", "error", "--lifespan", "on", "--host", LOCAL, "--port", str(port)]
-    if log:
-        log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") if log else nullcontext() as output:
+    with log.open("ab") if log else nullcontext() as output:
         return subprocess.Popen(
             words,
             env=os.environ | SETTINGS,

@@ -1,6 +1,7 @@
 """A run's own server: where its port is lost, where it ends or is silent, and who is told of it."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from flows.prefect_server import own as module
 from flows.prefect_server.own import API_URL, OwnServer, answers, own
 from flows.prefect_server.start import named_server
+from tests.flows.farm import until
 
 HEALTHY = """
 import sys
@@ -61,16 +63,28 @@ def test_prefect_uses_it_and_what_is_started_is_not_told(server, monkeypatch):
     assert not PREFECT_API_URL.value() and not server.url
 
 
-def test_it_is_started_once_and_again_where_it_has_died(server, monkeypatch):
+def test_it_is_started_once_and_launched_again_where_it_has_died(server, monkeypatch):
     launched = runs(monkeypatch, HEALTHY)
     server.begin(None)
     server.start(None, 30)
     server.start(None, 30)
     assert len(launched) == 1
-    server._process.kill()
-    server._process.wait()
+    url = server.url
+    os.kill(launched[0], signal.SIGKILL)
+    until(lambda: len(launched) == 2 and answers(url), "another one answers")
+    assert server.url == url
+    server.stop()
+    assert len(launched) == 2 and not answers(url)
+
+
+def test_one_that_dies_each_time_is_left(server, monkeypatch):
+    launched = runs(monkeypatch, BROKEN)
+    monkeypatch.setattr(module, "answers", lambda url: True)
     server.start(None, 30)
-    assert len(launched) == 2 and answers(server.url)
+    until(lambda: len(launched) == 1 + module.AGAIN, "it is launched some times")
+    server._process.wait()
+    server.start(None, 30)  # of the next run
+    assert len(launched) > 1 + module.AGAIN
 
 
 def test_a_port_that_was_taken_in_between_is_left(server, monkeypatch):
