@@ -57,7 +57,7 @@ def run_line(
                 elsewhere = read_params(workspace.root).line.workers is not None
                 if not elsewhere:
                     begin_server(verbose)
-                prepare(worth_importing(plan.stages))  # beside it, as these are
+                prepare(worth_importing(plan.stages))  # while it starts, like the imports here
                 from flows.line import READ, line
                 from flows.prefect_server.abandoned import end_abandoned, of_this_machine
 
