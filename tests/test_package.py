@@ -1,6 +1,7 @@
 """What a wheel holds: every file that the code opens, and the marks of a typed package."""
 
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,12 @@ def test_every_folder_with_code_is_a_package(package):
 
 def test_the_public_names_of_ad_models_are_there():
     assert all(hasattr(ad_models, name) for name in ad_models.__all__)
+
+
+def test_no_folder_of_tests_is_left_out(pytestconfig):
+    """pytest passes by some names, such as `build`, without a word."""
+    skipped = pytestconfig.getini("norecursedirs")
+    folders = [path.parent for path in Path(__file__).parent.rglob("test_*.py")]
+    names = {name for folder in folders for name in folder.relative_to(pytestconfig.rootpath).parts}
+    assert "build" in names
+    assert not [name for name in names if any(fnmatch(name, pattern) for pattern in skipped)]

@@ -11,8 +11,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
+
+from tasks.workspace.environment import variable
 
 API_URL = "PREFECT_API_URL"
 SETTINGS = {  # those of a server that Prefect starts by itself
@@ -69,10 +72,11 @@ class OwnServer:
 
     def _launch(self, log: Path | None, again: int = AGAIN) -> None:
         process = self._process = launch(self._port, log)
-        _end_with_us(process.pid)
+        dismiss = _end_with_us(process.pid)
 
         def keep() -> None:
             process.wait()
+            dismiss()  # its number may be another program's now
             with self._lock:
                 if again and self.url and self._process is process:
                     self._launch(log, again - 1)
@@ -83,15 +87,10 @@ class OwnServer:
         """Have Prefect use the server at this address in this process; empty: none. What this
         process starts is not told: it would take the server for one that stays."""
         self.url = url
-        before = os.environ.pop(API_URL, None)
-        if url:
-            os.environ[API_URL] = url
-        from prefect.context import refresh_global_settings_context
+        with variable(API_URL, url or None):
+            from prefect.context import refresh_global_settings_context
 
-        refresh_global_settings_context()
-        os.environ.pop(API_URL, None)
-        if before is not None:
-            os.environ[API_URL] = before
+            refresh_global_settings_context()
 
     def stop(self) -> None:
         """End it. Nothing to do where none was started here."""
@@ -160,8 +159,9 @@ def _silent(url: str, process: subprocess.Popen[bytes], until: float) -> str:
     return f"it ended with status {process.returncode}"
 
 
-def _end_with_us(server: int) -> None:
-    """Also end the server if this process is killed: then the watcher's input closes."""
+def _end_with_us(server: int) -> Callable[[], None]:
+    """Also end the server if this process is killed: then the watcher's input closes. Returned is
+    what ends the watcher."""
     watcher = subprocess.Popen(
         ["sh", "-c", f"read _; kill {server}"],
         stdin=subprocess.PIPE,
@@ -175,6 +175,7 @@ def _end_with_us(server: int) -> None:
         watcher.communicate()
 
     atexit.register(dismiss)
+    return dismiss
 
 
 own = OwnServer()

@@ -18,6 +18,7 @@ from flows.running import stop
 from flows.running.child import Job, work
 from tasks.build.records import Stage
 from tasks.workspace import errors
+from tasks.workspace.environment import variable
 from tasks.workspace.errors import CellError
 from tasks.workspace.paths import Workspace
 
@@ -38,15 +39,11 @@ def prepare(modules: list[str]) -> None:
     # Ctrl-C reaches the server too, and would end its imports with a trace; steps unblock them
     resource_tracker.ensure_running()  # it is started first, and that unblocks them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)
-    safe = os.environ.get(SAFE_PATH)
-    os.environ[SAFE_PATH] = "1"
     try:
-        forkserver.ensure_running()
+        with variable(SAFE_PATH, "1"):
+            forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        del os.environ[SAFE_PATH]
-        if safe is not None:
-            os.environ[SAFE_PATH] = safe
 
 
 def worth_importing(stages: Sequence[Stage]) -> list[str]:

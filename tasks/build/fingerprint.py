@@ -33,9 +33,8 @@ LEFT_OUT = (
     "ad_models/errors.py",
 )
 OURS = ("ad_models", "tasks")
-STRIPPING = (
-    threading.Lock()
-)  # trees are shared by the threads of a process, and `_meaning` changes them
+# Trees are shared by the threads of a process, and `_meaning` changes them
+STRIPPING = threading.Lock()
 ONLY_TYPES = ("typing", "collections.abc", "types")
 Import = tuple[str, str]  # module, and the name that is imported from it; "": the module itself
 Use = tuple[str, str]  # a name in the code, and the attribute that is taken of it, or ""

@@ -32,7 +32,7 @@ def test_an_algorithm_reaches_what_it_imports_and_no_more(package):
 def test_a_comment_changes_nothing_and_a_value_does(package):
     before = fingerprint("padim", package)
     path = package / "ad_models" / "maps.py"
-    edit(path, "    if sigma == 0:", "    # a word more\n    if sigma == 0:")
+    edit(path, "    if not sigma:", "    # a word more\n    if not sigma:")
     edit(path, '"""Blur maps', '"""Softly blur maps')
     assert fingerprint("padim", package) == before
     edit(path, "4 * sigma", "3 * sigma")
