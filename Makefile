@@ -16,7 +16,7 @@ setup: .venv/ready  ## the environment in .venv, as pinned in requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
-	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true  # some are for a newer Python
+	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib ad_models flows tasks || true  # some are for a newer Python
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
@@ -39,7 +39,7 @@ test: .venv/ready  ## the same and all quick tests, side by side
 	$(MAKE) -j2 --output-sync=target check test-quick
 
 test-quick: .venv/ready  ## all quick tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/ready  ## tests of minutes, on real images where they are found
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow

@@ -50,6 +50,7 @@ class Run:
     _reported: float = 0.0
     _saved: float = field(default_factory=time.monotonic)
     _cost: float = 0.0  # seconds of the last save
+    _stored: set[str] = field(default_factory=set)  # stages in the checkpoint
 
     def __post_init__(self) -> None:
         self.device = torch.device(self.device)  # "cuda" as well
@@ -136,7 +137,7 @@ class Run:
 
     def _read(self) -> dict:
         if self.checkpoint is None or not self.checkpoint.exists():
-            return {"identity": self.identity, "stages": {}}
+            return self._empty()
         saved = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if saved["identity"] != self.identity:
             raise CheckpointError(
@@ -145,8 +146,13 @@ class Run:
             )
         return saved
 
+    def _empty(self) -> dict:
+        return {"identity": self.identity, "stages": {}}
+
     def _restore(self, stage: str, changing: tuple) -> int:
-        saved = self._read()["stages"].get(stage)
+        stages = self._read()["stages"]
+        self._stored = set(stages)
+        saved = stages.get(stage)
         self.taken[stage] = saved.get("taken", 0) if saved else 0
         if saved is None:
             return 0
@@ -168,8 +174,10 @@ class Run:
         entry["rng"] = torch.get_rng_state()
         if self.device.type == "cuda":
             entry["cuda_rng"] = torch.cuda.get_rng_state(self.device)
-        saved = self._read()
+        # reading takes as long as writing: only where another stage is to be kept
+        saved = self._read() if self._stored - {stage} else self._empty()
         saved["stages"][stage] = entry
+        self._stored.add(stage)
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(saved, partial)
         partial.replace(self.checkpoint)  # atomic: a crash leaves the old checkpoint whole

@@ -57,6 +57,8 @@ class Reach:
     files: dict[Path, None] = field(default_factory=dict)
     nodes: dict[tuple[Path, str], list[ast.stmt]] = field(default_factory=dict)
     libraries: set[str] = field(default_factory=set)  # names that come from other packages
+    sources: dict[Path, SourceFile] = field(default_factory=dict)  # as they were when first read
+    modules: dict[Import, tuple[Path, bool]] = field(default_factory=dict)  # see `_file_of`
 
     def follow(self, path: Path, name: str = "") -> None:
         """Take in the definition `name` of a file, or all of it, and all that it uses."""
@@ -66,9 +68,11 @@ class Reach:
 
     def _take(self, path: Path, name: str) -> Iterator[tuple[Path, str]]:
         """Take in one definition; what it uses."""
-        if path.as_posix().startswith(LEFT_OUT) or (path, name) in self.nodes:
+        if (path, name) in self.nodes or path.as_posix().startswith(LEFT_OUT):
             return
-        source = _parsed((self.package / path).read_text())
+        if path not in self.sources:
+            self.sources[path] = _parsed((self.package / path).read_text())
+        source = self.sources[path]
         if path.name == "__init__.py":  # a table of contents: a line more changes no other
             if name in source.imports:
                 yield from self._imported(source.imports[name], "")
@@ -100,13 +104,19 @@ class Reach:
             if module not in ONLY_TYPES:
                 self.libraries.add(f"{module}.{name}")
             return
+        if known not in self.modules:
+            self.modules[known] = self._file_of(module, name)
+        path, is_module = self.modules[known]
+        yield path, attribute if is_module else name or attribute
+
+    def _file_of(self, module: str, name: str) -> tuple[Path, bool]:
+        """The file that an import reads, and whether `name` is that file and not a name in it."""
         folder = Path(*module.split("."))
         if (self.package / folder / f"{name}.py").is_file():
-            yield folder / f"{name}.py", attribute
-        elif (self.package / folder).is_dir():
-            yield folder / "__init__.py", name or attribute
-        else:
-            yield folder.with_suffix(".py"), name or attribute
+            return folder / f"{name}.py", True
+        if (self.package / folder).is_dir():
+            return folder / "__init__.py", False
+        return folder.with_suffix(".py"), False
 
 
 def entry(name: str) -> Path:
