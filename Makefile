@@ -16,7 +16,7 @@ setup: .venv/ready  ## the environment in .venv, as pinned in requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
-	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib ad_models flows tasks || true  # some are for a newer Python
+	$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing|moto|cfnlint|mypyc?|pip|setuptools|altair|apprise|_inductor|lexers)/' .venv/lib ad_models flows tasks || true  # some are for a newer Python
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 

@@ -176,23 +176,28 @@ def test(
     pictures: ResultPictures,
     report: Report,
 ) -> TestResult:
-    """Score test images; pixel figures where there are masks, in one streaming pass."""
+    """Score test images; pixel figures where there are masks, in one streaming pass: those with a
+    mask come first, for then the pixels of the others are counted as they come."""
     result = TestResult(rows)
     native = spec.evaluation.resolution == "native"
-    masks = any(row["mask"] for row in rows)
+    order = sorted(range(len(rows)), key=lambda at: not rows[at]["mask"])
+    masked = sum(bool(row["mask"]) for row in rows)
+    coming = iter(order)
     with PixelMetrics(intervals=spec.evaluation.resamples) as metrics:
-        for part, batch, seen in inspected(inspector, images, rows):
+        for part, batch, seen in inspected(inspector, images, [rows[at] for at in order]):
             for row, image, found in zip(part, batch, seen, strict=True):
                 scores = result.add(found)
                 mask = image_mask(inspector.preprocess, images, row, image)
                 score = scores[pictures.decision.score_rule]
-                at = len(result.by_rule["model"]) - 1
-                pictures.add(at, row["label"], image, score, found.map, mask)
-                if masks and mask is not None:
+                pictures.add(next(coming), row["label"], image, score, found.map, mask)
+                if masked and mask is not None:
                     map = found.map if native else found.model_map
                     metrics.update(map, resize_mask(mask, map.shape), row["label"])
-            report("test", len(result.by_rule["model"]) / len(rows))
-        if masks:
+                if result.count == masked:
+                    metrics.only_good_follow()
+            report("test", result.count / len(rows))
+        result.put_in_order(order)
+        if masked:
             result.pixels = metrics.compute()
             result.pixels_by_type = metrics.by_type()
             result.pixel_intervals = metrics.intervals() if spec.evaluation.resamples else {}

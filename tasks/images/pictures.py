@@ -56,7 +56,7 @@ def rgb_picture(image: Array) -> Image.Image:
 
 def shrink_picture(whole: Image.Image, side: int) -> Image.Image:
     """The picture, with both sides at most `side` pixels."""
-    whole.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    whole.thumbnail((side, side), Image.Resampling.HAMMING, reducing_gap=2.0)
     return whole
 
 

@@ -14,7 +14,7 @@ def image_metrics(scores: Any, labels: Any) -> dict[str, float | None]:
     """AUROC, AP and F1-max of image scores (N,) with labels (N,), 1 for defective."""
     positives, negatives = scores_by_label(scores, labels)
     distinct, which = ranking.distinct_scores(positives)
-    counts = ranking.count_negatives(distinct, [negatives])
+    counts = ranking.count_negatives(distinct, negatives)
     found = ranking.metrics_or_none(ranking.rank_positives(which, np.ones(which.size), counts), ())
     return {f"image_{name}": value for name, value in found.items()}
 

@@ -7,7 +7,7 @@ memory; `tasks.metrics.ranking` explains why that is enough. An undefined value 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,12 +46,22 @@ def thin_curve(x: Floats, y: Floats, points: int) -> tuple[Floats, Floats]:
 Value = TypeVar("Value")
 
 
+class KnownDefects(NamedTuple):
+    """All defective pixels (N,), and what counts the background beside them."""
+
+    owners: NDArray[np.int32]  # the region of each
+    which: NDArray[np.int32]  # its level
+    negatives: ranking.Negatives
+    images: ImageCounts | None
+
+
 class PixelMetrics:
     """Pixel AUROC, AUPRO, AP and F1-max of maps, given batch by batch.
 
     limits: false positive rates up to which AUPRO integrates; block: background scores held in
-    memory, the rest waits in a temporary file until `compute` or `close`; intervals: resamples of
-    images for `intervals`, which take no second pass; seed: of these resamples.
+    memory, the rest waits in a temporary file until all defects are known (`only_good_follow`,
+    `compute`); intervals: resamples of images for `intervals`, which take no second pass; seed: of
+    these resamples.
     """
 
     def __init__(
@@ -70,6 +80,7 @@ class PixelMetrics:
         self.scores: list[Floats] = []  # of the defective pixels, an array per image
         self.owners: list[NDArray[np.int32]] = []  # the region of each of these pixels
         self.background = Background(block, by_image=intervals > 0)
+        self.known: KnownDefects | None = None
         self.result: RankedMaps | None = None
         self.open = True
 
@@ -77,20 +88,44 @@ class PixelMetrics:
         """Take in score maps and masks, arrays or tensors (B, H, W), (B, 1, H, W) or (H, W), each
         map as large as its mask; defective is 1.
 
-        labels: defect type of each image, for `by_type`.
+        labels: defect type of each image, for `by_type`. RuntimeError for a defective pixel after
+        `only_good_follow`.
         """
         if not self.open:
             raise RuntimeError("these metrics are computed or closed; start a new PixelMetrics")
         images, truth = valid_maps(maps, masks, self.images)
         types = defect_types(labels, len(images))
+        if self.known and truth.any():
+            raise RuntimeError("a mask has defective pixels, but only good images were to follow")
         for scores, mask, type in zip(images, truth, types, strict=True):
             self.background.add(scores[~mask], self.images)
             if mask.any():
+                if self.known:
+                    raise RuntimeError(
+                        f"image {self.images} has a defect; only good were to follow"
+                    )
                 numbers, _ = label_regions(mask)
                 self.scores.append(scores[mask])
                 self.owners.append(numbers[mask] - 1 + np.int32(len(self.found)))
                 self.found += find_regions(scores, numbers, self.images, type)
             self.images += 1
+
+    def only_good_follow(self) -> None:
+        """Give images with defects first, then call this: scores of the good ones that follow are
+        counted as they come, and need no room on the disk."""
+        if self.known:
+            return
+        scores, which = ranking.distinct_scores(
+            np.concatenate([np.zeros(0, np.float32), *self.scores])
+        )
+        owners = np.concatenate([np.zeros(0, np.int32), *self.owners])
+        images = None
+        if self.resamples:
+            image = np.array([region.image for region in self.found], int)[owners]
+            share = 1 / np.array([region.pixels for region in self.found], float)[owners]
+            images = ImageCounts(scores, which, image, share)
+        self.known = KnownDefects(owners, which, ranking.Negatives(scores), images)
+        self.background.count(self.known.negatives.add, images.visit if images else None)
 
     def compute(self) -> dict[str, float | None]:
         """Every value by its name; AUPRO up to 0.3 is `aupro_30`. No update may follow."""
@@ -132,18 +167,13 @@ class PixelMetrics:
         if self.result is None:
             if not self.open:
                 raise RuntimeError("these metrics were closed before compute; measure again")
-            scores, which = ranking.distinct_scores(
-                np.concatenate([np.zeros(0, np.float32), *self.scores])
-            )
-            owners = np.concatenate([np.zeros(0, np.int32), *self.owners])
-            images = None
-            if self.resamples:
-                image = np.array([region.image for region in self.found], int)[owners]
-                share = 1 / np.array([region.pixels for region in self.found], float)[owners]
-                images = ImageCounts(scores, which, image, share, self.images)
-            visit = images.visit if images else None
-            counts = ranking.count_negatives(scores, self.background.blocks(visit))
-            self.result = RankedMaps(self.found, owners, which, counts, images)
+            self.only_good_follow()
+            assert self.known
+            self.background.flush()
+            owners, which, negatives, images = self.known
+            if images:
+                images.resize(self.images)
+            self.result = RankedMaps(self.found, owners, which, negatives.counts(), images)
             self.close()
         return self.result
 

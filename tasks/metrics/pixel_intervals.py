@@ -36,11 +36,9 @@ class PixelInterval(NamedTuple):
 class ImageCounts:
     """Per image and bin: background pixels above and reached, defective pixels, and their PRO."""
 
-    def __init__(
-        self, scores: Floats, which: Array, image: Array, share: Floats, images: int
-    ) -> None:
+    def __init__(self, scores: Floats, which: Array, image: Array, share: Floats) -> None:
         """scores: the levels, highest first; of each defective pixel (N,), which: its level,
-        image: its image, share: 1 / its region's pixels; images: how many there are."""
+        image: its image, share: 1 / its region's pixels."""
         pixels = np.bincount(which, minlength=scores.size)
         chosen = score_bins(pixels, np.bincount(which, share, scores.size))
         first = np.flatnonzero(np.append(True, np.diff(chosen) > 0)[: scores.size])
@@ -49,17 +47,25 @@ class ImageCounts:
         self.levels = LevelCounts(ends)
         self.highest, self.lowest = (np.searchsorted(ends, scores[at]) for at in (first, last))
         self.merged: Bools = first != last
-        self.above = np.zeros((images, first.size), np.uint32)
-        self.reached = np.zeros_like(self.above)
-        self.negatives = np.zeros(images)
+        self.above = np.zeros((0, first.size), np.uint32)
+        self.reached, self.negatives = self.above, np.zeros(0)
         self.bad, row = np.unique(image, return_inverse=True)
         cell = row * first.size + chosen[which]
         shape = self.bad.size, first.size
         self.pixels = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
         self.pro = np.bincount(cell, share, shape[0] * shape[1]).reshape(shape)
 
+    def resize(self, images: int) -> None:
+        """Hold the counts of so many images."""
+        for name in ("above", "reached", "negatives"):
+            counts = getattr(self, name)[:images]
+            more = [(0, images - len(counts))] + [(0, 0)] * (counts.ndim - 1)
+            setattr(self, name, np.pad(counts, more))
+
     def visit(self, image: int, part: Floats) -> None:
         """Count background scores of an image."""
+        if image >= self.negatives.size:
+            self.resize(2 * image + 1)
         below, equal = self.levels.below_and_equal(part)
         self.above[image] += (part.size - (below + equal)[self.highest]).astype(np.uint32)
         self.reached[image] += (part.size - below[self.lowest]).astype(np.uint32)

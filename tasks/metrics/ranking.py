@@ -5,7 +5,7 @@ them. So the negatives are only counted, block by block. Equal scores are handle
 are ranked unchanged: no sigmoid, no clamp, no rounding.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -59,16 +59,32 @@ def distinct_scores(scores: Floats) -> tuple[Floats, NDArray[np.int32]]:
     return distinct, which
 
 
-def count_negatives(distinct: Floats, blocks: Iterable[Floats]) -> Counts:
-    """Counts at distinct scores, highest first, of the negatives in blocks of any order."""
-    at = LevelCounts(distinct[::-1])
-    above, reached, total = np.zeros(distinct.size, int), np.zeros(distinct.size, int), 0
-    for block in filter(len, blocks):
-        lower, equal = at.below_and_equal(block)
-        reached += block.size - lower
-        above += block.size - lower - equal
-        total += block.size
-    return Counts(above[::-1], reached[::-1], total)
+class Negatives:
+    """Counts at distinct scores, highest first, of negatives that are added block by block."""
+
+    def __init__(self, distinct: Floats) -> None:
+        self.at = LevelCounts(distinct[::-1])
+        self.above, self.reached = np.zeros(distinct.size, int), np.zeros(distinct.size, int)
+        self.total = 0
+
+    def add(self, block: Floats) -> None:
+        """Count scores (n,) in any order."""
+        if not block.size:
+            return
+        lower, equal = self.at.below_and_equal(block)
+        self.reached += block.size - lower
+        self.above += block.size - lower - equal
+        self.total += block.size
+
+    def counts(self) -> Counts:
+        return Counts(self.above[::-1], self.reached[::-1], self.total)
+
+
+def count_negatives(distinct: Floats, negatives: Floats) -> Counts:
+    """Counts at distinct scores, highest first, of negatives (n,) in any order."""
+    found = Negatives(distinct)
+    found.add(negatives)
+    return found.counts()
 
 
 def rank_positives(which: NDArray[np.int32], weights: Floats, counts: Counts) -> Ranking:

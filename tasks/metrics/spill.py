@@ -1,6 +1,6 @@
-"""Any number of scores in bounded memory: full blocks are stored on disk until they are counted."""
+"""Any number of scores in bounded memory: full blocks are counted, or stored on disk until then."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from tempfile import TemporaryFile, gettempdir
 from typing import IO, Any, NamedTuple
 
@@ -9,6 +9,7 @@ import numpy as np
 from tasks.metrics.ranking import Floats
 from tasks.workspace.errors import DataError
 
+Count = Callable[[Floats], None]
 Visit = Callable[[int, Floats], None]
 
 
@@ -30,11 +31,11 @@ class Spilled(NamedTuple):
 
 
 class Background:
-    """A collection of scores that is filled with `add` and read once with `blocks`.
+    """A collection of scores that is filled with `add` and counted once, in blocks.
 
-    block: number of scores in memory; by_image: blocks keep images separate until they are read.
-    The temporary file has no name, so it disappears on close, on garbage collection, or when the
-    process dies.
+    block: number of scores in memory; by_image: blocks keep images separate until they are counted.
+    Before `count` they wait in a temporary file. It has no name, so it disappears on close, on
+    garbage collection, or when the process dies.
     """
 
     def __init__(self, block: int, by_image: bool = False) -> None:
@@ -45,12 +46,13 @@ class Background:
         self.parts: list[Part] = []  # of the buffer
         self.file: IO[bytes] | None = None
         self.spilled: list[Spilled] = []
+        self.counter: tuple[Count, Visit | None] | None = None
 
     def add(self, scores: Floats, image: int = 0) -> None:
         """Add scores (N,) of one image."""
         while scores.size:
             if self.filled == self.buffer.size or scores.dtype != self.buffer.dtype:
-                self._spill()
+                self.flush() if self.counter else self._spill()
                 self._empty_buffer(scores.dtype)
             part = scores[: self.block - self.filled]
             start, self.filled = self.filled, self.filled + part.size
@@ -59,13 +61,20 @@ class Background:
                 self.parts.append(Part(image, start, self.filled))
             scores = scores[part.size :]
 
-    def blocks(self, visit: Visit | None = None) -> Iterator[Floats]:
-        """The scores in blocks; `visit` first gets the part of each image."""
-        yield visited(self.buffer[: self.filled], self.parts, visit)
-        self.buffer, self.filled = np.empty(0, np.float32), 0
+    def count(self, block: Count, visit: Visit | None = None) -> None:
+        """Give `block` all scores in blocks: those so far now, later ones as soon as a block is
+        full. `visit` first gets the part of each image."""
+        self.counter = block, visit
+        self.flush()
         for offset, size, dtype, parts in self.spilled:
             stored = np.memmap(self.file, dtype, "r", offset, (size,))  # type: ignore[call-overload]
-            yield visited(np.array(stored), parts, visit)
+            self._give(np.array(stored), parts)
+        self.close()
+
+    def flush(self) -> None:
+        """Count what waits in memory."""
+        self._give(self.buffer[: self.filled], self.parts)
+        self.parts, self.filled = [], 0
 
     def close(self) -> None:
         """Delete all scores and the temporary file."""
@@ -76,6 +85,15 @@ class Background:
 
     def __del__(self) -> None:
         self.close()
+
+    def _give(self, scores: Floats, parts: Iterable[Part]) -> None:
+        if self.counter is None:
+            raise RuntimeError("nobody counts yet; call count first")
+        block, visit = self.counter
+        if visit:
+            for image, start, stop in parts:
+                visit(image, scores[start:stop])
+        block(scores)
 
     def _empty_buffer(self, dtype: np.dtype[Any]) -> None:
         if self.buffer.size != self.block or self.buffer.dtype != dtype:
@@ -99,11 +117,3 @@ class Background:
                 f"cannot write scores to {gettempdir()} ({error.strerror}); free some space there "
                 "or point TMPDIR to a larger disk"
             ) from error
-
-
-def visited(block: Floats, parts: Iterable[Part], visit: Visit | None) -> Floats:
-    """The block, after `visit` got its parts."""
-    if visit:
-        for image, start, stop in parts:
-            visit(image, block[start:stop])
-    return block

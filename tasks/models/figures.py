@@ -39,6 +39,18 @@ class TestResult:
             self.by_rule[rule].append(score)
         return scores
 
+    @property
+    def count(self) -> int:
+        """How many images have scores."""
+        return len(self.by_rule["model"])
+
+    def put_in_order(self, order: list[int]) -> None:
+        """Of scores that were added in another order than that of the rows: the row of each."""
+        places = np.argsort(order).tolist()
+        self.by_rule = {
+            rule: [scores[at] for at in places] for rule, scores in self.by_rule.items()
+        }
+
     def scores_of(self, chosen: list[int]) -> dict[ScoreRule, list[float]]:
         """Scores of the images with these numbers, by every rule."""
         return {rule: [scores[at] for at in chosen] for rule, scores in self.by_rule.items()}

@@ -146,6 +146,36 @@ def test_spill_removes_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert file is not None and file.closed
 
 
+@pytest.mark.parametrize("resamples", [0, 50])
+def test_good_images_that_follow_need_no_disk(
+    resamples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    maps, masks = toy(6, values=50, shape=(9, 8, 8))
+    masks[3:] = False
+    whole = PixelMetrics(block=100, intervals=resamples)
+    whole.update(maps, masks, ["defect"] * 3 + ["good"] * 6)
+    metrics = PixelMetrics(block=100, intervals=resamples)
+    metrics.update(maps[:3], masks[:3], ["defect"] * 3)
+    metrics.only_good_follow()
+    monkeypatch.setattr(spill, "TemporaryFile", None)  # calling it would fail
+    for map, mask in zip(maps[3:], masks[3:], strict=True):
+        metrics.update(map, mask, "good")
+    assert metrics.compute() == whole.compute()
+    assert metrics.by_type() == whole.by_type()
+    if resamples:
+        assert metrics.intervals() == whole.intervals()
+
+
+def test_a_defect_that_was_not_to_follow_changes_nothing() -> None:
+    maps, masks = toy(7)
+    metrics = PixelMetrics()
+    metrics.update(maps, masks)
+    metrics.only_good_follow()
+    with pytest.raises(RuntimeError, match="only good images were to follow"):
+        metrics.update(maps, masks)
+    assert metrics.compute() == measured([(maps, masks)])
+
+
 def test_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**_: Any) -> None:
         raise OSError(28, "No space left on device")
