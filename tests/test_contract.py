@@ -13,21 +13,21 @@ from ad_models.run import Progress
 
 SMALL = {  # parameters that make a fit take a second
     "anomalydino": {"backbone": "test_vit", "size": 160, "block": 1, "turns": 2},
-    "anogan": {"size": 32, "base": 8, "code": 8, "epochs": 30, "steps": 20, "lr": 2e-3},
-    "cyclegan": {"size": 32, "base": 4, "blocks": 1, "epochs": 6, "lr": 2e-3, "sigma": 0}
+    "anogan": {"size": 32, "base": 8, "code": 8, "epochs": 20, "steps": 15, "lr": 2e-3},
+    "cyclegan": {"size": 32, "base": 4, "blocks": 1, "epochs": 4, "lr": 2e-3, "sigma": 0}
     | {"decay_epochs": 2, "pool": 4},
     "f_anogan": {"size": 16, "base": 4, "code": 8, "epochs": 20, "encoder_epochs": 15}
     | {"critic_steps": 2, "lr": 2e-3, "encoder_lr": 2e-3},
     "ganomaly": {"size": 16, "base": 8, "code": 10, "epochs": 60},
-    "dinomaly": {"backbone": "test_vit", "size": 112, "blocks": (0, 1), "steps": 40, "batch": 8}
-    | {"warmup": 5, "mining": 30},
+    "dinomaly": {"backbone": "test_vit", "size": 112, "blocks": (0, 1), "steps": 25, "batch": 8}
+    | {"warmup": 5, "mining": 18},
     "efficientad": {
         "layers": ("layer1", "layer2"),
         "width": 16,
         "channels": 16,
         "side": 64,
         "teacher_steps": 2,
-        "steps": 64,
+        "steps": 40,
         "lr": 1e-3,
     },
     "fcdd": {"layer": "layer1", "frozen": "maxpool", "epochs": 12, "lr": 0.01, "sigma": 4.0},
@@ -41,7 +41,7 @@ SMALL = {  # parameters that make a fit take a second
     "favae": {"layers": ("layer1",), "side": 64, "code": 8, "width": 8, "epochs": 6}
     | {"batches": 2},
     "reconpatch": {"dims": 16, "epochs": 2, "ratio": 0.1},
-    "cpr": {"layers": ["layer1", "layer2"], "steps": 4, "batch": 4, "points": 20, "channels": 8}
+    "cpr": {"layers": ["layer1", "layer2"], "steps": 2, "batch": 4, "points": 20, "channels": 8}
     | {"words": 4, "retrieved": 2, "sigma": 2},
     "pni": {"epochs": 1, "ratio": 0.1, "expected": 32, "hidden": 16, "depth": 3, "sigma": 2},
     "regad": {"epochs": 2, "shots": 2},
