@@ -114,7 +114,7 @@ def load(path: Path | str, device: "torch.device | str" = "cpu") -> "Detector":
     """Read a detector written by `Detector.save`. Runs no code from the file."""
     from safetensors import SafetensorError, safe_open
 
-    from ad_models.base import FORMAT
+    from ad_models.base import FORMAT, unfilled
 
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
@@ -127,7 +127,8 @@ def load(path: Path | str, device: "torch.device | str" = "cpu") -> "Detector":
     parameters = about["config"]
     if "weights" in parameters:  # the file holds the backbone itself: nothing to look up
         parameters = parameters | {"weights": "random"}
-    detector = create(about["algorithm"], **parameters).to(device)
+    with unfilled():
+        detector = create(about["algorithm"], **parameters).to(device)
     try:
         detector.load_state_dict(state)
     except RuntimeError as error:
