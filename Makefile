@@ -1,6 +1,8 @@
 # Two commands on a fresh machine: `make demo`, `make test`. Needs Python 3.11+, git and make.
 PYTHON ?= python3
 BIN := .venv/bin
+# Of tests; each takes up to 2.5 GB
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 .DEFAULT_GOAL := help
 # Every cell is a process: without compiled files each would compile torch and the rest again.
 export PYTHONDONTWRITEBYTECODE :=
@@ -39,7 +41,7 @@ test: .venv/ready  ## the same and all quick tests, side by side
 	$(MAKE) -j2 --output-sync=target check test-quick
 
 test-quick: .venv/ready  ## all quick tests
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/ready  ## tests of minutes, on real images where they are found
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m slow
