@@ -182,17 +182,17 @@ def test(
     native = spec.evaluation.resolution == "native"
     order = sorted(range(len(rows)), key=lambda at: not rows[at]["mask"])
     masked = sum(bool(row["mask"]) for row in rows)
-    coming = iter(order)
     with PixelMetrics(intervals=spec.evaluation.resamples) as metrics:
         for part, batch, seen in inspected(inspector, images, [rows[at] for at in order]):
             for row, image, found in zip(part, batch, seen, strict=True):
                 scores = result.add(found)
                 mask = image_mask(inspector.preprocess, images, row, image)
                 score = scores[pictures.decision.score_rule]
-                pictures.add(next(coming), row["label"], image, score, found.map, mask)
+                at = order[result.count - 1]
+                pictures.add(at, row["label"], image, score, found.map, mask)
                 if masked and mask is not None:
                     map = found.map if native else found.model_map
-                    metrics.update(map, resize_mask(mask, map.shape), row["label"])
+                    metrics.update(map, resize_mask(mask, map.shape), row["label"], at)
                 if result.count == masked:
                     metrics.only_good_follow()
             report("test", result.count / len(rows))

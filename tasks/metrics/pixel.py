@@ -76,6 +76,7 @@ class PixelMetrics:
         self.limits = tuple(limits)
         self.resamples, self.seed = intervals, seed
         self.images = 0
+        self.rows: list[int] = []  # of each image
         self.found: list[Region] = []
         self.scores: list[Floats] = []  # of the defective pixels, an array per image
         self.owners: list[NDArray[np.int32]] = []  # the region of each of these pixels
@@ -84,12 +85,19 @@ class PixelMetrics:
         self.result: RankedMaps | None = None
         self.open = True
 
-    def update(self, maps: Any, masks: Any, labels: Sequence[str] | str | None = None) -> None:
+    def update(
+        self,
+        maps: Any,
+        masks: Any,
+        labels: Sequence[str] | str | None = None,
+        row: int | None = None,
+    ) -> None:
         """Take in score maps and masks, arrays or tensors (B, H, W), (B, 1, H, W) or (H, W), each
         map as large as its mask; defective is 1.
 
-        labels: defect type of each image, for `by_type`. RuntimeError for a defective pixel after
-        `only_good_follow`.
+        labels: defect type of each image, for `by_type`; row: where images come in another order
+        than that of their rows, the row of the first one, so that resamples are those of the rows.
+        RuntimeError for a defective pixel after `only_good_follow`.
         """
         if not self.open:
             raise RuntimeError("these metrics are computed or closed; start a new PixelMetrics")
@@ -100,15 +108,13 @@ class PixelMetrics:
         for scores, mask, type in zip(images, truth, types, strict=True):
             self.background.add(scores[~mask], self.images)
             if mask.any():
-                if self.known:
-                    raise RuntimeError(
-                        f"image {self.images} has a defect; only good were to follow"
-                    )
                 numbers, _ = label_regions(mask)
                 self.scores.append(scores[mask])
                 self.owners.append(numbers[mask] - 1 + np.int32(len(self.found)))
                 self.found += find_regions(scores, numbers, self.images, type)
             self.images += 1
+        first = self.images - len(images) if row is None else row
+        self.rows += range(first, first + len(images))
 
     def only_good_follow(self) -> None:
         """Give images with defects first, then call this: scores of the good ones that follow are
@@ -124,8 +130,14 @@ class PixelMetrics:
             image = np.array([region.image for region in self.found], int)[owners]
             share = 1 / np.array([region.pixels for region in self.found], float)[owners]
             images = ImageCounts(scores, which, image, share)
+            images.resize(self.images)
         self.known = KnownDefects(owners, which, ranking.Negatives(scores), images)
-        self.background.count(self.known.negatives.add, images.visit if images else None)
+        self.scores, self.owners = [], []
+        try:
+            self.background.count(self.known.negatives.add, images.visit if images else None)
+        except BaseException:
+            self.close()  # a part of them is counted
+            raise
 
     def compute(self) -> dict[str, float | None]:
         """Every value by its name; AUPRO up to 0.3 is `aupro_30`. No update may follow."""
@@ -151,7 +163,9 @@ class PixelMetrics:
             )
         images = [region.image for region in result.regions]
         bad = np.isin(result.images.bad, images)
-        found = result.images.intervals(self.limits, self.resamples, self.seed, level, bad)
+        found = result.images.intervals(
+            self.limits, self.resamples, self.seed, level, bad, self.rows
+        )
         return pixel_named(found or dict.fromkeys(ranking.metric_names(self.limits)))
 
     def pro_curve(self, limit: float = 0.3, points: int = 500) -> tuple[Floats, Floats]:

@@ -65,7 +65,7 @@ class ImageCounts:
     def visit(self, image: int, part: Floats) -> None:
         """Count background scores of an image."""
         if image >= self.negatives.size:
-            self.resize(2 * image + 1)
+            self.resize(image + 64 + image // 8)
         below, equal = self.levels.below_and_equal(part)
         self.above[image] += (part.size - (below + equal)[self.highest]).astype(np.uint32)
         self.reached[image] += (part.size - below[self.lowest]).astype(np.uint32)
@@ -85,17 +85,25 @@ class ImageCounts:
         )
 
     def intervals(
-        self, limits: Sequence[float], count: int, seed: int, level: float, bad: Bools
+        self,
+        limits: Sequence[float],
+        count: int,
+        seed: int,
+        level: float,
+        bad: Bools,
+        rows: Sequence[int],
     ) -> dict[str, PixelInterval] | None:
         """The interval of each figure; None if a kind has fewer than two images.
 
-        bad: the defective images that count; the others only give background pixels.
+        bad: the defective images that count; the others only give background pixels. rows: numbers
+        (N,) in whose order images are drawn.
         """
         good = np.setdiff1d(np.arange(self.negatives.size), self.bad)
         # Without good images a resample could have no background: no image may be all defect.
         if bad.sum() < 2 or good.size == 1 or not self.negatives[good if good.size else ...].all():
             return None
-        strata = good, self.bad[bad], self.bad[~bad]
+        kinds = good, self.bad[bad], self.bad[~bad]
+        strata = [kind[np.argsort(np.asarray(rows)[kind])] for kind in kinds]
         found: list[tuple[dict[str, Floats], ...]] = []
         for drawn in draw_resamples(strata, count, seed):
             ranking = self.ranking(drawn, bad)

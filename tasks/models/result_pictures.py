@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 
 
 class ResultPictures:
-    """Collects pictures in the order of the rows. With more than `limit`, the most wrong decisions
-    stay."""
+    """Collects pictures, in any order. With more than `limit`, the most wrong decisions stay, and
+    of equally wrong ones the first rows."""
 
     def __init__(self, inspector: Inspector, decision: Thresholds, limit: int) -> None:
         self.inspector, self.decision, self.limit = inspector, decision, limit
-        self.kept: list[tuple[float, int, dict[str, Any]]] = []  # a heap with the least wrong first
+        # a heap with the least wrong first: how wrong, the negative index
+        self.kept: list[tuple[float, int, dict[str, Any]]] = []
         self.edge: list[dict[str, bytes]] = []
 
     def add(
@@ -52,11 +53,11 @@ class ResultPictures:
         mask: np.ndarray | None,
     ) -> None:
         """Image (H, W, C) in 0..1; map and mask cover its region of interest."""
-        wrong = wrongness(score, label, self.decision.threshold)
+        place = wrongness(score, label, self.decision.threshold), -index
         if len(self.kept) < self.limit:
-            heapq.heappush(self.kept, (wrong, index, self._drawn(image, map, mask)))
-        elif self.kept and wrong > self.kept[0][0]:
-            heapq.heapreplace(self.kept, (wrong, index, self._drawn(image, map, mask)))
+            heapq.heappush(self.kept, (*place, self._drawn(image, map, mask)))
+        elif self.kept and place > self.kept[0][:2]:
+            heapq.heapreplace(self.kept, (*place, self._drawn(image, map, mask)))
 
     def _drawn(self, image: np.ndarray, map: np.ndarray, mask: np.ndarray | None) -> dict[str, Any]:
         """Encoded pictures and outlines of one image."""
@@ -91,7 +92,7 @@ class ResultPictures:
 
     def write(self, path: Path) -> Path:
         """Equal pictures give equal bytes."""
-        kept = sorted((index, drawn) for _, index, drawn in self.kept)
+        kept = sorted((-at, drawn) for _, at, drawn in self.kept)
         outlines = {index: drawn.pop("outlines") for index, drawn in kept}
         content = io.BytesIO()
         with ZipFile(content, "w", ZIP_STORED) as archive:

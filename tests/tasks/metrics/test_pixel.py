@@ -166,6 +166,38 @@ def test_good_images_that_follow_need_no_disk(
         assert metrics.intervals() == whole.intervals()
 
 
+def test_resamples_are_those_of_the_rows_in_whatever_order_they_come() -> None:
+    maps, masks = toy(8, values=50, shape=(12, 8, 8))
+    masks[[1, 4, 5, 9]] = False  # 4 and 9 have an empty mask, and so come with the defects
+    order = [0, 2, 3, 4, 6, 7, 8, 9, 10, 11, 1, 5]
+    plain, moved = PixelMetrics(intervals=60), PixelMetrics(intervals=60)
+    plain.update(maps, masks)
+    for place, at in enumerate(order):
+        if place == 10:
+            moved.only_good_follow()
+        moved.update(maps[at], masks[at], row=at)
+    assert moved.compute() == pytest.approx(plain.compute(), abs=1e-13)
+    found, expected = moved.intervals(), plain.intervals()
+    for name, one in expected.items():
+        assert found[name] == pytest.approx(one, abs=1e-12)
+
+
+def test_what_was_counted_in_part_gives_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = PixelMetrics(block=20)
+    metrics.update(*toy(9))
+    given = metrics.background._give
+
+    def interrupted(*arguments: Any) -> None:
+        given(*arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(metrics.background, "_give", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        metrics.only_good_follow()
+    with pytest.raises(RuntimeError, match="closed before compute"):
+        metrics.compute()
+
+
 def test_a_defect_that_was_not_to_follow_changes_nothing() -> None:
     maps, masks = toy(7)
     metrics = PixelMetrics()
