@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Of tests; each takes up to 2.5 GB
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+# Large parts of packages of which steps import little: compiled when they are first needed
+LATER := tests?|testing|moto|cfnlint|mypyc?|pip|setuptools|altair|apprise|_inductor|lexers
 .DEFAULT_GOAL := help
 # Every cell is a process: without compiled files each would compile torch and the rest again.
 export PYTHONDONTWRITEBYTECODE :=
@@ -18,7 +20,7 @@ setup: .venv/ready  ## the environment in .venv, as pinned in requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements.lock
-	$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|testing|moto|cfnlint|mypyc?|pip|setuptools|altair|apprise|_inductor|lexers)/' .venv/lib ad_models flows tasks || true  # some are for a newer Python
+	$(BIN)/python -m compileall -qq -j 0 -x '/($(LATER))/' .venv/lib ad_models flows tasks || true  # some are for a newer Python
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
