@@ -179,7 +179,7 @@ def test_resamples_are_those_of_the_rows_in_whatever_order_they_come() -> None:
     assert moved.compute() == pytest.approx(plain.compute(), abs=1e-13)
     found, expected = moved.intervals(), plain.intervals()
     for name, one in expected.items():
-        assert found[name] == pytest.approx(one, abs=1e-12)
+        assert tuple(found[name]) == pytest.approx(tuple(one), abs=1e-12)
 
 
 def test_what_was_counted_in_part_gives_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
