@@ -7,15 +7,14 @@ from ad_models.errors import ConfigError
 
 BACKBONES = {  # heads on a frozen backbone, and small parameters for a pass
     "fastflow": {"steps": 1, "hidden": 0.05},
-    "fcdd": {"layer": "layer1", "frozen": "maxpool"},
+    "fcdd": {"backbone": "resnet18", "layer": "layer1", "frozen": "maxpool"},
     "kdad": {"layers": ("layer1", "layer2")},
     "msflow": {"blocks": (1, 1, 1)},
     "pni": {"hidden": 8, "depth": 2, "patches": 16, "expected": 16, "ratio": 0.2},
     "reconpatch": {"dims": 8, "ratio": 0.1},
-    "regad": {"shots": 1},
-    "reverse_distillation": {},
+    "regad": {"backbone": "resnet18", "shots": 1},
+    "reverse_distillation": {"backbone": "resnet18"},
 }
-RESNETS = {"fcdd", "regad", "reverse_distillation"}  # those that take no smaller network
 
 
 @pytest.mark.parametrize("batches", [1, 3, 7])
@@ -46,8 +45,7 @@ def test_a_fit_takes_its_steps_whatever_the_number_of_images(name):
     for count in (2, 10):  # one batch, five
         images = torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(0))
         loader = [Batch(part, ["part"] * 2) for part in images.split(2)]
-        backbone = "resnet18" if name in RESNETS else "drawnet"
-        more = BACKBONES[name] | {"backbone": backbone, "weights": "random"}
+        more = {"backbone": "drawnet", "weights": "random"} | BACKBONES[name]
         run = Run()
         create(name, **more, epochs=2, batches=2).fit(loader, run, [loader[0]])
         assert sum(run.trained().values()) == 4

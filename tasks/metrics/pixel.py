@@ -75,8 +75,7 @@ class PixelMetrics:
             raise ValueError(f"limits are {limits}; give false positive rates above 0, at most 1")
         self.limits = tuple(limits)
         self.resamples, self.seed = intervals, seed
-        self.images = 0
-        self.rows: list[int] = []  # of each image
+        self.rows: list[int] = []  # of each image so far
         self.found: list[Region] = []
         self.scores: list[Floats] = []  # of the defective pixels, an array per image
         self.owners: list[NDArray[np.int32]] = []  # the region of each of these pixels
@@ -84,6 +83,11 @@ class PixelMetrics:
         self.known: KnownDefects | None = None
         self.result: RankedMaps | None = None
         self.open = True
+
+    @property
+    def images(self) -> int:
+        """How many were taken in."""
+        return len(self.rows)
 
     def update(
         self,
@@ -105,16 +109,14 @@ class PixelMetrics:
         types = defect_types(labels, len(images))
         if self.known and truth.any():
             raise RuntimeError("a mask has defective pixels, but only good images were to follow")
-        for scores, mask, type in zip(images, truth, types, strict=True):
+        for place, (scores, mask, type) in enumerate(zip(images, truth, types, strict=True)):
             self.background.add(scores[~mask], self.images)
             if mask.any():
                 numbers, _ = label_regions(mask)
                 self.scores.append(scores[mask])
                 self.owners.append(numbers[mask] - 1 + np.int32(len(self.found)))
                 self.found += find_regions(scores, numbers, self.images, type)
-            self.images += 1
-        first = self.images - len(images) if row is None else row
-        self.rows += range(first, first + len(images))
+            self.rows.append(self.images if row is None else row + place)
 
     def only_good_follow(self) -> None:
         """Give images with defects first, then call this: scores of the good ones that follow are

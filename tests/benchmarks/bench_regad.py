@@ -3,11 +3,12 @@
 python tests/benchmarks/bench_regad.py FOLDER... [--side 224] [--shots 2 4 8] [--draws 3]
     [--most 64] [--keep DIR] [--set epochs=5 lr=0.001]
 
-FOLDER: products in MVTec AD layout. Each is left out in turn: RegAD learns from at most `most`
-good images of each of the others, is calibrated on so many support images, drawn again a few times,
-and scores the test images. Printed are image and pixel AUROC, means over the draws, of RegAD, of
-the same network without any learning, and of PaDiM with all channels; the last two start from the
-same weights. --keep saves what was learned, and goes on from there.
+FOLDER: products in MVTec AD layout. Each is left out in turn: RegAD learns from at most `most` good
+images of each of the others, is calibrated on so many support images, drawn again a few times, and
+scores the test images. Printed are image and pixel AUROC, means over the draws, of RegAD, of the
+same network without any learning, of PaDiM with all channels, and of PaDiM (100 channels) and
+PatchCore (10 %) on the support images themselves; all start from the same weights. --keep saves
+what was learned, and goes on from there.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -83,15 +84,14 @@ def calibrated(regad: Detector, support: Tensor, options: argparse.Namespace) ->
     return regad
 
 
-def padim(support: Tensor, options: argparse.Namespace) -> Detector:
-    """Fitted on the variants that RegAD makes of its support images."""
-    batches = [Batch(variants(image[None])) for image in support]
+def fitted(name: str, batches: list[Batch], options: argparse.Namespace, **more: Any) -> Detector:
+    """Another algorithm, with RegAD's backbone."""
     backbone, weights = (options.set.get(k, v) for k, v in DEFAULTS)
-    detector = create("padim", backbone=backbone, weights=weights, dims=448)
-    return detector.fit(batches)
+    return create(name, backbone=backbone, weights=weights, **more).fit(batches)
 
 
 DEFAULTS = (("backbone", "resnet18"), ("weights", "imagenet"))
+WAYS = ("regad", "unlearned", "padim on variants", "padim", "patchcore")
 
 
 def measure(detector: Detector, shown: Tests) -> tuple[float, float]:
@@ -124,17 +124,20 @@ def rows(folder: Path, options: argparse.Namespace) -> Iterator[str]:
             support = torch.from_numpy(np.stack([preprocess(read_image(paths[i])) for i in order]))
             for regad in (trained, fresh):
                 object.__setattr__(regad.config, "shots", shots)
+            turned = [Batch(variants(image[None])) for image in support]
             ways = (
                 calibrated(trained, support, options),
                 calibrated(fresh, support, options),
-                padim(support, options),
+                fitted("padim", turned, options, dims=448),
+                fitted("padim", [Batch(support)], options, dims=100),
+                fitted("patchcore", [Batch(support)], options, ratio=0.1),
             )
             found.append([measure(way, shown) for way in ways])
         mean = np.mean(found, axis=0)
         spread = np.std(np.array(found)[:, 0, 0])
         told = "  ".join(
             f"{name} {image:.3f}/{pixel:.3f}"
-            for name, (image, pixel) in zip(("regad", "unlearned", "padim"), mean, strict=True)
+            for name, (image, pixel) in zip(WAYS, mean, strict=True)
         )
         yield f"{folder.name:<14} k={shots}  {told}  +-{spread:.3f}  learned in {taken:.0f} CPU s"
 
