@@ -235,7 +235,7 @@ def find_problems(workspace: Workspace, product: str) -> tuple[bool, list[str]]:
         from tasks.validate import validated
 
         cells, stage = Cells(workspace), Stage("validate", product)
-        refresh_code(cells, [])
+        refresh_code(cells)
         before = cells.inputs(stage)
         result = validated(workspace, product)
         if result.passed:

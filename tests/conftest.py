@@ -26,6 +26,9 @@ if "INSPECTLINE_TESTS_HOME" not in os.environ:
     HOME = tempfile.TemporaryDirectory(prefix="inspectline-tests-", ignore_cleanup_errors=True)
     os.environ["INSPECTLINE_TESTS_HOME"] = HOME.name
     Path(HOME.name, "run.pid").write_text(str(os.getpid()))
+    CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    os.environ.setdefault("UV_CACHE_DIR", str(CACHES / "uv"))  # packages need not come again
+    os.environ["XDG_CACHE_HOME"] = str(Path(HOME.name, "cache"))
 # fixtures moto_s3, rclone_s3, store_on; web; server
 pytest_plugins = ["tests.s3_servers", "tests.web", "tests.flows.farm"]
 

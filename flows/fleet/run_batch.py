@@ -145,7 +145,7 @@ class BatchRun:
         """MachineError if this machine's code differs from the coordinator's."""
         names = sorted({stage.algorithm for stage in self.stages if stage.algorithm})
         before = {name: self._code(name) for name in names}
-        refresh_code(self.cells, names)
+        refresh_code(self.cells)
         if other := [name for name in names if self._code(name) != before[name]]:
             raise MachineError(
                 f"the inspectline of this worker is not the coordinator's ({', '.join(other)} "
@@ -153,8 +153,9 @@ class BatchRun:
             )
 
     def _code(self, name: str) -> list[Any]:
-        stages = [Stage("code", algorithm=one) for one in ("fit", "evaluate", "pretrain", name)]
-        return [lock_entry(self.cells, stage).get("outs") for stage in stages]
+        files = {f"data/.code/{one}.json" for one in ("fit", "evaluate", "pretrain", name)}
+        recorded = lock_entry(self.cells, Stage("code")).get("outs", [])
+        return [out for out in recorded if out["path"] in files]
 
     def _deliver(self, stage: Stage) -> None:
         """Push the outputs of a stage, then report it as done."""

@@ -1,8 +1,9 @@
 """Which stages a run has to look at: those DVC calls stale, and all that follow from them."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from tasks.build.fingerprint import STEPS
+from tasks.build.fingerprint import write_fingerprints
 from tasks.build.graph import sync
 from tasks.build.records import Cells, Stage
 from tasks.spec.algorithms import per_product
@@ -69,7 +70,7 @@ def make_plan(
     sync(workspace)
     cells = Cells(workspace)
     chosen = {p: _in_turn(workspace, p, _algorithms(workspace, p, algorithms)) for p in products}
-    refresh_code(cells, _used(chosen))
+    refresh_code(cells)
     shared = _shared(_used(chosen))
     teachers = [p for stage in shared for p in _taught_by(workspace, stage.algorithm)]
     wanted = [Stage("validate", product) for product in dict.fromkeys([*products, *teachers])]
@@ -95,16 +96,14 @@ def _taught_by(workspace: Workspace, algorithm: str) -> list[str]:
     return trained_on(workspace.root, algorithm, workspace.products)
 
 
-def refresh_code(cells: Cells, algorithms: list[str]) -> None:
-    """Run stale stages of code and recipes here: they take milliseconds."""
-    from tasks.build.fingerprint import write_fingerprint
-
-    stages = [Stage("code", algorithm=name) for name in (*STEPS, *algorithms)]
-    stages += [Stage("recipes")] * bool(cells.workspace.products)
+def refresh_code(cells: Cells) -> None:
+    """Run the stages of code and recipes here where they are stale: they take milliseconds."""
+    code = Stage("code")
+    stages = [code] + [Stage("recipes")] * bool(cells.workspace.products)
     ran = [(stage, cells.inputs(stage)) for stage in cells.stale(stages)]
-    for stage, _ in ran:
-        if stage.step == "code":  # what `sync` has written needs but a record
-            write_fingerprint(cells.workspace, stage.algorithm)
+    if code in dict(ran):  # recipes, which `sync` has written, need but a record
+        names = [Path(out.fs_path).stem for out in cells.dvc(code).outs]
+        write_fingerprints(cells.workspace, names)
     cells.commit(ran)
 
 

@@ -1,7 +1,7 @@
 """Fingerprints of code, so that a change in it makes exactly the cells stale that it reaches.
 
-A DVC stage `code-NAME` depends on the files that NAME (an algorithm, or a step such as `fit`)
-reaches, and writes a hash of what the reached definitions mean. Cells depend on that small file.
+The DVC stage `code` depends on the files that the steps and the algorithms in use reach, and writes
+for each a hash of what the definitions it reaches mean. Cells depend on these small files.
 
 - Definitions count, not files: a function that nothing calls, a function that moved, a file with
   another name change nothing. What a definition uses is found by the names in it.
@@ -18,12 +18,15 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from tasks.workspace.files import write_text
+from tasks.workspace.home import cache_folder
 from tasks.workspace.paths import PACKAGE, Workspace, find
 
 FORMAT = 1
@@ -131,15 +134,52 @@ def reached(name: str, package: Path = PACKAGE) -> Reach:
     return found
 
 
-def closure(name: str, package: Path = PACKAGE) -> list[Path]:
-    """The files with a definition that `name` reaches, its own first, relative to `package`."""
-    first, *others = reached(name, package).files
-    return [first, *sorted(others)]
+def closure(*names: str, package: Path = PACKAGE) -> list[Path]:
+    """The files with a definition that one of these reaches, sorted, relative to `package`."""
+    known = _known(names, package).values()
+    return [Path(path) for path in sorted({path for one in known for path in one.files})]
 
 
 def fingerprint(name: str, package: Path = PACKAGE) -> str:
     """sha256 of the meanings of all definitions that `name` reaches, wherever they stand."""
-    return digest(reached(name, package))
+    return _known([name], package)[name].fingerprint
+
+
+class Known(NamedTuple):
+    fingerprint: str
+    files: list[str]  # relative to the package
+
+
+def _known(names: Iterable[str], package: Path) -> dict[str, Known]:
+    """Fingerprints and files of some names. To parse the code takes a tenth of a second for each in
+    every process that asks: what was found is kept in the user's cache, by the content of all of
+    the package."""
+    cache, content = cache_folder() / "fingerprints.json", _content(package)
+    known: dict[str, Known] = {}
+    with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):  # none, or damaged
+        kept = json.loads(cache.read_text())
+        if kept["content"] == content:
+            known = {name: Known(**one) for name, one in kept["found"].items()}
+    missing = [name for name in names if name not in known]
+    for name in missing:
+        found = reached(name, package)
+        known[name] = Known(digest(found), [path.as_posix() for path in found.files])
+    if missing:
+        kept = {"content": content, "found": {name: k._asdict() for name, k in known.items()}}
+        with suppress(OSError):  # a home that is full or cannot be written
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            write_text(cache, json.dumps(kept))
+    return known
+
+
+def _content(package: Path) -> str:
+    """sha256 of all sources of a package, by their places, and of Python's version: a syntax tree
+    is written in another way by another one."""
+    made = hashlib.sha256(sys.version.encode())
+    for path in sorted(path for room in OURS for path in (package / room).rglob("*.py")):
+        text = path.read_bytes()
+        made.update(f"{path.relative_to(package)} {len(text)}\n".encode() + text)
+    return made.hexdigest()
 
 
 def digest(found: Reach) -> str:
@@ -271,11 +311,12 @@ class _Stripped(ast.NodeTransformer):
         return None if (node.module or "").split(".")[0] in OURS else node
 
 
-def write_fingerprint(workspace: Workspace, name: str) -> Path:
-    """Write the fingerprint of `name` into the workspace."""
-    path = workspace.root / "data" / ".code" / f"{name}.json"
-    write_text(path, content(fingerprint(name)))
-    return path
+def write_fingerprints(workspace: Workspace, names: list[str]) -> None:
+    """Write the fingerprints of these steps and algorithms into the workspace."""
+    known = _known(names, PACKAGE)
+    for name in names:
+        path = workspace.root / "data" / ".code" / f"{name}.json"
+        write_text(path, content(known[name].fingerprint))
 
 
 def content(fingerprint: str) -> str:
@@ -284,4 +325,4 @@ def content(fingerprint: str) -> str:
 
 
 if __name__ == "__main__":
-    write_fingerprint(find(), sys.argv[1])
+    write_fingerprints(find(), sys.argv[1:])

@@ -16,7 +16,7 @@ import yaml
 
 from tasks.build.choose_algorithms import count, refresh
 from tasks.build.fingerprint import STEPS, closure
-from tasks.build.upgrade import Upgrade, needed
+from tasks.build.upgrade import Upgrade, forget_old_code, needed
 from tasks.spec.algorithms import per_product
 from tasks.spec.automatic import teachers
 from tasks.spec.cell_input import cell_input
@@ -54,6 +54,7 @@ def sync(workspace: Workspace) -> list[Path]:
     changed += recipes(workspace)
     if old:
         changed += old.record()
+    changed += forget_old_code(workspace)
     return chosen + changed
 
 
@@ -96,13 +97,14 @@ def choose_automatically(workspace: Workspace) -> list[Path]:
 def workspace_graph(workspace: Workspace) -> dict[str, Any]:
     """What spans products: fingerprints of the code, shared learning, and the leaderboard."""
     chosen = {p: read_product(workspace.root, p).algorithms for p in workspace.products}
-    stages: dict[str, Any] = {}
-    for name in (*STEPS, *_used(workspace)):
-        stages[f"code-{name}"] = {
-            "cmd": f"python -m tasks.build.fingerprint {name}",
-            "deps": [f"{SCRATCH}/package/{path}" for path in closure(name)],
-            "outs": [f"data/.code/{name}.json"],
+    code = [*STEPS, *_used(workspace)]
+    stages: dict[str, Any] = {
+        "code": {
+            "cmd": f"python -m tasks.build.fingerprint {' '.join(code)}",
+            "deps": [f"{SCRATCH}/package/{path}" for path in closure(*code)],
+            "outs": [f"data/.code/{name}.json" for name in code],
         }
+    }
     if chosen:
         stages["recipes"] = _recipes(workspace)
     for algorithm in filter(per_product, _used(workspace)):

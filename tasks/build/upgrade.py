@@ -75,6 +75,18 @@ class Upgrade:
             entry["params"] = {"recipe.yaml": {key: values}}
 
 
+def forget_old_code(workspace: Workspace) -> list[Path]:
+    """Take the stages `code-NAME` out of dvc.lock, of which `code` has become; the file if it
+    changed. Other records stay: what comes back to a spec is not trained again."""
+    path = workspace.root / "dvc.lock"
+    if not path.is_file() or "\n  code-" not in path.read_text():
+        return []
+    lock = read_yaml(path)
+    lock["stages"] = {k: v for k, v in lock["stages"].items() if not k.startswith("code-")}
+    write_text(path, yaml.safe_dump(lock, sort_keys=False, width=1000))
+    return [path]
+
+
 def needed(workspace: Workspace) -> bool:
     """Whether the workspace's graph is one of version 0.1."""
     path = workspace.root / "dvc.yaml"

@@ -119,7 +119,7 @@ def _sources(cells: Cells, stages: Sequence[Stage]) -> list[Any]:
 
 def _needs_no_remote(stage: str) -> bool:
     """The code is each machine's own, and recipes are in git."""
-    return stage.startswith("code-") or stage == "recipes"
+    return stage in ("code", "recipes")
 
 
 def _push(cells: Cells, infos: list[Any]) -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tasks.build.fingerprint import STEPS, write_fingerprint
+from tasks.build.fingerprint import STEPS, write_fingerprints
 from tasks.build.graph import sync
 from tasks.documents.model_card import CARD_JSON, ModelCard
 from tasks.evaluate import evaluate
@@ -28,8 +28,7 @@ def test_cells_of_two_sizes_go_through_the_whole_line(make, tmp_path, command):
     own["padim"]["training"] = {"batch_size": 5}
     edit(made, "cap", algorithms=own, gates={"parity": 0.9})
     sync(made)
-    for name in (*STEPS, *SIZES):
-        write_fingerprint(made, name)
+    write_fingerprints(made, [*STEPS, *SIZES])
     validate(made, "cap", Silent())
     for name, size in SIZES.items():
         fit(made, "cap", name, Silent())

@@ -144,6 +144,16 @@ def test_a_preset_reaches_the_cells_that_use_it(copy):
     assert stale(copy) == {"fit plate patchcore", "evaluate plate patchcore"}
 
 
+def test_where_each_fingerprint_had_a_stage_of_its_own_nothing_is_stale(copy):
+    lock = read_yaml(copy.root / "dvc.lock")
+    lock["stages"]["code-padim"] = lock["stages"].pop("code")
+    lock["stages"]["fit-gone"] = {"cmd": "python -m tasks.fit gone"}
+    (copy.root / "dvc.lock").write_text(yaml.safe_dump(lock, sort_keys=False))
+    assert stale(copy) == set()
+    kept = read_yaml(copy.root / "dvc.lock")["stages"]
+    assert ("code" in kept, "code-padim" in kept, "fit-gone" in kept) == (True, False, True)
+
+
 @pytest.fixture
 def frozen(tmp_path):
     """A workspace as version 0.1 left it, up to date; its models are stand-ins of a few bytes."""

@@ -75,7 +75,7 @@ def work(workspace, stages):
     from tasks import evaluate, fit, validate
 
     cells = Cells(workspace)
-    refresh_code(cells, ["padim"])
+    refresh_code(cells)
     steps = {"validate": validate.validate, "fit": fit.fit, "evaluate": evaluate.evaluate}
     for stage in stages:
         before = cells.inputs(stage)

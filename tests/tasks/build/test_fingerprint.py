@@ -2,7 +2,9 @@ import shutil
 
 import pytest
 
+from tasks.build import fingerprint as module
 from tasks.build.fingerprint import closure, fingerprint
+from tasks.workspace.home import CACHE
 from tasks.workspace.paths import PACKAGE
 
 
@@ -23,7 +25,7 @@ def edit(path, old, new):
 
 
 def test_an_algorithm_reaches_what_it_imports_and_no_more(package):
-    files = {str(path) for path in closure("padim", package)}
+    files = {str(path) for path in closure("padim", package=package)}
     assert {"ad_models/algorithms/padim.py", "ad_models/gaussian.py", "ad_models/maps.py"} <= files
     assert "ad_models/coreset.py" not in files
     assert "ad_models/weights.py" in files  # through features.py
@@ -61,9 +63,7 @@ def test_one_algorithm_more_changes_no_other(package):
 
 
 def test_gates_and_reports_are_no_input_of_a_fit(package):
-    files = {path.name for path in closure("fit", package)} | {
-        p.name for p in closure("evaluate", package)
-    }
+    files = {path.name for path in closure("fit", "evaluate", package=package)}
     assert not files & {"gate.py", "report.py", "store.py", "cells.py", "stages.py"}
 
 
@@ -71,3 +71,39 @@ def test_what_is_said_to_a_person_changes_nothing(package):
     before = fingerprint("patchcore", package)
     edit(package / "ad_models" / "patches.py", 'run.say(f"{FEATURES}', 'run.say(f"well: {FEATURES}')
     assert fingerprint("patchcore", package) == before
+
+
+def test_code_is_parsed_once_and_again_where_any_of_it_changed(package, tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    asked, reached = [], module.reached
+    monkeypatch.setattr(module, "reached", lambda *a: asked.append(a[0]) or reached(*a))
+    before = fingerprint("padim", package), closure("padim", package=package)
+    assert (fingerprint("padim", package), closure("padim", package=package)) == before
+    assert (fingerprint("vae", package) != before[0], asked) == (True, ["padim", "vae"])
+    edit(package / "ad_models" / "maps.py", "4 * sigma", "3 * sigma")
+    assert fingerprint("padim", package) != before[0]
+    edit(package / "ad_models" / "maps.py", "3 * sigma", "4 * sigma")
+    assert (fingerprint("padim", package), asked) == (before[0], ["padim", "vae", "padim", "padim"])
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[]", '{"content": 1}', "folder"])
+def test_without_a_cache_that_can_be_used_it_is_the_same(damaged, tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path))
+    path = tmp_path / "inspectline" / "fingerprints.json"
+    before = fingerprint("padim")
+    path.unlink()
+    if damaged == "folder":
+        path.mkdir()
+    else:
+        path.write_text(damaged)
+    assert fingerprint("padim") == before
+
+
+@pytest.mark.parametrize("found", [[], {"padim": {"files": []}}, {"padim": ["a", "b"]}])
+def test_what_has_another_form_is_not_believed(found, tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path))
+    path = tmp_path / "inspectline" / "fingerprints.json"
+    before = fingerprint("padim")
+    kept = module.json.loads(path.read_text())
+    path.write_text(module.json.dumps(kept | {"found": found}))
+    assert fingerprint("padim") == before
