@@ -3,6 +3,7 @@
 INSPECTLINE_WEIGHTS=FILE python tests/benchmarks/bench_peer.py FOLDER... [--peer PYTHON]
     [--algorithms padim patchcore fastflow reverse_distillation ganomaly] [--side 256]
     [--steps 200] [--batch 8] [--seeds 0 1 2] [--rounds 1] [--timed 10] [--good N] [--threads 1]
+    [--precision float32]
 
 FOLDER: products in MVTec AD layout. FILE: torchvision's ResNet-18. PYTHON: of an environment with
 anomalib (2.7 was tried); without it only our side is measured. Both sides get the same good images
@@ -14,6 +15,9 @@ Costs are seconds of the processor, without decoding. Fits of both sides take tu
 and so do predictions of single images, --timed times; medians are printed. `shipped` is our ONNX
 model, which ships, beside anomalib's in torch. A small coreset and a short training depend on the
 seed: compare the means of several.
+
+--precision is that of our networks in training and of our frozen backbone in a fit, as
+`training.precision` of a product; a prediction is in float32 always.
 
 Left out: EfficientAD (anomalib's teacher is a download), AnomalyDINO and Dinomaly (so are the
 weights of their backbones; see bench_peer_vit.py), SimpleNet (anomalib has another one of it), and
@@ -30,13 +34,15 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
 from bench_regad import good, tests
+from torch import Tensor
 
-from ad_models import Batch, Detector, create
+from ad_models import Batch, Detector, Run, create
+from ad_models.seen import Seen
 from ad_models.weight_files import at_hand
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
@@ -101,11 +107,31 @@ def judged(images: Images, scores: Sequence[float], maps: np.ndarray | None) -> 
     return [image, found["pixel_auroc"], found["aupro_30"]]
 
 
+class Features:
+    """What the frozen backbone makes of the images of each step, in the precision of the run."""
+
+    def __init__(self, steps: Steps, detector: Detector, run: Run) -> None:
+        self.steps, self.run = steps, run
+        self.backbone = getattr(detector, str(detector.reads_features))
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    @torch.no_grad()
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self.steps:
+            maps = self.run.mixed(self.backbone, batch.image)
+            yield Batch(cast(Tensor, Seen(list(maps), batch.image.shape[-2:])))
+
+
 class Ours:
     """Our side of one product, algorithm and seed."""
 
-    def __init__(self, algorithm: str, images: Images, order: np.ndarray, seed: int) -> None:
+    def __init__(
+        self, algorithm: str, images: Images, order: np.ndarray, seed: int, precision: str
+    ) -> None:
         self.algorithm, self.images, self.seed = algorithm, images, seed
+        self.run = Run(precision=getattr(torch, precision))
         self.order = list(order) if algorithm in TRAINED else split(len(images.train))
         self.detector = self.learn(Steps(images.train[:FEW], [np.arange(FEW)]))
         self.onnx: OnnxDetector | None = None
@@ -114,7 +140,9 @@ class Ours:
         return create(self.algorithm, **PARAMETERS[self.algorithm], seed=self.seed)
 
     def learn(self, steps: Steps) -> Detector:
-        return self.new().fit(steps)
+        detector = self.new()
+        frozen = detector.reads_features and self.run.precision != torch.float32
+        return detector.fit(Features(steps, detector, self.run) if frozen else steps, self.run)
 
     def fit(self) -> float:
         started = time.process_time()
@@ -297,6 +325,7 @@ def main() -> None:
     parser.add_argument("--timed", type=int, default=10, help="predictions that are timed")
     parser.add_argument("--good", type=int, help="at most this many good images; all without")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if not options.peer:
@@ -312,7 +341,7 @@ def main() -> None:
             side = PARAMETERS[algorithm].get("size", options.side)
             images = read(root, side, options.good)
             order = orders(len(images.train), options, seed)
-            ours = Ours(algorithm, images, order, seed)
+            ours = Ours(algorithm, images, order, seed, options.precision)
             with tempfile.TemporaryDirectory(dir=temporary) as folder:
                 one = measure(ours, order, peer, options, Path(folder))
             found.setdefault((root.name, algorithm), []).append(one)
