@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ad_models.coreset import TABLE, Points, apart, farther, lower
 
@@ -56,15 +55,14 @@ def nearest_of_two(points: Points, chosen: Tensor, owner: Tensor) -> tuple[Tenso
     chosen = chosen[owner[chosen].argsort(stable=True)]
     groups, counts = owner[chosen].unique_consecutive(return_counts=True)
     norms = points.norms
-    # The norms as one column more: an addition of its own would go through the table once again.
-    centres = torch.cat([-2 * points.at(chosen), norms[chosen, None]], 1)
+    centres, across = points.at(chosen), norms[chosen]
     first, second = torch.empty_like(norms), torch.full_like(norms, torch.inf)
     other = torch.empty_like(owner)
     size = max(1, TABLE // max(len(chosen), points.x.shape[1]))
     for start in range(0, len(norms), size):
         part = slice(start, start + size)
         # rows of centres: the least of some of them is taken element by element
-        table = centres @ F.pad(points.at(part), (0, 1), value=1.0).T  # less the row's norm
+        table = torch.addmm(across[:, None], centres, points.at(part).T, alpha=-2)
         least = torch.stack([of_one.amin(0) for of_one in table.split(counts.tolist())], 1)
         near, at = least.topk(min(2, len(groups)), dim=1, largest=False)
         first[part] = apart(near[:, 0] + norms[part], norms[part])

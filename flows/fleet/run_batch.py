@@ -30,7 +30,14 @@ from tasks.clones.outputs import lock_entry, pull_inputs, push_outputs
 from tasks.clones.snapshot import check_out
 from tasks.spec.read import read_params
 from tasks.spec.schema import Line, Workers
-from tasks.workspace.errors import BusyError, CellError, LineError, MachineError, StoreError
+from tasks.workspace.errors import (
+    BusyError,
+    CellError,
+    LineError,
+    MachineError,
+    StoreError,
+    WorkspaceError,
+)
 from tasks.workspace.files import disk_full
 from tasks.workspace.lock import BATCH, run_lock
 from tasks.workspace.paths import Workspace, link_package
@@ -145,8 +152,9 @@ class BatchRun:
         """MachineError if this machine's code differs from the coordinator's."""
         names = sorted({stage.algorithm for stage in self.stages if stage.algorithm})
         before = {name: self._code(name) for name in names}
-        refresh_code(self.cells)
-        if other := [name for name in names if self._code(name) != before[name]]:
+        if all(before.values()):  # else the coordinator's graph has no such stage
+            refresh_code(self.cells)
+        if other := [n for n in names if not before[n] or self._code(n) != before[n]]:
             raise MachineError(
                 f"the inspectline of this worker is not the coordinator's ({', '.join(other)} "
                 "differs); install the same version on both"
@@ -154,8 +162,10 @@ class BatchRun:
 
     def _code(self, name: str) -> list[Any]:
         files = {f"data/.code/{one}.json" for one in ("fit", "evaluate", "pretrain", name)}
-        recorded = lock_entry(self.cells, Stage("code")).get("outs", [])
-        return [out for out in recorded if out["path"] in files]
+        with suppress(WorkspaceError):  # no such stage: the graph is of an older version
+            recorded = lock_entry(self.cells, Stage("code")).get("outs", [])
+            return [out for out in recorded if out["path"] in files]
+        return []
 
     def _deliver(self, stage: Stage) -> None:
         """Push the outputs of a stage, then report it as done."""

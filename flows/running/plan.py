@@ -6,6 +6,7 @@ from pathlib import Path
 from tasks.build.fingerprint import write_fingerprints
 from tasks.build.graph import sync
 from tasks.build.records import Cells, Stage
+from tasks.build.upgrade import forget_old_code
 from tasks.spec.algorithms import per_product
 from tasks.spec.automatic import cheapest_first, choice_of, soon
 from tasks.spec.parameters import trained_on
@@ -104,6 +105,8 @@ def refresh_code(cells: Cells) -> None:
     if code in dict(ran):  # recipes, which `sync` has written, need but a record
         names = [Path(out.fs_path).stem for out in cells.dvc(code).outs]
         write_fingerprints(cells.workspace, names)
+        with cells.held():
+            forget_old_code(cells.workspace)
     cells.commit(ran)
 
 

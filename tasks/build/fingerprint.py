@@ -18,7 +18,7 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -150,26 +150,34 @@ class Known(NamedTuple):
     files: list[str]  # relative to the package
 
 
-def _known(names: Iterable[str], package: Path) -> dict[str, Known]:
-    """Fingerprints and files of some names. To parse the code takes a tenth of a second for each in
-    every process that asks: what was found is kept in the user's cache, by the content of all of
-    the package."""
+def _known(names: Sequence[str], package: Path) -> dict[str, Known]:
+    """Fingerprints and files of these names. To parse the code takes each process that asks a tenth
+    of a second for each: what was found is kept in the user's cache, by the content of the whole
+    package."""
     cache, content = cache_folder() / "fingerprints.json", _content(package)
-    known: dict[str, Known] = {}
-    with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):  # none, or damaged
+    known = _kept(cache, content)
+    if missing := [name for name in names if name not in known]:
+        for name in missing:
+            found = reached(name, package)
+            known[name] = Known(digest(found), [path.as_posix() for path in found.files])
+        if _content(package) == content:  # nothing was edited while it was read
+            kept = {"content": content, "found": {n: k._asdict() for n, k in known.items()}}
+            with suppress(OSError):  # a home that is full or cannot be written
+                cache.parent.mkdir(parents=True, exist_ok=True)
+                write_text(cache, json.dumps(kept))
+    return {name: known[name] for name in names}
+
+
+def _kept(cache: Path, content: str) -> dict[str, Known]:
+    """What the cache holds of code with this content; nothing where it has another form."""
+    with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
         kept = json.loads(cache.read_text())
         if kept["content"] == content:
-            known = {name: Known(**one) for name, one in kept["found"].items()}
-    missing = [name for name in names if name not in known]
-    for name in missing:
-        found = reached(name, package)
-        known[name] = Known(digest(found), [path.as_posix() for path in found.files])
-    if missing:
-        kept = {"content": content, "found": {name: k._asdict() for name, k in known.items()}}
-        with suppress(OSError):  # a home that is full or cannot be written
-            cache.parent.mkdir(parents=True, exist_ok=True)
-            write_text(cache, json.dumps(kept))
-    return known
+            return {
+                name: Known("" + one["fingerprint"], ["" + file for file in one["files"]])
+                for name, one in kept["found"].items()
+            }
+    return {}
 
 
 def _content(package: Path) -> str:

@@ -16,7 +16,7 @@ import yaml
 
 from tasks.build.choose_algorithms import count, refresh
 from tasks.build.fingerprint import STEPS, closure
-from tasks.build.upgrade import Upgrade, forget_old_code, needed
+from tasks.build.upgrade import Upgrade, needed
 from tasks.spec.algorithms import per_product
 from tasks.spec.automatic import teachers
 from tasks.spec.cell_input import cell_input
@@ -54,7 +54,6 @@ def sync(workspace: Workspace) -> list[Path]:
     changed += recipes(workspace)
     if old:
         changed += old.record()
-    changed += forget_old_code(workspace)
     return chosen + changed
 
 

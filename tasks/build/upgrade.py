@@ -75,16 +75,15 @@ class Upgrade:
             entry["params"] = {"recipe.yaml": {key: values}}
 
 
-def forget_old_code(workspace: Workspace) -> list[Path]:
-    """Take the stages `code-NAME` out of dvc.lock, of which `code` has become; the file if it
-    changed. Other records stay: what comes back to a spec is not trained again."""
+def forget_old_code(workspace: Workspace) -> None:
+    """Take the stages `code-NAME` out of dvc.lock, of which `code` has become. Other records stay:
+    what comes back to a spec is not trained again. To be called while DVC's lock is held."""
     path = workspace.root / "dvc.lock"
-    if not path.is_file() or "\n  code-" not in path.read_text():
-        return []
-    lock = read_yaml(path)
-    lock["stages"] = {k: v for k, v in lock["stages"].items() if not k.startswith("code-")}
-    write_text(path, yaml.safe_dump(lock, sort_keys=False, width=1000))
-    return [path]
+    if path.is_file() and "\n  code-" in path.read_text():
+        lock = read_yaml(path)
+        stages = lock.get("stages") or {}
+        lock["stages"] = {k: v for k, v in stages.items() if not k.startswith("code-")}
+        write_text(path, yaml.safe_dump(lock, sort_keys=False, width=1000))
 
 
 def needed(workspace: Workspace) -> bool:

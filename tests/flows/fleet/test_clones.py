@@ -5,7 +5,9 @@ import shutil
 import subprocess
 
 import pytest
+import yaml
 
+from flows.fleet.run_batch import BatchRun
 from tasks.build.graph import sync
 from tasks.build.records import Cells, Stage
 from tasks.clones import claim
@@ -20,7 +22,8 @@ from tasks.clones.outputs import (
     take_over,
 )
 from tasks.clones.snapshot import check_out, clone_name, push_snapshot, remote_url, remove_refs
-from tasks.workspace.errors import BusyError, WorkspaceError
+from tasks.spec.read import read_yaml
+from tasks.workspace.errors import BusyError, MachineError, WorkspaceError
 from tasks.workspace.paths import Workspace, link_package
 from tests.flows.conftest import edit
 from tests.flows.farm import git, share
@@ -222,3 +225,22 @@ def test_the_claim_of_a_run_that_died_lapses(shared, monkeypatch):
         assert "watching it for 1 s" in said[0]
         with pytest.raises(BusyError, match="just claimed"):
             dead.keep_up()
+
+
+def test_a_worker_with_other_code_refuses_the_batch(told):
+    workspace, _ = told
+
+    def check():
+        BatchRun(workspace, "first", CELL, None)._check_code()
+
+    check()
+    lock, graph = (read_yaml(workspace.root / f"dvc.{end}") for end in ("lock", "yaml"))
+    for out in lock["stages"]["code"]["outs"]:
+        out["md5"] = out["md5"] if out["path"].endswith("validate.json") else "0" * 32
+    (workspace.root / "dvc.lock").write_text(yaml.safe_dump(lock))
+    with pytest.raises(MachineError, match=r"is not the coordinator's \(padim differs\)"):
+        check()
+    graph["stages"]["code-padim"] = graph["stages"].pop("code")  # as in older versions
+    (workspace.root / "dvc.yaml").write_text(yaml.safe_dump(graph))
+    with pytest.raises(MachineError, match="install the same version on both"):
+        check()

@@ -80,6 +80,7 @@ def test_code_is_parsed_once_and_again_where_any_of_it_changed(package, tmp_path
     before = fingerprint("padim", package), closure("padim", package=package)
     assert (fingerprint("padim", package), closure("padim", package=package)) == before
     assert (fingerprint("vae", package) != before[0], asked) == (True, ["padim", "vae"])
+    assert closure("padim", package=package) == before[1]  # whatever others have asked for
     edit(package / "ad_models" / "maps.py", "4 * sigma", "3 * sigma")
     assert fingerprint("padim", package) != before[0]
     edit(package / "ad_models" / "maps.py", "3 * sigma", "4 * sigma")
@@ -99,7 +100,30 @@ def test_without_a_cache_that_can_be_used_it_is_the_same(damaged, tmp_path, monk
     assert fingerprint("padim") == before
 
 
-@pytest.mark.parametrize("found", [[], {"padim": {"files": []}}, {"padim": ["a", "b"]}])
+def test_what_was_edited_while_it_was_read_is_not_kept(package, tmp_path, monkeypatch):
+    monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
+    before, content = fingerprint("vae", package), module._content
+    path = package / "ad_models" / "algorithms" / "padim.py"
+    text = path.read_text()
+
+    def and_then_edited(package):
+        found = content(package)
+        path.write_text(text.replace("epsilon: Ridge = 0.01", "epsilon: Ridge = 0.02"))
+        return found
+
+    monkeypatch.setattr(module, "_content", and_then_edited)
+    assert fingerprint("padim", package)
+    monkeypatch.setattr(module, "_content", content)
+    edited = fingerprint("padim", package)
+    path.write_text(text)
+    assert (fingerprint("padim", package) != edited, fingerprint("vae", package)) == (True, before)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [[], {"padim": {"files": []}}, {"padim": ["a", "b"]}]
+    + [{"padim": {"fingerprint": a, "files": b}} for a, b in ((None, []), ("ab", None), (1, [2]))],
+)
 def test_what_has_another_form_is_not_believed(found, tmp_path, monkeypatch):
     monkeypatch.setenv(CACHE, str(tmp_path))
     path = tmp_path / "inspectline" / "fingerprints.json"
