@@ -1,7 +1,7 @@
 """Our algorithms beside those of anomalib at equal work: quality, and what they cost on a CPU.
 
 INSPECTLINE_WEIGHTS=FILE python tests/benchmarks/bench_peer.py FOLDER... [--peer PYTHON]
-    [--algorithms padim patchcore fastflow reverse_distillation ganomaly] [--side 256]
+    [--algorithms padim patchcore fastflow reverse_distillation ganomaly efficientad] [--side 256]
     [--steps 200] [--batch 8] [--seeds 0 1 2] [--rounds 1] [--timed 10] [--good N] [--threads 1]
     [--precision float32]
 
@@ -19,9 +19,11 @@ seed: compare the means of several.
 --precision is that of our networks in training and of our frozen backbone in a fit, as
 `training.precision` of a product; a prediction is in float32 always.
 
-Left out: EfficientAD (anomalib's teacher is a download), AnomalyDINO and Dinomaly (so are the
-weights of their backbones; see bench_peer_vit.py), SimpleNet (anomalib has another one of it), and
-what one side alone has.
+EfficientAD's teacher is distilled for a few steps before, the same for both, and both see drawn
+textures in place of ImageNet: what a teacher of 60000 steps would find is another question.
+
+Left out: AnomalyDINO and Dinomaly (the weights of their backbones are a download; see
+bench_peer_vit.py), SimpleNet (anomalib has another one of it), and what one side alone has.
 """
 
 import argparse
@@ -42,7 +44,9 @@ from bench_regad import good, tests
 from torch import Tensor
 
 from ad_models import Batch, Detector, Run, create
+from ad_models.algorithms.efficientad import Efficientad, penalised
 from ad_models.seen import Seen
+from ad_models.synthetic import Textures
 from ad_models.weight_files import at_hand
 from tasks.images.preprocess import Preprocess
 from tasks.images.read_image import read_image
@@ -58,8 +62,11 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "fastflow": {"backbone": "resnet18", "kernels": [3], "epochs": 1},
     "reverse_distillation": {"backbone": "resnet18", "epochs": 1},
     "ganomaly": {"size": 64, "base": 64, "code": 100, "epochs": 1},
+    "efficientad": {"backbone": "resnet18", "natural": "drawn"},
 }
-TRAINED = ("fastflow", "reverse_distillation", "ganomaly")
+TRAINED = ("fastflow", "reverse_distillation", "ganomaly", "efficientad")
+LESSONS = 10  # steps of EfficientAD's teacher, of --batch images
+TEXTURES = 32  # that anomalib's EfficientAD sees in turn
 PEER = Path(__file__).with_name("peer_anomalib.py")
 COLUMNS = ("image AUROC", "pixel AUROC", "AUPRO", "fit CPU s", "CPU ms an image")
 BY = ("ours, torch", "ours, onnx", "anomalib, torch", "anomalib, onnx")
@@ -89,7 +96,7 @@ class Steps:
 
 def read(folder: Path, side: int, most: int | None) -> Images:
     """Test images, and the first `most` good ones."""
-    preprocess, shown = Preprocess(Image(size=side)), tests(folder, side)
+    preprocess, shown = Preprocess(Image(size=(side, side))), tests(folder, side)
     train = np.stack([preprocess(read_image(path)) for path in good(folder)[:most]])
     kinds = [path.parent.name for path in sorted((folder / "test").glob("*/*"))]
     return Images(train, shown.images.numpy(), shown.masks, [kind != "good" for kind in kinds])
@@ -133,14 +140,37 @@ class Ours:
         self.algorithm, self.images, self.seed = algorithm, images, seed
         self.run = Run(precision=getattr(torch, precision))
         self.order = list(order) if algorithm in TRAINED else split(len(images.train))
+        self.teacher = self.distil() if algorithm == "efficientad" else None
         self.detector = self.learn(Steps(images.train[:FEW], [np.arange(FEW)]))
         self.onnx: OnnxDetector | None = None
 
-    def new(self) -> Detector:
-        return create(self.algorithm, **PARAMETERS[self.algorithm], seed=self.seed)
+    def new(self, steps: Steps) -> Detector:
+        given = dict(PARAMETERS[self.algorithm])
+        if self.algorithm == "efficientad":  # one image a step
+            given |= {"steps": sum(map(len, steps.order)), "teacher": str(self.teacher)}
+        return create(self.algorithm, **given, seed=self.seed)
+
+    def distil(self) -> Path:
+        """A file with a teacher for both sides."""
+        self.scratch = tempfile.TemporaryDirectory()
+        path = Path(self.scratch.name) / "teacher.safetensors"
+        given = PARAMETERS["efficientad"] | {"teacher_steps": LESSONS}
+        detector = cast(Efficientad, create("efficientad", **given, seed=self.seed))
+        detector.teach(Steps(self.images.train, self.order), Run(), detector.natural())
+        detector.teacher.write(path)
+        return path
+
+    def textures(self) -> np.ndarray:
+        """Images (N, 3, side, side) for the penalty of EfficientAD."""
+        torch.manual_seed(self.seed)
+        like = torch.from_numpy(self.images.train[:1])
+        return torch.cat([penalised(like, Textures(None)) for _ in range(TEXTURES)]).numpy()
 
     def learn(self, steps: Steps) -> Detector:
-        detector = self.new()
+        detector = self.new(steps)
+        if self.algorithm == "efficientad":
+            normals = Steps(self.images.train, split(len(self.images.train)))
+            return detector.fit(steps, self.run, normals)
         frozen = detector.reads_features and self.run.precision != torch.float32
         return detector.fit(Features(steps, detector, self.run) if frozen else steps, self.run)
 
@@ -222,8 +252,12 @@ def place(folder: Path, ours: Ours, order: np.ndarray, threads: int) -> None:
         "threads": threads,
         "few": FEW,
     }
+    if ours.algorithm == "efficientad":
+        job["teacher"] = str(ours.teacher)
+        np.save(folder / "textures.npy", ours.textures())
+        job["textures"] = str(folder / "textures.npy")
     if ours.algorithm == "padim":
-        job["kept"] = ours.detector.kept.tolist()
+        job["kept"] = ours.detector.get_buffer("kept").tolist()
     (folder / "job.json").write_text(json.dumps(job))
     np.save(folder / "train.npy", ours.images.train)
     np.save(folder / "test.npy", ours.images.test)

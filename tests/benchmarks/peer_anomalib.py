@@ -137,7 +137,60 @@ def ganomaly(job: dict[str, Any], images: np.ndarray, order: np.ndarray) -> nn.M
     return model
 
 
+class FromNormalised(nn.Module):
+    """A network that wants images in [0, 1], for images normalised by ImageNet's mean."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
+
+    def pixels(self, images: Tensor) -> Tensor:
+        return images * self.deviation + self.mean
+
+    def forward(self, images: Tensor) -> Any:
+        return self.model(self.pixels(images))
+
+
+def efficientad(job: dict[str, Any], images: np.ndarray, order: np.ndarray) -> nn.Module:
+    from anomalib.models.image.efficient_ad.torch_model import EfficientAdModel
+    from safetensors.torch import load_file
+
+    model = EfficientAdModel()
+    whole = FromNormalised(model)
+    with torch.no_grad():
+        state = load_file(job["teacher"])
+        for ours, theirs in zip(sorted(state), sorted(model.teacher.state_dict()), strict=True):
+            model.teacher.state_dict()[theirs].copy_(state[ours])
+        seen = [model.teacher(whole.pixels(part)) for part in parts(images[order.ravel()])]
+        model.mean_std["mean"].data = torch.cat(seen).mean((0, 2, 3), keepdim=True)
+        model.mean_std["std"].data = torch.cat(seen).std((0, 2, 3), keepdim=True)
+    textures = whole.pixels(torch.from_numpy(np.load(job["textures"])))
+    learning = [*model.student.parameters(), *model.ae.parameters()]
+    optimiser = torch.optim.Adam(learning, lr=1e-4, weight_decay=1e-5)
+    schedule = torch.optim.lr_scheduler.StepLR(optimiser, max(1, int(0.95 * order.size)))
+    model.train()
+    model.teacher.eval()
+    for number, chosen in enumerate(order.ravel()):  # one image a step
+        image = whole.pixels(torch.from_numpy(images[[chosen]]))
+        cost = torch.stack(model(image, textures[[number % len(textures)]])).sum()
+        optimiser.zero_grad()
+        cost.backward()
+        optimiser.step()
+        schedule.step()
+    model.eval()
+    with torch.no_grad():
+        found = [model.get_maps(whole.pixels(part), normalize=False) for part in parts(images)]
+    for name, maps in zip(("st", "ae"), zip(*found, strict=True), strict=True):
+        for end, share in (("a", 0.9), ("b", 0.995)):
+            bound = np.quantile(torch.cat(maps).numpy(), share)
+            model.quantiles[f"q{end}_{name}"].data = torch.tensor(bound).float()
+    return whole
+
+
 FITS = {
+    "efficientad": efficientad,
     "padim": padim,
     "patchcore": patchcore,
     "fastflow": fastflow,
