@@ -173,7 +173,7 @@ def _kept(cache: Path, content: str) -> dict[str, Known]:
     with suppress(OSError, ValueError, TypeError, LookupError, AttributeError):
         kept = json.loads(cache.read_text())
         if kept["content"] == content:
-            return {
+            return {  # "" +: a TypeError where it is no text
                 name: Known("" + one["fingerprint"], ["" + file for file in one["files"]])
                 for name, one in kept["found"].items()
             }

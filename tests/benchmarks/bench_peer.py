@@ -138,7 +138,7 @@ class Ours:
         self, algorithm: str, images: Images, order: np.ndarray, seed: int, precision: str
     ) -> None:
         self.algorithm, self.images, self.seed = algorithm, images, seed
-        self.run = Run(precision=getattr(torch, precision))
+        self.precision: torch.dtype = getattr(torch, precision)
         self.order = list(order) if algorithm in TRAINED else split(len(images.train))
         self.teacher = self.distil() if algorithm == "efficientad" else None
         self.detector = self.learn(Steps(images.train[:FEW], [np.arange(FEW)]))
@@ -167,12 +167,12 @@ class Ours:
         return torch.cat([penalised(like, Textures(None)) for _ in range(TEXTURES)]).numpy()
 
     def learn(self, steps: Steps) -> Detector:
-        detector = self.new(steps)
+        detector, run = self.new(steps), Run(precision=self.precision)
         if self.algorithm == "efficientad":
             normals = Steps(self.images.train, split(len(self.images.train)))
-            return detector.fit(steps, self.run, normals)
-        frozen = detector.reads_features and self.run.precision != torch.float32
-        return detector.fit(Features(steps, detector, self.run) if frozen else steps, self.run)
+            return detector.fit(steps, run, normals)
+        frozen = detector.reads_features and self.precision != torch.float32
+        return detector.fit(Features(steps, detector, run) if frozen else steps, run)
 
     def fit(self) -> float:
         started = time.process_time()

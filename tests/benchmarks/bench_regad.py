@@ -8,8 +8,7 @@ images of each of the others, is calibrated on so many support images, drawn aga
 scores the test images. Printed are image AUROC, pixel AUROC and AUPRO up to .3, means over the
 draws, of RegAD, of the same network without any learning, of PaDiM with all channels, and of PaDiM
 (100 channels) and PatchCore (10 %) on the support images themselves; all start from the same
-weights. --keep saves
-what was learned, and goes on from there.
+weights. --keep saves what was learned, and goes on from there.
 """
 
 import argparse
