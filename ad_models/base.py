@@ -36,6 +36,16 @@ def blocks(images: Tensor) -> tuple[Tensor, ...]:
     return images.split(max(1, PIXELS // (images.shape[-2] * images.shape[-1])))
 
 
+def cut_constants(model: Any) -> None:
+    """Where a graph of onnx_ir takes a part of a constant, or turns it, store only the result."""
+    from onnxscript.optimizer import fold_constants, remove_unused_nodes
+
+    most = sys.maxsize  # numbers; without it large results are left out
+    parts = ("Slice", "Transpose")
+    fold_constants(model, output_size_limit=most, should_fold=lambda node: node.op_type in parts)
+    remove_unused_nodes(model)
+
+
 def require_folder(path: Path | str) -> None:
     """FileNotFoundError before work for a file whose folder does not exist."""
     if not Path(path).parent.is_dir():
@@ -238,14 +248,16 @@ class Detector(nn.Module, ABC):
         require_folder(path)
         sides = (image_size, image_size) if isinstance(image_size, int) else image_size
         sample = torch.zeros(2, 3, *sides, device=self.fitted.device)
-        torch.onnx.export(
+        program = torch.onnx.export(
             self.eval(),
             (sample,),
-            str(path),
             dynamo=True,
             verbose=False,
-            external_data=False,  # one file, or a release could ship half a model
             input_names=["images"],
             output_names=["score", "map"],
             dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
         )
+        assert program is not None  # None comes from the old exporter only
+        cut_constants(program.model)
+        # external_data: one file, or a release could ship half a model
+        program.save(str(path), external_data=False)

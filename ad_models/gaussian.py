@@ -170,8 +170,15 @@ def _factorised(covariance: Tensor) -> Tensor:
 
 def mahalanobis(delta: Tensor, whiten: Tensor) -> Tensor:
     """Distances (B, P) of delta = x - mean (B, P, D) by `whitening` (P, D, D)."""
-    # einsum, not `whiten @ delta[..., None]`: matmul would expand whiten to (B, P, D, D)
-    return torch.einsum("pij,bpj->bpi", whiten, together(delta)).norm(dim=-1)
+    delta = together(delta)
+    if not torch.compiler.is_exporting():
+        return torch.bmm(whiten, delta.movedim(0, 2)).norm(dim=1).mT
+    # A quarter of the factors is a square of zeros above the diagonal: an exported model does
+    # without. Reading them is most of the time for one image.
+    half = delta.shape[-1] // 2
+    rows = delta.movedim(0, 1)
+    first = rows[..., :half] @ whiten[:, :half, :half].mT
+    return torch.cat([first, rows @ whiten[:, half:].mT], dim=-1).norm(dim=-1).mT
 
 
 def mahalanobis_of_few(delta: Tensor, rows: Tensor, whiten: Tensor, ridge: float) -> Tensor:

@@ -94,6 +94,16 @@ def test_the_form_for_few_images_is_saved_and_exported(tmp_path):
     torch.testing.assert_close(torch.from_numpy(maps), expected, rtol=1e-3, atol=1e-4)
 
 
+def test_an_exported_model_leaves_out_a_quarter_of_the_factors(tmp_path):
+    """Each is a lower triangle: a square of zeros need not be read for each image."""
+    detector = few().fit(parts(torch.randn(80, 3, 128, 128), 8))
+    detector.export(tmp_path / "model.onnx", (128, 128))
+    whole = detector.whiten.numel() * 4
+    rest = sum(one.numel() * 4 for one in detector.parameters()) + 300_000
+    assert (tmp_path / "model.onnx").stat().st_size < 0.75 * whole + rest
+    assert whole > 4 * rest
+
+
 @pytest.mark.parametrize("start", [6, 40, 76])  # few images; few that become many; many
 def test_an_update_equals_a_fresh_fit(start):
     images, query = torch.randn(90, 3, 32, 32), torch.randn(3, 3, 32, 32)
