@@ -143,28 +143,26 @@ def whitening(covariance: Tensor, ridge: float, block: int = BLOCK) -> Tensor:
     gives wrong numbers on multi-threaded CPUs (pytorch PR 181570).
     """
     covariance.diagonal(dim1=1, dim2=2).add_(ridge)
+    if covariance.is_cpu:
+        return _inverse_factors(covariance)
     identity = torch.eye(covariance.shape[-1], device=covariance.device)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more get into each other's way on matrices as small as these
-    try:
-        for part in covariance.split(block):
-            upper = _factorised(part) if part.is_cpu else torch.linalg.cholesky(part, upper=True)
-            inverse = torch.linalg.solve_triangular(upper, identity.expand_as(part), upper=True)
-            part.copy_(inverse.mT)
-    finally:
-        torch.set_num_threads(threads)
+    for part in covariance.split(block):
+        upper = torch.linalg.cholesky(part, upper=True)
+        inverse = torch.linalg.solve_triangular(upper, identity.expand_as(part), upper=True)
+        part.copy_(inverse.mT)
     return covariance
 
 
-def _factorised(covariance: Tensor) -> Tensor:
-    """Upper Cholesky factors by LAPACK, matrix by matrix and in place: half of torch's time."""
+def _inverse_factors(covariance: Tensor) -> Tensor:
+    """The same by LAPACK, matrix by matrix and in place: in a third to half of torch's time."""
     matrices = covariance.numpy()
-    (factorise,) = get_lapack_funcs(["potrf"], [matrices])
+    factorise, invert = get_lapack_funcs(["potrf", "trtri"], [matrices])
     for matrix in matrices:
-        # LAPACK counts by columns: the lower triangle that it sees is our upper one
-        _, failed = factorise(matrix.T, lower=1, clean=0, overwrite_a=1)
+        # LAPACK counts by columns: the upper triangle that it sees is our lower one
+        _, failed = factorise(matrix.T, lower=0, clean=1, overwrite_a=1)
         if failed:
             raise np.linalg.LinAlgError("a covariance is not positive definite: raise epsilon")
+        invert(matrix.T, lower=0, overwrite_c=1)
     return covariance
 
 

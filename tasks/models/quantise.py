@@ -13,7 +13,9 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -36,6 +38,9 @@ def quantise(path: Path, images: Iterable[Array]) -> None:
             weight_type=QuantType.QInt8,
             nodes_to_quantize=convolutions_to_quantise(onnx.load(folded)),
         )
+        model = onnx.load(small)
+        pool_floats(model.graph)
+        onnx.save(model, small)
         small.replace(path)
 
 
@@ -47,6 +52,29 @@ def convolutions_to_quantise(model: onnx.ModelProto) -> list[str]:
         for node in model.graph.node
         if node.op_type == "Conv" and shapes.get(node.input[1], [0, 0])[1] >= INPUTS
     ]
+
+
+def pool_floats(graph: onnx.GraphProto) -> None:
+    """Keep ONNX Runtime from pooling in 8 bits what it has in floats, which takes 40 times as long.
+
+    It rounds before a pooling what is rounded behind it, unless there is a step between them: here
+    one that changes nothing.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    users = [(name, node) for node in graph.node for name in node.input]
+    lowest = numpy_helper.from_array(np.finfo(np.float32).min, "lowest")
+    for pool in [node for node in graph.node if node.op_type == "MaxPool"]:
+        maker = makers.get(pool.input[0])
+        if maker and maker.op_type == "Relu":
+            maker = makers.get(maker.input[0])
+        behind = {node.op_type for name, node in users if name == pool.output[0]}
+        if "QuantizeLinear" not in behind or (maker and maker.op_type == "DequantizeLinear"):
+            continue
+        result, pool.output[0] = pool.output[0], f"{pool.output[0]}_pooled"
+        between = helper.make_node("Max", [pool.output[0], lowest.name], [result])
+        graph.node.insert(list(graph.node).index(pool) + 1, between)
+        if lowest not in graph.initializer:
+            graph.initializer.append(lowest)
 
 
 class _Reader(CalibrationDataReader):

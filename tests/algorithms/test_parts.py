@@ -61,7 +61,6 @@ def test_whitening_holds_at_sizes_where_batched_inverses_fail():
     rows = torch.randn(16, 400, 200)
     covariance = rows.mT @ rows / 400
     factors = whitening(covariance.clone(), 0.01, block=5)
-    assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
     eye = torch.eye(200)
     product = factors @ (covariance + 0.01 * eye) @ factors.mT

@@ -3,7 +3,7 @@
 INSPECTLINE_WEIGHTS=FILE python tests/benchmarks/bench_peer.py FOLDER... [--peer PYTHON]
     [--algorithms padim patchcore fastflow reverse_distillation ganomaly efficientad] [--side 256]
     [--steps 200] [--batch 8] [--seeds 0 1 2] [--rounds 1] [--timed 10] [--good N] [--threads 1]
-    [--precision float32]
+    [--precision float32] [--int8]
 
 FOLDER: products in MVTec AD layout. FILE: torchvision's ResNet-18. PYTHON: of an environment with
 anomalib (2.7 was tried); without it only our side is measured. Both sides get the same good images
@@ -18,6 +18,8 @@ seed: compare the means of several.
 
 --precision is that of our networks in training and of our frozen backbone in a fit, as
 `training.precision` of a product; a prediction is in float32 always.
+
+--int8: what ships has 8-bit convolutions, as with `release.int8`, calibrated on 16 good images.
 
 EfficientAD's teacher is distilled for a few steps before, the same for both, and both see drawn
 textures in place of ImageNet: what a teacher of 60000 steps would find is another question.
@@ -53,6 +55,8 @@ from tasks.images.read_image import read_image
 from tasks.metrics.image import image_metrics
 from tasks.metrics.pixel import PixelMetrics
 from tasks.models.onnx import OnnxDetector
+from tasks.models.quantise import quantise
+from tasks.promotion.trial import CALIBRATING
 from tasks.spec.schema import Image
 
 FEW = 4  # images of a first fit, which imports and compiles, and is not timed
@@ -179,9 +183,12 @@ class Ours:
         self.detector = self.learn(Steps(self.images.train, self.order))
         return time.process_time() - started
 
-    def export(self, folder: Path) -> None:
+    def export(self, folder: Path, int8: bool) -> None:
         side = self.images.test.shape[-1]
         self.detector.export(folder / "ours.onnx", (side, side))
+        if int8:
+            seen = self.images.train[:: max(1, len(self.images.train) // CALIBRATING)]
+            quantise(folder / "ours.onnx", [image[None] for image in seen[:CALIBRATING]])
         self.onnx = OnnxDetector(folder / "ours.onnx")
 
     def image(self, number: int, runtime: str) -> float:
@@ -293,7 +300,7 @@ def measure(
         if peer:
             fits["anomalib"].append(peer.ask("fit"))
         fits["ours"].append(ours.fit())
-    ours.export(folder)
+    ours.export(folder, options.int8)
     taken: dict[str, list[float | None]] = {by: [] for by in BY}
     for number in range(options.timed + 1):  # the first warms up
         for by, values in taken.items():
@@ -360,6 +367,7 @@ def main() -> None:
     parser.add_argument("--good", type=int, help="at most this many good images; all without")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--int8", action="store_true", help="what ships has 8-bit convolutions")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if not options.peer:
