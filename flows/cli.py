@@ -42,16 +42,32 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         guard_output()
+        if specs := sys.modules.get("tasks.spec.read"):
+            specs.forget_mistakes()
         try:
             settle_home()
             with handled((signal.SIGTERM, signal.SIGHUP), interrupt):
-                return super().invoke(ctx)
+                result = super().invoke(ctx)
+            tell_mistakes()
+            return result
+        except click.exceptions.Exit as ended:
+            if ended.exit_code == 0:
+                tell_mistakes()
+            raise
         except KeyboardInterrupt:
             raise Interrupted("stopped; the same command again goes on") from None
         except Exception as error:
             if (text := expected(error)) is None:
                 raise
             raise exception_for(error)(text) from error
+
+
+def tell_mistakes() -> None:
+    """Warn of each product.yaml that was not used, for it has a mistake."""
+    if specs := sys.modules.get("tasks.spec.read"):  # where no spec was read, there is none
+        for mistake in specs.mistakes_met():
+            said = f"warning: {mistake}; until it is mended, what it said before holds"
+            click.echo(said, err=True)
 
 
 class Interrupted(click.ClickException):

@@ -37,7 +37,7 @@ def ingest_product(
     with telling("versioning the images"):
         version(workspace, workspace.images(product))
     with telling("choosing algorithms by images, and by how fast this machine is"):
-        sync(workspace)
+        sync(workspace, [product])
     push(workspace, [str(workspace.product(product) / "images.dvc")])  # last: it may be away
     return report
 

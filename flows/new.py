@@ -219,7 +219,7 @@ def version_and_sync(workspace: Workspace, products: list[str]) -> None:
     with telling("versioning the images"):
         version(workspace, *(workspace.images(product) for product in products))
     with telling("choosing algorithms by images, and by how fast this machine is"):
-        sync(workspace)
+        sync(workspace, products)
     with telling("sending to the DVC remote"):
         push(workspace, [str(workspace.product(product) / "images.dvc") for product in products])
 

@@ -45,7 +45,8 @@ def run_line(
             from flows.running.process import prepare, worth_importing
 
             plan = make_plan(workspace, products, algorithms)
-        failures = untrainable(workspace, products)
+        products = plan.products
+        failures = plan.mistakes | untrainable(workspace, products)
         page = ""
         before = {product: last_decision(workspace, product) for product in products}
         if not plan.stages:

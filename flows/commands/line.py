@@ -143,11 +143,15 @@ def distil(ctx: click.Context, products: tuple[str, ...], steps: int | None) -> 
 def sync(ctx: click.Context) -> None:
     """Write dvc.yaml again from params.yaml and the specs, for `dvc repro` after editing them."""
     from tasks.build.graph import sync as write_graph
+    from tasks.spec.read import mistakes_met
+    from tasks.workspace.errors import SpecError
 
     workspace = current_workspace(ctx)
     changed = write_graph(workspace)
     for path in changed:
         click.echo(f"wrote {path.relative_to(workspace.root)}")
+    if mistakes := mistakes_met():
+        raise SpecError("; ".join(mistakes))
     if not changed:
         click.echo("every dvc.yaml is up to date")
 

@@ -10,7 +10,8 @@ from tasks.build.upgrade import forget_old_code
 from tasks.spec.algorithms import per_product
 from tasks.spec.automatic import cheapest_first, choice_of, soon
 from tasks.spec.parameters import trained_on
-from tasks.spec.read import is_automatic, read_product
+from tasks.spec.read import is_automatic, mistake_in, read_product
+from tasks.workspace.errors import SpecError
 from tasks.workspace.paths import Workspace
 
 
@@ -20,6 +21,7 @@ class Plan:
     cells: Cells
     products: list[str]
     stages: list[Stage] = field(default_factory=list)  # in the order of the graph
+    mistakes: dict[str, str] = field(default_factory=dict)  # of products that are left out
 
     def needs(self, stage: Stage) -> list[Stage]:
         """The stages that must have ended before this one."""
@@ -67,8 +69,16 @@ class Plan:
 def make_plan(
     workspace: Workspace, products: list[str], algorithms: list[str] | None = None
 ) -> Plan:
-    """Ask DVC once; fingerprints of the code are brought up to date on the way."""
+    """Ask DVC once; fingerprints of the code are brought up to date on the way.
+
+    Products whose product.yaml has a mistake are left out; SpecError if no other is asked for.
+    """
     sync(workspace)
+    found = {product: mistake_in(workspace.root, product) for product in products}
+    mistakes = {product: mistake for product, mistake in found.items() if mistake}
+    products = [product for product in products if product not in mistakes]
+    if mistakes and not products:
+        raise SpecError("; ".join(mistakes.values()))
     cells = Cells(workspace)
     chosen = {p: _in_turn(workspace, p, _algorithms(workspace, p, algorithms)) for p in products}
     refresh_code(cells)
@@ -81,7 +91,7 @@ def make_plan(
             wanted += [Stage(step, p, a) for p, names in part.items() for a in names]
     stale = set(cells.stale(wanted))
     reached: list[Stage] = []
-    plan = Plan(workspace, cells, products, reached)
+    plan = Plan(workspace, cells, products, reached, mistakes)
     for stage in wanted:  # what a stage needs stands before it
         if stage in stale or any(need in reached for need in plan.needs(stage)):
             reached.append(stage)
@@ -100,13 +110,16 @@ def _taught_by(workspace: Workspace, algorithm: str) -> list[str]:
 def refresh_code(cells: Cells) -> None:
     """Run the stages of code and recipes here where they are stale: they take milliseconds."""
     code = Stage("code")
-    stages = [code] + [Stage("recipes")] * bool(cells.workspace.products)
+    workspace = cells.workspace
+    # while a product.yaml has a mistake, `dvc repro` is to meet it
+    whole = not any(mistake_in(workspace.root, product) for product in workspace.products)
+    stages = [code] + [Stage("recipes")] * (whole and bool(workspace.products))
     ran = [(stage, cells.inputs(stage)) for stage in cells.stale(stages)]
     if code in dict(ran):  # recipes, which `sync` has written, need but a record
         names = [Path(out.fs_path).stem for out in cells.dvc(code).outs]
-        write_fingerprints(cells.workspace, names)
+        write_fingerprints(workspace, names)
         with cells.held():
-            forget_old_code(cells.workspace)
+            forget_old_code(workspace)
     cells.commit(ran)
 
 

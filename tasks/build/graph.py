@@ -9,6 +9,7 @@ calibrates what came of it. What a stage reads of the specs stands in a recipe, 
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,16 @@ from tasks.spec.algorithms import per_product
 from tasks.spec.automatic import teachers
 from tasks.spec.cell_input import cell_input
 from tasks.spec.parameters import algorithm_parameters, trained_on
-from tasks.spec.read import default_params, is_automatic, read_params, read_product
+from tasks.spec.read import (
+    default_params,
+    is_automatic,
+    keep_spec,
+    kept_specs,
+    mistake_in,
+    read_params,
+    read_product,
+    set_aside,
+)
 from tasks.spec.recipe import product_recipe, shared_recipe
 from tasks.workspace.errors import DataError, SpecError, WorkspaceError
 from tasks.workspace.files import write_text
@@ -31,10 +41,12 @@ from tasks.workspace.paths import SCRATCH, Workspace, find, link_package
 HEAD = "# Written by `inspectline sync` from params.yaml and product.yaml. Edit those instead.\n"
 
 
-def sync(workspace: Workspace) -> list[Path]:
+def sync(workspace: Workspace, asked: Sequence[str] = ()) -> list[Path]:
     """Bring every dvc.yaml in line with the specs; the files that changed.
 
-    DataError for a folder whose name cannot be a product's: it would become a command.
+    A product whose product.yaml has a mistake stays as it is, and stops no other: SpecError if it
+    is one of those `asked` for, or if it never was another one. DataError for a folder whose name
+    cannot be a product's: it would become a command.
     """
     for name in workspace.misnamed:
         raise DataError(
@@ -43,6 +55,9 @@ def sync(workspace: Workspace) -> list[Path]:
         )
     old = Upgrade(workspace) if needed(workspace) else None
     link_package(workspace)
+    settle(workspace)
+    if mistakes := [found for p in asked if (found := mistake_in(workspace.root, p))]:
+        raise SpecError("; ".join(mistakes))
     chosen = choose_automatically(workspace)
     graphs = {workspace.root / "dvc.yaml": workspace_graph(workspace)}
     for algorithm in filter(per_product, _used(workspace)):
@@ -55,6 +70,21 @@ def sync(workspace: Workspace) -> list[Path]:
     if old:
         changed += old.record()
     return chosen + changed
+
+
+def settle(workspace: Workspace) -> None:
+    """Keep what each product.yaml says, if its stages can be planned; else set it aside."""
+    for kept in kept_specs(workspace.root):
+        if kept.stem not in workspace.products:  # or another product of that name could get it
+            kept.unlink()
+    for product in workspace.products:
+        try:
+            product_recipe(workspace.root, product)
+            product_graph(workspace, product)
+        except SpecError as error:
+            set_aside(workspace.root, product, error)
+        if mistake_in(workspace.root, product) is None:
+            keep_spec(workspace.root, product)
 
 
 def choose_automatically(workspace: Workspace) -> list[Path]:
@@ -250,7 +280,10 @@ def _write(path: Path, graph: dict[str, Any]) -> bool:
 def main() -> None:
     """What `dvc repro` runs where a spec was edited: recipes, for a graph that still fits."""
     workspace = find()
+    settle(workspace)
     for product in workspace.products:
+        if mistake := mistake_in(workspace.root, product):
+            sys.exit(f"error: {mistake}")
         path = workspace.product(product) / "dvc.yaml"
         if _text(product_graph(workspace, product)) != path.read_text():
             sys.exit(

@@ -41,7 +41,7 @@ def set_parameters(
             body["note"] = "auto chose the algorithms until now; the spec names them from now on"
         body |= {"new": algorithms[algorithm], "what": f"{algorithm}: {values}"}
         written = write_change(workspace, product, "parameters", path, after, body)
-        sync(workspace)
+        sync(workspace, [product])
         return written
 
 

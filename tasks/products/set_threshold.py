@@ -57,7 +57,7 @@ def set_threshold(
             "note": shared_value_note(new, list(spec.algorithms)),
         }
         written = write_change(workspace, product, "threshold", path, after, record)
-        sync(workspace)  # so that `dvc status` knows it at once
+        sync(workspace, [product])  # so that `dvc status` knows it at once
         return written
 
 

@@ -22,7 +22,7 @@ from tasks.reporting.store_history import StoreRecords
 from tasks.reporting.trend import decision_trend
 from tasks.reporting.view import ModelView, ProductView, View
 from tasks.spec.automatic import choice_of, explain
-from tasks.spec.read import is_automatic, read_product
+from tasks.spec.read import is_automatic, mistake_in, read_product
 from tasks.store.base import Store
 from tasks.store.opening import seen_from
 from tasks.store.releases import PICTURES_FILE
@@ -94,10 +94,13 @@ def decided(workspace: Workspace, product: str, notes: list[str]) -> Decision | 
 def spec_algorithms(workspace: Workspace, product: str, notes: list[str]) -> list[str]:
     """The algorithms that the spec asks for."""
     try:
-        return list(read_product(workspace.root, product).algorithms)
+        found = list(read_product(workspace.root, product).algorithms)
     except LineError as error:
         notes.append(str(error))
         return []
+    if mistake := mistake_in(workspace.root, product):
+        notes.append(f"{mistake}; until it is mended, what it said before holds")
+    return found
 
 
 def limits_of(workspace: Workspace, product: str) -> dict[str, float | None]:

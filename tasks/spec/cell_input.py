@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.spec.parameters import chosen_for
-from tasks.spec.read import check, read_params, read_product, read_yaml
+from tasks.spec.read import check, own_spec, read_params, read_product, spec_file
 from tasks.spec.schema import IMAGE, OWN_INPUT, PRESET, TRAINING, Image, Training
 
 
@@ -24,8 +24,8 @@ class CellInput(NamedTuple):
 def cell_input(workspace: Path, product: str, algorithm: str) -> CellInput:
     """What an algorithm sees of a product, and how it is trained on it."""
     spec = read_product(workspace, product)
-    path = workspace / "data" / product / "product.yaml"
-    own, named = read_yaml(path), spec.algorithms.get(algorithm) or {}
+    path = spec_file(workspace, product)
+    own, named = own_spec(workspace, product), spec.algorithms.get(algorithm) or {}
     general = _general(workspace, algorithm, named)
     if "algorithms" not in own:  # then they stand in `defaults` of params.yaml
         general, named = general | named, {}

@@ -1,14 +1,22 @@
-"""The product's spec: what product.yaml and params.yaml may say, checked."""
+"""The product's spec: what product.yaml and params.yaml may say, checked.
+
+A mistake in one product.yaml must not stop the other products: what it said when its stages were
+last planned is kept (`keep_spec`), and stands in for it until it is mended. Who asks for that very
+product is told (`mistake_in`).
+"""
 
 import reprlib
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
 from tasks.spec.automatic import AUTO, choice_of
 from tasks.spec.schema import Params, Product, Section, fields_at
 from tasks.workspace.errors import SpecError, hint
+from tasks.workspace.files import write_bytes
+from tasks.workspace.paths import SCRATCH
 from tasks.workspace.yaml_text import parse_yaml, read_text
 
 PARAMS = Path(__file__).with_name("params.yaml")  # what a new workspace starts from
@@ -19,7 +27,11 @@ T = TypeVar("T", bound=Section)
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; an empty or absent file is an empty mapping."""
-    content = parse_yaml(read_text(path), path) if path.exists() else None
+    return _mapping(read_text(path), path) if path.exists() else {}
+
+
+def _mapping(text: str, path: Path) -> dict[str, Any]:
+    content = parse_yaml(text, path)
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -28,9 +40,17 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def read_params(workspace: Path) -> Params:
-    """params.yaml of a workspace."""
+    """params.yaml of a workspace. Not to be changed: who reads the same text gets the same one."""
     path = workspace / "params.yaml"
-    return check(Params, read_yaml(path), path)
+    return _params(read_text(path), path)[1] if path.exists() else check(Params, {}, path)
+
+
+@lru_cache(maxsize=4)
+def _params(text: str, path: Path) -> tuple[dict[str, Any], Params]:
+    """What a params.yaml says, and that checked. A plan reads it for every cell, and its presets
+    take 7 ms to parse."""
+    said = _mapping(text, path)
+    return said, check(Params, said, path)
 
 
 def default_params() -> Params:
@@ -39,15 +59,96 @@ def default_params() -> Params:
 
 
 def read_product(workspace: Path, product: str) -> Product:
-    """The product's whole spec: its own keys over the workspace's defaults."""
-    own = read_yaml(workspace / "data" / product / "product.yaml")
-    return product_of(workspace, product, own)
+    """The product's whole spec: its own keys over the workspace's defaults. While product.yaml has
+    a mistake, by what it said before."""
+    if mistake_in(workspace, product) is None:
+        try:
+            return product_of(workspace, product, own_spec(workspace, product))
+        except SpecError as error:
+            set_aside(workspace, product, error)
+    try:
+        return product_of(workspace, product, own_spec(workspace, product))
+    except SpecError:
+        _aside.pop((workspace, product), None)
+        raise
+
+
+def own_spec(workspace: Path, product: str) -> dict[str, Any]:
+    """What product.yaml says, or said before it was set aside."""
+    aside = mistake_in(workspace, product) is not None
+    return read_yaml(kept_spec(workspace, product) if aside else spec_file(workspace, product))
+
+
+class Aside(NamedTuple):
+    content: bytes  # of product.yaml
+    mistake: str
+
+
+_aside: dict[tuple[Path, str], Aside] = {}  # by workspace and product, of this process
+
+
+def set_aside(workspace: Path, product: str, error: SpecError) -> None:
+    """Let what product.yaml said before stand in for what it says; the error where that is not
+    known, or the same."""
+    content, kept = _content(spec_file(workspace, product)), kept_spec(workspace, product)
+    if not kept.is_file() or _content(kept) == content:
+        raise error
+    _aside[workspace, product] = Aside(content, str(error))
+
+
+def mistake_in(workspace: Path, product: str) -> str | None:
+    """Why product.yaml is set aside; None if it is not, or is another one by now."""
+    if known := _aside.get((workspace, product)):
+        if _content(spec_file(workspace, product)) == known.content:
+            return known.mistake
+        del _aside[workspace, product]
+    return None
+
+
+def mistakes_met() -> list[str]:
+    """Of every product.yaml that this process has set aside."""
+    found = {key: mistake_in(*key) for key in list(_aside)}
+    return [mistake for mistake in found.values() if mistake]
+
+
+def forget_mistakes() -> None:
+    """Begin as a new process does."""
+    _aside.clear()
+
+
+def keep_spec(workspace: Path, product: str) -> None:
+    """Remember what product.yaml says: a plan could be made of it."""
+    kept, content = kept_spec(workspace, product), _content(spec_file(workspace, product))
+    if _content(kept) != content or not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(kept, content)
+
+
+def kept_spec(workspace: Path, product: str) -> Path:
+    return workspace / SCRATCH / "specs" / f"{product}.yaml"
+
+
+def kept_specs(workspace: Path) -> list[Path]:
+    """All that are kept, also of products that are gone."""
+    return sorted((workspace / SCRATCH / "specs").glob("*.yaml"))
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds; nothing where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def spec_file(workspace: Path, product: str) -> Path:
+    return workspace / "data" / product / "product.yaml"
 
 
 def product_of(workspace: Path, product: str, own: dict[str, Any]) -> Product:
     """The whole spec of a product whose product.yaml says `own`."""
     defaults = defaults_of(workspace)
-    path = workspace / "data" / product / "product.yaml"
+    path = spec_file(workspace, product)
     check(Product, own, path)  # first alone: an error then names the file it stands in
     merged = _over(own, defaults)
     if merged.get("algorithms") == AUTO:
@@ -56,17 +157,15 @@ def product_of(workspace: Path, product: str, own: dict[str, Any]) -> Product:
 
 
 def defaults_of(workspace: Path) -> dict[str, Any]:
-    """What params.yaml says for every product."""
+    """What params.yaml says for every product; an error names it where the mistake stands there."""
     path = workspace / "params.yaml"
-    defaults = read_yaml(path).get("defaults") or {}
-    if not isinstance(defaults, dict):
-        raise SpecError(f"{path}: defaults must hold keys and values, got {SHOWN.repr(defaults)}")
-    return defaults
+    said = _params(read_text(path), path)[0] if path.exists() else {}
+    return said.get("defaults") or {}
 
 
 def is_automatic(workspace: Path, product: str) -> bool:
     """Whether the product's algorithms are chosen by its images."""
-    own = read_yaml(workspace / "data" / product / "product.yaml")
+    own = own_spec(workspace, product)
     defaults = defaults_of(workspace)
     return bool(own.get("algorithms", defaults.get("algorithms")) == AUTO)
 

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from flows.run import run_line
+from flows.running.plan import make_plan
+from tasks.spec.read import kept_spec
 from tasks.workspace.lock import RUN, run_lock
 from tests.flows.conftest import edit, refused, write_params
 
@@ -25,8 +27,28 @@ from tests.flows.conftest import edit, refused, write_params
 )
 def test_a_typo_in_a_spec_names_file_and_key(copy, command, typo, words):
     edit(copy, "cap", **typo)
-    refused(command(copy, "run"), *words)
-    refused(command(copy, "results"), words[-1])
+    refused(command(copy, "run", "-p", "cap"), *words)
+    refused(command(copy, "sync"), *words)
+    results = command(copy, "results")
+    assert results.exit_code == 0
+    assert "warning: " in results.stderr and words[-1] in results.stderr
+
+
+def test_a_typo_in_one_spec_stops_no_other_product(copy, command):
+    edit(copy, "cap", gats={})
+    edit(copy, "plate", threshold={"policy": "max_overkill", "overkill": 0.2})
+    other = command(copy, "run", "-p", "plate")
+    assert other.exit_code == 0, other.output
+    assert "warning: " in other.stderr and "did you mean 'gates'?" in other.stderr
+    edit(copy, "plate", threshold={"policy": "max_overkill", "overkill": 0.3})
+    every = command(copy, "run")
+    refused(every, "failed: cap: ", "did you mean 'gates'?", "plate: ")
+    assert every.output.count("gates'?") == 1
+    assert make_plan(copy, ["plate"]).stages == []
+    (copy.product("cap") / "product.yaml").write_bytes(kept_spec(copy.root, "cap").read_bytes())
+    mended = command(copy, "run")
+    assert mended.exit_code == 0 and "warning" not in mended.stderr, mended.output
+    assert "nothing to train" in mended.output
 
 
 def test_a_typo_in_params_names_file_and_key(copy, command):
