@@ -4,7 +4,8 @@ BIN := .venv/bin
 # Of tests; each takes up to 2.5 GB
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 # Large parts of packages of which steps import little: compiled when they are first needed
-LATER := tests?|testing|moto|cfnlint|mypyc?|pip|setuptools|altair|apprise|_inductor|lexers
+LATER := tests?|testing|moto|cfnlint|mypyc?|pip|setuptools|altair|apprise|_inductor|lexers|benchmarks
+LATER := $(LATER)|celery|kombu|asyncssh|prompt_toolkit|graphql|dateparser|cyclopts|rich_rst|wcwidth|physics|_vendor
 .DEFAULT_GOAL := help
 # Every cell is a process: without compiled files each would compile torch and the rest again.
 export PYTHONDONTWRITEBYTECODE :=

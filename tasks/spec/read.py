@@ -55,7 +55,7 @@ def _params(text: str, path: Path) -> tuple[dict[str, Any], Params]:
 
 def default_params() -> Params:
     """params.yaml of a new workspace."""
-    return check(Params, read_yaml(PARAMS), PARAMS)
+    return _params(read_text(PARAMS), PARAMS)[1]
 
 
 def read_product(workspace: Path, product: str) -> Product:
