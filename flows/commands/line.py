@@ -142,6 +142,7 @@ def distil(ctx: click.Context, products: tuple[str, ...], steps: int | None) -> 
 @click.pass_context
 def sync(ctx: click.Context) -> None:
     """Write dvc.yaml again from params.yaml and the specs, for `dvc repro` after editing them."""
+    from tasks.build.graph import misnamed
     from tasks.build.graph import sync as write_graph
     from tasks.spec.read import mistakes_met
     from tasks.workspace.errors import SpecError
@@ -150,7 +151,7 @@ def sync(ctx: click.Context) -> None:
     changed = write_graph(workspace)
     for path in changed:
         click.echo(f"wrote {path.relative_to(workspace.root)}")
-    if mistakes := mistakes_met():
+    if mistakes := [*misnamed(workspace).values(), *mistakes_met()]:
         raise SpecError("; ".join(mistakes))
     if not changed:
         click.echo("every dvc.yaml is up to date")

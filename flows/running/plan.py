@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.build.fingerprint import write_fingerprints
-from tasks.build.graph import sync
+from tasks.build.graph import misnamed, sync
 from tasks.build.records import Cells, Stage
 from tasks.build.upgrade import forget_old_code
 from tasks.spec.algorithms import per_product
@@ -76,6 +76,8 @@ def make_plan(
     sync(workspace)
     found = {product: mistake_in(workspace.root, product) for product in products}
     mistakes = {product: mistake for product, mistake in found.items() if mistake}
+    if set(products) == set(workspace.products):
+        mistakes |= {repr(name): why for name, why in misnamed(workspace).items()}
     products = [product for product in products if product not in mistakes]
     if mistakes and not products:
         raise SpecError("; ".join(mistakes.values()))

@@ -33,7 +33,7 @@ from tasks.spec.read import (
     set_aside,
 )
 from tasks.spec.recipe import product_recipe, shared_recipe
-from tasks.workspace.errors import DataError, SpecError, WorkspaceError
+from tasks.workspace.errors import SpecError, WorkspaceError
 from tasks.workspace.files import write_text
 from tasks.workspace.names import corrected
 from tasks.workspace.paths import SCRATCH, Workspace, find, link_package
@@ -45,14 +45,8 @@ def sync(workspace: Workspace, asked: Sequence[str] = ()) -> list[Path]:
     """Bring every dvc.yaml in line with the specs; the files that changed.
 
     A product whose product.yaml has a mistake stays as it is, and stops no other: SpecError if it
-    is one of those `asked` for, or if it never was another one. DataError for a folder whose name
-    cannot be a product's: it would become a command.
+    is one of those `asked` for, or if it never was another one. See also `misnamed`.
     """
-    for name in workspace.misnamed:
-        raise DataError(
-            f"the folder {name!r} in {workspace.root / 'data'} has a product.yaml, but its name "
-            f"cannot name a product; rename it, for example to {corrected(name)!r}"
-        )
     old = Upgrade(workspace) if needed(workspace) else None
     link_package(workspace)
     settle(workspace)
@@ -70,6 +64,16 @@ def sync(workspace: Workspace, asked: Sequence[str] = ()) -> list[Path]:
     if old:
         changed += old.record()
     return chosen + changed
+
+
+def misnamed(workspace: Workspace) -> dict[str, str]:
+    """Folders that are left out, for their names cannot be those of products: they would become
+    part of commands. What to do, by name."""
+    return {
+        name: f"the folder {name!r} in {workspace.root / 'data'} has a product.yaml, but its name "
+        f"cannot name a product; rename it, for example to {corrected(name)!r}"
+        for name in workspace.misnamed
+    }
 
 
 def settle(workspace: Workspace) -> None:

@@ -41,9 +41,13 @@ def test_a_typo_in_one_spec_stops_no_other_product(copy, command):
     assert other.exit_code == 0, other.output
     assert "warning: " in other.stderr and "did you mean 'gates'?" in other.stderr
     edit(copy, "plate", threshold={"policy": "max_overkill", "overkill": 0.3})
+    copy.product("c a p").mkdir()
+    (copy.product("c a p") / "product.yaml").touch()
     every = command(copy, "run")
     refused(every, "failed: cap: ", "did you mean 'gates'?", "plate: ")
     assert every.output.count("gates'?") == 1
+    refused(every, "failed: 'c a p': ", "rename it, for example to 'c-a-p'")
+    shutil.rmtree(copy.product("c a p"))
     assert make_plan(copy, ["plate"]).stages == []
     (copy.product("cap") / "product.yaml").write_bytes(kept_spec(copy.root, "cap").read_bytes())
     mended = command(copy, "run")

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tasks.build.graph import sync
-from tasks.workspace.errors import DataError, WorkspaceError
+from tasks.build.graph import misnamed, sync
+from tasks.workspace.errors import WorkspaceError
 from tasks.workspace.files import disk, writing
 from tasks.workspace.git import origin
 from tasks.workspace.lock import run_lock
@@ -95,9 +96,14 @@ def test_a_folder_that_cannot_be_a_product_becomes_no_command(made, name):
         made.product(product).mkdir(parents=True)
         (made.product(product) / "product.yaml").write_text("algorithms: [padim]\n")
     assert made.products == ["tile"]
-    with pytest.raises(DataError, match="cannot name a product; rename it, for example to"):
-        sync(made)
-    assert not (made.root / "dvc.yaml").exists()
+    sync(made)
+    assert "cannot name a product; rename it, for example to" in misnamed(made)[name]
+    assert not (made.product(name) / "dvc.yaml").exists()
+    assert (made.product("tile") / "dvc.yaml").is_file()
+    stages = yaml.safe_load((made.root / "dvc.yaml").read_text())["stages"]
+    assert stages["recipes"]["outs"] == [
+        {"data/tile/recipe.yaml": {"cache": False, "persist": True}}
+    ]
 
 
 def test_what_git_refuses_to_tell_is_not_told_as_clean(made, monkeypatch):
