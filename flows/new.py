@@ -18,7 +18,14 @@ from tasks.build.records import Cells, Stage, push, version
 from tasks.products.image_summary import summarise_images
 from tasks.products.proposal import proposed_spec, spec_conflicts, spec_from_product
 from tasks.spec.automatic import choice_of, summary
-from tasks.spec.read import check, is_automatic, read_params, read_product
+from tasks.spec.read import (
+    check,
+    is_automatic,
+    read_as_written,
+    read_params,
+    read_product,
+    spec_in_use,
+)
 from tasks.spec.schema import Product
 from tasks.workspace.errors import DataError, LineError, SpecError
 from tasks.workspace.files import write_text
@@ -60,6 +67,7 @@ def begin_product(
     check_product_name(product)
     if like not in (None, "auto"):
         workspace.require(str(like))
+        read_as_written(workspace.root, str(like))  # before an image is copied
     spec = workspace.product(product) / "product.yaml"
     with telling("bringing the images in"):
         report = bring_in(workspace, product, source, labels)
@@ -73,7 +81,8 @@ def begin_product(
             workspace, product, like, agree, begun.remarks
         )
     if begun.like:
-        text = (workspace.product(begun.like) / "product.yaml").read_text()
+        read_product(workspace.root, begun.like)  # which sets aside what has a mistake
+        text = spec_in_use(workspace.root, begun.like).read_text(encoding="utf-8")
         text = spec_from_product(text, product, begun.like, begun.similarity)
     else:
         params = read_params(workspace.root)

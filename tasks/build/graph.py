@@ -9,7 +9,8 @@ calibrates what came of it. What a stage reads of the specs stands in a recipe, 
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,16 @@ from tasks.spec.cell_input import cell_input
 from tasks.spec.parameters import algorithm_parameters, trained_on
 from tasks.spec.read import (
     default_params,
+    forget_mistake,
     is_automatic,
     keep_spec,
     kept_specs,
     mistake_in,
+    read_as_written,
     read_params,
     read_product,
     set_aside,
+    spec_file,
 )
 from tasks.spec.recipe import product_recipe, shared_recipe
 from tasks.workspace.errors import SpecError, WorkspaceError
@@ -45,7 +49,7 @@ def sync(workspace: Workspace, asked: Sequence[str] = ()) -> list[Path]:
     """Bring every dvc.yaml in line with the specs; the files that changed.
 
     A product whose product.yaml has a mistake stays as it is, and stops no other: SpecError if it
-    is one of those `asked` for, or if it never was another one. See also `misnamed`.
+    is one of those `asked` for, or if no sync has seen it right. See also `misnamed`.
     """
     old = Upgrade(workspace) if needed(workspace) else None
     link_package(workspace)
@@ -55,10 +59,12 @@ def sync(workspace: Workspace, asked: Sequence[str] = ()) -> list[Path]:
     chosen = choose_automatically(workspace)
     graphs = {workspace.root / "dvc.yaml": workspace_graph(workspace)}
     for algorithm in filter(per_product, _used(workspace)):
-        made = shared_recipe(workspace.root, algorithm, workspace.products)
-        graphs[workspace.recipe(algorithm)] = made
+        with left_alone(workspace, *workspace.products):
+            made = shared_recipe(workspace.root, algorithm, workspace.products)
+            graphs[workspace.recipe(algorithm)] = made
     for product in workspace.products:
-        graphs[workspace.product(product) / "dvc.yaml"] = product_graph(workspace, product)
+        with left_alone(workspace, product):
+            graphs[workspace.product(product) / "dvc.yaml"] = product_graph(workspace, product)
     changed = [path for path, graph in graphs.items() if _write(path, graph)]
     changed += recipes(workspace)
     if old:
@@ -83,12 +89,36 @@ def settle(workspace: Workspace) -> None:
             kept.unlink()
     for product in workspace.products:
         try:
-            product_recipe(workspace.root, product)
-            product_graph(workspace, product)
+            check_product(workspace, product)
         except SpecError as error:
             set_aside(workspace.root, product, error)
-        if mistake_in(workspace.root, product) is None:
+        else:
             keep_spec(workspace.root, product)
+
+
+def check_product(workspace: Workspace, product: str) -> None:
+    """SpecError unless the stages of a product can be planned by what its product.yaml says."""
+    forget_mistake(workspace.root, product)
+    try:
+        read_as_written(workspace.root, product)
+        product_recipe(workspace.root, product)
+        product_graph(workspace, product)
+    except SpecError as error:
+        text = str(error).removeprefix(f"{product}: ")
+        named = text.startswith(str(workspace.root))  # this file, or params.yaml
+        path = spec_file(workspace.root, product)
+        raise SpecError(text if named else f"{path}: {text}") from error
+
+
+@contextmanager
+def left_alone(workspace: Workspace, *products: str) -> Iterator[None]:
+    """As a block: what cannot be planned stays as it is, if it may be a mistake in one of these
+    that is told already: what it said before need not be right any more either."""
+    try:
+        yield
+    except SpecError:
+        if not any(mistake_in(workspace.root, product) for product in products):
+            raise
 
 
 def choose_automatically(workspace: Workspace) -> list[Path]:
@@ -102,15 +132,15 @@ def choose_automatically(workspace: Workspace) -> list[Path]:
     images = {product: count(workspace, product) for product in chosen}
     teaching = teachers(images, products)
     shared = {name for names in steps.values() for name in names if per_product(name)}
-    seen = {
-        (product, name): cell_input(workspace.root, product, name).image.seen
-        for product in products
-        for name in shared
-    }
+    seen = {}
+    for product in products:
+        for name in shared:
+            with left_alone(workspace, product):
+                seen[product, name] = cell_input(workspace.root, product, name).image.seen
 
     def taught(product: str, name: str) -> bool:
         """Whether there are products to learn from: what is shared is learned at one size."""
-        sizes = {seen[one, name] for one in [product, *teaching]}
+        sizes = {seen[one, name] for one in [product, *teaching] if (one, name) in seen}
         return teaching != [product] and len(sizes) == 1
 
     return [
@@ -183,8 +213,10 @@ def _used(workspace: Workspace) -> list[str]:
 
 def recipes(workspace: Workspace) -> list[Path]:
     """Write the recipe of every product; those that changed."""
-    products = workspace.products
-    made = {workspace.product_recipe(p): product_recipe(workspace.root, p) for p in products}
+    made = {}
+    for product in workspace.products:
+        with left_alone(workspace, product):
+            made[workspace.product_recipe(product)] = product_recipe(workspace.root, product)
     return [path for path, content in made.items() if _write(path, content)]
 
 
@@ -284,10 +316,11 @@ def _write(path: Path, graph: dict[str, Any]) -> bool:
 def main() -> None:
     """What `dvc repro` runs where a spec was edited: recipes, for a graph that still fits."""
     workspace = find()
-    settle(workspace)
     for product in workspace.products:
-        if mistake := mistake_in(workspace.root, product):
-            sys.exit(f"error: {mistake}")
+        try:
+            check_product(workspace, product)
+        except SpecError as error:
+            sys.exit(f"error: {error}")
         path = workspace.product(product) / "dvc.yaml"
         if _text(product_graph(workspace, product)) != path.read_text():
             sys.exit(

@@ -43,7 +43,7 @@ from tasks.models.torch_model import TorchModel, as_arrays
 from tasks.spec.algorithms import known_algorithms, per_product
 from tasks.spec.cell_input import cell_input
 from tasks.spec.parameters import algorithm_parameters
-from tasks.spec.read import read_params
+from tasks.spec.read import read_as_written, read_params
 from tasks.spec.recipe import FitRecipe
 from tasks.workspace.errors import DataError, SpecError, hint
 from tasks.workspace.extras import require
@@ -157,6 +157,7 @@ def prepare(
 ) -> Tuning:
     """What the trials share: good images in groups, their painted copies, a store of features."""
     workspace.require(product)
+    read_as_written(workspace.root, product)  # not by what the spec said before a mistake
     if algorithm not in known_algorithms():
         raise SpecError(f"unknown algorithm '{algorithm}'; {hint(algorithm, known_algorithms())}")
     image, training = cell_input(workspace.root, product, algorithm)

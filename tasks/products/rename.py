@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tasks.build.graph import sync
+from tasks.build.graph import check_product, sync
 from tasks.documents.manifest import MANIFEST
 from tasks.spec.read import read_params
 from tasks.spec.schema import TRAIN_ON
@@ -39,6 +39,8 @@ def rename_product(workspace: Workspace, old: str, name: str) -> list[str]:
         raise LineError(f"there is a product {name} already; choose another name")
     check_not_in_train_on(workspace, old)
     with run_lock(workspace):
+        if workspace.product(old).exists():
+            check_product(workspace, old)  # before anything is moved
         copied = copy_releases(workspace, old, name)
         workspace.product(old).rename(workspace.product(name))
         rename_in_lock(workspace, old, name)

@@ -10,7 +10,7 @@ from tasks.products.changing import (
     one_line,
     write_change,
 )
-from tasks.spec.read import is_automatic, product_of, read_product, read_yaml
+from tasks.spec.read import asks_for_auto, product_of, read_as_written, read_yaml
 from tasks.workspace.errors import LineError
 from tasks.workspace.paths import Workspace
 
@@ -27,7 +27,7 @@ def set_parameters(
     path = workspace.product(product) / "product.yaml"
     with locked_for_change(workspace, path, None):
         text, own = path.read_text(encoding="utf-8"), read_yaml(path)
-        now = read_product(workspace.root, product).algorithms
+        now = read_as_written(workspace.root, product).algorithms
         old = now.get(algorithm) or {}
         algorithms = {**now, algorithm: old | change}
         if algorithms[algorithm] == old:
@@ -37,7 +37,7 @@ def set_parameters(
         after = edit_yaml_exactly(text, expected, lambda spec: _enter(spec, algorithms), path)
         values = ", ".join(f"{name} {value}" for name, value in change.items())
         body: Content = {"by": by, "reason": reason, "algorithm": algorithm, "old": old}
-        if is_automatic(workspace.root, product):
+        if asks_for_auto(workspace.root, own):
             body["note"] = "auto chose the algorithms until now; the spec names them from now on"
         body |= {"new": algorithms[algorithm], "what": f"{algorithm}: {values}"}
         written = write_change(workspace, product, "parameters", path, after, body)

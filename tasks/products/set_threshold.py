@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tasks.build.graph import sync
+from tasks.build.graph import check_product, sync
 from tasks.products.changing import (
     Content,
     edit_yaml_exactly,
@@ -10,7 +10,7 @@ from tasks.products.changing import (
     one_line,
     write_change,
 )
-from tasks.spec.read import product_of, read_product, read_yaml
+from tasks.spec.read import product_of, read_as_written, read_yaml
 from tasks.spec.schema import Rule, ThresholdSpec
 from tasks.workspace.errors import LineError, SpecError, hint
 from tasks.workspace.paths import Workspace
@@ -41,7 +41,8 @@ def set_threshold(
     path = workspace.product(product) / "product.yaml"
     with locked_for_change(workspace, path, seen):
         text, own = path.read_text(encoding="utf-8"), read_yaml(path)
-        old = read_product(workspace.root, product).threshold
+        check_product(workspace, product)  # before anything is written
+        old = read_as_written(workspace.root, product).threshold
         rule = (own.get("threshold") or {}) | change
         if "policy" in change and change["policy"] != "fixed" and "value" not in change:
             rule.pop("value", None)  # it would look as if it were used

@@ -63,20 +63,30 @@ def read_product(workspace: Path, product: str) -> Product:
     a mistake, by what it said before."""
     if mistake_in(workspace, product) is None:
         try:
-            return product_of(workspace, product, own_spec(workspace, product))
+            return read_as_written(workspace, product)
         except SpecError as error:
             set_aside(workspace, product, error)
     try:
         return product_of(workspace, product, own_spec(workspace, product))
     except SpecError:
-        _aside.pop((workspace, product), None)
+        forget_mistake(workspace, product)
         raise
+
+
+def read_as_written(workspace: Path, product: str) -> Product:
+    """The same by what product.yaml says now; SpecError for a mistake in it."""
+    return product_of(workspace, product, read_yaml(spec_file(workspace, product)))
 
 
 def own_spec(workspace: Path, product: str) -> dict[str, Any]:
     """What product.yaml says, or said before it was set aside."""
+    return read_yaml(spec_in_use(workspace, product))
+
+
+def spec_in_use(workspace: Path, product: str) -> Path:
+    """Where `own_spec` stands."""
     aside = mistake_in(workspace, product) is not None
-    return read_yaml(kept_spec(workspace, product) if aside else spec_file(workspace, product))
+    return kept_spec(workspace, product) if aside else spec_file(workspace, product)
 
 
 class Aside(NamedTuple):
@@ -89,11 +99,10 @@ _aside: dict[tuple[Path, str], Aside] = {}  # by workspace and product, of this 
 
 def set_aside(workspace: Path, product: str, error: SpecError) -> None:
     """Let what product.yaml said before stand in for what it says; the error where that is not
-    known, or the same."""
-    content, kept = _content(spec_file(workspace, product)), kept_spec(workspace, product)
-    if not kept.is_file() or _content(kept) == content:
+    known."""
+    if not kept_spec(workspace, product).is_file():
         raise error
-    _aside[workspace, product] = Aside(content, str(error))
+    _aside[workspace, product] = Aside(_content(spec_file(workspace, product)), str(error))
 
 
 def mistake_in(workspace: Path, product: str) -> str | None:
@@ -101,7 +110,7 @@ def mistake_in(workspace: Path, product: str) -> str | None:
     if known := _aside.get((workspace, product)):
         if _content(spec_file(workspace, product)) == known.content:
             return known.mistake
-        del _aside[workspace, product]
+        forget_mistake(workspace, product)
     return None
 
 
@@ -109,6 +118,11 @@ def mistakes_met() -> list[str]:
     """Of every product.yaml that this process has set aside."""
     found = {key: mistake_in(*key) for key in list(_aside)}
     return [mistake for mistake in found.values() if mistake]
+
+
+def forget_mistake(workspace: Path, product: str) -> None:
+    """Look at product.yaml again when it is read next."""
+    _aside.pop((workspace, product), None)
 
 
 def forget_mistakes() -> None:
@@ -165,9 +179,12 @@ def defaults_of(workspace: Path) -> dict[str, Any]:
 
 def is_automatic(workspace: Path, product: str) -> bool:
     """Whether the product's algorithms are chosen by its images."""
-    own = own_spec(workspace, product)
-    defaults = defaults_of(workspace)
-    return bool(own.get("algorithms", defaults.get("algorithms")) == AUTO)
+    return asks_for_auto(workspace, own_spec(workspace, product))
+
+
+def asks_for_auto(workspace: Path, own: dict[str, Any]) -> bool:
+    """The same of a product whose product.yaml says `own`."""
+    return bool(own.get("algorithms", defaults_of(workspace).get("algorithms")) == AUTO)
 
 
 def _over(own: dict, defaults: dict) -> dict:

@@ -3,7 +3,11 @@
 import pytest
 import yaml
 
+from flows.new import begin_product
 from tasks.build.graph import main, sync
+from tasks.products.rename import rename_product
+from tasks.products.set_parameters import set_parameters
+from tasks.products.set_threshold import set_threshold
 from tasks.spec.read import (
     forget_mistakes,
     is_automatic,
@@ -103,13 +107,49 @@ def test_a_mistake_for_all_products_stops_all(two):
     write_params(two, {"defaults": {"imag": {}}})
     with pytest.raises(SpecError, match=r"params\.yaml.*did you mean 'image'"):
         sync(two)
-    write(two, "cap", {"algorithms": {"patchcore": {"preset": "quick"}}})
-    write_params(two, {"defaults": {}, "presets": {"quick": {"patchcore": {"ratio": 0.1}}}})
+
+
+def test_a_spec_that_is_wrong_though_nobody_changed_it_stops_no_other(two):
+    """What it named is gone: its stages stay as they are, for what it said before is as wrong."""
+    write(two, "cap", {"algorithms": {"patchcore": {"preset": "mine"}}})
+    presets = {"presets": {"mine": {"patchcore": {"ratio": 0.1}}}}
+    write_params(two, presets)
     sync(two)
-    write_params(two, {"defaults": {}})
-    with pytest.raises(SpecError, match="preset"):
-        sync(two)
+    before = made(two)
+    write_params(two, {})
+    write(two, "plate", GOOD | {"image": {"size": 96}})
+    sync(two)
+    assert mistakes_met() == [
+        f"{two.product('cap')}/product.yaml: patchcore asks for the preset 'mine'; known: paper"
+    ]
+    changed = {path.parent.name for path, text in made(two).items() if text != before[path]}
+    assert changed == {"plate"}
+    write(two, "cap", {"algorithms": {"patchcore": {"preset": "mine"}}, "gats": {}})
+    with pytest.raises(SpecError, match="did you mean 'gates'"):
+        sync(two, ["cap"])
+    write(two, "cap", {"algorithms": {"patchcore": {"preset": "mine"}}})
+    sync(two)
+    assert len(mistakes_met()) == 1
+    write_params(two, presets)  # mended in the same process
+    sync(two, ["cap"])
     assert mistakes_met() == []
+
+
+def test_what_would_write_by_what_a_spec_said_before_refuses(two):
+    text = "algorithms:\n- padimm  # precious\n"
+    write(two, "cap", text)
+    sync(two)
+    calls = [
+        lambda: set_parameters(two, "cap", "padim", {"dims": 20}, by="a", reason="b"),
+        lambda: set_threshold(two, "cap", {"value": 3.0}, by="a", reason="b"),
+        lambda: rename_product(two, "cap", "lid"),
+        lambda: begin_product(two, "lid", "nowhere", like="cap"),
+    ]
+    for call in calls:
+        with pytest.raises(SpecError, match=r"cap/product\.yaml.*did you mean 'padim'"):
+            call()
+    assert (two.product("cap") / "product.yaml").read_text() == text
+    assert not two.product("lid").exists()
 
 
 def test_what_a_product_said_that_is_gone_stands_in_for_no_other(two):
