@@ -36,26 +36,16 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 # Files that one worker needs long for come first, so that none is left alone with one at the end.
-# Not all of them wait then for the workspace that the tests of flows share. Those of pages wait for
-# a browser more than they work: they are spread among those of flows.
+# Not all of them wait then for the workspace that the tests of flows share.
 FIRST = ("tests/test_contract.py", "tests/tasks/models/test_fitting.py", "tests/flows")
-SPREAD = "tests/tasks/web"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    def group(file: str) -> int:
-        found = (at for at, path in enumerate(FIRST) if file.startswith(path))
+    def place(item: pytest.Item) -> int:
+        found = (at for at, path in enumerate(FIRST) if item.nodeid.startswith(path))
         return next(found, len(FIRST))
 
-    def turns(files: list[str]) -> dict[str, float]:
-        return {file: at / len(files) for at, file in enumerate(files)}
-
-    files = list(dict.fromkeys(item.nodeid.partition("::")[0] for item in items))
-    waiting = [file for file in files if file.startswith(SPREAD)]
-    place = {file: (group(file), 0.0) for file in files}
-    for some in ([file for file in files if group(file) == len(FIRST) - 1], waiting):
-        place |= {file: (len(FIRST) - 1, turn) for file, turn in turns(some).items()}
-    items.sort(key=lambda item: place[item.nodeid.partition("::")[0]])
+    items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:
