@@ -154,7 +154,8 @@ def whitening(covariance: Tensor, ridge: float, block: int = BLOCK) -> Tensor:
 
 
 def _inverse_factors(covariance: Tensor) -> Tensor:
-    """The same by LAPACK, matrix by matrix and in place: in a third to half of torch's time."""
+    """The same by LAPACK, matrix by matrix and in place: .7 to .6 of the time that it takes with a
+    triangular solve of torch."""
     matrices = covariance.numpy()
     factorise, invert = get_lapack_funcs(["potrf", "trtri"], [matrices])
     for matrix in matrices:
@@ -171,8 +172,8 @@ def mahalanobis(delta: Tensor, whiten: Tensor) -> Tensor:
     delta = together(delta)
     if not torch.compiler.is_exporting():
         return torch.bmm(whiten, delta.movedim(0, 2)).norm(dim=1).mT
-    # A quarter of the factors is a square of zeros above the diagonal: an exported model does
-    # without. Reading them is most of the time for one image.
+    # A quarter of the factors is a square of zeros above the diagonal: an exported model does not
+    # hold it, nor read it for each image.
     half = delta.shape[-1] // 2
     rows = delta.movedim(0, 1)
     first = rows[..., :half] @ whiten[:, :half, :half].mT

@@ -66,8 +66,7 @@ def tell_mistakes() -> None:
     """Warn of each product.yaml that was not used, for it has a mistake."""
     if specs := sys.modules.get("tasks.spec.read"):  # where no spec was read, there is none
         for mistake in specs.mistakes_met():
-            said = f"warning: {mistake}; until it is mended, what it said before holds"
-            click.echo(said, err=True)
+            click.echo(f"warning: {mistake}; {specs.UNTIL}", err=True)
 
 
 class Interrupted(click.ClickException):

@@ -37,6 +37,7 @@ from tasks.spec.read import (
     spec_file,
 )
 from tasks.spec.recipe import product_recipe, shared_recipe
+from tasks.spec.schema import Product
 from tasks.workspace.errors import SpecError, WorkspaceError
 from tasks.workspace.files import write_text
 from tasks.workspace.names import corrected
@@ -96,11 +97,11 @@ def settle(workspace: Workspace) -> None:
             keep_spec(workspace.root, product)
 
 
-def check_product(workspace: Workspace, product: str) -> None:
-    """SpecError unless the stages of a product can be planned by what its product.yaml says."""
+def check_product(workspace: Workspace, product: str) -> Product:
+    """The whole spec by what product.yaml says; SpecError unless stages can be planned by it."""
     forget_mistake(workspace.root, product)
     try:
-        read_as_written(workspace.root, product)
+        spec = read_as_written(workspace.root, product)
         product_recipe(workspace.root, product)
         product_graph(workspace, product)
     except SpecError as error:
@@ -108,6 +109,7 @@ def check_product(workspace: Workspace, product: str) -> None:
         named = text.startswith(str(workspace.root))  # this file, or params.yaml
         path = spec_file(workspace.root, product)
         raise SpecError(text if named else f"{path}: {text}") from error
+    return spec
 
 
 @contextmanager

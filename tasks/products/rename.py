@@ -39,8 +39,7 @@ def rename_product(workspace: Workspace, old: str, name: str) -> list[str]:
         raise LineError(f"there is a product {name} already; choose another name")
     check_not_in_train_on(workspace, old)
     with run_lock(workspace):
-        if workspace.product(old).exists():
-            check_product(workspace, old)  # before anything is moved
+        check_product(workspace, old)  # before anything is moved
         copied = copy_releases(workspace, old, name)
         workspace.product(old).rename(workspace.product(name))
         rename_in_lock(workspace, old, name)

@@ -10,7 +10,7 @@ from tasks.products.changing import (
     one_line,
     write_change,
 )
-from tasks.spec.read import product_of, read_as_written, read_yaml
+from tasks.spec.read import product_of, read_yaml
 from tasks.spec.schema import Rule, ThresholdSpec
 from tasks.workspace.errors import LineError, SpecError, hint
 from tasks.workspace.paths import Workspace
@@ -41,8 +41,7 @@ def set_threshold(
     path = workspace.product(product) / "product.yaml"
     with locked_for_change(workspace, path, seen):
         text, own = path.read_text(encoding="utf-8"), read_yaml(path)
-        check_product(workspace, product)  # before anything is written
-        old = read_as_written(workspace.root, product).threshold
+        old = check_product(workspace, product).threshold
         rule = (own.get("threshold") or {}) | change
         if "policy" in change and change["policy"] != "fixed" and "value" not in change:
             rule.pop("value", None)  # it would look as if it were used

@@ -22,7 +22,7 @@ from tasks.reporting.store_history import StoreRecords
 from tasks.reporting.trend import decision_trend
 from tasks.reporting.view import ModelView, ProductView, View
 from tasks.spec.automatic import choice_of, explain
-from tasks.spec.read import is_automatic, mistake_in, read_product
+from tasks.spec.read import UNTIL, is_automatic, mistake_in, read_product
 from tasks.store.base import Store
 from tasks.store.opening import seen_from
 from tasks.store.releases import PICTURES_FILE
@@ -99,7 +99,7 @@ def spec_algorithms(workspace: Workspace, product: str, notes: list[str]) -> lis
         notes.append(str(error))
         return []
     if mistake := mistake_in(workspace.root, product):
-        notes.append(f"{mistake}; until it is mended, what it said before holds")
+        notes.append(f"{mistake}; {UNTIL}")
     return found
 
 

@@ -20,6 +20,7 @@ from tasks.workspace.paths import SCRATCH
 from tasks.workspace.yaml_text import parse_yaml, read_text
 
 PARAMS = Path(__file__).with_name("params.yaml")  # what a new workspace starts from
+UNTIL = "until it is mended, what it said before holds"  # of a product.yaml with a mistake
 SHOWN = reprlib.Repr()  # of a wrong value, in an error
 SHOWN.maxlevel, SHOWN.maxstring, SHOWN.maxother = 2, 80, 80
 T = TypeVar("T", bound=Section)
@@ -41,8 +42,12 @@ def _mapping(text: str, path: Path) -> dict[str, Any]:
 
 def read_params(workspace: Path) -> Params:
     """params.yaml of a workspace. Not to be changed: who reads the same text gets the same one."""
+    return _params_of(workspace)[1]
+
+
+def _params_of(workspace: Path) -> tuple[dict[str, Any], Params]:
     path = workspace / "params.yaml"
-    return _params(read_text(path), path)[1] if path.exists() else check(Params, {}, path)
+    return _params(read_text(path) if path.exists() else "", path)
 
 
 @lru_cache(maxsize=4)
@@ -172,9 +177,7 @@ def product_of(workspace: Path, product: str, own: dict[str, Any]) -> Product:
 
 def defaults_of(workspace: Path) -> dict[str, Any]:
     """What params.yaml says for every product; an error names it where the mistake stands there."""
-    path = workspace / "params.yaml"
-    said = _params(read_text(path), path)[0] if path.exists() else {}
-    return said.get("defaults") or {}
+    return _params_of(workspace)[0].get("defaults") or {}
 
 
 def is_automatic(workspace: Path, product: str) -> bool:

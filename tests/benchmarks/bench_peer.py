@@ -19,7 +19,7 @@ seed: compare the means of several.
 --precision is that of our networks in training and of our frozen backbone in a fit, as
 `training.precision` of a product; a prediction is in float32 always.
 
---int8: what ships has 8-bit convolutions, as with `release.int8`, calibrated on 16 good images.
+--int8: what ships has 8-bit convolutions, as with `release.int8`, calibrated on 32 good images.
 
 EfficientAD's teacher is distilled for a few steps before, the same for both, and both see drawn
 textures in place of ImageNet: what a teacher of 60000 steps would find is another question.
