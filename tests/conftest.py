@@ -1,14 +1,20 @@
 """Settings and fixtures of all tests. Nothing here touches the user's home or a network."""
 
+import copy
 import gc
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+gc.disable()  # the imports of the tests make a million objects and hardly any garbage
 
 os.environ.pop("INSPECTLINE_WEIGHTS", None)  # a developer's setting must not change a result
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
@@ -21,9 +27,19 @@ sys.dont_write_bytecode = False
 # Tiny tensors spend their time on handing work to threads: one is ten times faster. Set before any
 # process is forked: how many threads share a sum decides its last bit.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Files of tests lie in memory where there is room: they are 16 GB in a run, 1.2 at once. A disk
+# looks long for places among what was deleted a moment ago.
+MEMORY, ROOM = Path("/dev/shm"), 12 * 10**9
+with suppress(OSError):
+    if shutil.disk_usage(MEMORY).free > ROOM and os.access(MEMORY, os.W_OK):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 # Of this run of tests; its workers inherit the name, and so share Prefect's server.
 if "INSPECTLINE_TESTS_HOME" not in os.environ:
-    HOME = tempfile.TemporaryDirectory(prefix="inspectline-tests-", ignore_cleanup_errors=True)
+    HOME = tempfile.TemporaryDirectory(
+        prefix="inspectline-tests-",
+        dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"),
+        ignore_cleanup_errors=True,
+    )
     os.environ["INSPECTLINE_TESTS_HOME"] = HOME.name
     Path(HOME.name, "run.pid").write_text(str(os.getpid()))
     CACHES = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -32,6 +48,7 @@ if "INSPECTLINE_TESTS_HOME" not in os.environ:
 # fixtures moto_s3, rclone_s3, store_on; web; server
 pytest_plugins = ["tests.s3_servers", "tests.web", "tests.flows.farm"]
 
+KEPT = 8  # networks with random weights
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
@@ -49,9 +66,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Search for garbage less often, and not in what the imports made: a million objects."""
+    """Search for garbage less often, and not in what the imports made."""
     gc.collect()
     gc.freeze()
+    gc.enable()
     gc.set_threshold(10_000, 10, 50)
 
 
@@ -63,6 +81,42 @@ def one_table_of_operators() -> Iterator[None]:
     made = staticmethod(cache(ONNXRegistry.from_torchlib))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ONNXRegistry, "from_torchlib", made)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def networks_drawn_once() -> Iterator[None]:
+    """A backbone of random weights is a copy of the one that the same random numbers gave."""
+    import torch
+
+    from ad_models import features
+
+    made: dict[tuple[str, bytes], tuple[torch.nn.Module, torch.Tensor]] = {}
+
+    def network(backbone: str) -> torch.nn.Module:
+        if torch._C._len_torch_function_stack():  # one without numbers is asked for
+            return drawn(backbone)
+        key = backbone, torch.get_rng_state().numpy().tobytes()
+        net, state = made.pop(key, None) or (drawn(backbone), torch.get_rng_state())
+        made[key] = net, state  # used last: it stays for longest
+        if len(made) > KEPT:
+            del made[next(iter(made))]
+        torch.set_rng_state(state)
+        return copy.deepcopy(net)
+
+    drawn: Any = features.network
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "network", network)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def any_folder_is_a_disk() -> Iterator[None]:
+    """Where the folders of tests lie in memory, what is kept on a disk alone is kept there too."""
+    from ad_models import budget
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget.disk, "__defaults__", (None, Path("/no mounts are told here")))
         yield
 
 
