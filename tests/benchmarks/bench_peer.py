@@ -19,7 +19,7 @@ seed: compare the means of several.
 --precision is that of our networks in training and of our frozen backbone in a fit, as
 `training.precision` of a product; a prediction is in float32 always.
 
---int8: what ships has 8-bit convolutions, as with `release.int8`, calibrated on 32 good images.
+--int8: what ships is in 8 bits, as with `release.int8`, calibrated on 32 good images.
 
 EfficientAD's teacher is distilled for a few steps before, the same for both, and both see drawn
 textures in place of ImageNet: what a teacher of 60000 steps would find is another question.
@@ -367,7 +367,7 @@ def main() -> None:
     parser.add_argument("--good", type=int, help="at most this many good images; all without")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--int8", action="store_true", help="what ships has 8-bit convolutions")
+    parser.add_argument("--int8", action="store_true", help="what ships is in 8 bits")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if not options.peer:
