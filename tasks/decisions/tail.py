@@ -9,7 +9,7 @@ Shapiro and Wilk's test. The assumption is never silent: `fits` tells what the t
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Self
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 FEWEST = 5  # images from which a spread is taken
 FENCE = 1.5  # of the quartiles' distance: what lies farther out is odd (Tukey)
 STEPS = 2000  # quantiles of an integral
+KEPT = 64  # sets of scores whose models are remembered: a cross-fit asks for each dozens of times
 REFUSED = 0.01  # p-value of the test of normality below which a scale does not fit
 
 
@@ -36,15 +37,22 @@ class Tail:
         return next(iter(cls.scales(scores)), None)
 
     @classmethod
-    def scales(cls, scores: np.ndarray) -> list[Self]:
+    def scales(cls, scores: np.ndarray) -> tuple[Self, ...]:
         """The models of scores (n,) on both scales, the best first."""
+        return cls._scales(np.asarray(scores, np.float64).tobytes())
+
+    @classmethod
+    @lru_cache(maxsize=KEPT)
+    def _scales(cls, content: bytes) -> tuple[Self, ...]:
+        """The same for the bytes of float64 scores."""
+        scores = np.frombuffer(content)
         if len(scores) < FEWEST:
-            return []
+            return ()
         found = [cls._on(scores, logarithms=False)]
         if scores.min() > 0:
             found.append(cls._on(scores, logarithms=True))
         usable = [pair for pair in found if pair is not None]
-        return [model for _, model in sorted(usable, key=lambda pair: -pair[0])]
+        return tuple(model for _, model in sorted(usable, key=lambda pair: -pair[0]))
 
     @classmethod
     def _on(cls, scores: np.ndarray, logarithms: bool) -> tuple[float, Self] | None:

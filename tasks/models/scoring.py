@@ -21,8 +21,8 @@ BATCH = 8  # images scored together; has no effect on scores
 AHEAD = 1 << 29  # bytes of the largest batch that is decoded while another one is in use
 TIMED = 20  # images for the latency
 WARM_UP = 3  # images before them
-ROUNDS = 2  # times that each image is timed, at most
-LONGEST = 4_000.0  # milliseconds, after which no further round begins
+SLOW = 1.1  # times the shortest of all: an image that takes longer may have been disturbed
+LONGEST = 4_000.0  # milliseconds for all of them, after which none is timed again
 READING = 2.0  # seconds, after which no further image is read for it: of 12 million pixels each one
 # takes a while
 FEWEST = 5  # images for the latency, however long it takes to read them
@@ -71,20 +71,22 @@ def score_images(inspector: Inspector, images: Path, rows: Rows, report: Report)
 
 def measure_latency(inspector: Inspector, images: Path, paths: list[str]) -> dict[str, Any]:
     """Milliseconds from pixels in memory to score and map, one image at a time: median and 95th
-    percentile over images of the shortest of up to `ROUNDS` times, and the load of the machine.
+    percentile over images, and the load of the machine.
 
-    The shortest time is the one that other processes disturbed least. `latency_load` is the mean
-    number of processes that wait for a core, for each core; None where the system does not tell.
+    An image that takes `SLOW` times as long as the quickest is timed again: other processes disturb
+    the shorter time less. `latency_load` is the mean number of processes that wait for a core, for
+    each core; None where the system does not tell.
     """
     loaded = _read_some([images / path for path in paths[:TIMED]])
     for image in loaded[:WARM_UP]:
         inspector.inspect(image)
-    taken = [[_milliseconds(inspector, image) for image in loaded]]
-    while len(taken) < ROUNDS and np.sum(taken) < LONGEST:
-        taken.append([_milliseconds(inspector, image) for image in loaded])
     if not loaded:
         return {"ms_per_image": None, "ms_p95": None, "latency_load": None}
-    middle, high = np.percentile(np.min(taken, axis=0), [50, 95])
+    taken = np.array([_milliseconds(inspector, image) for image in loaded])
+    if taken.sum() < LONGEST:
+        for at in np.flatnonzero(taken > SLOW * taken.min()):
+            taken[at] = min(taken[at], _milliseconds(inspector, loaded[at]))
+    middle, high = np.percentile(taken, [50, 95])
     return {
         "ms_per_image": round(float(middle), 2),
         "ms_p95": round(float(high), 2),
