@@ -8,6 +8,7 @@ group are replaced, scores are 7 to 12 % too high: nothing else was chosen near 
 """
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,23 +19,37 @@ SPARE = 3  # times the mean part of a group: rows chosen again, or a hole would 
 NEAR = 0.95  # of the covering radius: rows within it of a coreset are hardly ever chosen next
 
 
+class Without(NamedTuple):
+    """A coreset of the rows of x (N, D) that are not of a group."""
+
+    rows: Tensor  # (M,)
+    added: int  # of them, at the end: chosen in place of others
+    # (N,), for each row of the group: which of the others of `rows` is the nearest. None where one
+    # of them was dropped
+    near: Tensor | None
+
+
 def without_each(
     x: Tensor,
     chosen: Tensor,
     radius: float,
     owner: Tensor,
     wanted: Callable[[int], int],
-) -> Iterator[Tensor]:
-    """Indices of rows of x (N, D) for each group 0, 1, ... chosen (M,): the coreset of all, in the
-    order of the choice, and its radius; owner (N,): the group of each row; wanted: size of the
-    coreset of so many rows."""
+) -> Iterator[Without]:
+    """The coreset without each group 0, 1, ... of the rows of x (N, D). chosen (M,): the coreset of
+    all, in the order of the choice, and its radius; owner (N,): the group of each row; wanted: size
+    of the coreset of so many rows."""
     points, groups = Points.of(x), int(owner.max()) + 1
     chosen = chosen[: max(1, len(chosen) - SPARE * len(chosen) // groups)]
-    first, other, second = nearest_of_two(points, chosen, owner)
+    first, other, second, another = nearest_of_two(points, chosen, owner)
+    outside = nearest_in(points, chosen, owner, torch.where(other == owner, another, other))
     for group in range(groups):
         others = owner != group
         count = wanted(int(others.sum()))
-        kept = chosen[others[chosen]][:count]  # the first ones are a coreset by themselves
+        stay = others[chosen]
+        kept = chosen[stay][:count]  # the first ones are a coreset by themselves
+        near = (stay.cumsum(0) - 1)[outside] if 0 < int(stay.sum()) <= count else None
+        old = len(kept)
         nearest = torch.where(other == group, second, first)
         nearest[~others] = 0  # never taken
         for least in (NEAR**2 * radius**2, 0.0):  # few rows are farther, and they mostly suffice
@@ -46,18 +61,20 @@ def without_each(
                 break
             for added in new:
                 lower(nearest, points, added)
-        yield kept
+        yield Without(kept, len(kept) - old, near)
 
 
-def nearest_of_two(points: Points, chosen: Tensor, owner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def nearest_of_two(
+    points: Points, chosen: Tensor, owner: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Squared distance (N,) of each of the points to the nearest of the chosen ones, the group (N,)
-    of that one, and the distance (N,) to the nearest chosen one of any other group."""
+    of that one, and both for the nearest chosen one of any other group."""
     chosen = chosen[owner[chosen].argsort(stable=True)]
     groups, counts = owner[chosen].unique_consecutive(return_counts=True)
     norms = points.norms
     centres, across = points.at(chosen), norms[chosen]
     first, second = torch.empty_like(norms), torch.full_like(norms, torch.inf)
-    other = torch.empty_like(owner)
+    other, another = torch.empty_like(owner), torch.zeros_like(owner)
     size = max(1, TABLE // max(len(chosen), points.x.shape[1]))
     for start in range(0, len(norms), size):
         part = slice(start, start + size)
@@ -69,5 +86,21 @@ def nearest_of_two(points: Points, chosen: Tensor, owner: Tensor) -> tuple[Tenso
         other[part] = groups[at[:, 0]]
         if len(groups) > 1:
             second[part] = apart(near[:, 1] + norms[part], norms[part])
+            another[part] = groups[at[:, 1]]
     first[chosen] = 0  # exactly, so that they are never taken again
-    return first, other, second
+    return first, other, second, another
+
+
+def nearest_in(points: Points, chosen: Tensor, owner: Tensor, group: Tensor) -> Tensor:
+    """For each of the points the place (N,) in `chosen` of the nearest one that is of a given group
+    (N,); 0 where none is."""
+    places = torch.zeros_like(group)
+    for one in group.unique():
+        rows = (group == one).nonzero().squeeze(1)
+        among = (owner[chosen] == one).nonzero().squeeze(1)
+        if not len(among):
+            continue
+        centres = chosen[among]
+        table = torch.addmm(points.norms[centres], points.at(rows), points.at(centres).T, alpha=-2)
+        places[rows] = among[table.argmin(1)]
+    return places

@@ -180,7 +180,7 @@ class Anomalydino(Detector):
         chosen, size = self.chosen.to(tokens.device), len(self.bank)
         radius = float(self.radius)
         found = without_each(narrow, chosen, radius, owner, lambda others: min(others, size))
-        return (tokens[rows] for rows in found)
+        return (tokens[one.rows] for one in found)
 
 
 def unit(maps: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from ad_models.coreset_without import without_each
 from ad_models.errors import ConfigError, InputError
 from ad_models.features import Pyramid
 from ad_models.maps import finish
-from ad_models.neighbours import Memory, around, nearest, scarcity
+from ad_models.neighbours import Memory, around, nearest, nearest_with, scarcity
 from ad_models.patches import PatchEmbedding, embedded
 from ad_models.reservoir import FEWEST, Plan, Reservoir, plan
 from ad_models.run import Run
@@ -173,10 +173,16 @@ class Patchcore(Detector):
         return bank, around(bank, count) if self.config.reweight else self.around
 
     def compare(
-        self, patches: Tensor, memory: Memory, grid: torch.Size, side: torch.Size
+        self,
+        patches: Tensor,
+        memory: Memory,
+        grid: torch.Size,
+        side: torch.Size,
+        known: tuple[Tensor, Tensor] | None = None,
     ) -> Prediction:
-        """Score patches (B, P, D) that form a grid, of images with these sides."""
-        distance, neighbour = nearest(patches, memory[0])  # (B, P), equation 6
+        """Score patches (B, P, D) that form a grid, of images with these sides. known: what
+        `nearest` would give for them."""
+        distance, neighbour = known or nearest(patches, memory[0])  # (B, P), equation 6
         score = distance.amax(dim=1)
         if self.config.reweight:
             score = score * scarcity(patches, distance, neighbour, memory)
@@ -214,11 +220,15 @@ class Patchcore(Detector):
             owner.flatten(),
             lambda others: min(others, len(self.bank)),
         )
-        for number, (group, bank) in enumerate(zip(places, banks, strict=True), start=1):
+        # distances in `narrow` tell the nearest row of a bank if they are those of the rows
+        tells, split = narrow is flat, max(1, PIXELS // (side[0] * side[1]))
+        for number, (group, other) in enumerate(zip(places, banks, strict=True), start=1):
             tick(number, len(places))
-            memory = self.memory(flat[bank])
-            found = [
-                self.compare(part, memory, grid, side)
-                for part in rows[list(group)].split(max(1, PIXELS // (side[0] * side[1])))
-            ]
+            memory, found = self.memory(flat[other.rows]), []
+            near = None if other.near is None else other.near.unflatten(0, rows.shape[:2])
+            for at in torch.tensor(list(group)).split(split):
+                known = None
+                if tells and near is not None:
+                    known = nearest_with(rows[at], memory[0], near[at], other.added)
+                found.append(self.compare(rows[at], memory, grid, side, known))
             yield Prediction(*(torch.cat(parts) for parts in zip(*found, strict=True)))

@@ -130,8 +130,10 @@ def test_coresets_without_a_group_have_their_size_and_cover_the_others(radius):
     chosen = torch.randperm(300)[:60]
     chosen = chosen[(owner[chosen] != 5) | (torch.rand(60) < 0.3)]
     # 9: no row is that far, and all are asked
-    banks = list(without_each(x, chosen, radius, owner, lambda rows: rows // 5))
-    for group, bank in enumerate(banks):
+    found = list(without_each(x, chosen, radius, owner, lambda rows: rows // 5))
+    for group, (bank, added, near) in enumerate(found):
+        old, own = x[bank[: len(bank) - added]], owner == group
+        assert torch.equal(near[own], torch.cdist(x[own], old).argmin(1))
         assert len(bank) == len(set(bank.tolist())) == 50
         assert not (owner[bank] == group).any()
         first = chosen[: len(chosen) // 2]  # the first half stays: three of six times a sixth goes
@@ -141,9 +143,15 @@ def test_coresets_without_a_group_have_their_size_and_cover_the_others(radius):
         assert within < 1.15 * cover(x[owner != group], 50).radius
 
 
+def test_where_a_chosen_row_is_dropped_the_nearest_is_not_told():
+    x, owner, chosen = torch.randn(60, 5), torch.arange(60) % 6, torch.randperm(60)[:30]
+    for bank, added, near in without_each(x, chosen, 1.0, owner, lambda rows: 5):
+        assert len(bank) == 5 and added == 0 and near is None
+
+
 def test_the_two_nearest_are_of_two_groups():
     x, owner, chosen = torch.randn(40, 3), torch.arange(40) % 4, torch.randperm(40)[:12]
-    first, other, second = nearest_of_two(Points.of(x), chosen, owner)
+    first, other, second, another = nearest_of_two(Points.of(x), chosen, owner)
     distances = torch.cdist(x, x[chosen]).square()
     for row in range(40):
         by_group = [distances[row, owner[chosen] == group] for group in range(4)]
@@ -151,6 +159,7 @@ def test_the_two_nearest_are_of_two_groups():
         torch.testing.assert_close(first[row], least.min(), atol=1e-5, rtol=1e-4)
         assert int(other[row]) == int(least.argmin())
         torch.testing.assert_close(second[row], least.sort().values[1], atol=1e-5, rtol=1e-4)
+        assert int(another[row]) == int(least.argsort()[1])
 
 
 def test_features_stand_where_images_would():
