@@ -24,8 +24,8 @@ class Without(NamedTuple):
 
     rows: Tensor  # (M,)
     added: int  # of them, at the end: chosen in place of others
-    # (N,), for each row of the group: which of the others of `rows` is the nearest. None where one
-    # of them was dropped
+    # (N,), for each row of the group: which of the others of `rows` is the nearest. None where it
+    # was not asked for, or one of them was dropped
     near: Tensor | None
 
 
@@ -35,32 +35,36 @@ def without_each(
     radius: float,
     owner: Tensor,
     wanted: Callable[[int], int],
+    nearest: bool = False,
 ) -> Iterator[Without]:
     """The coreset without each group 0, 1, ... of the rows of x (N, D). chosen (M,): the coreset of
     all, in the order of the choice, and its radius; owner (N,): the group of each row; wanted: size
-    of the coreset of so many rows."""
+    of the coreset of so many rows; nearest: whether `near` is asked for."""
     points, groups = Points.of(x), int(owner.max()) + 1
     chosen = chosen[: max(1, len(chosen) - SPARE * len(chosen) // groups)]
     first, other, second, another = nearest_of_two(points, chosen, owner)
-    outside = nearest_in(points, chosen, owner, torch.where(other == owner, another, other))
+    outside = None
+    if nearest:
+        outside = nearest_in(points, chosen, owner, torch.where(other == owner, another, other))
     for group in range(groups):
         others = owner != group
         count = wanted(int(others.sum()))
         stay = others[chosen]
         kept = chosen[stay][:count]  # the first ones are a coreset by themselves
-        near = (stay.cumsum(0) - 1)[outside] if 0 < int(stay.sum()) <= count else None
-        old = len(kept)
-        nearest = torch.where(other == group, second, first)
-        nearest[~others] = 0  # never taken
+        near, old = None, len(kept)
+        if outside is not None and 0 < int(stay.sum()) == old:
+            near = (stay.cumsum(0) - 1)[outside]
+        away = torch.where(other == group, second, first)
+        away[~others] = 0  # never taken
         for least in (NEAR**2 * radius**2, 0.0):  # few rows are farther, and they mostly suffice
-            far = (nearest > least).nonzero().squeeze(1)
-            left, part = nearest[far], points.some(far)
+            far = (away > least).nonzero().squeeze(1)
+            left, part = away[far], points.some(far)
             new = [far[at] for at in farther(left, part, count - len(kept), least)]
             kept = torch.cat([kept, *new])
             if len(kept) == count or not least:
                 break
             for added in new:
-                lower(nearest, points, added)
+                lower(away, points, added)
         yield Without(kept, len(kept) - old, near)
 
 
@@ -100,7 +104,8 @@ def nearest_in(points: Points, chosen: Tensor, owner: Tensor, group: Tensor) -> 
         among = (owner[chosen] == one).nonzero().squeeze(1)
         if not len(among):
             continue
-        centres = chosen[among]
-        table = torch.addmm(points.norms[centres], points.at(rows), points.at(centres).T, alpha=-2)
-        places[rows] = among[table.argmin(1)]
+        across, centres = points.norms[chosen[among]], points.at(chosen[among])
+        for part in rows.split(max(1, TABLE // len(among))):
+            table = torch.addmm(across, points.at(part), centres.T, alpha=-2)
+            places[part] = among[table.argmin(1)]
     return places

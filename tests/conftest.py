@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-gc.disable()  # the imports of the tests make a million objects and hardly any garbage
-
 os.environ.pop("INSPECTLINE_WEIGHTS", None)  # a developer's setting must not change a result
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "180"
@@ -64,6 +62,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next(found, len(FIRST))
 
     items.sort(key=place)
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Search for no garbage in the imports of the tests: they make a million objects that stay. A
+    process that only starts others collects nothing."""
+    if hasattr(session.config, "workerinput") or not session.config.getoption("numprocesses", None):
+        gc.disable()
 
 
 def pytest_collection_finish() -> None:

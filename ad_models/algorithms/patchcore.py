@@ -219,16 +219,16 @@ class Patchcore(Detector):
             float(self.radius),
             owner.flatten(),
             lambda others: min(others, len(self.bank)),
+            nearest=narrow is flat,  # else distances there are not those of the rows
         )
-        # distances in `narrow` tell the nearest row of a bank if they are those of the rows
-        tells, split = narrow is flat, max(1, PIXELS // (side[0] * side[1]))
+        split = max(1, PIXELS // (side[0] * side[1]))
         for number, (group, other) in enumerate(zip(places, banks, strict=True), start=1):
             tick(number, len(places))
             memory, found = self.memory(flat[other.rows]), []
             near = None if other.near is None else other.near.unflatten(0, rows.shape[:2])
             for at in torch.tensor(list(group)).split(split):
                 known = None
-                if tells and near is not None:
+                if near is not None:
                     known = nearest_with(rows[at], memory[0], near[at], other.added)
                 found.append(self.compare(rows[at], memory, grid, side, known))
             yield Prediction(*(torch.cat(parts) for parts in zip(*found, strict=True)))

@@ -11,18 +11,22 @@ import contextlib
 import io
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import onnx
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from tasks.images.resample import Array
 
-LEVELS = 127  # of a number in 8 bits, on each side of zero
+LEVELS, ALL = 127, 255  # of a number in 8 bits on each side of zero, and in all
+TINY = 1e-30  # the least scale
 # Where only comparisons read a table, no score has its rounding. With the first output of each that
 # is not a number of the table.
 COMPARISONS = {"ArgMin": 0, "ArgMax": 0, "Less": 0, "Greater": 0, "TopK": 1, "Shape": 0}
@@ -34,10 +38,11 @@ def quantise(path: Path, images: Iterable[Array]) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, _silent():
         folded, small = Path(scratch) / "folded.onnx", Path(scratch) / "int8.onnx"
         quant_pre_process(path, folded, skip_symbolic_shape=True)  # batch norms go into the weights
+        reader = _Reader(images, folded)
         quantize_static(
             folded,
             small,
-            _Reader(images),
+            reader,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -45,7 +50,7 @@ def quantise(path: Path, images: Iterable[Array]) -> None:
         )
         model = onnx.load(small)
         pool_floats(model.graph)
-        search_in_8_bits(model.graph)
+        search_in_8_bits(model.graph, reader.spreads)
         onnx.save(model, small)
         small.replace(path)
 
@@ -83,19 +88,53 @@ def pool_floats(graph: GraphProto) -> None:
             graph.initializer.append(lowest)
 
 
-def search_in_8_bits(graph: GraphProto) -> None:
-    """Multiply in 8 bits by constant matrices (D, N) where the products are only compared, as in a
-    search for the nearest of N vectors. Now and then the second nearest is found."""
+@dataclass
+class Spread:
+    """Where the vectors lie that a search compares."""
+
+    count: int
+    total: Array  # (D,), sum
+    low: Array  # (D,)
+    high: Array  # (D,)
+
+    @classmethod
+    def of(cls, vectors: Array) -> Self:
+        """Of vectors (..., D)."""
+        flat = vectors.reshape(-1, vectors.shape[-1])
+        total = flat.sum(axis=0, dtype=np.float64)
+        return cls(len(flat), total, flat.min(axis=0), flat.max(axis=0))
+
+    def __add__(self, other: Self) -> Self:
+        low, high = np.minimum(self.low, other.low), np.maximum(self.high, other.high)
+        return type(self)(self.count + other.count, self.total + other.total, low, high)
+
+    def centre(self) -> Array:
+        return (self.total / self.count).astype(np.float32)
+
+
+def searches(graph: GraphProto) -> list[NodeProto]:
+    """Products with constant matrices (D, N) that are only compared, as in a search for the nearest
+    of N vectors."""
+    matrices = {
+        tensor.name
+        for tensor in graph.initializer
+        if len(tensor.dims) == 2 and tensor.data_type == TensorProto.FLOAT
+    }
+    return [
+        node
+        for node in graph.node
+        if node.op_type == "MatMul" and node.input[1] in matrices
+        if _only_compared(node.output[0], graph)
+    ]
+
+
+def search_in_8_bits(graph: GraphProto, spreads: Mapping[str, Spread]) -> None:
+    """Multiply in 8 bits where products are only compared: now and then the second nearest is
+    found. spreads: of the vectors of each such product, by the name of its output."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    makers = {name: node for node in graph.node for name in node.output}
-    for node in [node for node in graph.node if node.op_type == "MatMul"]:
-        matrix, maker = constants.get(node.input[1]), makers.get(node.input[0])
-        if matrix is None or len(matrix.dims) != 2 or not _only_compared(node.output[0], graph):
-            continue
-        values, factor = numpy_helper.to_array(matrix), np.float32(1)
-        if maker and maker.op_type == "Mul" and (given := constants.get(maker.input[1])):
-            factor = numpy_helper.to_array(given) if not given.dims else factor
-        steps, tensors = _product_in_8_bits(node, values, values.mean(axis=1) * factor)
+    for node in searches(graph):
+        matrix = constants[node.input[1]]
+        steps, tensors = _product(node, numpy_helper.to_array(matrix), spreads[node.output[0]])
         at = list(graph.node).index(node)
         graph.node.remove(node)
         for place, step in enumerate(steps, start=at):
@@ -105,34 +144,38 @@ def search_in_8_bits(graph: GraphProto) -> None:
             graph.initializer.remove(matrix)
 
 
-def _product_in_8_bits(
-    node: NodeProto, matrix: Array, centre: Array
+def _product(
+    node: NodeProto, matrix: Array, spread: Spread
 ) -> tuple[list[NodeProto], list[TensorProto]]:
-    """Nodes in place of a product with a matrix (D, N), and their constants. centre (D,): about the
-    mean of what is multiplied, which may be far from the origin: 8 bits hold the difference."""
+    """Nodes in place of a product with a matrix (D, N), and their constants. Vectors are moved by
+    their mean, for 8 bits hold less of what is far from the origin."""
     (result,) = node.output
-    scales = np.abs(matrix).max(axis=0).clip(np.finfo(np.float32).tiny) / LEVELS
+    centre = spread.centre()
+    low, high = min(0.0, *(spread.low - centre)), max(0.0, *(spread.high - centre))
+    scale = max((high - low) / ALL, TINY)
+    scales = np.abs(matrix).max(axis=0).clip(TINY) / LEVELS
     constants = {
-        f"{result}_centre": centre,
-        f"{result}_int8": np.round(matrix / scales).astype(np.int8),
-        f"{result}_scales": scales,
-        f"{result}_of_centre": centre @ matrix,
+        "centre": centre,
+        "scale": np.float32(scale),
+        "zero": np.uint8(np.round(-low / scale)),
+        "int8": np.round(matrix / scales).astype(np.int8),
+        "scales": (scale * scales).astype(np.float32),
+        "of_centre": centre @ matrix,
     }
-    from_centre, rounded, scale, zero, sums, floats, both, product = (
-        f"{result}_{name}"
-        for name in ("moved", "uint8", "scale", "zero", "sums", "floats", "both", "product")
+    mean, step, zero, small, both, shift = (f"{result}_{name}" for name in constants)
+    moved, rounded, sums, floats, product = (
+        f"{result}_{name}" for name in ("moved", "uint8", "sums", "floats", "product")
     )
-    mean, small, spread, shift = constants
     steps = [
-        helper.make_node("Sub", [node.input[0], mean], [from_centre]),
-        helper.make_node("DynamicQuantizeLinear", [from_centre], [rounded, scale, zero]),
+        helper.make_node("Sub", [node.input[0], mean], [moved]),
+        helper.make_node("QuantizeLinear", [moved, step, zero], [rounded]),
         helper.make_node("MatMulInteger", [rounded, small, zero], [sums]),
         helper.make_node("Cast", [sums], [floats], to=TensorProto.FLOAT),
-        helper.make_node("Mul", [scale, spread], [both]),
         helper.make_node("Mul", [floats, both], [product]),
-        helper.make_node("Add", [product, shift], [result]),  # ONNX Runtime makes one step of them
+        helper.make_node("Add", [product, shift], [result]),
     ]
-    return steps, [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    named = {f"{result}_{name}": value for name, value in constants.items()}
+    return steps, [numpy_helper.from_array(np.asarray(v), name) for name, v in named.items()]
 
 
 def _only_compared(name: str, graph: GraphProto) -> bool:
@@ -154,12 +197,27 @@ def _holds_graphs(node: NodeProto) -> bool:
 
 
 class _Reader(CalibrationDataReader):
-    def __init__(self, images: Iterable[Array]) -> None:
+    """Gives the images, and notes the spread of what the searches of a float model compare."""
+
+    def __init__(self, images: Iterable[Array], path: Path) -> None:
         self.images: Iterator[Array] = iter(images)
+        self.spreads: dict[str, Spread] = {}
+        model = onnx.load(path)
+        self.seen = {node.output[0]: node.input[0] for node in searches(model.graph)}
+        if self.seen:
+            model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in set(self.seen.values()))
+            watched = path.with_name("watched.onnx")
+            onnx.save(model, watched)
+            self.session = InferenceSession(watched, providers=["CPUExecutionProvider"])
 
     def get_next(self) -> dict[str, Array] | None:
-        image = next(self.images, None)
-        return None if image is None else {"images": image}
+        if (image := next(self.images, None)) is None:
+            return None
+        given = {"images": image}
+        for name, vectors in self.seen.items():
+            new = Spread.of(self.session.run([vectors], given)[0])
+            self.spreads[name] = self.spreads[name] + new if name in self.spreads else new
+        return given
 
 
 @contextlib.contextmanager

@@ -73,17 +73,19 @@ def measure_latency(inspector: Inspector, images: Path, paths: list[str]) -> dic
     """Milliseconds from pixels in memory to score and map, one image at a time: median and 95th
     percentile over images, and the load of the machine.
 
-    An image that takes `SLOW` times as long as the quickest is timed again: other processes disturb
-    the shorter time less. `latency_load` is the mean number of processes that wait for a core, for
-    each core; None where the system does not tell.
+    The quickest is timed again, and each that takes `SLOW` times as long, if time is left: other
+    processes disturb the shorter time less. `latency_load` is the mean number of processes that
+    wait for a core, for each core; None where the system does not tell.
     """
     loaded = _read_some([images / path for path in paths[:TIMED]])
     for image in loaded[:WARM_UP]:
         inspector.inspect(image)
     if not loaded:
         return {"ms_per_image": None, "ms_p95": None, "latency_load": None}
-    taken = np.array([_milliseconds(inspector, image) for image in loaded])
+    taken = np.array([_milliseconds(inspector, image) for image in loaded], np.float64)
     if taken.sum() < LONGEST:
+        quickest = taken.argmin()  # first: all may have been disturbed
+        taken[quickest] = min(taken[quickest], _milliseconds(inspector, loaded[quickest]))
         for at in np.flatnonzero(taken > SLOW * taken.min()):
             taken[at] = min(taken[at], _milliseconds(inspector, loaded[at]))
     middle, high = np.percentile(taken, [50, 95])

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from ad_models import Batch, Run, create, gaussian_left_out
+from ad_models.algorithms import patchcore
 from ad_models.base import blocks
 from ad_models.coreset import Points, cover
 from ad_models.coreset_without import nearest_of_two, without_each
+from ad_models.neighbours import nearest
 from ad_models.seen import Seen
 
 GAUSSIANS = {"padim": {"dims": 24}, "semi_orthogonal": {"dims": 24}}
@@ -130,7 +132,7 @@ def test_coresets_without_a_group_have_their_size_and_cover_the_others(radius):
     chosen = torch.randperm(300)[:60]
     chosen = chosen[(owner[chosen] != 5) | (torch.rand(60) < 0.3)]
     # 9: no row is that far, and all are asked
-    found = list(without_each(x, chosen, radius, owner, lambda rows: rows // 5))
+    found = list(without_each(x, chosen, radius, owner, lambda rows: rows // 5, True))
     for group, (bank, added, near) in enumerate(found):
         old, own = x[bank[: len(bank) - added]], owner == group
         assert torch.equal(near[own], torch.cdist(x[own], old).argmin(1))
@@ -143,9 +145,31 @@ def test_coresets_without_a_group_have_their_size_and_cover_the_others(radius):
         assert within < 1.15 * cover(x[owner != group], 50).radius
 
 
+def test_the_nearest_patch_of_the_others_is_looked_for_once(monkeypatch):
+    images, groups = textured(12, 64), groups_of(12, 1)
+    detector = detector_of("patchcore", ratio=0.2).fit([Batch(images)])
+    found = left_out(detector, images, groups)
+
+    def searched(patches, bank):
+        raise AssertionError("the whole bank is searched")
+
+    monkeypatch.setattr(patchcore, "nearest", searched)
+    for one, other in zip(left_out(detector, images, groups), found, strict=True):
+        assert torch.equal(one.map, other.map)
+    monkeypatch.setattr(patchcore, "nearest", nearest)
+    monkeypatch.setattr(patchcore, "without_each", unaided)
+    for one, other in zip(left_out(detector, images, groups), found, strict=True):
+        torch.testing.assert_close(one.map, other.map)
+
+
+def unaided(*given, nearest):
+    assert nearest
+    return (other._replace(near=None) for other in without_each(*given))
+
+
 def test_where_a_chosen_row_is_dropped_the_nearest_is_not_told():
     x, owner, chosen = torch.randn(60, 5), torch.arange(60) % 6, torch.randperm(60)[:30]
-    for bank, added, near in without_each(x, chosen, 1.0, owner, lambda rows: 5):
+    for bank, added, near in without_each(x, chosen, 1.0, owner, lambda rows: 5, True):
         assert len(bank) == 5 and added == 0 and near is None
 
 

@@ -100,6 +100,12 @@ def test_eight_bits_are_smaller_and_score_much_the_same(release, tmp_path, monke
     scores = np.array([found.score for found in Inspector.load(tmp_path).inspect_all(images)])
     assert 1e-6 < np.abs(scores - float32).max() < 0.05 * float32.max()
 
+    # the nearest entry is looked for in 8 bits, for each image alone
+    assert "MatMulInteger" in [node.op_type for node in onnx.load(tmp_path / ONNX).graph.node]
+    detector, seen = OnnxDetector(tmp_path / ONNX), np.stack([_preprocess()(i) for i in images])
+    one_by_one = [detector.predict(image[None]).score[0] for image in seen]
+    np.testing.assert_allclose(detector.predict(seen).score, one_by_one, rtol=1e-5)
+
     # what comes in floats is pooled in floats: in 8 bits it takes 40 times as long
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "run.onnx")
