@@ -1,5 +1,6 @@
 """One Gaussian per image position, computed in a single pass."""
 
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -11,6 +12,7 @@ from ad_models.budget import SMALLER, free, require_memory
 from ad_models.run import Run
 
 BLOCK = 64  # positions at a time
+BANDS = 4  # of rows of a triangular factor
 
 
 def claim_gaussians(run: Run, positions: int, dims: int, each: int) -> None:
@@ -172,12 +174,16 @@ def mahalanobis(delta: Tensor, whiten: Tensor) -> Tensor:
     delta = together(delta)
     if not torch.compiler.is_exporting():
         return torch.bmm(whiten, delta.movedim(0, 2)).norm(dim=1).mT
-    # A quarter of the factors is a square of zeros above the diagonal: an exported model does not
-    # hold it, nor read it for each image.
-    half = delta.shape[-1] // 2
-    rows = delta.movedim(0, 1)
-    first = rows[..., :half] @ whiten[:, :half, :half].mT
-    return torch.cat([first, rows @ whiten[:, half:].mT], dim=-1).norm(dim=-1).mT
+    # The factors are zero above the diagonal: an exported model holds bands of them, each without
+    # the zeros behind it, and does not read those for each image.
+    dims, rows = delta.shape[-1], delta.movedim(0, 1)
+    ends = [dims * band // BANDS for band in range(BANDS + 1)]
+    parts = [
+        rows[..., :end] @ whiten[:, start:end, :end].mT
+        for start, end in pairwise(ends)
+        if end > start
+    ]
+    return torch.cat(parts, dim=-1).norm(dim=-1).mT
 
 
 def mahalanobis_of_few(delta: Tensor, rows: Tensor, whiten: Tensor, ridge: float) -> Tensor:
