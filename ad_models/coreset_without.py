@@ -52,7 +52,7 @@ def without_each(
         stay = others[chosen]
         kept = chosen[stay][:count]  # the first ones are a coreset by themselves
         near, old = None, len(kept)
-        if outside is not None and 0 < int(stay.sum()) == old:
+        if outside is not None and 0 < old == int(stay.sum()):
             near = (stay.cumsum(0) - 1)[outside]
         away = torch.where(other == group, second, first)
         away[~others] = 0  # never taken

@@ -126,6 +126,19 @@ def any_folder_is_a_disk() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder that is on a disk, for other processes too, wherever those of tests lie."""
+    from ad_models.budget import disk
+
+    places = (tmp_path, Path(tempfile.gettempdir()), Path("/var/tmp"))
+    place = next((one for one in places if one.is_dir() and disk(one, Path("/"))), None)
+    if place is None:
+        pytest.skip("no folder for temporary files is on a disk")
+    with tempfile.TemporaryDirectory(dir=place, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """A test draws the same numbers whatever ran before it in its process."""

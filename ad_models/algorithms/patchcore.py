@@ -227,8 +227,8 @@ class Patchcore(Detector):
             memory, found = self.memory(flat[other.rows]), []
             near = None if other.near is None else other.near.unflatten(0, rows.shape[:2])
             for at in torch.tensor(list(group)).split(split):
-                known = None
+                part, known = rows[at], None
                 if near is not None:
-                    known = nearest_with(rows[at], memory[0], near[at], other.added)
-                found.append(self.compare(rows[at], memory, grid, side, known))
+                    known = nearest_with(part, memory[0], near[at], other.added)
+                found.append(self.compare(part, memory, grid, side, known))
             yield Prediction(*(torch.cat(parts) for parts in zip(*found, strict=True)))

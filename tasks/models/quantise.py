@@ -38,7 +38,8 @@ def quantise(path: Path, images: Iterable[Array]) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, _silent():
         folded, small = Path(scratch) / "folded.onnx", Path(scratch) / "int8.onnx"
         quant_pre_process(path, folded, skip_symbolic_shape=True)  # batch norms go into the weights
-        reader = _Reader(images, folded)
+        model = onnx.load(folded)
+        chosen, reader = convolutions_to_quantise(model), _Reader(images, model, Path(scratch))
         quantize_static(
             folded,
             small,
@@ -46,7 +47,7 @@ def quantise(path: Path, images: Iterable[Array]) -> None:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_quantize=convolutions_to_quantise(onnx.load(folded)),
+            nodes_to_quantize=chosen,
         )
         model = onnx.load(small)
         pool_floats(model.graph)
@@ -199,14 +200,13 @@ def _holds_graphs(node: NodeProto) -> bool:
 class _Reader(CalibrationDataReader):
     """Gives the images, and notes the spread of what the searches of a float model compare."""
 
-    def __init__(self, images: Iterable[Array], path: Path) -> None:
+    def __init__(self, images: Iterable[Array], model: onnx.ModelProto, scratch: Path) -> None:
         self.images: Iterator[Array] = iter(images)
         self.spreads: dict[str, Spread] = {}
-        model = onnx.load(path)
         self.seen = {node.output[0]: node.input[0] for node in searches(model.graph)}
         if self.seen:
             model.graph.output.extend(onnx.ValueInfoProto(name=n) for n in set(self.seen.values()))
-            watched = path.with_name("watched.onnx")
+            watched = scratch / "watched.onnx"
             onnx.save(model, watched)
             self.session = InferenceSession(watched, providers=["CPUExecutionProvider"])
 

@@ -154,3 +154,14 @@ def scores(workspace, product, told):
     algorithm = told.split()[2]
     lines = (workspace.evaluation(product, algorithm) / "scores.csv").read_text().splitlines()
     return [Row(*line.split(",")[:2], 0.0, line.split(",")[3]) for line in lines[1:]]
+
+
+def test_cells_of_one_backbone_share_features_where_there_is_a_disk(make, prefect, on_disk):
+    workspace = make(on_disk / "ws", "cap")
+    edit(workspace, "cap", algorithms=["padim", "semi_orthogonal"])
+    cell = {"backbone": "drawnet", "dims": 20}
+    write_params(workspace.root, algorithms={"padim": cell, "semi_orthogonal": cell})
+    assert run_line(workspace, [], None)
+    layers = [{path.name for path in layer.iterdir()} for layer in workspace.features.iterdir()]
+    assert len(layers) == 3 and layers[0]  # those of both cells
+    assert layers[0] == layers[1] == layers[2]  # an image is in each of them once
